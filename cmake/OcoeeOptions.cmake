@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# Options, flags that every room shares, compiler cache and linker.
+set(OCOEE_TORCH "AUTO" CACHE STRING "Folder of the LibTorch wheel (holds torch/lib), AUTO, or OFF")
+option(OCOEE_CUDA "Build CUDA kernels and link the GPU part of LibTorch" OFF)
+option(OCOEE_TESTS "Build the tests" ON)
+option(OCOEE_BENCH "Build the benchmarks" OFF)
+option(OCOEE_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
+set(OCOEE_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=...: address,undefined or thread")
+set(OCOEE_NATIVE "x86-64-v3" CACHE STRING "Value of -march for the CPU kernels; native for this machine")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
+set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG -lineinfo")
+
+find_program(OCOEE_CCACHE ccache)
+if(OCOEE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # torch's precompiled header needs these two, or every file that uses it misses the cache.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${OCOEE_CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${OCOEE_CCACHE})
+endif()
+find_program(OCOEE_MOLD mold)
+if(OCOEE_MOLD AND NOT OCOEE_FUZZ)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+if(OCOEE_SANITIZE)
+  add_compile_options(-fsanitize=${OCOEE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${OCOEE_SANITIZE})
+endif()
+
+# Warnings are errors on our own targets only; LibTorch comes in as SYSTEM.
+add_library(ocoee_flags INTERFACE)
+target_compile_options(ocoee_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Werror>)

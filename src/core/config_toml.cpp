@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only file that knows toml++: parses a recipe, applies overrides, fills described values.
+#define TOML_EXCEPTIONS 1
+#include <toml++/toml.h>
+
+#include <cmath>
+#include <set>
+
+#include "core/config.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/text.h"
+
+namespace ocoee::config {
+namespace {
+
+std::string child_key(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
+
+std::vector<std::string> names_of(const Description& d) {
+  std::vector<std::string> names;
+  for (const Field& field : d.fields()) names.push_back(field.name);
+  for (const auto& section : d.sections()) names.push_back(section.first);
+  return names;
+}
+
+std::string describe_node(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::string: return "the text \"" + **node.as_string() + "\"";
+    case toml::node_type::integer: return "the whole number " + std::to_string(**node.as_integer());
+    case toml::node_type::floating_point: return fmt::format("the number {:g}", **node.as_floating_point());
+    case toml::node_type::boolean: return **node.as_boolean() ? "true" : "false";
+    case toml::node_type::array: return "a list";
+    case toml::node_type::table: return "a section";
+    default: return "a date or time";
+  }
+}
+
+std::string single_line(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c == '\n') c = ' ';
+  }
+  return out;
+}
+
+toml::table parse(std::string_view text, const std::string& name) {
+  try {
+    return toml::parse(text, std::string_view(name));
+  } catch (const toml::parse_error& error) {
+    fail(ErrorKind::config, "{}:{}:{}: not valid TOML: {}\n    fix: text values need quotes, sections are [name], and each key is written once",
+         name, error.source().begin.line, error.source().begin.column, single_line(error.description()));
+  }
+}
+
+}  // namespace
+
+struct Document::Impl {
+  std::string name;
+  toml::table table;
+  std::set<const toml::node*> from_command_line;
+
+  Source source_of(const toml::node& node) const {
+    if (from_command_line.contains(&node)) return {"command line", 0, 0};
+    return {name, static_cast<int>(node.source().begin.line), static_cast<int>(node.source().begin.column)};
+  }
+
+  void read(const toml::table& from, Description& d, const std::string& path, Problems& problems) const;
+  void assign(const toml::node& node, const Field& field, const std::string& key, Problems& problems) const;
+};
+
+Document::Document(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Document::~Document() = default;
+Document::Document(Document&&) noexcept = default;
+Document& Document::operator=(Document&&) noexcept = default;
+const std::string& Document::name() const { return impl_->name; }
+
+Document Document::from_file(const std::string& path) {
+  std::string text;
+  try {
+    text = read_file(path);
+  } catch (const Error& error) {
+    fail(ErrorKind::config, "{}\n    fix: give the path of a recipe; `ocoee list recipes` shows those that come with Ocoee", error.what());
+  }
+  return from_text(text, path);
+}
+
+Document Document::from_text(const std::string& text, const std::string& name) {
+  auto impl = std::make_unique<Impl>();
+  impl->name = name;
+  impl->table = parse(text, name);
+  return Document(std::move(impl));
+}
+
+void Document::override_value(const std::string& assignment) {
+  const size_t equals = assignment.find('=');
+  if (equals == std::string::npos || equals == 0)
+    fail(ErrorKind::config, "command line: '{}' is not section.key=value", assignment);
+  const std::string key(trim(std::string_view(assignment).substr(0, equals)));
+  const std::string text(trim(std::string_view(assignment).substr(equals + 1)));
+
+  toml::table parsed;
+  try {
+    parsed = toml::parse("v = " + text);
+  } catch (const toml::parse_error&) {
+    parsed.insert_or_assign("v", text);  // a bare word is a text
+  }
+  toml::table* table = &impl_->table;
+  const std::vector<std::string> parts = split(key, '.');
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    if (!table->contains(parts[i])) table->insert(parts[i], toml::table{});
+    toml::table* inner = (*table)[parts[i]].as_table();
+    if (!inner) fail(ErrorKind::config, "command line: {}: '{}' is a value, not a section", key, parts[i]);
+    table = inner;
+  }
+  if (const toml::node* old = table->get(parts.back())) impl_->from_command_line.erase(old);
+  auto [where, inserted] = table->insert_or_assign(parts.back(), *parsed.get("v"));
+  impl_->from_command_line.insert(&where->second);
+}
+
+std::optional<std::string> Document::string_at(const std::string& key) const {
+  return impl_->table.at_path(key).value<std::string>();
+}
+
+bool Document::contains(const std::string& key) const { return static_cast<bool>(impl_->table.at_path(key)); }
+
+void Document::read(Description& description, Problems& problems) const {
+  const toml::node* version = impl_->table.get("version");
+  if (!version) {
+    problems.add_at({impl_->name, 1, 1}, "version", "missing", "write `version = 1` as the first line");
+  } else if (version->value<int64_t>() != 1) {
+    problems.add_at(impl_->source_of(*version), "version",
+                    fmt::format("this program reads version 1, the recipe has {}", describe_node(*version)),
+                    "a newer recipe needs a newer Ocoee");
+  }
+  impl_->read(impl_->table, description, "", problems);
+}
+
+void Document::Impl::read(const toml::table& from, Description& d, const std::string& path, Problems& problems) const {
+  for (const auto& [raw_key, node] : from) {
+    const std::string child(raw_key.str());
+    if (path.empty() && child == "version") continue;
+    const std::string key = child_key(path, child);
+    problems.remember(key, source_of(node));
+
+    const Field* field = nullptr;
+    for (const Field& candidate : d.fields()) {
+      if (candidate.name == child) field = &candidate;
+    }
+    Description* section = nullptr;
+    for (const auto& [section_name, inner] : d.sections()) {
+      if (section_name == child) section = inner.get();
+    }
+    if (field) {
+      assign(node, *field, key, problems);
+    } else if (section) {
+      if (const toml::table* inner = node.as_table()) {
+        read(*inner, *section, key, problems);
+      } else {
+        problems.add_at(source_of(node), key, "expected a section, found " + describe_node(node), fmt::format("write [{}] above its keys", key));
+      }
+    } else {
+      const std::string near = nearest(child, names_of(d));
+      const std::string kind = node.is_table() ? "section" : "key";
+      problems.add_at(source_of(node), key, "unknown " + kind,
+                      !near.empty() ? fmt::format("did you mean '{}'?", child_key(path, near))
+                      : path.empty() ? fmt::format("the sections are {}", join(names_of(d), ", "))
+                                     : fmt::format("`ocoee help {}` lists the keys", path));
+    }
+  }
+  for (const Field& field : d.fields()) {
+    if (field.is_required && !from.contains(field.name)) {
+      const std::string key = child_key(path, field.name);
+      problems.add_at({name, 0, 0}, key, fmt::format("missing: {}", field.doc), fmt::format("set `{}` in section [{}]", field.name, path));
+    }
+  }
+  static const toml::table nothing;
+  for (const auto& [section_name, inner] : d.sections()) {
+    if (!from.contains(section_name)) read(nothing, *inner, child_key(path, section_name), problems);
+  }
+}
+
+void Document::Impl::assign(const toml::node& node, const Field& field, const std::string& key, Problems& problems) const {
+  const auto wrong_type = [&](const char* expected, const toml::node& found) {
+    problems.add_at(source_of(node), key, fmt::format("expected {}, found {}", expected, describe_node(found)));
+  };
+  const auto in_range = [&](double value) {
+    const bool low = field.minimum && (field.minimum_is_open ? !(value > *field.minimum) : !(value >= *field.minimum));
+    const bool high = field.maximum && !(value <= *field.maximum);
+    if (!low && !high && std::isfinite(value)) return true;
+    problems.add_at(source_of(node), key,
+                    fmt::format("{:g} is out of range: expected {} {:g}", value,
+                                high ? "at most" : (field.minimum_is_open ? "above" : "at least"),
+                                high ? *field.maximum : field.minimum.value_or(0)));
+    return false;
+  };
+  const auto allowed = [&](const std::string& value) {
+    if (field.allowed.empty()) return true;
+    for (const std::string& candidate : field.allowed) {
+      if (candidate == value) return true;
+    }
+    const std::string near = nearest(value, field.allowed);
+    problems.add_at(source_of(node), key, fmt::format("unknown value \"{}\": expected one of {}", value, join(field.allowed, ", ")),
+                    near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
+    return false;
+  };
+
+  const auto read_one = [&](const toml::node& from, auto& value) -> bool {
+    using T = std::decay_t<decltype(value)>;
+    if constexpr (std::is_same_v<T, bool>) {
+      if (!from.is_boolean()) return wrong_type("true or false", from), false;
+      value = **from.as_boolean();
+    } else if constexpr (std::is_same_v<T, int64_t>) {
+      if (!from.is_integer()) return wrong_type("a whole number", from), false;
+      if (!in_range(static_cast<double>(**from.as_integer()))) return false;
+      value = **from.as_integer();
+    } else if constexpr (std::is_same_v<T, double>) {
+      const auto number = from.is_integer() || from.is_floating_point() ? from.value<double>() : std::nullopt;
+      if (!number) return wrong_type("a number", from), false;
+      if (!in_range(*number)) return false;
+      value = *number;
+    } else {
+      if (!from.is_string()) return wrong_type("a text in quotes", from), false;
+      if (!allowed(**from.as_string())) return false;
+      value = **from.as_string();
+    }
+    return true;
+  };
+
+  std::visit(
+      [&]<class T>(T* target) {
+        if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, int64_t> || std::is_same_v<T, double> || std::is_same_v<T, std::string>) {
+          read_one(node, *target);
+        } else {
+          const toml::array* array = node.as_array();
+          if (!array) return wrong_type("a list in [ ]", node);
+          T list;
+          for (const toml::node& item : *array) {
+            typename T::value_type value{};
+            if (!read_one(item, value)) return;
+            list.push_back(value);
+          }
+          *target = std::move(list);
+        }
+      },
+      field.value);
+}
+
+}  // namespace ocoee::config

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files that survive a crash: whole reads, atomic writes (beside, synced, renamed), memory maps.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace ocoee {
+
+std::string read_file(const std::filesystem::path& path);  // throws Error(file)
+
+// Writes to a temporary name beside `path`, syncs it and its folder, renames. A reader sees the old file or the new one.
+void write_file_atomically(const std::filesystem::path& path, std::string_view contents);
+
+void sync_path(const std::filesystem::path& path);  // fsync of a file or folder; throws Error(file)
+
+// A file mapped read-only for the life of the object.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  const std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace ocoee

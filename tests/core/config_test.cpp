@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+
+namespace ocoee::config {
+namespace {
+
+struct Batch {
+  int64_t global = 16;
+  double rate = 0.5;
+  std::string schedule = "cosine";
+  std::vector<std::string> files;
+  void describe(Description& d) {
+    d.field("global", global, "samples per step").at_least(1).unit("samples");
+    d.field("rate", rate, "a rate").above(0).at_most(1);
+    d.field("schedule", schedule, "how the rate moves").choices({"constant", "cosine"});
+    d.field("files", files, "inputs").required();
+  }
+};
+
+struct Reading {
+  Batch batch;
+  Description description;
+  Problems problems;
+  explicit Reading(const std::string& text, const std::vector<std::string>& overrides = {}) {
+    description.section("batch", batch, "How many samples.");
+    Document document = Document::from_text(text, "r.toml");
+    for (const auto& o : overrides) document.override_value(o);
+    document.read(description, problems);
+  }
+};
+
+TEST(Config, ReadsValuesAndOverrides) {
+  Reading r("version = 1\n[batch]\nglobal = 8\nfiles = [\"a\"]\n", {"batch.schedule=constant", "batch.rate=1"});
+  EXPECT_TRUE(r.problems.empty()) << r.problems.text();
+  EXPECT_EQ(r.batch.global, 8);
+  EXPECT_EQ(r.batch.schedule, "constant");
+  EXPECT_EQ(r.batch.rate, 1);
+  EXPECT_THAT(r.batch.files, testing::ElementsAre("a"));
+}
+
+TEST(Config, ReportsAllProblemsAtOnceWithLineAndFix) {
+  Reading r("version = 1\n[batch]\nglobl = 8\nrate = \"x\"\nschedule = \"cosin\"\n", {"batch.global=0"});
+  const std::string text = r.problems.text();
+  EXPECT_THAT(text, testing::HasSubstr("r.toml:3:9: batch.globl: unknown key\n    fix: did you mean 'batch.global'?"));
+  EXPECT_THAT(text, testing::HasSubstr("r.toml:4:8: batch.rate: expected a number, found the text \"x\""));
+  EXPECT_THAT(text, testing::HasSubstr("did you mean \"cosine\"?"));
+  EXPECT_THAT(text, testing::HasSubstr("command line: batch.global: 0 is out of range: expected at least 1"));
+  EXPECT_THAT(text, testing::HasSubstr("batch.files: missing: inputs"));
+  EXPECT_EQ(r.problems.all().size(), 5u);
+  EXPECT_THROW(r.problems.throw_if_any(), Error);
+}
+
+TEST(Config, ResolvedRecipeReadsBackTheSame) {
+  Reading first("version = 1\n[batch]\nfiles = [\"a\\\"b\", \"c\"]\nrate = 0.125\n");
+  Reading second(to_toml(first.description));
+  EXPECT_TRUE(second.problems.empty()) << second.problems.text();
+  EXPECT_EQ(to_json(first.description), to_json(second.description));
+}
+
+TEST(Config, BrokenTomlNamesTheLine) {
+  try {
+    Document::from_text("version = 1\n[batch\n", "r.toml");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::config);
+    EXPECT_THAT(error.what(), testing::HasSubstr("r.toml:2:"));
+  }
+}
+
+}  // namespace
+}  // namespace ocoee::config
