@@ -106,7 +106,7 @@ Field& Field::above(double limit) { minimum = limit; minimum_is_open = true; ret
 Field& Field::choices(std::vector<std::string> names) { allowed = std::move(names); return *this; }
 Field& Field::required() { is_required = true; return *this; }
 Field& Field::unit(std::string text) { unit_name = std::move(text); return *this; }
-Field& Field::layout_only() { may_change = true; return *this; }
+Field& Field::may_change_on_resume() { may_change = true; return *this; }
 
 Field& Description::add_field(std::string name, Value value, std::string doc) {
   for (const Field& other : fields_) OCOEE_CHECK(other.name != name, "field '{}' is described twice", name);

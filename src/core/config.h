@@ -64,7 +64,7 @@ class Field {
   Field& choices(std::vector<std::string> names);
   Field& required();                             // must be written in the recipe
   Field& unit(std::string unit);                 // shown in help: "tokens", "seconds"
-  Field& layout_only();                          // may change between a run and its continuation
+  Field& may_change_on_resume();                          // layout, steps, intervals: a continued run may differ here
 
   std::string name, doc, unit_name;
   Value value;

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ranks arranged into named axes. Fastest first: tensor, context, spatial, data, pipeline, instance. An axis of
+// size 1 costs nothing (a self communicator). A mesh can be built over any set of ranks, as often as one likes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/world.h"
+
+namespace ocoee::comm {
+
+enum class Axis : uint8_t { tensor, context, spatial, data, pipeline, instance };
+constexpr int kAxes = 6;
+const char* name_of(Axis axis);
+
+struct Shape {  // ranks along each axis
+  std::array<int, kAxes> size{1, 1, 1, 1, 1, 1};
+  int& operator[](Axis axis) { return size[static_cast<size_t>(axis)]; }
+  int operator[](Axis axis) const { return size[static_cast<size_t>(axis)]; }
+  int ranks() const;
+};
+// Coordinate of a rank, fastest axis first, and back.
+std::array<int, kAxes> coordinate_of(const Shape& shape, int rank);
+int rank_of(const Shape& shape, const std::array<int, kAxes>& coordinate);
+
+enum class Backend : uint8_t { automatic, mpi, nccl, host_staged };
+
+class Mesh {
+ public:
+  // Collective over the world's ranks 0 .. shape.ranks()-1; shape.ranks() must equal the world's size.
+  // automatic: MPI for CPU devices; NCCL for GPUs, host-staged where ranks of one host share a GPU.
+  Mesh(World& world, const Shape& shape, device::Device device, Backend backend = Backend::automatic);
+  ~Mesh();
+  Mesh(Mesh&&) noexcept;
+
+  const Shape& shape() const { return shape_; }
+  int size(Axis axis) const { return shape_[axis]; }
+  int coordinate(Axis axis) const { return coordinate_[static_cast<size_t>(axis)]; }
+  Communicator& axis(Axis axis) { return *axes_[static_cast<size_t>(axis)]; }
+  Communicator& model();   // tensor x context x spatial x pipeline: the ranks that hold one replica
+  Communicator& world() { return *world_; }       // all ranks of the mesh, host buffers
+  Communicator& loss();    // data x context x spatial: where sums of losses and weights are reduced
+  device::Device device() const { return device_; }
+
+ private:
+  Shape shape_;
+  std::array<int, kAxes> coordinate_{};
+  device::Device device_;
+  std::array<std::shared_ptr<Communicator>, kAxes> axes_;
+  std::shared_ptr<Communicator> model_, loss_, world_;
+};
+
+}  // namespace ocoee::comm

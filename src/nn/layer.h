@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The unit of everything: a layer runs forward and backward explicitly; autograd, where used, stays inside it.
+// The engine (parallel) owns weights and gradients and lends them through bind().
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/mesh.h"
+#include "plan/layer_spec.h"
+
+namespace ocoee::nn {
+
+// Named tensors that pass between layers.
+class Bundle {
+ public:
+  at::Tensor& operator[](const std::string& name);
+  const at::Tensor& at(const std::string& name) const;  // throws Error(internal) when missing
+  bool has(const std::string& name) const;
+  void erase(const std::string& name);
+  void clear() { items_.clear(); }
+  std::vector<std::pair<std::string, at::Tensor>>& items() { return items_; }
+  const std::vector<std::pair<std::string, at::Tensor>>& items() const { return items_; }
+
+ private:
+  std::vector<std::pair<std::string, at::Tensor>> items_;
+};
+
+// A layer's parameters, contiguous and in the order of its spec, so that consecutive ones fuse into one view.
+struct Weights {
+  at::Tensor value;               // flat, compute dtype
+  at::Tensor gradient;            // flat, float32 (float64 when computing in it); undefined in evaluation
+  const plan::LayerSpec* spec = nullptr;
+  at::Tensor view(size_t first, size_t count = 1) const;           // rows of `count` consecutive parameters stacked
+  at::Tensor gradient_view(size_t first, size_t count = 1) const;
+  int64_t offset(size_t index) const;                              // elements before parameter `index`
+};
+
+// What a layer may know while it runs.
+struct Context {
+  comm::Mesh* mesh = nullptr;
+  bool training = true;
+  uint64_t seed = 1;
+  // [step, micro-batch] on the compute device, so that a replayed graph draws new dropout; read by kernels only.
+  at::Tensor random_state;        // int64 [2]
+  int64_t first_sample = 0;       // of this micro-batch within the step's global batch
+};
+
+// What a layer keeps from forward for its backward: tensors, and whatever an AutogradLayer's tape holds.
+struct Saved {
+  std::vector<at::Tensor> tensors;
+  std::shared_ptr<void> tape;
+  void clear() { tensors.clear(), tape.reset(); }
+};
+
+// Weight gradients that may be computed now or later (zero-bubble pipelines).
+class WeightWork {
+ public:
+  void add(std::function<void()> work) { queue_.push_back(std::move(work)); }
+  void drain() {
+    for (auto& work : queue_) work();
+    queue_.clear();
+  }
+  bool empty() const { return queue_.empty(); }
+
+ private:
+  std::vector<std::function<void()>> queue_;
+};
+
+class Layer {
+ public:
+  explicit Layer(plan::LayerSpec spec) : spec_(std::move(spec)) {}
+  virtual ~Layer() = default;
+  const plan::LayerSpec& spec() const { return spec_; }
+
+  virtual void bind(const Weights& weights) { weights_ = weights, weights_.spec = &spec_; }
+  virtual void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) = 0;
+  // Adds to the gradients of the bound weights (now, or through `later`) and writes the input gradients.
+  virtual void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later, Context& context) = 0;
+  virtual bool splits_backward() const { return false; }  // weight work really is apart from input gradients
+
+ protected:
+  const Weights& weights() const { return weights_; }
+
+ private:
+  plan::LayerSpec spec_;
+  Weights weights_;
+};
+
+// Any ATen code as a layer: its tape is local, and is consumed by one backward.
+class AutogradLayer : public Layer {
+ public:
+  using Layer::Layer;
+  void bind(const Weights& weights) override;
+  void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) final;
+  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later, Context& context) final;
+
+ protected:
+  // Leaves of the tape: groups of consecutive parameters that are used as one tensor. Default: each by itself.
+  virtual std::vector<std::pair<size_t, size_t>> leaf_groups() const;
+  // `w` holds one tensor for each leaf group.
+  virtual void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w, Context& context) = 0;
+
+ private:
+  std::vector<at::Tensor> leaves_;
+};
+
+}  // namespace ocoee::nn

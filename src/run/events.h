@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens in a run is an event; console, JSONL, TensorBoard, trace and report listen.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace ocoee::run {
+
+struct Event {
+  // "run_started", "plan", "step", "evaluation", "checkpoint_saved", "checkpoint_loaded", "warning", "note",
+  // "run_stopped", "run_finished"
+  std::string kind;
+  int64_t step = 0;
+  nlohmann::json fields = nlohmann::json::object();  // of "step": loss, learning_rate, gradient_norm, seconds, ...
+};
+
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  virtual void on(const Event& event) = 0;
+  virtual void flush() {}
+};
+
+class Events {  // rank 0 has listeners; elsewhere emit() does nothing
+ public:
+  void add(std::unique_ptr<Listener> listener) { listeners_.push_back(std::move(listener)); }
+  void emit(const Event& event) {
+    for (auto& listener : listeners_) listener->on(event);
+  }
+  void flush() {
+    for (auto& listener : listeners_) listener->flush();
+  }
+
+ private:
+  std::vector<std::unique_ptr<Listener>> listeners_;
+};
+
+}  // namespace ocoee::run
