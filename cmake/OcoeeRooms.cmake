@@ -19,6 +19,10 @@ function(ocoee_room name)
   if(NOT OCOEE_TORCH_FOUND)
     list(FILTER sources EXCLUDE REGEX "_build\\.cpp$")
   endif()
+  if(NOT sources)  # a room that is still empty
+    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp "")
+    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp)
+  endif()
   add_library(ocoee_${name} STATIC ${sources})
   set_target_properties(ocoee_${name} PROPERTIES LINKER_LANGUAGE CXX)
   target_include_directories(ocoee_${name} PUBLIC
