@@ -44,7 +44,9 @@ struct Weights {
 // What a layer may know while it runs.
 struct Context {
   comm::Mesh* mesh = nullptr;
-  bool training = true;
+  const Bundle* batch = nullptr;  // the micro-batch itself: targets and weights, for layers that score
+  bool training = true;           // dropout is on
+  bool save = true;               // a backward follows: keep what it needs
   uint64_t seed = 1;
   // [step, micro-batch] on the compute device, so that a replayed graph draws new dropout; read by kernels only.
   at::Tensor random_state;        // int64 [2]
