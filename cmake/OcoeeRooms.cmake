@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ocoee_room(NAME [TORCH] [SYMBOLIC] NEEDS ...): a static library from every .cpp (and .cu) under src/NAME.
-# A file that ends in _cuda.cpp or .cu is built only with CUDA, one that ends in _nocuda.cpp only without.
+# A file that ends in _cuda.cpp or .cu is built only with CUDA, one that ends in _nocuda.cpp only without; _notorch.cpp
+# only without LibTorch.
 # Rooms marked TORCH see torch headers through one precompiled header, and are left out without LibTorch.
 function(ocoee_room name)
   cmake_parse_arguments(arg "TORCH" "" "NEEDS" ${ARGN})
@@ -16,8 +17,9 @@ function(ocoee_room name)
     list(FILTER sources EXCLUDE REGEX "_cuda\\.cpp$")
   endif()
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
-  if(NOT OCOEE_TORCH_FOUND)
-    list(FILTER sources EXCLUDE REGEX "_build\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_build\\.cpp$")  # sees torch: a library of its own, made by the room
+  if(OCOEE_TORCH_FOUND)
+    list(FILTER sources EXCLUDE REGEX "_notorch\\.cpp$")
   endif()
   if(NOT sources)  # a room that is still empty
     file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp "")

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A training step as one CUDA graph: run a few times as it is, then captured, then replayed. On the CPU, and when
+// disabled, it is just called. The step must read nothing on the host and keep its tensors' addresses.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "device/device.h"
+
+namespace ocoee::parallel {
+
+class StepGraph {
+ public:
+  // `eager_runs` before the capture; 0 = never capture.
+  StepGraph(const device::Device& device, int64_t eager_runs);
+  ~StepGraph();
+  StepGraph(StepGraph&&) noexcept;
+  void run(const std::function<void()>& step);
+  bool captured() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Puts this thread's work on a stream of its own for as long as it lives, as capture needs. Nothing on the CPU.
+class StreamScope {
+ public:
+  explicit StreamScope(const device::Device& device);
+  ~StreamScope();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Peak bytes of the tensor allocator since the program began; 0 where it keeps no count (CPU).
+int64_t peak_allocated_bytes(const device::Device& device);
+
+}  // namespace ocoee::parallel
