@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Throughput, utilisation, time by phase, the timeline of a few steps, bytes by axis.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "core/text.h"
+#include "report/bar_chart.h"
+#include "report/markup.h"
+#include "report/metric_charts.h"
+#include "report/numbers.h"
+#include "report/page.h"
+#include "report/timeline.h"
+
+namespace ocoee::report {
+namespace {
+
+using nlohmann::json;
+
+std::string phase_figure(const SectionContext& context) {
+  const json& phases = child(context.run.summary, "seconds_by_phase");
+  if (!phases.is_object()) return "";
+  std::vector<BarSegment> segments;
+  double sum = 0;
+  for (const auto& [name, value] : phases.items()) {
+    const double seconds = value.is_number() ? value.get<double>() : NAN;
+    if (!drawable(seconds) || seconds <= 0 || segments.size() >= 24) continue;
+    segments.push_back({shorten(name, 40), seconds, work_colour(name)});
+    sum += seconds;
+  }
+  if (segments.empty()) return "";
+  std::stable_sort(segments.begin(), segments.end(),
+                   [](const auto& a, const auto& b) { return a.value > b.value; });
+  const double whole = number_at(context.run.summary, "seconds");
+  std::string caption;
+  if (drawable(whole) && whole > sum * 1.005) {
+    segments.push_back({"other", whole - sum, 7});
+    caption = "Other: start, logging and what no phase names.";
+  } else if (drawable(whole) && sum > whole * 1.005) {
+    caption =
+        "Phases that overlap (communication behind the backward pass) count twice, so their sum "
+        "exceeds the run's "
+        "wall time.";
+  }
+  const double total = std::max(sum, drawable(whole) ? whole : sum);
+  const double steps = number_at(context.run.summary, "steps");
+  std::vector<std::vector<std::string>> rows;
+  for (const BarSegment& segment : segments) {
+    rows.push_back({segment.name, format_seconds(segment.value), percent(segment.value / total),
+                    steps > 0 ? format_seconds(segment.value / steps) : ""});
+  }
+  const std::string picture = responsive([&](double width) {
+    BarChart chart;
+    chart.title = "Time by phase";
+    chart.rows = {{"", segments}};
+    chart.text = [](double v) { return format_seconds(v); };
+    chart.width = width;
+    return bar_chart(chart);
+  });
+  return figure("Time by phase",
+                picture + "<div class=\"gap\"></div>" +
+                    table({{"phase"}, {"time", true}, {"share", true}, {"per step", true}}, rows),
+                caption);
+}
+
+// Begin and end of each step on the timeline, over all ranks.
+std::map<int64_t, std::pair<double, double>> step_intervals(const std::vector<TraceTrack>& tracks) {
+  std::map<int64_t, std::pair<double, double>> steps;
+  for (const TraceTrack& track : tracks) {
+    for (const TraceSpan& span : track.spans) {
+      if (span.step < 0) continue;
+      const auto [found, is_new] = steps.try_emplace(span.step, span.begin, span.end);
+      found->second.first = std::min(found->second.first, span.begin);
+      found->second.second = std::max(found->second.second, span.end);
+    }
+  }
+  return steps;
+}
+
+size_t spans_within(const std::vector<TraceTrack>& tracks, double begin, double end) {
+  size_t count = 0;
+  for (const TraceTrack& track : tracks)
+    for (const TraceSpan& span : track.spans) count += span.end > begin && span.begin < end;
+  return count;
+}
+
+struct Window {
+  double begin = 0, end = 0;
+  std::vector<TimelineSpan> marks;
+};
+
+// A few steps in a row whose length is the median: steady work, not the start and not an
+// evaluation.
+Window choose_window(const std::vector<TraceTrack>& tracks) {
+  const auto steps = step_intervals(tracks);
+  for (size_t several : {3u, 2u, 1u}) {
+    std::vector<std::pair<double, int64_t>> lengths;  // of `several` steps in a row, by their first
+    for (auto step = steps.begin(); step != steps.end(); ++step) {
+      auto last = step;
+      for (size_t i = 1; i < several && last != steps.end(); ++i) {
+        const auto next = std::next(last);
+        last = next != steps.end() && next->first == last->first + 1 ? next : steps.end();
+      }
+      if (last != steps.end())
+        lengths.emplace_back(last->second.second - step->second.first, step->first);
+    }
+    if (lengths.empty()) continue;
+    std::sort(lengths.begin(), lengths.end());
+    const int64_t first = lengths[lengths.size() / 2].second;
+    Window window;
+    for (int64_t step = first; step < first + static_cast<int64_t>(several); ++step) {
+      const auto& [begin, end] = steps.at(step);
+      window.marks.push_back({fmt::format("step {}", step), begin, end});
+    }
+    window.begin = window.marks.front().begin;
+    window.end = window.marks.back().end;
+    for (size_t i = 0; i + 1 < window.marks.size(); ++i)
+      window.marks[i].end = window.marks[i + 1].begin;
+    if (window.end > window.begin &&
+        (several == 1 || spans_within(tracks, window.begin, window.end) <= 1500))
+      return window;
+  }
+  // no step numbers: the middle hundred spans of the fullest track
+  const auto fullest = std::max_element(
+      tracks.begin(), tracks.end(),
+      [](const TraceTrack& a, const TraceTrack& b) { return a.spans.size() < b.spans.size(); });
+  const size_t n = fullest->spans.size(), from = n > 100 ? n / 2 - 50 : 0,
+               to = std::min(n, from + 100) - 1;
+  return {fullest->spans[from].begin,
+          std::max(fullest->spans[to].end, fullest->spans[from].begin + 1e-9),
+          {}};
+}
+
+}  // namespace
+
+std::string speed_section(const SectionContext& context) {
+  const MetricTable& steps = context.run.steps;
+  std::vector<std::string> parts;
+  for (const char* name : {"tokens_per_second", "samples_per_second"})
+    if (parts.empty()) {
+      const std::string picture = metric_figure(context, steps, name, true);
+      if (!picture.empty()) parts.push_back(picture);
+    }
+  if (steps.has("mfu")) parts.push_back(metric_figure(context, steps, "mfu", true));
+  const bool recomputes =
+      steps.has("hfu") &&
+      (!steps.has("mfu") || std::abs(steps.last("hfu") - steps.last("mfu")) > 1e-6);
+  if (recomputes) parts.push_back(metric_figure(context, steps, "hfu", true));
+  std::string out = parts.empty() ? "" : grid(parts);
+  std::string convention;
+  if (const std::string text = string_at(context.run.plan, "flop_convention"); !text.empty())
+    convention = "FLOP convention: " + shorten(text, 400) + ".";
+  const double peak = number_at(context.run.plan, "peak_flops");
+  if (drawable(peak) && peak > 0)
+    convention += fmt::format(" Peak: {}FLOP/s.", compact(peak) + (peak < 1e4 ? " " : ""));
+  if (!parts.empty() && steps.has("mfu") && !convention.empty())
+    out += "<p class=\"small\">" +
+           escape(convention + " MFU leaves recomputation out; HFU counts it.") + "</p>\n";
+  return out + phase_figure(context);
+}
+
+std::string timeline_section(const SectionContext& context) {
+  const std::vector<TraceTrack>& tracks = context.run.trace;
+  if (tracks.empty()) return "";
+  constexpr size_t kMostRanks = 16, kMostTracks = 48;
+  const Window window = choose_window(tracks);
+  std::set<int64_t> ranks, shown;
+  for (const TraceTrack& track : tracks) ranks.insert(track.pid);
+  Timeline picture;
+  picture.title = "Timeline";
+  picture.begin = window.begin;
+  picture.end = window.end;
+  picture.marks = window.marks;
+  for (const TraceTrack& track : tracks) {
+    if (picture.tracks.size() >= kMostTracks ||
+        (!shown.contains(track.pid) && shown.size() >= kMostRanks))
+      continue;
+    TimelineTrack drawn{track.process, track.thread, {}};
+    for (const TraceSpan& span : track.spans)
+      if (span.end > window.begin && span.begin < window.end)
+        drawn.spans.push_back({span.name, span.begin, span.end});
+    if (drawn.spans.empty()) continue;
+    shown.insert(track.pid);
+    picture.tracks.push_back(std::move(drawn));
+  }
+  picture.description = fmt::format("What {} of {} ranks did during {}.", shown.size(),
+                                    ranks.size(), format_seconds(window.end - window.begin));
+  std::string caption =
+      fmt::format("{} from {} s after the trace began", format_seconds(window.end - window.begin),
+                  significant(window.begin));
+  caption += window.marks.empty() ? "." : ": steps of median length.";
+  if (shown.size() < ranks.size())
+    caption += fmt::format(" {} of {} ranks are shown.", shown.size(), ranks.size());
+  caption += " The whole trace opens in Perfetto or chrome://tracing (trace.json).";
+  return figure("What each rank did", responsive([&](double width) {
+                  picture.width = width;
+                  return timeline(picture);
+                }),
+                caption);
+}
+
+std::string traffic_section(const SectionContext& context) {
+  const json& list = child(context.run.summary, "traffic");
+  if (!list.is_array() || list.empty()) return "";
+  std::map<std::string, std::vector<BarSegment>> by_axis;
+  std::vector<std::vector<std::string>> rows;
+  for (const json& entry : list) {
+    const double bytes = number_at(entry, "bytes"), calls = number_at(entry, "calls");
+    if (!drawable(bytes) || bytes < 0 || rows.size() >= 100) continue;
+    const std::string axis = string_at(entry, "axis", "?"), kind = string_at(entry, "kind", "?");
+    by_axis[axis].push_back({shorten(kind, 40), bytes, -1});
+    rows.push_back({axis, kind, drawable(calls) ? grouped(calls) : "", format_bytes(bytes)});
+  }
+  if (rows.empty()) return "";
+  const std::string picture = responsive([&](double width) {
+    BarChart chart;
+    chart.title = "Payload bytes by mesh axis";
+    for (const auto& [axis, segments] : by_axis) chart.rows.push_back({axis, segments});
+    chart.text = [](double v) { return format_bytes(v); };
+    chart.width = width;
+    return bar_chart(chart);
+  });
+  return figure("Payload bytes by mesh axis",
+                picture + "<div class=\"gap\"></div>" +
+                    table({{"axis"}, {"collective"}, {"calls", true}, {"payload", true}}, rows),
+                "Counted on rank 0 over the run.");
+}
+
+}  // namespace ocoee::report
