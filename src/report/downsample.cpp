@@ -66,9 +66,10 @@ std::vector<double> running_mean(const std::vector<double>& values, size_t radiu
   }
   std::vector<double> out(n, std::numeric_limits<double>::quiet_NaN());
   for (size_t i = 0; i < n; ++i) {
-    const size_t r = std::min({radius, i, n - 1 - i});
-    const double points = count[i + r + 1] - count[i - r];
-    if (points > 0) out[i] = (sum[i + r + 1] - sum[i - r]) / points;
+    const size_t before = std::min(radius, i);
+    const size_t after = std::min({radius, i, n - 1 - i});
+    const double points = count[i + after + 1] - count[i - before];
+    if (points > 0) out[i] = (sum[i + after + 1] - sum[i - before]) / points;
   }
   return out;
 }

@@ -14,8 +14,9 @@ namespace ocoee::report {
 // same.
 std::vector<Point> downsample(const std::vector<Point>& points, int buckets);
 
-// Mean over the window [i - radius, i + radius], narrowed evenly towards both ends; NaN values are
-// skipped.
+// Mean over the window [i - radius, i + radius]; NaN values are skipped. At the start the window
+// narrows on both sides, so that a steep descent is not flattened; at the end it loses only the
+// side that does not exist.
 std::vector<double> running_mean(const std::vector<double>& values, size_t radius);
 
 }  // namespace ocoee::report

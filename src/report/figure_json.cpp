@@ -159,7 +159,7 @@ std::string table_figure(const json& described) {
       for (const json& cell : entry) {
         if (row.size() >= columns.size()) break;
         if (cell.is_number()) columns[row.size()].numeric = true;
-        row.push_back(cell.is_number()   ? significant(cell.get<double>(), 6)
+        row.push_back(cell.is_number()   ? exact(cell.get<double>(), 6)
                       : cell.is_string() ? cell.get<std::string>()
                       : cell.is_null()   ? ""
                                          : cell.dump());

@@ -3,6 +3,7 @@
 // are measured by.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/text.h"
@@ -11,6 +12,7 @@
 #include "report/numbers.h"
 #include "report/page.h"
 #include "report/section.h"
+#include "report/svg.h"
 
 namespace ocoee::report {
 namespace {
@@ -48,19 +50,44 @@ Facts facts_of(const RunDirectory& run) {
 }
 
 std::string sentence(const RunDirectory& run, const Facts& facts) {
-  std::string text = string_at(run.summary, "task", "A run");
-  if (facts.parameters > 0)
-    text += fmt::format(": a model of {} parameters", compact(facts.parameters));
-  if (facts.steps >= 0)
-    text += fmt::format("{} {} steps", facts.parameters > 0 ? " after" : ":", grouped(facts.steps));
-  if (facts.tokens > 0) text += fmt::format(" and {} tokens", compact(facts.tokens));
-  const std::string device = string_at(run.summary, "device");
+  std::string text = shorten(string_at(run.summary, "task", "This run"), 60);
+  const std::string steps = facts.steps >= 0 ? grouped(facts.steps) + " steps" : "";
+  if (facts.parameters > 0) {
+    text += fmt::format(" trained a model of {} parameters", compact(facts.parameters));
+    if (!steps.empty()) text += " for " + steps;
+  } else if (!steps.empty()) {
+    text += " made " + steps;
+  }
+  if (facts.tokens > 0) text += fmt::format(" on {} tokens", compact(facts.tokens));
+  const std::string device = shorten(string_at(run.summary, "device"), 120);
   if (facts.ranks > 0)
-    text += fmt::format(", on {} rank{}", grouped(facts.ranks), facts.ranks == 1 ? "" : "s");
-  if (!device.empty())
-    text += fmt::format("{} {}", facts.ranks > 0 ? " of" : ", on", shorten(device, 120));
+    text += fmt::format(", with {} rank{}", grouped(facts.ranks), facts.ranks == 1 ? "" : "s");
+  if (!device.empty()) text += ", on " + device;
   if (facts.seconds > 0) text += ", in " + format_seconds(facts.seconds);
   return text + ".";
+}
+
+// The figure and its reference as two dots on one line: the distance is seen before it is read.
+std::string comparison(double value, double other, const std::string& label, bool wins) {
+  constexpr double kWidth = 360, kHeight = 84, kLine = 44, kPad = 30;
+  Range range;
+  range.add(value, false);
+  range.add(other, false);
+  const Scale x(range.low, range.high, kPad, kWidth - kPad, false);
+  Svg svg(kWidth, kHeight, "The figure and its reference",
+          fmt::format("{} against {}", exact(value), exact(other)), "chart compare");
+  const auto label_at = [&](double at, double y, const std::string& text, const char* css) {
+    const double half = text_width(text, 12) / 2;
+    svg.text(std::clamp(at, half, kWidth - half), y, text, css, Svg::Anchor::middle);
+  };
+  svg.line(0, kLine, kWidth, kLine, "axis");
+  svg.path(path_through({{x(other), kLine}, {x(value), kLine}}),
+           wins ? "gain thick" : "loss thick");
+  svg.circle(x(other), kLine, 6, "hollow");
+  svg.circle(x(value), kLine, 8, wins ? "gain" : "loss");
+  label_at(x(value), kLine - 18, "this run", "l");
+  label_at(x(other), kLine + 28, shorten(label, 44), "t");
+  return svg.str();
 }
 
 Tile headline_tile(const json& entry) {
@@ -86,9 +113,14 @@ Tile headline_tile(const json& entry) {
   const char* word = better.empty() ? (difference > 0 ? "above" : "below")
                      : wins         ? "better than"
                                     : "worse than";
-  tile.note =
-      fmt::format("{}{} {} {}: {}", exact(std::abs(difference)), share, word, label, exact(other));
-  if (!better.empty()) tile.mood = wins ? Tile::Mood::better : Tile::Mood::worse;
+  const int decimals = std::max(decimals_of(value), decimals_of(other));
+  const double size = std::abs(difference);
+  const std::string distance = size < 1e-4 ? exact(size) : fixed(size, decimals);
+  tile.note = fmt::format("{}{} {} {}: {}", distance, share, word, label, exact(other));
+  if (!better.empty()) {
+    tile.mood = wins ? Tile::Mood::better : Tile::Mood::worse;
+    if (drawable(value) && drawable(other)) tile.picture = comparison(value, other, label, wins);
+  }
   return tile;
 }
 

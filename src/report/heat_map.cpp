@@ -112,7 +112,7 @@ std::string heat_map(const HeatMap& map) {
           map.description.empty() ? fmt::format("{} by {} cells", map.columns, map.rows)
                                   : map.description,
           "chart heat");
-  // run-length strokes by colour
+  // run-length strokes by colour, in whole cells: rounding leaves no seams
   std::map<int, std::string> strokes;
   for (size_t r = 0; r < grid.rows; ++r) {
     for (size_t c = 0; c < grid.columns;) {
@@ -127,14 +127,11 @@ std::string heat_map(const HeatMap& map) {
       const size_t first = c;
       while (c < grid.columns && bin_at(c) == bin) ++c;
       if (bin < 0) continue;
-      strokes[bin] +=
-          fmt::format("M{},{}h{}v{}h{}z", coordinate(left + static_cast<double>(first) * cell),
-                      coordinate(top + static_cast<double>(r) * cell_y),
-                      coordinate(static_cast<double>(c - first) * cell), coordinate(cell_y),
-                      coordinate(-static_cast<double>(c - first) * cell));
+      strokes[bin] += fmt::format("M{},{}h{}v1h-{}z", first, r, c - first, c - first);
     }
   }
-  svg.open_group("cells");
+  svg.open_group("cells", fmt::format("transform=\"translate({},{}) scale({:.6g},{:.6g})\"",
+                                      coordinate(left), coordinate(top), cell, cell_y));
   for (const auto& [bin, d] : strokes) {
     if (categories) {
       const auto b = static_cast<size_t>(bin);

@@ -78,7 +78,7 @@ std::string loss_figure(const SectionContext& context) {
     const bool cut = single && focus(chart, run.steps.column("loss"));
     caption.clear();
     if (chart.series.front().faint)
-      caption = "Faint: every logged step. Line: running mean over 2 % of the run.";
+      caption = "Faint: every logged step. Line: running mean over about 3 % of the run.";
     if (cut)
       caption += fmt::format(" The first steps lie above the frame (highest {}).",
                              significant(run.steps.largest("loss")));
@@ -102,7 +102,6 @@ std::string evaluation_figure(const SectionContext& context, const std::string& 
     LineChart chart;
     chart.title = info.title;
     chart.x = step_axis(run, wide);
-    chart.x.low = 0;
     chart.y.label = info.unit;
     chart.width = width;
     chart.height = height;
@@ -183,7 +182,7 @@ std::string markov_section(const SectionContext& context) {
   chart.series.push_back(curve);
   const std::string numbers = table({{"order k", true}, {"bits per base", true}}, rows, {best});
   return "<div class=\"two-one\">" + figure(chart.title, line_chart(chart), caption + ".") +
-         "<figure>" + numbers + "</figure></div>\n";
+         "<figure><h3>Held out, by order</h3>" + numbers + "</figure></div>\n";
 }
 
 }  // namespace ocoee::report

@@ -127,7 +127,7 @@ void Drawing::measure() {
   bottom_ = (chart_.x.second ? 58 : 44) - (chart_.x.label.empty() ? 14 : 0);
   const double base = chart_.height - bottom_;
   y_ = make_scale(chart_.y, y_range(), base, top_, 0.05);
-  y_ticks_ = make_ticks(chart_.y, y_, std::max(2, static_cast<int>((base - top_) / 46)));
+  y_ticks_ = make_ticks(chart_.y, y_, std::max(2, static_cast<int>((base - top_) / 32)));
   double widest_tick = 0;
   for (const Tick& tick : y_ticks_)
     widest_tick = std::max(widest_tick, text_width(tick.label, kTickFont));
@@ -324,27 +324,24 @@ std::string Drawing::draw() {
                   y_.log() ? 1 : 0, escape_limited(chart_.x.label, 40));
   Svg svg(chart_.width, chart_.height, chart_.title, description(), "chart", plot);
   draw_axes(svg);
-  // The inner picture clips what lies outside fixed limits, without an id that another chart could
-  // share.
+  // An inner picture clips what lies outside fixed limits, without an id that another chart could
+  // share. It is a little wider than the plot: a dot at the last value stays whole.
   const double base = chart_.height - bottom_, end = chart_.width - right_;
   const bool clipped = chart_.y.low || chart_.y.high || chart_.x.low || chart_.x.high;
-  if (clipped) {
-    svg.raw(fmt::format(
-        "<svg x=\"{0}\" y=\"{1}\" width=\"{2}\" height=\"{3}\" viewBox=\"{0} {1} {2} {3}\">",
-        coordinate(left_), coordinate(top_), coordinate(end - left_), coordinate(base - top_)));
-  }
-  for (size_t i = 0; i < chart_.series.size(); ++i)
-    if (chart_.series[i].faint) draw_series(svg, i);
-  if (clipped) svg.raw("</svg>");
+  const auto draw_all = [&](bool faint) {
+    if (clipped) {
+      svg.raw(fmt::format(
+          "<svg x=\"{0}\" y=\"{1}\" width=\"{2}\" height=\"{3}\" viewBox=\"{0} {1} {2} {3}\">",
+          coordinate(left_ - 5), coordinate(top_), coordinate(end - left_ + 10),
+          coordinate(base - top_)));
+    }
+    for (size_t i = 0; i < chart_.series.size(); ++i)
+      if (chart_.series[i].faint == faint) draw_series(svg, i);
+    if (clipped) svg.raw("</svg>");
+  };
+  draw_all(true);
   draw_references(svg);
-  if (clipped) {
-    svg.raw(fmt::format(
-        "<svg x=\"{0}\" y=\"{1}\" width=\"{2}\" height=\"{3}\" viewBox=\"{0} {1} {2} {3}\">",
-        coordinate(left_), coordinate(top_), coordinate(end - left_), coordinate(base - top_)));
-  }
-  for (size_t i = 0; i < chart_.series.size(); ++i)
-    if (!chart_.series[i].faint) draw_series(svg, i);
-  if (clipped) svg.raw("</svg>");
+  draw_all(false);
   draw_labels(svg);
   return svg.str();
 }

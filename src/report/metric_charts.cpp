@@ -36,6 +36,27 @@ bool spans_decades(const std::vector<double>& values) {
   return range.high > 12 * middle || range.low * 40 < middle;
 }
 
+// What a column is multiplied by to be shown, and the unit it then has.
+struct Display {
+  double factor;
+  std::string unit;
+};
+
+Display display_of(const MetricTable& table, const std::string& metric) {
+  if (metric == "mfu" || metric == "hfu") return {100, "% of peak"};
+  if (metric == "peak_bytes") {
+    constexpr double kMiB = 1u << 20, kGiB = 1u << 30;
+    return table.largest(metric) < kGiB ? Display{1 / kMiB, "MiB"} : Display{1 / kGiB, "GiB"};
+  }
+  return {1, metric_info(metric).unit};
+}
+
+double last_finite(const std::vector<double>& values) {
+  for (auto value = values.rbegin(); value != values.rend(); ++value)
+    if (std::isfinite(*value)) return *value;
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
 }  // namespace
 
 MetricInfo metric_info(const std::string& name) {
@@ -50,7 +71,7 @@ MetricInfo metric_info(const std::string& name) {
       {"samples_per_second", {"Throughput", "samples/s"}},
       {"mfu", {"Model FLOP utilisation (MFU)", "% of peak"}},
       {"hfu", {"Hardware FLOP utilisation (HFU)", "% of peak"}},
-      {"peak_bytes", {"Peak memory", "GiB"}},
+      {"peak_bytes", {"Peak memory", "bytes"}},
       {"loss_scale", {"Loss scale", ""}},
   };
   if (const auto found = kKnown.find(name); found != kKnown.end()) return found->second;
@@ -73,6 +94,7 @@ Axis step_axis(const RunDirectory& run, bool with_tokens) {
   Axis axis;
   axis.label = "step";
   axis.whole = true;
+  axis.low = 0;
   const std::string counted = run.steps.has("tokens") ? "tokens" : "samples";
   if (!with_tokens || !run.steps.has(counted) || run.steps.rows() < 2) return axis;
   std::vector<std::pair<double, double>> known = {{0, 0}};
@@ -99,9 +121,7 @@ void add_metric(LineChart& chart, const MetricTable& table, const std::string& m
                 const std::string& label, int colour) {
   const std::vector<double>& steps = table.column("step");
   std::vector<double> values = table.column(metric);
-  const double factor = metric == "mfu" || metric == "hfu" ? 100
-                        : metric == "peak_bytes"           ? 1.0 / (1u << 30)
-                                                           : 1;
+  const double factor = display_of(table, metric).factor;
   for (double& value : values) value *= factor;
   const size_t radius = smoothing_radius(values.size());
   const bool smooth = values.size() > kFewValues && radius > 0 && metric != "learning_rate" &&
@@ -109,7 +129,7 @@ void add_metric(LineChart& chart, const MetricTable& table, const std::string& m
   if (smooth)
     chart.series.push_back({.name = "", .x = steps, .y = values, .colour = colour, .faint = true});
   const auto draw = values.size() <= 40 ? Series::Draw::line_and_points : Series::Draw::line;
-  if (smooth) values = running_mean(values, radius);
+  if (smooth) values = running_mean(running_mean(values, radius), std::max<size_t>(1, radius / 2));
   chart.series.push_back(
       {.name = label, .x = steps, .y = std::move(values), .draw = draw, .colour = colour});
 }
@@ -121,10 +141,11 @@ std::string metric_figure(const SectionContext& context, const MetricTable& tabl
   const size_t left_out = metrics.size() - std::min(metrics.size(), kMostParts);
   metrics.resize(metrics.size() - left_out);
   const MetricInfo info = metric_info(name);
+  const Display display = display_of(table, metrics[0]);
   LineChart chart;
   chart.title = info.title;
   chart.x = step_axis(context.run, false);
-  chart.y.label = info.unit;
+  chart.y.label = display.unit;
   chart.y.from_zero = from_zero;
   chart.y.log = !from_zero;
   chart.width = kHalf;
@@ -144,19 +165,16 @@ std::string metric_figure(const SectionContext& context, const MetricTable& tabl
   std::string caption;
   if (metrics.size() == 1) {  // the title names it; the label at its end would only take room
     Series& curve = chart.series.back();
-    const double last = table.last(metrics[0]);
-    const double factor = name == "mfu" || name == "hfu" ? 100
-                          : name == "peak_bytes"         ? 1.0 / (1u << 30)
-                                                         : 1;
+    const double last = table.last(metrics[0]) * display.factor;
     if (name == "learning_rate") {
-      caption = fmt::format("Highest {}, last {}.", significant(table.largest(metrics[0]), 3),
+      caption = fmt::format("Highest {}, last {}.", significant(table.largest(name), 3),
                             significant(last, 3));
     } else {
       caption = fmt::format("Median {}, last {}{}.",
-                            significant(median(table.column(metrics[0])) * factor),
-                            significant(last * factor), info.unit.empty() ? "" : " " + info.unit);
+                            significant(median(table.column(metrics[0])) * display.factor),
+                            significant(last), display.unit.empty() ? "" : " " + display.unit);
     }
-    curve.name = significant(last * factor, 3);
+    curve.name = significant(last_finite(curve.y), 3);
   }
   if (left_out > 0) caption += fmt::format(" {} more parts are not drawn.", left_out);
   return figure(info.title, line_chart(chart), caption);

@@ -97,16 +97,20 @@ std::string percent(double share) {
   return fixed(value, std::abs(value) >= 99.95 ? 0 : std::abs(value) >= 0.095 ? 1 : 2) + "\u202F%";
 }
 
+int decimals_of(double value, int most) {
+  for (int decimals = 0; decimals < most; ++decimals) {
+    const double scale = std::pow(10.0, decimals);
+    if (std::abs(std::round(value * scale) / scale - value) <= 1e-9 * std::abs(value))
+      return decimals;
+  }
+  return most;
+}
+
 std::string exact(double value, int most) {
   if (!std::isfinite(value)) return odd_value(value);
   if (value != 0 && (std::abs(value) < std::pow(10.0, -most) || std::abs(value) >= 1e15))
     return scientific(value, most + 1);
-  for (int decimals = 0; decimals < most; ++decimals) {
-    const double scale = std::pow(10.0, decimals);
-    if (std::abs(std::round(value * scale) / scale - value) <= 1e-9 * std::abs(value))
-      return fixed(value, decimals);
-  }
-  return fixed(value, most);
+  return fixed(value, decimals_of(value, most));
 }
 
 }  // namespace ocoee::report

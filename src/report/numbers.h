@@ -27,5 +27,6 @@ std::string superscript(int64_t exponent);
 // The fewest decimals (up to `most`) that show `value` to a relative 1e-9: a figure's own
 // precision.
 std::string exact(double value, int most = 4);
+int decimals_of(double value, int most = 4);  // the decimals that exact() shows
 
 }  // namespace ocoee::report

@@ -75,11 +75,12 @@ std::string toml_block(const std::string& toml) {
 
 std::string tiles(const std::vector<Tile>& list) {
   if (list.empty()) return "";
-  std::string out = "<div class=\"tiles\">\n";
+  const bool large = list.front().large;
+  std::string out = large ? "<div class=\"tiles\">\n" : "<div class=\"facts\">\n";
   for (const Tile& tile : list) {
     constexpr const char* moods[] = {"", " better", " worse"};
-    out += std::string("<div class=\"tile") + (tile.large ? " large" : "") +
-           moods[static_cast<int>(tile.mood)] + "\">";
+    out += std::string("<div class=\"") + (large ? "tile" : "fact") +
+           moods[static_cast<int>(tile.mood)] + "\"><div>";
     out += "<div class=\"label\">" + escape_limited(tile.label, 120) +
            "</div><div class=\"value\">" + escape_limited(tile.value, 40);
     if (!tile.unit.empty())
@@ -87,7 +88,7 @@ std::string tiles(const std::vector<Tile>& list) {
     out += "</div>";
     if (!tile.note.empty())
       out += "<div class=\"note\">" + escape_limited(tile.note, 300) + "</div>";
-    out += "</div>\n";
+    out += "</div>" + tile.picture + "</div>\n";
   }
   return out + "</div>\n";
 }

@@ -33,7 +33,9 @@ struct Tile {
   std::string note;  // second line, plain text
   enum class Mood { neutral, better, worse } mood = Mood::neutral;
   bool large = false;
+  std::string picture = {};  // markup beside the figure
 };
+// Cards where the first is large, else one line of facts.
 std::string tiles(const std::vector<Tile>& tiles);
 
 constexpr double kWide = 920, kHalf = 444, kNarrow = 520;  // widths of pictures, pixels

@@ -34,21 +34,24 @@ nav{display:flex;flex-wrap:wrap;gap:4px 18px;border-top:1px solid var(--rule);bo
 padding:9px 0;margin:26px 0 8px;font-size:13px}
 a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
 section{padding-top:34px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:14px;margin-bottom:14px}
-.tile{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:13px 16px 14px;min-width:0}
-.tile .label{font-size:12.5px;color:var(--soft)}
-.tile .value{font-size:23px;font-weight:600;letter-spacing:-.015em;line-height:1.3;overflow-wrap:anywhere}
-.tile .unit{font-size:.55em;font-weight:500;color:var(--soft);letter-spacing:0}
-.tile .note{font-size:12.5px;color:var(--soft);margin-top:2px;overflow-wrap:anywhere}
-.tile.large{grid-column:span 2;padding:18px 22px 20px}
-.tile.large .label{font-size:14px}.tile.large .value{font-size:46px;line-height:1.2}
-.tile.large .unit{font-size:.4em}.tile.large .note{font-size:14px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr));gap:14px;margin-bottom:22px}
+.tile{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:20px 24px 22px;min-width:0;
+display:flex;flex-wrap:wrap;gap:10px 36px;align-items:center;justify-content:space-between}
+.tile .label{font-size:14px;color:var(--soft)}
+.tile .value{font-size:48px;font-weight:600;letter-spacing:-.02em;line-height:1.2;overflow-wrap:anywhere}
+.tile .unit{font-size:.38em;font-weight:500;color:var(--soft);letter-spacing:0}
+.tile .note{font-size:14px;color:var(--soft);margin-top:2px;overflow-wrap:anywhere}
 .tile.better .note{color:var(--good)}.tile.worse .note{color:var(--bad)}
+.tile>div{flex:1 1 260px}.tile>svg.chart{width:360px;flex:0 1 360px}
+.facts{display:flex;flex-wrap:wrap;gap:16px 34px;margin:0 2px 8px}
+.fact .label,.fact .note{font-size:12.5px;color:var(--soft)}
+.fact .value{font-size:20px;font-weight:600;letter-spacing:-.01em;line-height:1.35;white-space:nowrap}
+.fact .unit{font-size:.65em;font-weight:500;color:var(--soft);letter-spacing:0}
 figure{margin:0 0 18px;background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:16px 20px 14px;
 position:relative;min-width:0}
 figcaption{font-size:12.5px;color:var(--soft);margin-top:8px;max-width:70em}
-.grid{display:grid;grid-template-columns:1fr 1fr;gap:0 18px;align-items:start}
-.two-one{display:grid;grid-template-columns:1.9fr 1fr;gap:0 18px;align-items:start}
+.grid{display:grid;grid-template-columns:1fr 1fr;gap:0 18px}
+.two-one{display:grid;grid-template-columns:1.9fr 1fr;gap:0 18px}
 .gap{height:14px}.small{font-size:12.5px;color:var(--soft);max-width:none}
 .scroll{overflow-x:auto;margin-bottom:14px}
 figure .scroll{margin-bottom:0}
@@ -98,16 +101,19 @@ svg .ref{stroke:var(--c,var(--dim));stroke-width:1.2;stroke-dasharray:5 4;fill:n
 svg .seg{fill:var(--c)}svg .lane{fill:var(--lane)}
 svg .frame{fill:none;stroke:var(--axis);stroke-width:1}
 svg .cells{shape-rendering:crispEdges}
+svg .gain{fill:var(--good)}svg .loss{fill:var(--bad)}
+svg .thick{stroke-width:4}svg .gain.thick{stroke:var(--good)}svg .loss.thick{stroke:var(--bad)}
+svg .hollow{fill:var(--card);stroke:var(--soft);stroke-width:2}
 svg .cross{stroke:var(--dim);stroke-width:1;pointer-events:none}
 svg .spot{fill:var(--c);stroke:var(--card);stroke-width:1.5;pointer-events:none}
 @media screen and (max-width:720px){main{padding:24px 16px 48px}h1{font-size:27px}.lead{font-size:16px}
 .grid,.two-one{grid-template-columns:1fr}.at-wide{display:none}.at-narrow{display:block}figure{padding:14px 14px 12px}
-.tile.large .value{font-size:36px}}
+.tile .value{font-size:38px}}
 @media print{@page{margin:14mm 12mm}body{font-size:11px;background:#fff}main{padding:0;max-width:none}
 h1{font-size:26px}.lead{font-size:14px}section{padding-top:18px}nav,.save,.tip{display:none}
 figure,.tile,tr,.notice{break-inside:avoid}h2,h3{break-after:avoid}figure,.tile,details,pre{border-color:#ddd}
-.tile.large .value{font-size:34px}.tile .value{font-size:17px}.tile .label,.tile .note,figcaption{font-size:10px}
-.tiles{gap:8px;grid-template-columns:repeat(auto-fit,minmax(110px,1fr))}table,pre{font-size:10px}
+.tile .value{font-size:34px}.fact .value{font-size:15px}.tile .label,.tile .note,.fact .label,.fact .note,
+figcaption{font-size:10px}.facts{gap:8px 22px}.tile>svg.chart{width:260px;flex:0 1 260px}table,th,pre{font-size:10px}
 pre{font-size:9px}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 )css";
 }

@@ -73,8 +73,8 @@ std::string events_section(const SectionContext& context) {
   }
   std::string summary;
   for (const auto& [kind, count] : counts)
-    summary +=
-        fmt::format("{}{} {}", summary.empty() ? "" : ", ", count, shorten(event_name(kind), 60));
+    summary += fmt::format("{}{} \u00D7 {}", summary.empty() ? "" : ", ",
+                           shorten(event_name(kind), 60), count);
   const std::string numbers = table({{"step", true}, {"event"}, {"detail"}}, rows);
   std::string out;
   std::vector<std::vector<std::string>> warnings;

@@ -6,7 +6,7 @@ namespace ocoee::report {
 const std::vector<Section>& standard_sections() {
   static const std::vector<Section> kSections = {
       {"learning", "Learning", {}, learning_section},
-      {"markov", "Against Markov models", {}, markov_section},
+      {"markov", "Markov models", {}, markov_section},
       {"figures", "Results", {}, figures_section},
       {"speed", "Speed", {}, speed_section},
       {"timeline", "Timeline", {}, timeline_section},

@@ -36,17 +36,16 @@ std::vector<Placed> place(const std::vector<TimelineSpan>& spans, double begin, 
     return a->begin != b->begin ? a->begin < b->begin : a->end > b->end;
   });
   std::vector<Placed> placed;
-  std::vector<double> lane_end;
+  std::vector<double>
+      open;  // ends of the spans that enclose or overlap the next one, top lane first
   const double slack = (end - begin) * 1e-6;  // clocks are rounded to microseconds
   lanes = 1;
   for (const TimelineSpan* span : sorted) {
-    size_t lane = 0;
-    while (lane < lane_end.size() && span->begin < lane_end[lane] - slack) ++lane;
-    lane = std::min<size_t>(lane, kMostLanes - 1);
-    if (lane >= lane_end.size()) lane_end.resize(lane + 1, begin - 1);
-    lane_end[lane] = std::max(lane_end[lane], span->end);
-    placed.push_back({span, static_cast<int>(lane)});
-    lanes = std::max(lanes, static_cast<int>(lane) + 1);
+    while (!open.empty() && open.back() <= span->begin + slack) open.pop_back();
+    const int lane = std::min(static_cast<int>(open.size()), kMostLanes - 1);
+    open.push_back(span->end);
+    placed.push_back({span, lane});
+    lanes = std::max(lanes, lane + 1);
   }
   return placed;
 }

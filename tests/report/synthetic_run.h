@@ -248,7 +248,7 @@ inline std::string trace_text(const SyntheticRun& run) {
       span("backward", 0, backward, 0.122, step);
       for (int bucket = 0; bucket < 4; ++bucket)
         span("all_reduce", 1, backward + 0.034 * (bucket + 1), 0.011, step);
-      span("optimizer", 0, backward + 0.15, 0.017, step);
+      span("optimizer", 0, backward + 0.139, 0.016, step);
       if (step % 13 == 0) span("checkpoint", 2, backward + 0.1, 0.12, step);
     }
   }
