@@ -14,6 +14,9 @@ class Communicator;
 enum class Launcher { none, mpirun, srun, torchrun };
 Launcher detect_launcher();
 std::string name_of(Launcher launcher);
+// Rank and size that the launcher's environment promises, before MPI is started: for checks and for who may speak.
+int launched_rank();
+int launched_size();
 
 class World {
  public:

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "optim/optimizer.h"
+#include "optim/optimizer_config.h"
 #include "plan/training_config.h"
 #include "run/task.h"
 #include "train/objective.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "comm/mesh.h"
-#include "optim/optimizer.h"
+#include "optim/optimizer_config.h"
 #include "parallel/weight_store.h"
 #include "plan/training_config.h"
 #include "run/state.h"

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// A recipe with its meaning: read once, checked once, every problem told at once.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/verbs.h"
+#include "core/config.h"
+#include "run/task.h"
+
+namespace ocoee::cli {
+
+// The sections of a task, described over values that live here.
+struct DescribedRecipe {
+  explicit DescribedRecipe(const run::TaskType& task);
+  run::RunConfig run;
+  std::unique_ptr<run::TaskConfig> task;
+  config::Description description;
+};
+
+struct Recipe : DescribedRecipe {
+  Recipe(const run::TaskType& type, std::string path) : DescribedRecipe(type), type(&type), path(std::move(path)) {}
+  const run::TaskType* type;
+  std::string path;
+};
+
+// Reads RECIPE with its overrides for a launch of `ranks`; throws Error(config) with all problems.
+std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path, const std::vector<std::string>& overrides, int ranks);
+
+}  // namespace ocoee::cli

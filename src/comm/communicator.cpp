@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/communicator.h"
+
+#include <cstring>
+
+#include "comm/flight_recorder.h"
+#include "core/error.h"
+
+namespace ocoee::comm {
+
+const char* name_of(Kind kind) {
+  static const char* names[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "send", "receive", "barrier"};
+  return names[static_cast<size_t>(kind)];
+}
+
+Communicator::Communicator(std::string name, int rank, int size, std::vector<int> world_ranks)
+    : name_(std::move(name)), rank_(rank), size_(size), world_ranks_(std::move(world_ranks)) {}
+
+namespace {
+
+// Marks the operation as finished in the flight record when it is waited for.
+class RecordedWork final : public Work {
+ public:
+  RecordedWork(WorkHandle inner, FlightEntryId entry) : inner_(std::move(inner)), entry_(entry) {}
+  ~RecordedWork() override { finish(); }
+  void wait(const device::Stream& stream) override {
+    inner_->wait(stream);
+    finish();
+  }
+  bool done() override {
+    const bool is_done = inner_->done();
+    if (is_done) finish();
+    return is_done;
+  }
+
+ private:
+  void finish() {
+    if (open_) flight_finished(entry_);
+    open_ = false;
+  }
+  WorkHandle inner_;
+  FlightEntryId entry_;
+  bool open_ = true;
+};
+
+}  // namespace
+
+WorkHandle Communicator::run(const Operation& operation, const Site& site) {
+  const Buffer& payload = operation.kind == Kind::all_gather || operation.kind == Kind::receive ? operation.output : operation.input;
+  const auto k = static_cast<size_t>(operation.kind);
+  ++counters_.calls[k];
+  counters_.bytes[k] += static_cast<int64_t>(payload.bytes());
+  const FlightEntryId entry = flight_started({this, &name_, operation.kind, payload.count, payload.dtype, operation.op, operation.peer, site});
+  return std::make_unique<RecordedWork>(start(operation), entry);
+}
+
+WorkHandle Communicator::all_reduce_async(const Buffer& buffer, Reduce op, const device::Stream& stream, Site site) {
+  return run({Kind::all_reduce, buffer, buffer, op, -1, stream}, site);
+}
+WorkHandle Communicator::reduce_scatter_async(const Buffer& input, const Buffer& output, Reduce op, const device::Stream& stream, Site site) {
+  OCOEE_CHECK(input.count == output.count * size_, "reduce_scatter of {} elements into {} on {} ranks", input.count, output.count, size_);
+  return run({Kind::reduce_scatter, input, output, op, -1, stream}, site);
+}
+WorkHandle Communicator::all_gather_async(const Buffer& input, const Buffer& output, const device::Stream& stream, Site site) {
+  OCOEE_CHECK(output.count == input.count * size_, "all_gather of {} elements into {} on {} ranks", input.count, output.count, size_);
+  return run({Kind::all_gather, input, output, Reduce::sum, -1, stream}, site);
+}
+WorkHandle Communicator::broadcast_async(const Buffer& buffer, int root, const device::Stream& stream, Site site) {
+  return run({Kind::broadcast, buffer, buffer, Reduce::sum, root, stream}, site);
+}
+WorkHandle Communicator::all_to_all_async(const Buffer& input, const Buffer& output, const device::Stream& stream, Site site) {
+  OCOEE_CHECK(input.count == output.count && input.count % size_ == 0, "all_to_all of {} elements on {} ranks", input.count, size_);
+  return run({Kind::all_to_all, input, output, Reduce::sum, -1, stream}, site);
+}
+WorkHandle Communicator::send_async(const Buffer& buffer, int to, const device::Stream& stream, Site site) {
+  return run({Kind::send, buffer, {}, Reduce::sum, to, stream}, site);
+}
+WorkHandle Communicator::receive_async(const Buffer& buffer, int from, const device::Stream& stream, Site site) {
+  return run({Kind::receive, {}, buffer, Reduce::sum, from, stream}, site);
+}
+
+void Communicator::all_reduce(const Buffer& b, Reduce op, const device::Stream& s, Site site) { all_reduce_async(b, op, s, site)->wait(s); }
+void Communicator::reduce_scatter(const Buffer& i, const Buffer& o, Reduce op, const device::Stream& s, Site site) { reduce_scatter_async(i, o, op, s, site)->wait(s); }
+void Communicator::all_gather(const Buffer& i, const Buffer& o, const device::Stream& s, Site site) { all_gather_async(i, o, s, site)->wait(s); }
+void Communicator::broadcast(const Buffer& b, int root, const device::Stream& s, Site site) { broadcast_async(b, root, s, site)->wait(s); }
+void Communicator::all_to_all(const Buffer& i, const Buffer& o, const device::Stream& s, Site site) { all_to_all_async(i, o, s, site)->wait(s); }
+void Communicator::send(const Buffer& b, int to, const device::Stream& s, Site site) { send_async(b, to, s, site)->wait(s); }
+void Communicator::receive(const Buffer& b, int from, const device::Stream& s, Site site) { receive_async(b, from, s, site)->wait(s); }
+void Communicator::barrier(Site site) { run({Kind::barrier, {}, {}, Reduce::sum, -1, {}}, site)->wait({}); }
+
+double Communicator::all_reduce_value(double value, Reduce op, Site site) {
+  all_reduce({&value, 1, DType::f64, {}}, op, {}, site);
+  return value;
+}
+
+std::string Communicator::broadcast_text(const std::string& text, int root, Site site) {
+  int64_t length = static_cast<int64_t>(text.size());
+  broadcast({&length, 1, DType::i64, {}}, root, {}, site);
+  std::string out = text;
+  out.resize(static_cast<size_t>(length));
+  if (length > 0) broadcast({out.data(), length, DType::u8, {}}, root, {}, site);
+  return out;
+}
+
+std::vector<std::string> Communicator::all_gather_text(const std::string& text, Site site) {
+  int64_t own = static_cast<int64_t>(text.size());
+  std::vector<int64_t> lengths(static_cast<size_t>(size_));
+  all_gather({&own, 1, DType::i64, {}}, {lengths.data(), size_, DType::i64, {}}, {}, site);
+  int64_t longest = 1;
+  for (const int64_t length : lengths) longest = std::max(longest, length);
+  std::string padded = text, all(static_cast<size_t>(longest * size_), '\0');
+  padded.resize(static_cast<size_t>(longest));
+  all_gather({padded.data(), longest, DType::u8, {}}, {all.data(), longest * size_, DType::u8, {}}, {}, site);
+  std::vector<std::string> out;
+  for (int r = 0; r < size_; ++r) out.push_back(all.substr(static_cast<size_t>(r * longest), static_cast<size_t>(lengths[static_cast<size_t>(r)])));
+  return out;
+}
+
+std::vector<std::string> Communicator::gather_text(const std::string& text, int root, Site site) {
+  std::vector<std::string> all = all_gather_text(text, site);  // control data is small: one path serves
+  if (rank_ != root) all.clear();
+  return all;
+}
+
+}  // namespace ocoee::comm

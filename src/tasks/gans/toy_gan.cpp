@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tasks/gans/toy_gan.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/text.h"
+#include "tasks/builders.h"
+#include "tasks/registry.h"
+
+namespace ocoee::tasks {
+
+ToyGanConfig::ToyGanConfig() {
+  batch = {256, 256};
+  for (optim::OptimizerConfig* optimizer : {&critic, &generator}) {
+    optimizer->learning_rate = 1e-3;
+    optimizer->beta1 = 0.5;
+    optimizer->weight_decay = 0;
+    optimizer->clip = 0;
+    optimizer->schedule = "constant";
+    optimizer->warmup_steps = 0;
+  }
+}
+
+void ToyGanConfig::describe(config::Description& recipe) {
+  config::Description& task = recipe.section("task", "A GAN on a ring of Gaussians: two objectives that alternate.");
+  task.field("name", name_, "the task; `ocoee list tasks` shows them").required();
+  task.field("latent", latent, "size of the noise that a point is made from").at_least(1);
+  task.field("width", width, "hidden width of both networks").at_least(1);
+  task.field("hidden_layers", hidden_layers, "hidden layers of both networks").at_least(1);
+  task.field("critic_repeats", critic_repeats, "critic updates for each generator update").at_least(1);
+  task.field("ring_radius", ring_radius, "radius of the ring").above(0);
+  task.field("ring_spread", ring_spread, "standard deviation of each Gaussian").above(0);
+  recipe.section("batch", batch, "How many samples a step takes.");
+  recipe.section("layout", layout, "Ranks per axis; the data axis is what is left of the world.");
+  recipe.section("precision", precision, "Number types.");
+  config::Description& optimizers = recipe.section("optimizer", "One optimizer for each objective.");
+  optimizers.section("critic", critic, "How the critic's weights move.");
+  optimizers.section("generator", generator, "How the generator's weights move.");
+  recipe.section("train", train, "How long, and how often it looks up.");
+}
+
+void ToyGanConfig::check(config::Problems& problems, const run::RunConfig&, int ranks) const {
+  plan::check_training(problems, batch, layout, ranks);
+}
+
+comm::Shape ToyGanConfig::mesh(int ranks) const {
+  comm::Shape shape;
+  shape[comm::Axis::data] = static_cast<int>(layout.data(ranks));
+  return shape;
+}
+
+plan::ModelSpec ToyGanConfig::generator_spec() const {
+  return models::build_mlp({latent, width, hidden_layers, 2, "relu"}, "");
+}
+
+plan::ModelSpec ToyGanConfig::critic_spec() const {
+  return models::build_mlp({2, width, hidden_layers, 1, "leaky_relu"}, "");
+}
+
+nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
+  const plan::BatchPlan plan = plan::plan_batch(batch, layout, ranks);
+  const int64_t parameters = generator_spec().parameters() + critic_spec().parameters();
+  const double bytes = static_cast<double>(precision.compute == "float64" ? 8 : 4);
+  const double samples = static_cast<double>(batch.global);
+  nlohmann::json out;
+  out["parameters"] = parameters;
+  // the critic sees real and made points and the generator runs once; then the generator learns through the critic
+  const double g = generator_spec().forward_flops_per_token(), c = critic_spec().forward_flops_per_token();
+  out["flops_per_step"] = samples * (static_cast<double>(critic_repeats) * (6 * c + g) + 3 * g + 3 * c);
+  out["memory_bytes"] = {{"weights", bytes * static_cast<double>(parameters)}, {"gradients", bytes * static_cast<double>(parameters)},
+                         {"optimizer", 2 * bytes * static_cast<double>(parameters)}};
+  out["lines"] = {fmt::format("models: generator {} and critic {} parameters", generator_spec().parameters(), critic_spec().parameters()),
+                  fmt::format("step: {} critic updates and 1 generator update of {} samples on {} data rank{}", critic_repeats, batch.global, plan.data, plan.data == 1 ? "" : "s")};
+  return out;
+}
+
+run::TaskType toy_gan_task() {
+  return {"toy_gan", "a small GAN on points of the plane: two objectives that alternate",
+          [] { return std::make_unique<ToyGanConfig>(); }, builder_of("toy_gan")};
+}
+
+}  // namespace ocoee::tasks

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine on one rank: accumulation, recompute and tied weights against one pass over everything.
+#include "parallel/engine.h"
+
+#include <gtest/gtest.h>
+
+#include "models/gpt.h"
+
+namespace ocoee::parallel {
+namespace {
+
+struct Fixture {
+  comm::World world = comm::World::alone();
+  comm::Mesh mesh{world, comm::Shape{}, device::Device{}};
+};
+
+models::GptConfig small(const std::string& style, double dropout = 0) {
+  models::GptConfig config;
+  config.style = style;
+  config.layers = 3;
+  config.width = 32;
+  config.heads = 4;
+  config.context = 16;
+  config.dropout = dropout;
+  config.attention_dropout = dropout;
+  return config;
+}
+
+nn::Bundle batch_of(int64_t first, int64_t count) {
+  at::manual_seed(5);
+  const at::Tensor all = at::randint(0, 13, {8, 17}, at::kLong);
+  nn::Bundle batch;
+  batch["tokens"] = all.narrow(0, first, count).narrow(1, 0, 16).contiguous();
+  batch["targets"] = all.narrow(0, first, count).narrow(1, 1, 16).contiguous();
+  return batch;
+}
+
+struct Result {
+  double loss = 0;
+  at::Tensor gradient;
+};
+
+Result run(Fixture& f, const models::GptConfig& config, Recompute recompute, int64_t micro, at::ScalarType type = at::kDouble) {
+  EngineOptions options;
+  options.precision.compute = type;
+  options.recompute = recompute;
+  Engine engine(models::build_gpt(config, 13), options, f.mesh);
+  engine.weights().initialize(7);
+  engine.set_random_state(at::tensor({int64_t{4}, int64_t{0}}));
+  engine.zero_gradients();
+  Result result;
+  for (int64_t first = 0; first < 8; first += micro) {
+    const nn::Bundle batch = batch_of(first, micro);
+    auto pass = engine.forward(batch, first);
+    result.loss += pass.output.at("loss_sum").item<double>();
+    nn::Bundle seed;
+    seed["loss_sum"] = at::full({}, 1.0 / 128, pass.output.at("loss_sum").options());
+    engine.backward(pass, seed, first + micro == 8);
+  }
+  engine.finish_gradients();
+  result.gradient = engine.weights().gradient().clone();
+  return result;
+}
+
+double relative(const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); }
+
+TEST(Engine, AccumulationEqualsOnePass) {
+  Fixture f;
+  for (const std::string style : {"gpt2", "llama"}) {
+    const Result whole = run(f, small(style), Recompute::none, 8);
+    const Result parts = run(f, small(style), Recompute::none, 2);
+    EXPECT_NEAR(whole.loss, parts.loss, 1e-9);
+    EXPECT_LT(relative(parts.gradient, whole.gradient), 1e-12);
+    EXPECT_GT(whole.gradient.norm().item<double>(), 1e-3);
+  }
+}
+
+TEST(Engine, DropoutDoesNotDependOnMicroBatches) {
+  Fixture f;
+  const Result whole = run(f, small("gpt2", 0.2), Recompute::none, 8);
+  const Result parts = run(f, small("gpt2", 0.2), Recompute::none, 2);
+  const Result without = run(f, small("gpt2"), Recompute::none, 8);
+  EXPECT_LT(relative(parts.gradient, whole.gradient), 1e-12);
+  EXPECT_GT(relative(without.gradient, whole.gradient), 1e-3);
+}
+
+TEST(Engine, RecomputeIsBitEqual) {
+  Fixture f;
+  for (const double dropout : {0.0, 0.1}) {
+    const Result kept = run(f, small("gpt2", dropout), Recompute::none, 4, at::kFloat);
+    const Result again = run(f, small("gpt2", dropout), Recompute::full, 4, at::kFloat);
+    EXPECT_EQ(kept.loss, again.loss);
+    EXPECT_TRUE(at::equal(kept.gradient, again.gradient));
+  }
+}
+
+// The directional derivative of the loss along the gradient, by finite differences over the masters.
+TEST(Engine, GradientMatchesFiniteDifferences) {
+  Fixture f;
+  for (const std::string style : {"gpt2", "llama"}) {
+    EngineOptions options;
+    options.precision.compute = at::kDouble;
+    Engine engine(models::build_gpt(small(style), 13), options, f.mesh);
+    engine.weights().initialize(7);
+    const Result result = run(f, small(style), Recompute::none, 8);
+    const at::Tensor direction = result.gradient / result.gradient.norm();
+    const at::Tensor start = engine.weights().master().clone();
+    const nn::Bundle batch = batch_of(0, 8);
+    const auto loss_at = [&](double step) {
+      engine.weights().master().copy_(start + direction * step);
+      engine.weights().refresh_values();
+      return engine.evaluate(batch).at("loss_sum").item<double>() / 128;
+    };
+    const double slope = (loss_at(1e-4) - loss_at(-1e-4)) / 2e-4;
+    EXPECT_NEAR(slope, result.gradient.norm().item<double>(), 1e-6 * std::abs(slope)) << style;
+  }
+}
+
+TEST(WeightStore, InitializationIsAFunctionOfNameAndSeed) {
+  const auto model = models::build_gpt(small("gpt2"), 13);
+  models::GptConfig deeper = small("gpt2");
+  deeper.layers = 6;
+  deeper.init_std = 0.02;
+  const auto other = models::build_gpt(deeper, 13);
+  WeightStore a(model, {at::kFloat}, at::kCPU), b(other, {at::kBFloat16}, at::kCPU), c(model, {at::kFloat}, at::kCPU);
+  a.initialize(1);
+  b.initialize(1);
+  c.initialize(2);
+  EXPECT_TRUE(at::equal(a.parameter("wte.weight"), b.parameter("wte.weight")));
+  EXPECT_TRUE(at::equal(a.parameter("blocks.2.mlp.up.weight"), b.parameter("blocks.2.mlp.up.weight")));
+  EXPECT_FALSE(at::equal(a.parameter("wte.weight"), c.parameter("wte.weight")));
+  EXPECT_NEAR(a.parameter("blocks.0.mlp.up.weight").std().item<double>(), 0.02, 0.001);
+  EXPECT_TRUE(at::equal(b.value(), b.master().to(at::kBFloat16)));
+}
+
+}  // namespace
+}  // namespace ocoee::parallel
