@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/corpus.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace ocoee::data {
+namespace {
+
+bool begins_as_gzip(const MappedFile& file) {
+  return file.text().starts_with("\x1F\x8B");
+}
+
+void require_some(const std::vector<std::string>& files) {
+  if (files.empty())
+    fail(ErrorKind::config, "the list of input files is empty; expected one or more");
+}
+
+}  // namespace
+
+std::shared_ptr<const Corpus> Corpus::from_fasta(const std::vector<std::string>& files,
+                                                 const std::filesystem::path& cache) {
+  require_some(files);
+  auto corpus = std::make_shared<Corpus>();
+  for (const std::string& file : files) {
+    const int index = static_cast<int>(corpus->stores_.size());
+    corpus->stores_.emplace_back(file, SequenceStore::Kind::fasta, cache);
+    for (const SequenceStore::Record& record : corpus->stores_.back().records()) {
+      corpus->records_.push_back({record.name, record.description, record.letters, index});
+    }
+  }
+  return corpus;
+}
+
+std::shared_ptr<const Corpus> Corpus::from_text(const std::vector<std::string>& files,
+                                                const std::filesystem::path& cache) {
+  require_some(files);
+  auto corpus = std::make_shared<Corpus>();
+  for (size_t i = 0; i < files.size(); ++i) {
+    require_input_file(files[i]);
+    MappedFile mapped(files[i]);
+    std::string_view text = mapped.text();
+    if (begins_as_gzip(mapped)) {
+      corpus->stores_.emplace_back(files[i], SequenceStore::Kind::text, cache);
+      text = corpus->stores_.back().records().at(0).letters;
+    } else {
+      corpus->mapped_.push_back(std::move(mapped));
+    }
+    const std::string name = std::filesystem::path(files[i]).filename().string();
+    corpus->records_.push_back({name, "", text, static_cast<int>(i)});
+  }
+  return corpus;
+}
+
+std::shared_ptr<const Corpus> Corpus::from_records(std::vector<FastaRecord> records) {
+  auto corpus = std::make_shared<Corpus>();
+  corpus->owned_ = std::move(records);
+  for (const FastaRecord& record : corpus->owned_) {
+    corpus->records_.push_back({record.name, record.description, record.bases, 0});
+  }
+  return corpus;
+}
+
+int64_t Corpus::letters() const {
+  int64_t total = 0;
+  for (const Record& record : records_) total += static_cast<int64_t>(record.letters.size());
+  return total;
+}
+
+int64_t Part::letters() const {
+  int64_t total = 0;
+  for (const Segment& segment : segments) total += static_cast<int64_t>(segment.letters.size());
+  return total;
+}
+
+Split split_last(const std::shared_ptr<const Corpus>& corpus, double fraction) {
+  if (!(fraction >= 0 && fraction < 1)) {
+    fail(ErrorKind::config, "held_out is {}; expected a fraction from 0 to below 1, such as 0.1",
+         fraction);
+  }
+  const auto cut =
+      static_cast<int64_t>(std::floor(static_cast<double>(corpus->letters()) * (1 - fraction)));
+  Split split;
+  split.training.owners = split.held_out.owners = {corpus};
+  int64_t before = 0;
+  for (const Corpus::Record& record : corpus->records()) {
+    const auto size = static_cast<int64_t>(record.letters.size());
+    const int64_t kept = std::clamp<int64_t>(cut - before, 0, size);
+    const auto at = static_cast<size_t>(kept);
+    if (kept > 0) {
+      split.training.segments.push_back(
+          {record.letters.substr(0, at), record.name, 0, kept == size});
+    }
+    if (kept < size) {
+      split.held_out.segments.push_back({record.letters.substr(at), record.name, kept, kept == 0});
+    }
+    before += size;
+  }
+  return split;
+}
+
+Part whole(const std::shared_ptr<const Corpus>& corpus) {
+  return split_last(corpus, 0).training;
+}
+
+Part joined(Part first, const Part& second) {
+  first.segments.insert(first.segments.end(), second.segments.begin(), second.segments.end());
+  first.owners.insert(first.owners.end(), second.owners.begin(), second.owners.end());
+  return first;
+}
+
+}  // namespace ocoee::data

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/corpus.h"
+
+#include "data/support.h"
+
+namespace ocoee::data {
+namespace {
+
+using testing::message_of;
+using testing::TemporaryFolder;
+
+TEST(Corpus, FilesAndRecordsKeepTheirOrder) {
+  const TemporaryFolder folder;
+  const auto a = folder.write("a.fa", ">a1\nAAAA\n>a2\nCC\n");
+  const auto b = folder.write("b.fa.gz", testing::gzip(">b1\nGGG\n"));
+  const auto corpus = Corpus::from_fasta({a, b}, folder.path / "cache");
+  ASSERT_EQ(corpus->records().size(), 3u);
+  EXPECT_EQ(corpus->records()[1].name, "a2");
+  EXPECT_EQ(corpus->records()[2].letters, "GGG");
+  EXPECT_EQ(corpus->records()[2].file, 1);
+  EXPECT_EQ(corpus->letters(), 9);
+}
+
+TEST(Corpus, TextIsPlainOrGzip) {
+  const TemporaryFolder folder;
+  const std::string text("line\n\0\xFF end", 11);
+  const auto plain = folder.write("a.txt", text);
+  const auto packed = folder.write("b.txt.gz", testing::gzip(text));
+  const auto corpus = Corpus::from_text({plain, packed}, folder.path / "cache");
+  ASSERT_EQ(corpus->records().size(), 2u);
+  for (const auto& record : corpus->records()) EXPECT_EQ(record.letters, text);
+  EXPECT_EQ(corpus->records()[0].name, "a.txt");
+  const auto nothing = folder.write("c.gz", testing::gzip(""));
+  EXPECT_EQ(message_of([&] { Corpus::from_text({nothing}, folder.path / "cache"); }),
+            nothing + ": the file holds no text once decompressed. Fix: make it again");
+}
+
+TEST(Corpus, HeldOutIsTheLastFractionOfAllLetters) {
+  const auto corpus = Corpus::from_records(
+      {{"a", "", "AAAAAA"}, {"b", "", "CCCC"}, {"e", "", ""}, {"c", "", "GG"}});
+  const Split split = split_last(corpus, 0.4);  // floor(12 * 0.6) = 7 letters before the cut
+  ASSERT_EQ(split.training.segments.size(), 2u);
+  EXPECT_EQ(split.training.segments[0].letters, "AAAAAA");
+  EXPECT_TRUE(split.training.segments[0].whole_record);
+  EXPECT_EQ(split.training.segments[1].letters, "C");
+  EXPECT_FALSE(split.training.segments[1].whole_record);
+  ASSERT_EQ(split.held_out.segments.size(), 2u);
+  EXPECT_EQ(split.held_out.segments[0].letters, "CCC");
+  EXPECT_EQ(split.held_out.segments[0].begin, 1);
+  EXPECT_EQ(split.held_out.segments[1].letters, "GG");
+  EXPECT_EQ(split.training.letters() + split.held_out.letters(), 12);
+  EXPECT_TRUE(split_last(corpus, 0).held_out.segments.empty());
+  EXPECT_EQ(whole(corpus).letters(), 12);
+  EXPECT_EQ(joined(whole(corpus), split.held_out).letters(), 17);
+}
+
+TEST(Corpus, AFractionOutOfRangeIsRefused) {
+  const auto corpus = Corpus::from_records({{"a", "", "ACGT"}});
+  for (const double fraction : {-0.1, 1.0, 10.0}) {
+    EXPECT_THAT(message_of([&] { split_last(corpus, fraction); }, ErrorKind::config),
+                ::testing::HasSubstr("expected a fraction from 0 to below 1, such as 0.1"));
+  }
+  EXPECT_EQ(message_of([] { Corpus::from_fasta({}, "/nowhere"); }, ErrorKind::config),
+            "the list of input files is empty; expected one or more");
+}
+
+}  // namespace
+}  // namespace ocoee::data
