@@ -107,6 +107,7 @@ std::string evaluation_figure(const SectionContext& context, const std::string& 
     chart.height = height;
     chart.detail = context.detail;
     add_metric(chart, run.evaluations, metric, "model " + exact(last), 0);
+    chart.series.back().hover = "model";
     for (const Baseline& baseline : baselines)
       chart.references.push_back(
           {baseline.label + " " + exact(baseline.value), baseline.value, false, -1});

@@ -251,8 +251,8 @@ void Drawing::draw_series(Svg& svg, size_t i) const {
   }
   const std::vector<Point> points = curve(series.y);
   const bool hover = !series.faint && !series.name.empty();
-  const std::string name =
-      hover ? fmt::format("data-name=\"{}\"", escape_limited(series.name, 60)) : "";
+  const std::string& said = series.hover.empty() ? series.name : series.hover;
+  const std::string name = hover ? fmt::format("data-name=\"{}\"", escape_limited(said, 60)) : "";
   if (series.draw == Series::Draw::points) {
     if (hover) svg.path(path_through(points), "series ghost " + css, "", name);
   } else {
@@ -317,11 +317,11 @@ void Drawing::draw_labels(Svg& svg) const {
 
 std::string Drawing::draw() {
   // What the page's script needs to turn a pixel back into values.
-  const std::string plot =
-      fmt::format("data-plot=\"{} {} {} {} {} {} {} {} {} {}\" data-x=\"{}\"", x_.low(), x_.high(),
-                  coordinate(x_.from_pixel()), coordinate(x_.to_pixel()), x_.log() ? 1 : 0,
-                  y_.low(), y_.high(), coordinate(y_.from_pixel()), coordinate(y_.to_pixel()),
-                  y_.log() ? 1 : 0, escape_limited(chart_.x.label, 40));
+  const std::string plot = fmt::format(
+      "data-plot=\"{} {} {} {} {} {} {} {} {} {}\" data-x=\"{}\"", x_.low(), x_.high(),
+      coordinate(x_.from_pixel()), coordinate(x_.to_pixel()), x_.log() ? 1 : 0, y_.low(), y_.high(),
+      coordinate(y_.from_pixel()), coordinate(y_.to_pixel()), y_.log() ? 1 : 0,
+      escape_limited(chart_.x.label.substr(0, chart_.x.label.find(',')), 40));
   Svg svg(chart_.width, chart_.height, chart_.title, description(), "chart", plot);
   draw_axes(svg);
   // An inner picture clips what lies outside fixed limits, without an id that another chart could

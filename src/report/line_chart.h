@@ -22,6 +22,7 @@ struct Series {
   int colour = -1;     // -1: the series' place in the list
   bool faint = false;  // raw values behind a smoothed curve: no label, no hover text
   bool dashed = false;
+  std::string hover = {};  // the name in hover texts, where `name` is a label of another kind
 };
 
 struct Reference {

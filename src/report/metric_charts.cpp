@@ -174,6 +174,7 @@ std::string metric_figure(const SectionContext& context, const MetricTable& tabl
                             significant(median(table.column(metrics[0])) * display.factor),
                             significant(last), display.unit.empty() ? "" : " " + display.unit);
     }
+    curve.hover = info.title;
     curve.name = significant(last_finite(curve.y), 3);
   }
   if (left_out > 0) caption += fmt::format(" {} more parts are not drawn.", left_out);

@@ -98,12 +98,14 @@ std::string environment_section(const SectionContext& context) {
   if (context.run.environment.empty()) return "";
   std::vector<std::vector<std::string>> rows;
   flatten(context.run.environment, "", 0, rows);
-  for (auto& row : rows) {
-    row[0] = shorten(row[0], 120);
-    row[1] = shorten(row[1], 1000);
+  constexpr size_t kMostBytes = 96u << 10;
+  size_t bytes = 0, shown = 0;
+  for (; shown < rows.size() && bytes < kMostBytes; ++shown) {
+    rows[shown] = {shorten(rows[shown][0], 120), shorten(rows[shown][1], 400)};
+    bytes += rows[shown][0].size() + rows[shown][1].size();
   }
-  // what a reader asks for first stands open; the rest is folded
-  return fold(fmt::format("{} entries: host, processor, libraries, build", rows.size()),
+  rows.resize(shown);
+  return fold(fmt::format("Host, processor, libraries, build: {} entries", rows.size()),
               table({{"key"}, {"value"}}, rows));
 }
 

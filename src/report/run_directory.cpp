@@ -61,6 +61,10 @@ json read_object(const std::filesystem::path& path, std::vector<std::string>& re
   return json::object();
 }
 
+int64_t whole(double value) {
+  return std::abs(value) < 9e15 ? static_cast<int64_t>(value) : 0;
+}
+
 std::string event_text(const json& object) {
   for (const char* key : {"message", "text", "path", "reason"})
     if (object.contains(key) && object[key].is_string()) return object[key].get<std::string>();
@@ -104,9 +108,7 @@ class MetricsReader {
       }
       row(kind == "step" ? run_.steps : run_.evaluations, object, step, kind == "step");
     } else if (run_.events.size() < kMostEvents) {
-      run_.events.push_back(
-          {kind, std::isfinite(step) && std::abs(step) < 9e18 ? static_cast<int64_t>(step) : 0,
-           event_text(object)});
+      run_.events.push_back({kind, whole(step), event_text(object)});
     }
   }
   void finish(bool ends_in_newline) {
@@ -129,7 +131,7 @@ class MetricsReader {
       }
     }
     if (is_step && object.contains("loss") && !std::isfinite(number_at(object, "loss"))) {
-      if (run_.non_finite_losses++ == 0) run_.first_non_finite_step = static_cast<int64_t>(step);
+      if (run_.non_finite_losses++ == 0) run_.first_non_finite_step = whole(step);
     }
   }
 

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "core/file.h"
 #include "core/random.h"
+#include "report/scratch_folder.h"
 
 namespace ocoee::report::testing_support {
 
@@ -258,7 +258,7 @@ inline std::string trace_text(const SyntheticRun& run) {
 inline void write_synthetic_run(const std::filesystem::path& folder, const SyntheticRun& run) {
   std::filesystem::create_directories(folder);
   const auto write = [&](const char* name, const std::string& text) {
-    write_file_atomically(folder / name, text);
+    write_text(folder / name, text);
   };
   write("metrics.jsonl", metrics_text(run));
   write("recipe.toml",
