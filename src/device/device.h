@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where bytes live and work runs: the host, or one GPU. A thin layer, so that rooms without torch can own device memory,
-// order work with streams and events, and capture graphs. Every call has a CPU twin: host streams run work at once.
+// Where bytes live and work runs: the host, or one GPU. A thin layer, so that rooms without torch
+// can own device memory, order work with streams and events, and capture graphs. Every call has a
+// CPU twin: host streams run work at once.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,8 @@ struct Buffer {
   Device device;
   size_t bytes() const { return static_cast<size_t>(count) * size_of(dtype); }
   Buffer slice(int64_t first, int64_t n) const {
-    return {static_cast<char*>(data) + static_cast<size_t>(first) * size_of(dtype), n, dtype, device};
+    return {static_cast<char*>(data) + static_cast<size_t>(first) * size_of(dtype), n, dtype,
+            device};
   }
 };
 
@@ -48,11 +50,13 @@ struct Properties {
 };
 
 bool built_with_cuda();
-int cuda_device_count();  // 0 when there is no driver, no GPU, or no CUDA in the build; `why` says which
+int cuda_device_count();  // 0 when there is no driver, no GPU, or no CUDA in the build; `why` says
+                          // which
 std::string cuda_unavailable_reason();
 Properties properties(const Device& device);  // throws Error(device)
 
-// Owned memory: pageable or pinned host memory, or device memory.
+// Owned memory: pageable or pinned host memory, or device memory. On a CPU device all three are
+// host memory. Throws Error(memory).
 class Memory {
  public:
   enum class Where : uint8_t { host, pinned, device };
@@ -81,7 +85,7 @@ class Event {
   void record(const Stream& stream);
   void wait_on(const Stream& stream) const;  // the stream waits; the host does not
   bool done() const;
-  void synchronize() const;                  // the host waits; counted in host_waits()
+  void synchronize() const;  // the host waits; counted in host_waits()
   double milliseconds_since(const Event& earlier) const;
 
  private:
@@ -101,20 +105,25 @@ class OwnedStream {
 };
 
 // Asynchronous on CUDA (pinned host memory to overlap), immediate on the CPU.
-void copy(void* to, Device to_device, const void* from, Device from_device, size_t bytes, const Stream& stream);
+void copy(void* to, Device to_device, const void* from, Device from_device, size_t bytes,
+          const Stream& stream);
 void set_zero(const Buffer& buffer, const Stream& stream);
 void synchronize(const Stream& stream);  // counted in host_waits()
+bool capturing(const Stream& stream);    // into a CUDA graph, now
 
-// How often the host has waited for a device since the program began: a training step must not move it.
+// How often the host has waited for a device since the program began: a training step must not move
+// it.
 int64_t host_waits();
 
-// Work captured once on a stream and replayed. On the CPU replay() calls the recorded function again.
+// Work captured once on a stream and replayed. On the CPU replay() calls the recorded function
+// again.
 class Graph {
  public:
   Graph();
   ~Graph();
   Graph(Graph&&) noexcept;
-  void capture(const Stream& stream, const std::function<void()>& work);  // CUDA: records without running
+  void capture(const Stream& stream,
+               const std::function<void()>& work);  // CUDA: records without running
   void replay(const Stream& stream);
   bool captured() const;
 
