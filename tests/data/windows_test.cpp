@@ -188,6 +188,14 @@ TEST(HeldOutSource, UnknownWordsAreNotScored) {
   EXPECT_EQ(source.letters_left_out(), 8);
 }
 
+TEST(HeldOutSource, UnknownWordsOfALongRecordAreCounted) {
+  std::string bases = random_bases(500001, 1);
+  for (size_t at = 0; at < bases.size(); at += 1000) bases[at] = 'N';
+  const HeldOutSource source(whole(Corpus::from_records({{"a", "", bases}})),
+                             make_tokenizer("codon"), 8);
+  EXPECT_EQ(source.letters_scored(), 500001 - 3 * 501);
+}
+
 TEST(HeldOutSource, OfTheGenomeIsTheLastTenth) {
   const testing::TemporaryFolder folder;
   const auto corpus = Corpus::from_fasta({testing::genome_file()}, folder.path);
