@@ -21,7 +21,7 @@ struct DescribedRecipe {
 };
 
 struct Recipe : DescribedRecipe {
-  Recipe(const run::TaskType& type, std::string path) : DescribedRecipe(type), type(&type), path(std::move(path)) {}
+  Recipe(const run::TaskType& of_type, std::string from) : DescribedRecipe(of_type), type(&of_type), path(std::move(from)) {}
   const run::TaskType* type;
   std::string path;
 };

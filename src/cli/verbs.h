@@ -20,7 +20,6 @@ void add_list(CLI::App& program, const Tasks& tasks, Action& chosen);
 void add_help(CLI::App& program, const Tasks& tasks, Action& chosen);
 void add_data(CLI::App& program, Action& chosen);
 void add_checkpoint(CLI::App& program, Action& chosen);
-void add_model_verbs(CLI::App& program, const Tasks& tasks, Action& chosen);  // score, sample, export, import
 
 // The task a recipe names, with its nearest name when it is unknown.
 const run::TaskType& find_task(const Tasks& tasks, const std::string& name, const std::string& recipe);

@@ -9,7 +9,9 @@
 #include "core/error.h"
 #include "core/trace.h"
 #include "data/prefetch.h"
+#include "device/device.h"
 #include "parallel/step_graph.h"
+#include "train/peak_flops.h"
 #include "train/update.h"
 
 namespace ocoee::train {
@@ -18,13 +20,14 @@ namespace {
 // One objective with its data stream, its optimizers and its step, ready to be captured.
 struct Runner {
   ObjectiveParts parts;
-  plan::BatchPlan plan;
-  std::vector<Update> updates;               // one for each model it updates
-  std::unique_ptr<data::Prefetcher> prefetcher;
   parallel::StepGraph graph;
-  nn::Bundle fields;                         // static tensors [accumulation, micro, ...]; a replayed graph reads them
-  at::Tensor sums;                           // float64 [2]: loss and weight of the step, over all ranks after it
-  at::Tensor random_state;                   // int64 [2]: update number, micro-batch
+  std::vector<Update> updates = {};          // one for each model it updates
+  std::unique_ptr<data::Prefetcher> prefetcher = nullptr;
+  std::vector<data::Prefetcher::Batch> loans = {};  // GPU: host batches whose copy may still be under way
+  std::unique_ptr<device::Event> copied = nullptr;
+  nn::Bundle fields = {};                    // static tensors [accumulation, micro, ...]; a replayed graph reads them
+  at::Tensor sums = {};                      // float64 [2]: loss and weight of the step, over all ranks after it
+  at::Tensor random_state = {};              // int64 [2]: update number, unused
   double weight = 1;                         // of a whole step, nominal
   int64_t runs = 0;                          // updates done since the run began
 };
@@ -33,6 +36,13 @@ struct Meter {                               // since the last logged step
   double begin = trace::now_seconds();
   int64_t steps = 0;
 };
+
+std::function<std::shared_ptr<void>(size_t)> pinned_memory(const device::Device& device) {
+  return [device](size_t bytes) {
+    auto memory = std::make_shared<device::Memory>(bytes, device::Memory::Where::pinned, device);
+    return std::shared_ptr<void>(memory, memory->data());
+  };
+}
 
 class Trainer final : public run::Task {
  public:
@@ -94,7 +104,8 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
   const auto options = at::TensorOptions().device(parallel::torch_device(device_));
   for (auto& [name, engine] : models_.items()) engine->weights().initialize(static_cast<uint64_t>(context.run.seed));
   for (ObjectiveParts& objective : parts.objectives) {
-    Runner runner{std::move(objective), plan_, {}, nullptr, parallel::StepGraph(device_, train_.graph_after), {}, {}, {}, 1, 0};
+    Runner runner{std::move(objective), parallel::StepGraph(device_, train_.graph_after)};
+    if (device_.is_cuda()) runner.copied = std::make_unique<device::Event>(device_);
     runner.weight = runner.parts.objective->weight_per_sample() * static_cast<double>(batch_.global);
     for (const std::string& name : runner.parts.objective->updates()) {
       runner.updates.emplace_back(name, models_.at(name).weights(), context.mesh, runner.parts.optimizer, parts.precision,
@@ -115,16 +126,12 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
 void Trainer::start_prefetchers() {
   prefetching_ = true;
   for (Runner& runner : runners_) {
+    const data::BatchShape shape{batch_.global, plan_.micro, context_.mesh.coordinate(comm::Axis::data), plan_.data};
     data::PrefetchOptions options;
-    options.global_batch = batch_.global;
-    options.micro_batch = plan_.micro;
-    options.accumulation = plan_.accumulation;
-    options.data_ranks = plan_.data;
-    options.data_rank = context_.mesh.coordinate(comm::Axis::data);
-    options.first_step = runner.runs;
-    options.last_step = train_.steps * runner.parts.objective->repeats();
-    options.pinned = device_.is_cuda();
-    runner.prefetcher = std::make_unique<data::Prefetcher>(runner.parts.source, options);
+    options.depth = static_cast<int>(std::max<int64_t>(4, 2 * plan_.accumulation));
+    if (device_.is_cuda()) options.memory.allocate = pinned_memory(device_);
+    runner.prefetcher = std::make_unique<data::Prefetcher>(runner.parts.source, shape, runner.runs,
+                                                           train_.steps * runner.parts.objective->repeats(), options);
   }
 }
 
@@ -143,6 +150,8 @@ void Trainer::advance() {
 
 void Trainer::run_objective(Runner& runner) {
   copy_batch(runner);
+  // The copies from pinned memory are over once the event behind them is; then their batches go back to be refilled.
+  if (runner.copied) runner.copied->record(parallel::current_stream(device_));
   for (Update& update : runner.updates) update.prepare(runner.runs);
   runner.graph.run([&] { step_body(runner); });
   ++runner.runs;
@@ -151,11 +160,18 @@ void Trainer::run_objective(Runner& runner) {
 void Trainer::copy_batch(Runner& runner) {
   const trace::Scope scope("data");
   const at::NoGradGuard no_grad;
-  const data::Batch& batch = runner.prefetcher->next();
-  for (size_t i = 0; i < runner.fields.items().size(); ++i) {
-    at::Tensor& field = runner.fields.items()[i].second;
-    const at::Tensor host = at::from_blob(batch.fields[i], field.sizes(), field.options().device(at::kCPU).pinned_memory(false));
-    field.copy_(host, /*non_blocking=*/false);
+  if (!runner.loans.empty()) {
+    runner.copied->synchronize();  // of the step before: long done
+    runner.loans.clear();
+  }
+  for (int64_t m = 0; m < plan_.accumulation; ++m) {
+    auto batch = runner.prefetcher->next();
+    OCOEE_CHECK(batch.has_value(), "the data stream ended before step {}", step_);
+    for (size_t i = 0; i < runner.fields.items().size(); ++i) {
+      const at::Tensor field = runner.fields.items()[i].second.select(0, m);
+      field.copy_(at::from_blob(batch->field(i), field.sizes(), field.options().device(at::kCPU)), /*non_blocking=*/true);
+    }
+    if (device_.is_cuda()) runner.loans.push_back(std::move(*batch));
   }
   runner.random_state.select(0, 0).fill_(runner.runs);
 }

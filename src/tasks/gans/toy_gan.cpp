@@ -71,6 +71,7 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
   out["flops_per_step"] = samples * (static_cast<double>(critic_repeats) * (6 * c + g) + 3 * g + 3 * c);
   out["memory_bytes"] = {{"weights", bytes * static_cast<double>(parameters)}, {"gradients", bytes * static_cast<double>(parameters)},
                          {"optimizer", 2 * bytes * static_cast<double>(parameters)}};
+  out["steps"] = train.steps;
   out["lines"] = {fmt::format("models: generator {} and critic {} parameters", generator_spec().parameters(), critic_spec().parameters()),
                   fmt::format("step: {} critic updates and 1 generator update of {} samples on {} data rank{}", critic_repeats, batch.global, plan.data, plan.data == 1 ? "" : "s")};
   return out;

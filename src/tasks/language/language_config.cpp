@@ -76,6 +76,7 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig&, int ranks) const {
   out["micro_batch"] = plan.micro;
   out["accumulation"] = plan.accumulation;
   out["data_ranks"] = plan.data;
+  out["steps"] = train.steps;
   out["lines"] = {
       fmt::format("model: {} parameters, {} layers, width {}, {} heads, vocabulary {}, context {}", format_count(n), model.layers,
                   model.width, model.heads, vocabulary(), model.context),

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// ocoee run RECIPE [section.key=value ...]: the one verb for every task.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "cli/recipe.h"
+#include "cli/verbs.h"
+#include "comm/world.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "device/device.h"
+#include "report/report.h"
+#include "run/runner.h"
+
+namespace ocoee::cli {
+namespace {
+
+struct Options {
+  std::string recipe;
+  std::vector<std::string> overrides;
+  bool fresh = false, check = false;
+};
+
+device::Device choose_device(const std::string& name, const comm::World& world) {
+  if (name == "cpu") return {};
+  const int gpus = device::cuda_device_count();
+  if (gpus == 0) {
+    if (name == "auto") return {};
+    fail(ErrorKind::device, "run.device = \"cuda\", but {}\n    fix: use \"cpu\" or \"auto\"; `ocoee doctor` says more", device::cuda_unavailable_reason());
+  }
+  return {device::Kind::cuda, world.local_rank() % gpus};
+}
+
+// The resolved recipe without the values that a run may change when it goes on.
+std::string stable_part(const config::Description& d, const std::string& path) {
+  std::string out;
+  const nlohmann::json values = config::to_json(d);
+  for (const config::Field& field : d.fields()) {
+    if (!field.may_change) out += fmt::format("{}.{} = {}\n", path, field.name, values[field.name].dump());
+  }
+  for (const auto& [name, section] : d.sections()) out += stable_part(*section, path.empty() ? name : path + "." + name);
+  return out;
+}
+
+int run(const Tasks& tasks, const Options& options, const std::string& command) {
+  // A recipe error should answer at once, so the recipe is read before MPI starts.
+  const std::unique_ptr<Recipe> recipe = read_recipe(tasks, options.recipe, options.overrides, comm::launched_size());
+  if (!recipe->type->build) fail(ErrorKind::config, "task {} trains, but this program was built without LibTorch\n    fix: ./dev build", recipe->type->name);
+  if (options.check) {
+    std::printf("%s: no problems\n", options.recipe.c_str());
+    for (const auto& line : recipe->task->preview(recipe->run, comm::launched_size())["lines"]) std::printf("%s\n", line.get<std::string>().c_str());
+    return 0;
+  }
+  comm::World world = comm::World::start();
+  log::set_rank(world.rank(), world.size());
+  run::RunRequest request;
+  request.type = recipe->type;
+  request.config = recipe->task.get();
+  request.run = recipe->run;
+  if (request.run.threads == 0) request.run.threads = std::max<int64_t>(1, std::thread::hardware_concurrency() / static_cast<unsigned>(world.local_size()));
+  request.recipe_toml = config::to_toml(recipe->description);
+  request.recipe_path = options.recipe;
+  request.stable_recipe = stable_part(recipe->description, "");
+  request.command = command;
+  request.fresh = options.fresh;
+  request.device = choose_device(recipe->run.device, world);
+  request.write_report = [](const std::filesystem::path& folder) { report::write_report(folder); };
+  const run::Outcome outcome = run::run_task(world, request);
+  return outcome == run::Outcome::finished ? 0 : exit_code(ErrorKind::interrupted);
+}
+
+}  // namespace
+
+void add_run(CLI::App& program, const Tasks& tasks, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = program.add_subcommand("run", "run a recipe, or go on with it where it stopped");
+  verb->add_option("recipe", options->recipe, "a TOML file")->required();
+  verb->add_option("overrides", options->overrides, "section.key=value, as often as needed");
+  verb->add_flag("--fresh", options->fresh, "start over: an earlier run in the same directory is moved aside");
+  verb->add_flag("--check", options->check, "only read and check the recipe, and say what would happen");
+  verb->callback([&tasks, &chosen, options] {
+    chosen = [&tasks, options] {
+      std::string command = comm::launched_size() > 1 ? fmt::format("mpirun -n {} ", comm::launched_size()) : "";
+      command += "ocoee run " + options->recipe;
+      for (const std::string& assignment : options->overrides) command += " '" + assignment + "'";
+      return run(tasks, *options, command);
+    };
+  });
+}
+
+void add_report(CLI::App& program, Action& chosen) {
+  auto folder = std::make_shared<std::string>();
+  CLI::App* verb = program.add_subcommand("report", "write report.html anew from a run directory");
+  verb->add_option("run", *folder, "a run directory, such as runs/NAME")->required();
+  verb->callback([&chosen, folder] {
+    chosen = [folder] {
+      std::printf("report %s\n", report::write_report(*folder).string().c_str());
+      return 0;
+    };
+  });
+}
+
+}  // namespace ocoee::cli
