@@ -9,6 +9,7 @@
 #include "core/text.h"
 #include "report/bar_chart.h"
 #include "report/heat_map.h"
+#include "report/lattice_picture.h"
 #include "report/line_chart.h"
 #include "report/markup.h"
 #include "report/numbers.h"
@@ -147,6 +148,28 @@ std::string heat_figure(const json& described) {
   return heat_map(map);
 }
 
+std::string lattice_figure(const json& described) {
+  LatticePicture picture;
+  picture.title = string_at(described, "title");
+  const auto vectors = [&](const char* key) {
+    std::vector<std::array<double, 3>> list;
+    const std::vector<double> flat = numbers_at(described, key, 3'000'000);
+    for (size_t i = 0; i + 2 < flat.size(); i += 3)
+      list.push_back({flat[i], flat[i + 1], flat[i + 2]});
+    return list;
+  };
+  picture.positions = vectors("positions");
+  picture.cell = vectors("cell");
+  for (const double species : numbers_at(described, "species", 1'000'000))
+    picture.species.push_back(species >= 0 && species < 1000 ? static_cast<int>(species) : 0);
+  picture.names = strings_at(described, "categories");
+  if (const double angle = number_at(described, "azimuth"); drawable(angle))
+    picture.azimuth = angle;
+  if (const double angle = number_at(described, "elevation"); drawable(angle))
+    picture.elevation = angle;
+  return lattice_picture(picture);
+}
+
 std::string table_figure(const json& described) {
   std::vector<Column> columns;
   for (const std::string& title : strings_at(described, "columns")) columns.push_back({title});
@@ -187,8 +210,10 @@ std::string figures_section(const SectionContext& context) {
     const std::string chart = string_at(described, "chart", "line");
     const std::string title = shorten(string_at(described, "title"), 200),
                       caption = shorten(string_at(described, "caption"), 1000);
-    if (chart == "heat") {
-      halves.push_back(figure(title, heat_figure(described), caption));
+    if (chart == "heat" || chart == "lattice") {
+      const std::string picture =
+          chart == "heat" ? heat_figure(described) : lattice_figure(described);
+      halves.push_back(figure(title, picture, caption));
       continue;
     }
     flush();
@@ -200,7 +225,7 @@ std::string figures_section(const SectionContext& context) {
       out += figure(title, table_figure(described), caption);
     else
       out += notice(fmt::format(
-          "A figure of unknown kind \"{}\" was left out (known: line, bars, heat, table).",
+          "A figure of unknown kind \"{}\" was left out (known: line, bars, heat, lattice, table).",
           shorten(chart, 40)));
   }
   flush();

@@ -49,6 +49,15 @@ Facts facts_of(const RunDirectory& run) {
           known(number_at(run.plan, "parameters"), number_at(run.summary, "parameters"))};
 }
 
+// The device by the name of its maker, where the environment knows it.
+std::string device_name(const RunDirectory& run) {
+  const std::string device = string_at(run.summary, "device");
+  const bool is_gpu = device.starts_with("cuda"), is_cpu = device == "cpu";
+  const std::string model = string_at(run.environment, is_gpu ? "gpu" : "cpu");
+  if (!(is_gpu || is_cpu) || model.empty()) return shorten(device, 120);
+  return shorten(is_gpu ? model : "CPU (" + model + ")", 120);
+}
+
 std::string sentence(const RunDirectory& run, const Facts& facts) {
   std::string text = shorten(string_at(run.summary, "task", "This run"), 60);
   const std::string steps = facts.steps >= 0 ? grouped(facts.steps) + " steps" : "";
@@ -59,7 +68,7 @@ std::string sentence(const RunDirectory& run, const Facts& facts) {
     text += " made " + steps;
   }
   if (facts.tokens > 0) text += fmt::format(" on {} tokens", compact(facts.tokens));
-  const std::string device = shorten(string_at(run.summary, "device"), 120);
+  const std::string device = device_name(run);
   if (facts.ranks > 0)
     text += fmt::format(", with {} rank{}", grouped(facts.ranks), facts.ranks == 1 ? "" : "s");
   if (!device.empty()) text += ", on " + device;

@@ -98,6 +98,9 @@ svg .band{fill:var(--c);opacity:.16}
 svg .error{fill:none;stroke:var(--c);stroke-width:1.3}
 svg .dot{fill:var(--c);stroke:var(--card);stroke-width:1.2}
 svg .ref{stroke:var(--c,var(--dim));stroke-width:1.2;stroke-dasharray:5 4;fill:none}
+svg .atom{fill:var(--c);stroke:var(--card);stroke-width:1}
+svg .far1{fill:color-mix(in srgb,var(--c) 78%,var(--card))}svg .far2{fill:color-mix(in srgb,var(--c) 58%,var(--card))}
+svg .far3{fill:color-mix(in srgb,var(--c) 40%,var(--card))}
 svg .seg{fill:var(--c)}svg .lane{fill:var(--lane)}
 svg .frame{fill:none;stroke:var(--axis);stroke-width:1}
 svg .cells{shape-rendering:crispEdges}

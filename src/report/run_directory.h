@@ -49,7 +49,8 @@ struct TraceSpan {
 
 struct TraceTrack {
   std::string process, thread;  // "rank 0", "compute"
-  int64_t pid, tid;
+  int64_t pid = 0, tid = 0;
+  bool is_named = false;         // its id was text; `tid` is then only a hash
   std::vector<TraceSpan> spans;  // in order of their begin
 };
 

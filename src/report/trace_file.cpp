@@ -7,6 +7,7 @@
 #include <cmath>
 #include <fstream>
 #include <map>
+#include <tuple>
 
 #include "core/text.h"
 #include "report/run_directory.h"
@@ -106,7 +107,8 @@ class Collector : public nlohmann::json_sax<json> {
     if (is_new) {
       track.pid = event_.pid;
       track.tid = event_.tid;
-      if (!event_.thread_text.empty()) track.thread = event_.thread_text;
+      track.is_named = !event_.thread_text.empty();
+      if (track.is_named) track.thread = event_.thread_text;
     }
     return track;
   }
@@ -173,6 +175,12 @@ std::vector<TraceTrack> read_trace(const std::filesystem::path& path,
     if (track.thread.empty()) track.thread = fmt::format("track {}", track.tid);
     tracks.push_back(std::move(track));
   }
+  // ranks in order; in each the computing track first, then threads by number or by name
+  const auto place = [](const TraceTrack& t) {
+    return std::tuple(t.pid, t.thread != "compute", t.is_named ? t.thread : "", t.tid);
+  };
+  std::stable_sort(tracks.begin(), tracks.end(),
+                   [&](const TraceTrack& a, const TraceTrack& b) { return place(a) < place(b); });
   for (TraceTrack& track : tracks)
     for (TraceSpan& span : track.spans) span.begin -= start, span.end -= start;
   if (collector.too_many) {

@@ -11,6 +11,7 @@
 #include "report/bar_chart.h"
 #include "report/downsample.h"
 #include "report/heat_map.h"
+#include "report/lattice_picture.h"
 #include "report/line_chart.h"
 #include "report/scale.h"
 #include "report/timeline.h"
@@ -284,6 +285,35 @@ TEST(HeatMap, LargeAndBrokenFields) {
   map.values.resize(10);  // fewer values than cells
   check_picture(heat_map(map));
   check_picture(heat_map(HeatMap{}));
+}
+
+TEST(LatticePicture, NearAtomsLieInFront) {
+  LatticePicture picture;
+  picture.azimuth = 0, picture.elevation = 0;  // seen along +y: small y is near
+  picture.positions = {{0, -1, 0}, {0, 1, 0}};
+  picture.species = {1, 0};
+  picture.names = {"far", "near"};
+  picture.cell = {{2, 0, 0}, {0, 2, 0}, {0, 0, 2}};
+  const XmlDocument document = check_picture(lattice_picture(picture));
+  std::vector<std::string> order;
+  for (const auto& e : document.elements)
+    if (e.name == "circle" && e.attributes.at("class").starts_with("atom"))
+      order.push_back(e.attributes.at("class"));
+  EXPECT_EQ(order, (std::vector<std::string>{"atom far3 c0", "atom far0 c1"}));
+  EXPECT_EQ(document.count("line"), 12u);
+}
+
+TEST(LatticePicture, AnyAtomsAndTooMany) {
+  LatticePicture picture;
+  check_picture(lattice_picture(picture));
+  picture.positions = {{0, 0, 0}};
+  check_picture(lattice_picture(picture));
+  picture.positions = {{kNaN, 0, 0}, {kInf, 1, 1}, {1e200, 0, 0}};
+  check_picture(lattice_picture(picture));
+  picture.positions.assign(50000, {1, 2, 3});
+  const XmlDocument document = check_picture(lattice_picture(picture));
+  EXPECT_EQ(document.count("circle"), 6000u);
+  EXPECT_NE(document.elements[2].text.find("50000 atoms, the 6000 nearest"), std::string::npos);
 }
 
 TEST(Timeline, NestsSpansBelowTheirParents) {

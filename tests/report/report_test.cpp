@@ -74,7 +74,9 @@ TEST(Report, AWholeRunHasEverySection) {
   EXPECT_TRUE(page.has_text("1.8895"));
   EXPECT_TRUE(
       page.has_text("0.0410 (2.1\u202F%) better than best order-k Markov model (k = 7): 1.9305"));
-  EXPECT_TRUE(page.has_text("834\u202Fk parameters for 650 steps on 2.66\u202FM tokens"));
+  EXPECT_TRUE(page.has_text(
+      "834\u202Fk parameters for 650 steps on 2.66\u202FM tokens, with 2 ranks, on CPU "
+      "(Intel(R) Xeon(R) Platinum 8480C), in 2 min 33 s."));
   EXPECT_TRUE(page.has_text("order-7 Markov 1.9305"));
   EXPECT_TRUE(page.has_text("mpirun -n 2 build/ocoee run recipes/genome_ecoli_demo.toml"));
   EXPECT_TRUE(page.has_text("The measured peak is 1.2\u202F% below the plan."));
@@ -280,8 +282,9 @@ TEST(Report, FiguresOfATaskAreDrawn) {
   write_synthetic_run(scratch.path(),
                       {.steps = 60, .evaluate_every = 20, .resumed_at = 0, .with_figures = true});
   const XmlDocument page = check_page(render_report(scratch.path()));
-  for (const char* text : {"Heat capacity", "transition 663 K", "Slice at 300 K", "Correlations",
-                           "exposed communication", "Transitions", "663.4"})
+  for (const char* text :
+       {"Heat capacity", "transition 663 K", "Slice at 300 K", "Ordered crystal at 300 K",
+        "Correlations", "exposed communication", "Transitions", "663.4"})
     EXPECT_TRUE(page.has_text(text)) << text;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report/run_directory.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -147,6 +148,20 @@ TEST_F(TraceFile, ArrayFormWithBeginAndEndAndTextThreads) {
   ASSERT_EQ(tracks[0].spans.size(), 2u);
   EXPECT_EQ(tracks[0].spans[0].name, "a");
   EXPECT_NEAR(tracks[0].spans[0].end, 40e-6, 1e-12);
+}
+
+TEST_F(TraceFile, RanksInOrderAndComputingFirst) {
+  std::string events;
+  for (const int rank : {10, 2})
+    for (const char* track : {"io", "comm:data", "compute"})
+      events += fmt::format(R"({}{{"ph":"X","name":"s","pid":{},"tid":"{}","ts":1,"dur":1}})",
+                            events.empty() ? "" : ",", rank, track);
+  std::string order;
+  for (const TraceTrack& track : read("[" + events + "]"))
+    order += track.process + " " + track.thread + "; ";
+  EXPECT_EQ(order,
+            "rank 2 compute; rank 2 comm:data; rank 2 io; rank 10 compute; rank 10 comm:data; rank "
+            "10 io; ");
 }
 
 TEST_F(TraceFile, CutAnywhereKeepsWhatCameBefore) {

@@ -108,6 +108,20 @@ inline nlohmann::json markov_table() {
   return table;
 }
 
+inline nlohmann::json
+lattice_figure() {  // an L1_2 crystal, Cu3Au, with a few atoms on the wrong sites
+  nlohmann::json positions = nlohmann::json::array(), species = nlohmann::json::array();
+  const double basis[4][3] = {{0, 0, 0}, {0.5, 0.5, 0}, {0.5, 0, 0.5}, {0, 0.5, 0.5}};
+  for (int i = 0; i < 256; ++i) {
+    const int cell = i / 4, offset[] = {cell % 4, cell / 4 % 4, cell / 16};
+    for (int k = 0; k < 3; ++k) positions.push_back(3.75 * (offset[k] + basis[i % 4][k]));
+    species.push_back((i % 4 == 0) != (noise(22, i) > 2) ? 1 : 0);
+  }
+  return {{"chart", "lattice"},         {"title", "Ordered crystal at 300 K"},
+          {"positions", positions},     {"species", species},
+          {"categories", {"Cu", "Au"}}, {"cell", {15, 0, 0, 0, 15, 0, 0, 0, 15}}};
+}
+
 inline nlohmann::json alloy_figures() {
   nlohmann::json heat, order, error, temperature, slice = nlohmann::json::array();
   for (int i = 0; i < 28; ++i) {
@@ -133,6 +147,7 @@ inline nlohmann::json alloy_figures() {
           J::array({J{{"name", "L = 24"}, {"x", temperature}, {"y", heat}, {"error", error}}})},
          {"references",
           J::array({J{{"label", "transition 663 K"}, {"value", 663}, {"vertical", true}}})}},
+       lattice_figure(),
        J{{"chart", "heat"},
          {"title", "Slice at 300 K"},
          {"columns", 64},
@@ -175,7 +190,7 @@ inline nlohmann::json summary_json(const SyntheticRun& run) {
       {"tokens", run.steps * 4096},
       {"seconds", total},
       {"ranks", run.ranks},
-      {"device", "cpu (Intel Xeon, 2 cores)"},
+      {"device", "cpu"},
       {"command", "mpirun -n 2 build/ocoee run recipes/genome_ecoli_demo.toml"},
       {"final", {{"loss", 3.4823}, {"bits_per_base", 1.8895}}},
       {"headline",
@@ -287,10 +302,8 @@ inline void write_synthetic_run(const std::filesystem::path& folder, const Synth
   write("environment.json",
         nlohmann::json(
             {{"host", "node-17"},
-             {"cpu",
-              {{"model", "Intel(R) Xeon(R) Platinum 8480C"},
-               {"cores", 2},
-               {"flags", {"avx2", "avx512f", "amx_bf16"}}}},
+             {"cpu", "Intel(R) Xeon(R) Platinum 8480C"},
+             {"isa", {{"level", "x86-64-v4"}, {"flags", {"avx2", "avx512f", "amx_bf16"}}}},
              {"memory_gib", 16},
              {"libtorch", "2.11.0"},
              {"mpi", {{"library", "Open MPI 4.1.4"}, {"ranks", run.ranks}}},
