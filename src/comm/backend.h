@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GPU backends; nccl_nocuda.cpp stands in where this program was built without CUDA.
+// The backends, as a mesh puts them together.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,24 @@
 
 namespace ocoee::comm {
 
+// A group of one: every collective is at most a copy.
+std::shared_ptr<Communicator> make_self_communicator(std::string name, int world_rank);
+
+// GPU buffers over a host communicator, through pinned memory, so that several ranks can share one
+// GPU. The host waits for the stream, so it cannot be captured into a graph; host buffers pass
+// straight through. `stage_all` stages those too, for tests on machines without a GPU.
+std::shared_ptr<Communicator> make_staged_communicator(std::string name,
+                                                       std::shared_ptr<Communicator> host,
+                                                       bool stage_all = false);
+
 // NCCL over the ranks of `control`, which carries its unique id and any host buffers. Collective.
-std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name, std::shared_ptr<Communicator> control, device::Device device);
+// `share` is an NCCL communicator over the same ranks whose connections and stream are used again,
+// since each set costs GPU memory. nccl_missing.cpp stands in where this program was built without
+// NCCL.
+bool nccl_available();
+std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name,
+                                                     std::shared_ptr<Communicator> control,
+                                                     device::Device device,
+                                                     std::shared_ptr<Communicator> share = nullptr);
 
 }  // namespace ocoee::comm

@@ -1,29 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/communicator.h"
 
-#include <cstring>
+#include <algorithm>
 
 #include "comm/flight_recorder.h"
 #include "core/error.h"
+#include "core/random.h"
 
 namespace ocoee::comm {
 
 const char* name_of(Kind kind) {
-  static const char* names[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "send", "receive", "barrier"};
+  static const char* names[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast",
+                                "all_to_all", "send",           "receive",    "barrier"};
   return names[static_cast<size_t>(kind)];
 }
 
+const char* name_of(Reduce op) {
+  static const char* names[] = {"sum", "max", "min"};
+  return names[static_cast<size_t>(op)];
+}
+
 Communicator::Communicator(std::string name, int rank, int size, std::vector<int> world_ranks)
-    : name_(std::move(name)), rank_(rank), size_(size), world_ranks_(std::move(world_ranks)) {}
+    : name_(std::move(name)), rank_(rank), size_(size), world_ranks_(std::move(world_ranks)) {
+  OCOEE_CHECK(static_cast<int>(world_ranks_.size()) == size_ && rank_ < size_, "rank {} of {}",
+              rank_, size_);
+  if (size_ > 1) flight_ = flight_register(name_, world_ranks_);
+}
 
 namespace {
 
-// Marks the operation as finished in the flight record when it is waited for.
+bool is_message(Kind kind) {
+  return kind == Kind::send || kind == Kind::receive;
+}
+
+// What must be equal on all ranks that take part: a send and its receive have the same.
+uint64_t signature_of(const Communicator::Operation& o, const Buffer& payload) {
+  const auto word = [](auto value) { return static_cast<uint64_t>(value); };
+  uint64_t hash = mix64(is_message(o.kind) ? word(Kind::send) : word(o.kind));
+  if (!is_message(o.kind)) hash = mix64(hash ^ (word(o.op) << 32 | static_cast<uint32_t>(o.peer)));
+  return mix64(mix64(hash ^ word(payload.dtype)) ^ word(payload.count));
+}
+
+// Marks the operation in the flight record when it is waited for, and when it is over.
 class RecordedWork final : public Work {
  public:
-  RecordedWork(WorkHandle inner, FlightEntryId entry) : inner_(std::move(inner)), entry_(entry) {}
-  ~RecordedWork() override { finish(); }
+  RecordedWork(WorkHandle inner, FlightEntryId entry) : inner_(std::move(inner)), entry_(entry) {
+    if (auto completion = inner_->completion()) {
+      flight_follow(entry_, std::move(completion));
+      open_ = false;
+    }
+  }
+  ~RecordedWork() override {
+    if (open_) flight_waiting(entry_);
+    inner_.reset();
+    finish();
+  }
   void wait(const device::Stream& stream) override {
+    if (open_) flight_waiting(entry_);
     inner_->wait(stream);
     finish();
   }
@@ -32,6 +65,7 @@ class RecordedWork final : public Work {
     if (is_done) finish();
     return is_done;
   }
+  std::shared_ptr<const device::Event> completion() const override { return inner_->completion(); }
 
  private:
   void finish() {
@@ -45,48 +79,113 @@ class RecordedWork final : public Work {
 
 }  // namespace
 
-WorkHandle Communicator::run(const Operation& operation, const Site& site) {
-  const Buffer& payload = operation.kind == Kind::all_gather || operation.kind == Kind::receive ? operation.output : operation.input;
-  const auto k = static_cast<size_t>(operation.kind);
-  ++counters_.calls[k];
-  counters_.bytes[k] += static_cast<int64_t>(payload.bytes());
-  const FlightEntryId entry = flight_started({this, &name_, operation.kind, payload.count, payload.dtype, operation.op, operation.peer, site});
-  return std::make_unique<RecordedWork>(start(operation), entry);
+Communicator::Sequence& Communicator::sequence_of(const Operation& operation) {
+  if (!is_message(operation.kind)) return collectives_;
+  if (peers_.empty()) peers_.resize(static_cast<size_t>(size_));
+  Peer& peer = peers_[static_cast<size_t>(operation.peer)];
+  return operation.kind == Kind::send ? peer.sent : peer.received;
 }
 
-WorkHandle Communicator::all_reduce_async(const Buffer& buffer, Reduce op, const device::Stream& stream, Site site) {
+WorkHandle Communicator::run(const Operation& operation, const Site& site) {
+  if (!flight_) return start(operation);
+  const Kind kind = operation.kind;
+  const bool has_peer = kind == Kind::broadcast || is_message(kind);
+  OCOEE_CHECK(!has_peer || (operation.peer >= 0 && operation.peer < size_ &&
+                            !(is_message(kind) && operation.peer == rank_)),
+              "{} with rank {} of '{}', called by rank {} of {}", name_of(kind), operation.peer,
+              name_, rank_, size_);
+  const Buffer& payload =
+      kind == Kind::all_gather || kind == Kind::receive ? operation.output : operation.input;
+  ++counters_.calls[static_cast<size_t>(kind)];
+  counters_.bytes[static_cast<size_t>(kind)] += static_cast<int64_t>(payload.bytes());
+
+  Sequence& sequence = sequence_of(operation);
+  sequence.rolling = mix64(sequence.rolling ^ signature_of(operation, payload));
+  FlightEntry entry;
+  entry.group = flight_;
+  entry.stream = flight_->key;
+  if (is_message(kind)) {
+    const int from = kind == Kind::send ? rank_ : operation.peer,
+              to = kind == Kind::send ? operation.peer : rank_;
+    entry.stream = mix64(flight_->key ^
+                         (static_cast<uint64_t>(from + 1) << 32 | static_cast<uint32_t>(to + 1)));
+  }
+  entry.sequence = ++sequence.calls;
+  entry.rolling = sequence.rolling;
+  entry.kind = kind;
+  entry.op = operation.op;
+  entry.dtype = payload.dtype;
+  entry.count = payload.count;
+  entry.peer = operation.peer;
+  entry.file = site.file_name();
+  entry.line = static_cast<int>(site.line());
+  const FlightEntryId id = flight_started(entry);
+  return std::make_unique<RecordedWork>(start(operation), id);
+}
+
+WorkHandle Communicator::all_reduce_async(const Buffer& buffer, Reduce op,
+                                          const device::Stream& stream, Site site) {
   return run({Kind::all_reduce, buffer, buffer, op, -1, stream}, site);
 }
-WorkHandle Communicator::reduce_scatter_async(const Buffer& input, const Buffer& output, Reduce op, const device::Stream& stream, Site site) {
-  OCOEE_CHECK(input.count == output.count * size_, "reduce_scatter of {} elements into {} on {} ranks", input.count, output.count, size_);
+WorkHandle Communicator::reduce_scatter_async(const Buffer& input, const Buffer& output, Reduce op,
+                                              const device::Stream& stream, Site site) {
+  OCOEE_CHECK(input.count == output.count * size_,
+              "reduce_scatter of {} elements into {} on {} ranks", input.count, output.count,
+              size_);
   return run({Kind::reduce_scatter, input, output, op, -1, stream}, site);
 }
-WorkHandle Communicator::all_gather_async(const Buffer& input, const Buffer& output, const device::Stream& stream, Site site) {
-  OCOEE_CHECK(output.count == input.count * size_, "all_gather of {} elements into {} on {} ranks", input.count, output.count, size_);
+WorkHandle Communicator::all_gather_async(const Buffer& input, const Buffer& output,
+                                          const device::Stream& stream, Site site) {
+  OCOEE_CHECK(output.count == input.count * size_, "all_gather of {} elements into {} on {} ranks",
+              input.count, output.count, size_);
   return run({Kind::all_gather, input, output, Reduce::sum, -1, stream}, site);
 }
-WorkHandle Communicator::broadcast_async(const Buffer& buffer, int root, const device::Stream& stream, Site site) {
+WorkHandle Communicator::broadcast_async(const Buffer& buffer, int root,
+                                         const device::Stream& stream, Site site) {
   return run({Kind::broadcast, buffer, buffer, Reduce::sum, root, stream}, site);
 }
-WorkHandle Communicator::all_to_all_async(const Buffer& input, const Buffer& output, const device::Stream& stream, Site site) {
-  OCOEE_CHECK(input.count == output.count && input.count % size_ == 0, "all_to_all of {} elements on {} ranks", input.count, size_);
+WorkHandle Communicator::all_to_all_async(const Buffer& input, const Buffer& output,
+                                          const device::Stream& stream, Site site) {
+  OCOEE_CHECK(input.count == output.count && input.count % size_ == 0,
+              "all_to_all of {} elements on {} ranks", input.count, size_);
   return run({Kind::all_to_all, input, output, Reduce::sum, -1, stream}, site);
 }
-WorkHandle Communicator::send_async(const Buffer& buffer, int to, const device::Stream& stream, Site site) {
+WorkHandle Communicator::send_async(const Buffer& buffer, int to, const device::Stream& stream,
+                                    Site site) {
   return run({Kind::send, buffer, {}, Reduce::sum, to, stream}, site);
 }
-WorkHandle Communicator::receive_async(const Buffer& buffer, int from, const device::Stream& stream, Site site) {
+WorkHandle Communicator::receive_async(const Buffer& buffer, int from, const device::Stream& stream,
+                                       Site site) {
   return run({Kind::receive, {}, buffer, Reduce::sum, from, stream}, site);
 }
 
-void Communicator::all_reduce(const Buffer& b, Reduce op, const device::Stream& s, Site site) { all_reduce_async(b, op, s, site)->wait(s); }
-void Communicator::reduce_scatter(const Buffer& i, const Buffer& o, Reduce op, const device::Stream& s, Site site) { reduce_scatter_async(i, o, op, s, site)->wait(s); }
-void Communicator::all_gather(const Buffer& i, const Buffer& o, const device::Stream& s, Site site) { all_gather_async(i, o, s, site)->wait(s); }
-void Communicator::broadcast(const Buffer& b, int root, const device::Stream& s, Site site) { broadcast_async(b, root, s, site)->wait(s); }
-void Communicator::all_to_all(const Buffer& i, const Buffer& o, const device::Stream& s, Site site) { all_to_all_async(i, o, s, site)->wait(s); }
-void Communicator::send(const Buffer& b, int to, const device::Stream& s, Site site) { send_async(b, to, s, site)->wait(s); }
-void Communicator::receive(const Buffer& b, int from, const device::Stream& s, Site site) { receive_async(b, from, s, site)->wait(s); }
-void Communicator::barrier(Site site) { run({Kind::barrier, {}, {}, Reduce::sum, -1, {}}, site)->wait({}); }
+void Communicator::all_reduce(const Buffer& b, Reduce op, const device::Stream& s, Site site) {
+  all_reduce_async(b, op, s, site)->wait(s);
+}
+void Communicator::reduce_scatter(const Buffer& i, const Buffer& o, Reduce op,
+                                  const device::Stream& s, Site site) {
+  reduce_scatter_async(i, o, op, s, site)->wait(s);
+}
+void Communicator::all_gather(const Buffer& i, const Buffer& o, const device::Stream& s,
+                              Site site) {
+  all_gather_async(i, o, s, site)->wait(s);
+}
+void Communicator::broadcast(const Buffer& b, int root, const device::Stream& s, Site site) {
+  broadcast_async(b, root, s, site)->wait(s);
+}
+void Communicator::all_to_all(const Buffer& i, const Buffer& o, const device::Stream& s,
+                              Site site) {
+  all_to_all_async(i, o, s, site)->wait(s);
+}
+void Communicator::send(const Buffer& b, int to, const device::Stream& s, Site site) {
+  send_async(b, to, s, site)->wait(s);
+}
+void Communicator::receive(const Buffer& b, int from, const device::Stream& s, Site site) {
+  receive_async(b, from, s, site)->wait(s);
+}
+void Communicator::barrier(Site site) {
+  run({Kind::barrier, {}, {}, Reduce::sum, -1, {}}, site)->wait({});
+}
 
 double Communicator::all_reduce_value(double value, Reduce op, Site site) {
   all_reduce({&value, 1, DType::f64, {}}, op, {}, site);
@@ -110,14 +209,18 @@ std::vector<std::string> Communicator::all_gather_text(const std::string& text, 
   for (const int64_t length : lengths) longest = std::max(longest, length);
   std::string padded = text, all(static_cast<size_t>(longest * size_), '\0');
   padded.resize(static_cast<size_t>(longest));
-  all_gather({padded.data(), longest, DType::u8, {}}, {all.data(), longest * size_, DType::u8, {}}, {}, site);
+  all_gather({padded.data(), longest, DType::u8, {}}, {all.data(), longest * size_, DType::u8, {}},
+             {}, site);
   std::vector<std::string> out;
-  for (int r = 0; r < size_; ++r) out.push_back(all.substr(static_cast<size_t>(r * longest), static_cast<size_t>(lengths[static_cast<size_t>(r)])));
+  for (int r = 0; r < size_; ++r)
+    out.push_back(all.substr(static_cast<size_t>(r * longest),
+                             static_cast<size_t>(lengths[static_cast<size_t>(r)])));
   return out;
 }
 
 std::vector<std::string> Communicator::gather_text(const std::string& text, int root, Site site) {
-  std::vector<std::string> all = all_gather_text(text, site);  // control data is small: one path serves
+  std::vector<std::string> all =
+      all_gather_text(text, site);  // control data is small: one path serves
   if (rank_ != root) all.clear();
   return all;
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/flight_recorder.h"
 
-#include <algorithm>
 #include <array>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "comm/watchdog.h"
+#include "core/error.h"
+#include "core/text.h"
 #include "core/trace.h"
 
 namespace ocoee::comm {
@@ -15,12 +17,22 @@ namespace {
 
 constexpr size_t kCapacity = 1024;
 
+struct Slot {
+  FlightEntry entry;
+  std::shared_ptr<const device::Event> completion;
+};
+
 struct Recorder {
   std::mutex mutex;
-  std::array<FlightEntry, kCapacity> ring;
-  std::array<FlightEntryId, kCapacity> ids{};
+  std::array<Slot, kCapacity> ring;
   FlightEntryId next = 1;
-  std::map<const void*, uint64_t> keys, sequences;
+  std::deque<FlightGroup> groups;
+  std::map<std::string, int> made;  // communicators so far, by name and ranks
+
+  Slot* find(FlightEntryId id) {
+    Slot& slot = ring[id % kCapacity];
+    return slot.entry.id == id ? &slot : nullptr;
+  }
 };
 
 Recorder& recorder() {
@@ -28,45 +40,65 @@ Recorder& recorder() {
   return *instance;
 }
 
-std::string short_path(const char* file) {
-  const std::string path = file;
-  const size_t source = path.rfind("src/");
-  return source == std::string::npos ? path : path.substr(source);
+void poll(Slot& slot) {
+  if (!slot.completion) return;
+  try {
+    if (!slot.completion->done()) return;
+    slot.entry.finished = trace::now_seconds();
+    slot.completion.reset();
+  } catch (const Error&) {  // the GPU is lost: whoever waits for it will say so; here it is still
+                            // under way
+  }
 }
 
 }  // namespace
 
-void flight_name_communicator(const void* communicator, uint64_t key) {
+const FlightGroup* flight_register(const std::string& name, const std::vector<int>& world_ranks) {
+  std::string identity = name;
+  for (const int rank : world_ranks) identity += "," + std::to_string(rank);
   Recorder& r = recorder();
   const std::lock_guard lock(r.mutex);
-  r.keys[communicator] = key;
-  r.sequences[communicator] = 0;
+  const int number = r.made[identity]++;
+  r.groups.push_back({hash64(identity + "#" + std::to_string(number)), name, world_ranks});
+  return &r.groups.back();
 }
 
-FlightEntryId flight_started(const FlightStart& start) {
+std::vector<const FlightGroup*> flight_groups(size_t first) {
   Recorder& r = recorder();
   const std::lock_guard lock(r.mutex);
-  const FlightEntryId id = r.next++;
-  FlightEntry& entry = r.ring[id % kCapacity];
-  r.ids[id % kCapacity] = id;
-  entry.communicator = *start.name;
-  entry.key = r.keys[start.communicator];
-  entry.sequence = ++r.sequences[start.communicator];
-  entry.kind = start.kind;
-  entry.count = start.count;
-  entry.dtype = start.dtype;
-  entry.peer = start.peer;
-  entry.file = short_path(start.site.file_name());
-  entry.line = static_cast<int>(start.site.line());
+  std::vector<const FlightGroup*> out;
+  for (size_t i = first; i < r.groups.size(); ++i) out.push_back(&r.groups[i]);
+  return out;
+}
+
+FlightEntryId flight_started(FlightEntry entry) {
+  Recorder& r = recorder();
+  const std::lock_guard lock(r.mutex);
+  entry.id = r.next++;
   entry.started = trace::now_seconds();
-  entry.finished = 0;
-  return id;
+  r.ring[entry.id % kCapacity] = {entry, nullptr};
+  return entry.id;
+}
+
+void flight_waiting(FlightEntryId id) {
+  Recorder& r = recorder();
+  const std::lock_guard lock(r.mutex);
+  if (Slot* slot = r.find(id)) slot->entry.blocked = true;
 }
 
 void flight_finished(FlightEntryId id) {
   Recorder& r = recorder();
   const std::lock_guard lock(r.mutex);
-  if (r.ids[id % kCapacity] == id) r.ring[id % kCapacity].finished = trace::now_seconds();
+  if (Slot* slot = r.find(id)) {
+    slot->entry.blocked = false;
+    slot->entry.finished = trace::now_seconds();
+  }
+}
+
+void flight_follow(FlightEntryId id, std::shared_ptr<const device::Event> completion) {
+  Recorder& r = recorder();
+  const std::lock_guard lock(r.mutex);
+  if (Slot* slot = r.find(id)) slot->completion = std::move(completion);
 }
 
 std::vector<FlightEntry> flight_entries() {
@@ -74,16 +106,41 @@ std::vector<FlightEntry> flight_entries() {
   const std::lock_guard lock(r.mutex);
   std::vector<FlightEntry> out;
   const FlightEntryId first = r.next > kCapacity ? r.next - kCapacity : 1;
-  for (FlightEntryId id = first; id < r.next; ++id) out.push_back(r.ring[id % kCapacity]);
+  out.reserve(r.next - first);
+  for (FlightEntryId id = first; id < r.next; ++id) {
+    Slot& slot = r.ring[id % kCapacity];
+    poll(slot);
+    out.push_back(slot.entry);
+  }
   return out;
+}
+
+std::string flight_site(const FlightEntry& entry) {
+  std::string path = entry.file;
+  for (const char* room : {"/src/", "/tests/", "/bench/"}) {
+    const size_t at = path.rfind(room);
+    if (at != std::string::npos) path = path.substr(at + 1);
+  }
+  return path + ":" + std::to_string(entry.line);
 }
 
 std::string flight_record() {
   nlohmann::json out = nlohmann::json::array();
   for (const FlightEntry& e : flight_entries()) {
-    out.push_back({{"communicator", e.communicator}, {"sequence", e.sequence}, {"kind", name_of(e.kind)}, {"count", e.count},
-                   {"dtype", name_of(e.dtype)}, {"peer", e.peer}, {"site", e.file + ":" + std::to_string(e.line)},
-                   {"started", e.started}, {"finished", e.finished}, {"state", e.finished > 0 ? "finished" : "under way"}});
+    out.push_back({{"communicator", e.group->name},
+                   {"world_ranks", e.group->world_ranks},
+                   {"sequence", e.sequence},
+                   {"kind", name_of(e.kind)},
+                   {"count", e.count},
+                   {"dtype", name_of(e.dtype)},
+                   {"bytes", e.count * static_cast<int64_t>(size_of(e.dtype))},
+                   {"peer", e.peer},
+                   {"site", flight_site(e)},
+                   {"started", e.started},
+                   {"finished", e.finished},
+                   {"state", e.finished > 0 ? "finished"
+                             : e.blocked    ? "waited for"
+                                            : "under way"}});
   }
   return out.dump(1);
 }

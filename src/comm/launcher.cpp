@@ -1,52 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who started this process, from the environment alone.
 #include <cstdlib>
+#include <initializer_list>
 
 #include "comm/world.h"
 
 namespace ocoee::comm {
 namespace {
 
-const char* first_set(std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (const char* value = std::getenv(name); value && *value) return value;
-  }
-  return nullptr;
+bool is_set(const char* name) {
+  const char* value = std::getenv(name);
+  return value && *value;
 }
 
-const char* mpi_rank_text() { return first_set({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PALS_RANKID", "MPI_RANKID"}); }
+int first_number(std::initializer_list<const char*> names, int otherwise) {
+  for (const char* name : names) {
+    if (is_set(name)) return std::atoi(std::getenv(name));
+  }
+  return otherwise;
+}
 
 }  // namespace
 
 Launcher detect_launcher() {
-  // Under srun both PMI and Slurm variables stand; a job script that calls mpirun has Slurm's too, and Open MPI's.
-  if (std::getenv("OMPI_COMM_WORLD_SIZE") && !std::getenv("SLURM_STEP_ID")) return Launcher::mpirun;
-  if (std::getenv("SLURM_PROCID") && std::getenv("SLURM_STEP_ID")) return Launcher::srun;
-  if (mpi_rank_text()) return Launcher::mpirun;
-  if (std::getenv("TORCHELASTIC_RUN_ID") || (std::getenv("RANK") && std::getenv("WORLD_SIZE") && std::getenv("MASTER_ADDR"))) return Launcher::torchrun;
+  // Open MPI's mpirun inside a Slurm job starts its daemons by srun, so its ranks see Slurm's
+  // variables of a daemon; and a job script has Slurm's variables, but no step, so what it starts
+  // by hand was started by nobody.
+  if (is_set("OMPI_COMM_WORLD_RANK")) return Launcher::mpirun;
+  if (is_set("SLURM_STEP_ID") && is_set("SLURM_PROCID")) return Launcher::srun;
+  if (is_set("PMI_RANK") || is_set("PMIX_RANK") || is_set("PALS_RANKID"))
+    return Launcher::mpirun;  // MPICH, PRRTE, Cray
+  if (is_set("TORCHELASTIC_RUN_ID") ||
+      (is_set("RANK") && is_set("WORLD_SIZE") && is_set("MASTER_ADDR")))
+    return Launcher::torchrun;
   return Launcher::none;
 }
 
 std::string name_of(Launcher launcher) {
   switch (launcher) {
-    case Launcher::none: return "none";
-    case Launcher::mpirun: return "mpirun";
-    case Launcher::srun: return "srun";
-    case Launcher::torchrun: return "torchrun";
+    case Launcher::none:
+      return "none";
+    case Launcher::mpirun:
+      return "mpirun";
+    case Launcher::srun:
+      return "srun";
+    case Launcher::torchrun:
+      return "torchrun";
   }
   return "?";
 }
 
 int launched_rank() {
-  const char* text = mpi_rank_text();
-  if (!text) text = first_set({"SLURM_PROCID", "RANK"});
-  return text ? std::atoi(text) : 0;
+  switch (detect_launcher()) {
+    case Launcher::none:
+      return 0;
+    case Launcher::mpirun:
+      return first_number({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PALS_RANKID"}, 0);
+    case Launcher::srun:
+      return first_number({"SLURM_PROCID"}, 0);
+    case Launcher::torchrun:
+      return first_number({"RANK"}, 0);
+  }
+  return 0;
 }
 
 int launched_size() {
-  const char* text = first_set({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "WORLD_SIZE"});
-  if (detect_launcher() == Launcher::none) return 1;
-  return text ? std::max(1, std::atoi(text)) : 1;
+  switch (detect_launcher()) {
+    case Launcher::none:
+      return 1;
+    case Launcher::mpirun:
+      return first_number({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}, 1);
+    case Launcher::srun:
+      return first_number({"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}, 1);
+    case Launcher::torchrun:
+      return first_number({"WORLD_SIZE"}, 1);
+  }
+  return 1;
 }
 
 }  // namespace ocoee::comm

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/mesh.h"
 
+#include <algorithm>
+#include <map>
 #include <set>
 
 #include "comm/backend.h"
 #include "comm/mpi_support.h"
 #include "comm/world_impl.h"
 #include "core/error.h"
+#include "core/log.h"
 
 namespace ocoee::comm {
 
@@ -36,51 +39,78 @@ int rank_of(const Shape& shape, const std::array<int, kAxes>& coordinate) {
   return rank;
 }
 
-namespace {
-
-// The ranks that agree with `own` on every axis outside `varying`, in rank order.
-std::vector<int> group_of(const Shape& shape, const std::array<int, kAxes>& own, const std::set<Axis>& varying) {
+std::vector<int> group_of(const Shape& shape, int rank, const std::vector<Axis>& varying) {
+  std::array<int, kAxes> corner = coordinate_of(shape, rank);
+  Shape inner;
+  for (const Axis axis : varying) {
+    corner[static_cast<size_t>(axis)] = 0;
+    inner[axis] = shape[axis];
+  }
   std::vector<int> ranks;
-  for (int r = 0; r < shape.ranks(); ++r) {
-    const auto coordinate = coordinate_of(shape, r);
-    bool inside = true;
-    for (size_t a = 0; a < kAxes; ++a) {
-      if (!varying.contains(static_cast<Axis>(a)) && coordinate[a] != own[a]) inside = false;
-    }
-    if (inside) ranks.push_back(r);
+  for (int i = 0; i < inner.ranks(); ++i) {
+    std::array<int, kAxes> at = coordinate_of(inner, i);
+    for (size_t a = 0; a < kAxes; ++a) at[a] += corner[a];
+    ranks.push_back(rank_of(shape, at));
   }
   return ranks;
 }
 
+namespace {
+
+Backend automatic_backend(World& world, const device::Device& device) {
+  if (!device.is_cuda()) return Backend::mpi;
+  const std::vector<std::string> ids = world.host()->all_gather_text(device::properties(device).id);
+  const bool shared = std::set<std::string>(ids.begin(), ids.end()).size() < ids.size();
+  if (!shared && nccl_available()) return Backend::nccl;
+  if (world.rank() == 0 && world.size() > 1) {
+    log::warn("{}: GPU buffers go through the host, which is slow",
+              shared ? "several ranks share one GPU" : "this program was built without NCCL");
+  }
+  return Backend::host_staged;
+}
+
 }  // namespace
 
-Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend backend) : shape_(shape), device_(device) {
-  OCOEE_CHECK(shape.ranks() == world.size(), "a mesh of {} ranks on a world of {}", shape.ranks(), world.size());
+Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend backend)
+    : shape_(shape), device_(device) {
+  OCOEE_CHECK(*std::min_element(shape.size.begin(), shape.size.end()) >= 1, "an axis of no ranks");
+  OCOEE_CHECK(shape.ranks() == world.size(), "a mesh of {} ranks on a world of {}", shape.ranks(),
+              world.size());
   coordinate_ = coordinate_of(shape, world.rank());
-  if (backend == Backend::automatic) {
-    backend = !device.is_cuda() ? Backend::mpi : world.local_size() <= device::cuda_device_count() ? Backend::nccl : Backend::host_staged;
-  }
-  const auto make = [&](const std::string& name, const std::set<Axis>& varying, Backend wanted) -> std::shared_ptr<Communicator> {
-    const std::vector<int> ranks = group_of(shape, coordinate_, varying);
+  if (backend == Backend::automatic) backend = automatic_backend(world, device);
+
+  std::map<std::vector<int>, std::shared_ptr<Communicator>> connected;  // NCCL, by ranks
+  const auto make = [&](const std::string& name,
+                        const std::vector<Axis>& varying) -> std::shared_ptr<Communicator> {
+    const std::vector<int> ranks = group_of(shape, world.rank(), varying);
     if (ranks.size() == 1) return make_self_communicator(name, world.rank());
     MPI_Comm split = MPI_COMM_NULL;
-    check_mpi(MPI_Comm_split(world.impl().mpi, ranks.front(), world.rank(), &split), "MPI_Comm_split");
-    MPI_Comm_set_errhandler(split, MPI_ERRORS_RETURN);
-    if (wanted == Backend::nccl) return make_nccl_communicator(name, make_mpi_communicator(name, split, ranks, false), device);
-    return make_mpi_communicator(name, split, ranks, wanted == Backend::host_staged);
+    check_mpi(MPI_Comm_split(world.impl().mpi, ranks.front(), world.rank(), &split),
+              "MPI_Comm_split");
+    std::shared_ptr<Communicator> host = make_mpi_communicator(name, split, ranks);
+    if (backend == Backend::mpi) return host;
+    if (backend == Backend::host_staged) return make_staged_communicator(name, host);
+    std::shared_ptr<Communicator>& twin = connected[ranks];
+    std::shared_ptr<Communicator> made = make_nccl_communicator(name, host, device, twin);
+    if (!twin) twin = made;
+    return made;
   };
   for (size_t a = 0; a < kAxes; ++a) {
     const auto axis = static_cast<Axis>(a);
-    axes_[a] = make(name_of(axis), {axis}, backend);
+    axes_[a] = make(name_of(axis), {axis});
   }
-  model_ = make("model", {Axis::tensor, Axis::context, Axis::spatial, Axis::pipeline}, backend);
-  loss_ = make("loss", {Axis::data, Axis::context, Axis::spatial}, backend);
+  model_ = make("model", {Axis::tensor, Axis::context, Axis::spatial, Axis::pipeline});
+  loss_ = make("loss", {Axis::data, Axis::context, Axis::spatial});
   world_ = world.host();
 }
 
 Mesh::~Mesh() = default;
 Mesh::Mesh(Mesh&&) noexcept = default;
-Communicator& Mesh::model() { return *model_; }
-Communicator& Mesh::loss() { return *loss_; }
+Communicator& Mesh::model() {
+  return *model_;
+}
+Communicator& Mesh::loss() {
+  return *loss_;
+}
 
 }  // namespace ocoee::comm

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ranks arranged into named axes. Fastest first: tensor, context, spatial, data, pipeline, instance. An axis of
-// size 1 costs nothing (a self communicator). A mesh can be built over any set of ranks, as often as one likes.
+// The ranks arranged into named axes. Fastest first: tensor, context, spatial, data, pipeline,
+// instance. An axis of size 1 costs nothing (a self communicator). A mesh can be built over any set
+// of ranks, as often as one likes.
 #pragma once
 
 #include <array>
@@ -27,14 +28,18 @@ struct Shape {  // ranks along each axis
 // Coordinate of a rank, fastest axis first, and back.
 std::array<int, kAxes> coordinate_of(const Shape& shape, int rank);
 int rank_of(const Shape& shape, const std::array<int, kAxes>& coordinate);
+// The ranks that share with `rank` the coordinates of all axes but the `varying`, ascending.
+std::vector<int> group_of(const Shape& shape, int rank, const std::vector<Axis>& varying);
 
 enum class Backend : uint8_t { automatic, mpi, nccl, host_staged };
 
 class Mesh {
  public:
-  // Collective over the world's ranks 0 .. shape.ranks()-1; shape.ranks() must equal the world's size.
-  // automatic: MPI for CPU devices; NCCL for GPUs, host-staged where ranks of one host share a GPU.
-  Mesh(World& world, const Shape& shape, device::Device device, Backend backend = Backend::automatic);
+  // Collective over the world, whose size must be shape.ranks().
+  // automatic: MPI for CPU devices; NCCL for GPUs, host-staged where ranks share a GPU or there is
+  // no NCCL.
+  Mesh(World& world, const Shape& shape, device::Device device,
+       Backend backend = Backend::automatic);
   ~Mesh();
   Mesh(Mesh&&) noexcept;
 
@@ -42,9 +47,9 @@ class Mesh {
   int size(Axis axis) const { return shape_[axis]; }
   int coordinate(Axis axis) const { return coordinate_[static_cast<size_t>(axis)]; }
   Communicator& axis(Axis axis) { return *axes_[static_cast<size_t>(axis)]; }
-  Communicator& model();   // tensor x context x spatial x pipeline: the ranks that hold one replica
-  Communicator& world() { return *world_; }       // all ranks of the mesh, host buffers
-  Communicator& loss();    // data x context x spatial: where sums of losses and weights are reduced
+  Communicator& model();  // tensor x context x spatial x pipeline: the ranks that hold one replica
+  Communicator& world() { return *world_; }  // all ranks of the mesh, host buffers
+  Communicator& loss();  // data x context x spatial: where sums of losses and weights are reduced
   device::Device device() const { return device_; }
 
  private:

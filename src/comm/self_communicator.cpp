@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A group of one: every collective is at most a copy.
-#include "comm/mpi_support.h"
+#include "comm/backend.h"
 #include "core/error.h"
 
 namespace ocoee::comm {
@@ -14,13 +13,15 @@ class Done final : public Work {
 
 class SelfCommunicator final : public Communicator {
  public:
-  SelfCommunicator(std::string name, int world_rank) : Communicator(std::move(name), 0, 1, {world_rank}) {}
+  SelfCommunicator(std::string name, int world_rank)
+      : Communicator(std::move(name), 0, 1, {world_rank}) {}
 
- protected:
   WorkHandle start(const Operation& o) override {
-    OCOEE_CHECK(o.kind != Kind::send && o.kind != Kind::receive, "{} on the axis '{}' of one rank", name_of(o.kind), name());
+    OCOEE_CHECK(o.kind != Kind::send && o.kind != Kind::receive, "{} on '{}', a group of one",
+                comm::name_of(o.kind), name());
     if (o.input.data != o.output.data && o.input.data && o.output.data) {
-      device::copy(o.output.data, o.output.device, o.input.data, o.input.device, o.input.bytes(), o.stream);
+      device::copy(o.output.data, o.output.device, o.input.data, o.input.device, o.input.bytes(),
+                   o.stream);
     }
     return std::make_unique<Done>();
   }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <mpi.h>
-
+#include "comm/mpi_header.h"
 #include "comm/world.h"
 
 namespace ocoee::comm {

@@ -45,6 +45,7 @@ struct Stream {
 
 struct Properties {
   std::string name;
+  std::string id;  // of this very GPU, wherever it is seen from; "" for the CPU
   size_t memory_bytes = 0;
   int compute_major = 0, compute_minor = 0, multiprocessors = 0;
 };

@@ -80,6 +80,8 @@ Properties properties(const Device& device) {
   check(cudaGetDeviceProperties(&prop, device.index), "cudaGetDeviceProperties");
   Properties p;
   p.name = prop.name;
+  for (const char byte : prop.uuid.bytes)
+    p.id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
   p.memory_bytes = prop.totalGlobalMem;
   p.compute_major = prop.major;
   p.compute_minor = prop.minor;

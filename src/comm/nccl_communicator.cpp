@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// NCCL on a stream of its own, joined to the caller's by events, so that it can be captured into a
+// graph.
+#include <cuda_runtime_api.h>
+#include <nccl.h>
+
+#include <exception>
+
+#include "comm/backend.h"
+#include "core/error.h"
+
+namespace ocoee::comm {
+namespace {
+
+void check_nccl(ncclResult_t code, const char* what, ncclComm_t comm = nullptr) {
+  if (code == ncclSuccess) return;
+  const char* detail = ncclGetLastError(comm);
+  fail(ErrorKind::comm, "NCCL: {} failed: {}{}{}", what, ncclGetErrorString(code),
+       detail && *detail ? ": " : "", detail ? detail : "");
+}
+
+void check_cuda(cudaError_t code, const char* what) {
+  if (code != cudaSuccess)
+    fail(ErrorKind::device, "CUDA: {} failed: {}", what, cudaGetErrorString(code));
+}
+
+// The connections between the ranks of one group, and the stream they work on.
+struct Connections {
+  ncclComm_t nccl = nullptr;
+  device::OwnedStream stream;
+  explicit Connections(device::Device device) : stream(device, true) {}
+  ~Connections() {
+    if (!nccl) return;
+    if (std::uncaught_exceptions() > 0) {
+      ncclCommAbort(nccl);  // the peers may never come
+    } else {
+      ncclCommDestroy(nccl);
+    }
+  }
+};
+
+class NcclWork final : public Work {
+ public:
+  NcclWork(std::shared_ptr<device::Event> event, device::Stream from, bool captured)
+      : event_(std::move(event)), from_(from), captured_(captured) {}
+  ~NcclWork() override {
+    if (waited_) return;
+    try {
+      event_->wait_on(from_);
+    } catch (const std::exception&) {  // a lost GPU: the next call on it says so
+    }
+  }
+  void wait(const device::Stream& stream) override {
+    event_->wait_on(stream.device.is_cuda() ? stream : from_);
+    waited_ = true;
+  }
+  bool done() override { return captured_ || event_->done(); }
+  std::shared_ptr<const device::Event> completion() const override {
+    return captured_ ? nullptr : event_;
+  }
+
+ private:
+  std::shared_ptr<device::Event> event_;
+  device::Stream from_;
+  bool captured_;
+  bool waited_ = false;
+};
+
+// Reductions need arithmetic; everything else moves bytes.
+ncclDataType_t nccl_type(DType dtype) {
+  switch (dtype) {
+    case DType::u8:
+      return ncclUint8;
+    case DType::i8:
+      return ncclInt8;
+    case DType::i32:
+      return ncclInt32;
+    case DType::u32:
+      return ncclUint32;
+    case DType::i64:
+      return ncclInt64;
+    case DType::u64:
+      return ncclUint64;
+    case DType::f16:
+      return ncclFloat16;
+    case DType::bf16:
+      return ncclBfloat16;
+    case DType::f32:
+      return ncclFloat32;
+    case DType::f64:
+      return ncclFloat64;
+    case DType::boolean:
+      return ncclUint8;
+    case DType::i16:
+    case DType::u16:
+      break;
+  }
+  fail(ErrorKind::internal, "NCCL reduces no {}", name_of(dtype));
+}
+
+ncclRedOp_t nccl_op(Reduce op, DType dtype) {
+  OCOEE_CHECK(dtype != DType::boolean || op != Reduce::sum,
+              "a sum of booleans; use max for any, min for all");
+  return op == Reduce::sum ? ncclSum : op == Reduce::max ? ncclMax : ncclMin;
+}
+
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(std::string name, std::shared_ptr<Communicator> control, device::Device device,
+                   std::shared_ptr<Connections> connections)
+      : Communicator(std::move(name), control->rank(), control->size(), control->world_ranks()),
+        control_(std::move(control)),
+        device_(device),
+        connections_(std::move(connections)) {}
+
+  std::shared_ptr<Connections> connections() const { return connections_; }
+
+  WorkHandle start(const Operation& o) override {
+    if (!o.input.device.is_cuda() && !o.output.device.is_cuda())
+      return control_->start(o);  // host buffers, barriers
+    const device::Stream from =
+        o.stream.device.is_cuda() ? o.stream : device::Stream{nullptr, device_};
+    const device::Stream own = connections_->stream.view();
+    const bool captured = device::capturing(from);
+    device::Event before(device_);
+    before.record(from);
+    before.wait_on(own);
+    enqueue(o, static_cast<cudaStream_t>(own.handle));
+    auto after = std::make_shared<device::Event>(device_);
+    after->record(own);
+    return std::make_unique<NcclWork>(std::move(after), from, captured);
+  }
+
+ private:
+  void enqueue(const Operation& o, cudaStream_t stream) const {
+    const ncclComm_t nccl = connections_->nccl;
+    ncclResult_t code = ncclSuccess;
+    switch (o.kind) {
+      case Kind::all_reduce:
+        code = ncclAllReduce(o.input.data, o.output.data, elements(o.input),
+                             nccl_type(o.input.dtype), nccl_op(o.op, o.input.dtype), nccl, stream);
+        break;
+      case Kind::reduce_scatter:
+        code = ncclReduceScatter(o.input.data, o.output.data, elements(o.output),
+                                 nccl_type(o.output.dtype), nccl_op(o.op, o.output.dtype), nccl,
+                                 stream);
+        break;
+      case Kind::all_gather:
+        code = ncclAllGather(o.input.data, o.output.data, o.input.bytes(), ncclUint8, nccl, stream);
+        break;
+      case Kind::broadcast:
+        code = ncclBroadcast(o.input.data, o.output.data, o.input.bytes(), ncclUint8, o.peer, nccl,
+                             stream);
+        break;
+      case Kind::all_to_all:
+        return transpose(o, stream);
+      case Kind::send:
+        code = ncclSend(o.input.data, o.input.bytes(), ncclUint8, o.peer, nccl, stream);
+        break;
+      case Kind::receive:
+        code = ncclRecv(o.output.data, o.output.bytes(), ncclUint8, o.peer, nccl, stream);
+        break;
+      case Kind::barrier:
+        break;
+    }
+    check_nccl(code, comm::name_of(o.kind), nccl);
+  }
+
+  void transpose(const Operation& o, cudaStream_t stream) const {
+    OCOEE_CHECK(o.input.data != o.output.data, "all_to_all in place on GPU buffers");
+    const ncclComm_t nccl = connections_->nccl;
+    const int64_t block = o.input.count / size();
+    check_nccl(ncclGroupStart(), "ncclGroupStart");
+    for (int r = 0; r < size(); ++r) {
+      const Buffer out = o.input.slice(r * block, block), in = o.output.slice(r * block, block);
+      check_nccl(ncclSend(out.data, out.bytes(), ncclUint8, r, nccl, stream), "all_to_all", nccl);
+      check_nccl(ncclRecv(in.data, in.bytes(), ncclUint8, r, nccl, stream), "all_to_all", nccl);
+    }
+    check_nccl(ncclGroupEnd(), "ncclGroupEnd", nccl);
+  }
+
+  static size_t elements(const Buffer& buffer) { return static_cast<size_t>(buffer.count); }
+
+  std::shared_ptr<Communicator> control_;
+  device::Device device_;
+  std::shared_ptr<Connections> connections_;
+};
+
+}  // namespace
+
+bool nccl_available() {
+  return true;
+}
+
+std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name,
+                                                     std::shared_ptr<Communicator> control,
+                                                     device::Device device,
+                                                     std::shared_ptr<Communicator> share) {
+  if (share) {
+    const auto& other = dynamic_cast<const NcclCommunicator&>(*share);
+    return std::make_shared<NcclCommunicator>(name, std::move(control), device,
+                                              other.connections());
+  }
+  ncclUniqueId id{};
+  if (control->rank() == 0) check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
+  control->broadcast({&id, sizeof id, DType::u8, {}}, 0);
+  auto connections = std::make_shared<Connections>(device);
+  check_cuda(cudaSetDevice(device.index), "cudaSetDevice");
+  check_nccl(ncclCommInitRank(&connections->nccl, control->size(), id, control->rank()),
+             "ncclCommInitRank");
+  return std::make_shared<NcclCommunicator>(name, std::move(control), device,
+                                            std::move(connections));
+}
+
+}  // namespace ocoee::comm
