@@ -54,7 +54,7 @@ std::string device_name(const RunDirectory& run) {
   const std::string device = string_at(run.summary, "device");
   const bool is_gpu = device.starts_with("cuda"), is_cpu = device == "cpu";
   const std::string model = string_at(run.environment, is_gpu ? "gpu" : "cpu");
-  if (!(is_gpu || is_cpu) || model.empty()) return shorten(device, 120);
+  if (!(is_gpu || is_cpu) || model.empty()) return is_cpu ? "CPU" : shorten(device, 120);
   return shorten(is_gpu ? model : "CPU (" + model + ")", 120);
 }
 

@@ -48,7 +48,8 @@ bool focus(LineChart& chart, const std::vector<double>& losses) {
   Range all, later;
   all.add(losses, false);
   for (size_t i = losses.size() / 50; i < losses.size(); ++i) later.add(losses[i], false);
-  if (later.empty() || all.high - later.low < 1.6 * (later.high - later.low)) return false;
+  if (later.empty() || all.high <= later.high) return false;
+  if (all.high - later.low < 1.6 * (later.high - later.low)) return false;
   chart.y.high = later.high + 0.06 * (later.high - later.low);
   return true;
 }
@@ -87,8 +88,8 @@ std::string loss_figure(const SectionContext& context) {
   std::string out = figure("Loss", picture, caption);
   if (run.non_finite_losses > 0)
     out += notice(fmt::format(
-        "{} logged losses were not finite (NaN or infinite), the first at step {}; the curve has "
-        "gaps there.",
+        "Logged losses that are not finite (NaN or infinite): {}, the first at step {}. The "
+        "curve has gaps there.",
         grouped(static_cast<double>(run.non_finite_losses)), run.first_non_finite_step));
   return out;
 }
@@ -106,7 +107,8 @@ std::string evaluation_figure(const SectionContext& context, const std::string& 
     chart.width = width;
     chart.height = height;
     chart.detail = context.detail;
-    add_metric(chart, run.evaluations, metric, "model " + exact(last), 0);
+    add_metric(chart, run.evaluations, metric, (baselines.empty() ? "" : "model ") + exact(last),
+               0);
     chart.series.back().hover = "model";
     for (const Baseline& baseline : baselines)
       chart.references.push_back(
@@ -121,7 +123,7 @@ std::string evaluation_figure(const SectionContext& context, const std::string& 
     return figure(info.title, responsive([&](double width) { return draw(width, 320, true); }),
                   caption);
   }
-  return figure(info.title, draw(kHalf, 240, false), fmt::format("Last {}.", significant(last)));
+  return figure(info.title, draw(kHalf, 240, false), fmt::format("Last {}.", exact(last)));
 }
 
 }  // namespace

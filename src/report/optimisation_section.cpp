@@ -54,7 +54,7 @@ std::string optimisation_section(const SectionContext& context) {
   }
   std::string out = charts.empty() ? "" : grid(charts);
   if (!rest.empty())
-    out += fold(fmt::format("{} metrics without a chart (constant, or too many)", rest.size()),
+    out += fold(fmt::format("Metrics without a chart (constant, or too many): {}", rest.size()),
                 table({{"metric"}, {"last value", true}}, rest));
   return out;
 }

@@ -36,13 +36,13 @@ a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
 section{padding-top:34px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr));gap:14px;margin-bottom:22px}
 .tile{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:20px 24px 22px;min-width:0;
-display:flex;flex-wrap:wrap;gap:10px 36px;align-items:center;justify-content:space-between}
+display:flex;flex-wrap:wrap;gap:10px 36px;align-items:flex-start;justify-content:space-between}
 .tile .label{font-size:14px;color:var(--soft)}
 .tile .value{font-size:48px;font-weight:600;letter-spacing:-.02em;line-height:1.2;overflow-wrap:anywhere}
 .tile .unit{font-size:.38em;font-weight:500;color:var(--soft);letter-spacing:0}
 .tile .note{font-size:14px;color:var(--soft);margin-top:2px;overflow-wrap:anywhere}
 .tile.better .note{color:var(--good)}.tile.worse .note{color:var(--bad)}
-.tile>div{flex:1 1 260px}.tile>svg.chart{width:360px;flex:0 1 360px}
+.tile>div{flex:1 1 260px}.tile>svg.chart{align-self:center}.tile>svg.chart{width:360px;flex:0 1 360px}
 .facts{display:flex;flex-wrap:wrap;gap:16px 34px;margin:0 2px 8px}
 .fact .label,.fact .note{font-size:12.5px;color:var(--soft)}
 .fact .value{font-size:20px;font-weight:600;letter-spacing:-.01em;line-height:1.35;white-space:nowrap}

@@ -17,8 +17,6 @@ namespace ocoee::report {
 namespace {
 
 using nlohmann::json;
-using testing::HasSubstr;
-using testing::Not;
 using testing_support::read_xml;
 using testing_support::ScratchFolder;
 using testing_support::SyntheticRun;
@@ -119,7 +117,7 @@ TEST(Report, HundredsOfMetricsStayUnderTwoMebibytes) {
   }
   write_text(scratch.path() / "metrics.jsonl", text);
   const XmlDocument page = check_page(render_report(scratch.path()));
-  EXPECT_TRUE(page.has_text("metrics without a chart"));
+  EXPECT_TRUE(page.has_text("Metrics without a chart"));
 }
 
 TEST(Report, AnEmptyDirectoryStillGivesAPage) {
@@ -244,7 +242,8 @@ TEST(Report, NonFiniteValuesAreNamed) {
   const std::string page = render_report(scratch.path());
   check_page(page);
   EXPECT_THAT(
-      page, HasSubstr("1 logged losses were not finite (NaN or infinite), the first at step 150"));
+      page,
+      HasSubstr("Logged losses that are not finite (NaN or infinite): 1, the first at step 150"));
 }
 
 TEST(Report, OneStepOneEvaluation) {
