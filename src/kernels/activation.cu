@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/activation.h"
+#include "kernels/activation_math.h"
+#include "kernels/cuda_support.cuh"
+
+namespace ocoee::kernels::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+// 32-bit division where it suffices; the 64-bit one takes about a hundred instructions.
+__device__ inline int64_t remainder_of(int64_t a, int64_t b) {
+  return (static_cast<uint64_t>(a | b) >> 32) == 0
+             ? static_cast<int64_t>(static_cast<uint32_t>(a) % static_cast<uint32_t>(b))
+             : a % b;
+}
+__device__ inline int64_t quotient_of(int64_t a, int64_t b) {
+  return (static_cast<uint64_t>(a | b) >> 32) == 0
+             ? static_cast<int64_t>(static_cast<uint32_t>(a) / static_cast<uint32_t>(b))
+             : a / b;
+}
+
+template <class T, int N, bool Backward>
+__global__ void gelu_kernel(Gelu a) {
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
+  if (i >= a.rows * a.width) return;
+  const DeviceExponential exponential;
+  const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i);
+  Pack<T, N> bias{}, dy{}, out;
+  if (a.bias) bias = load<N>(static_cast<const T*>(a.bias) + remainder_of(i, a.width));
+  if constexpr (Backward) dy = load<N>(static_cast<const T*>(a.dy) + i);
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    const auto z = widen(x.v[k]) + widen(bias.v[k]);
+    if constexpr (Backward) {
+      out.v[k] = narrow<T>(widen(dy.v[k]) * gelu_slope(z, exponential));
+    } else {
+      out.v[k] = narrow<T>(gelu(z, exponential));
+    }
+  }
+  store<N>(static_cast<T*>(a.out) + i, out);
+}
+
+template <bool Backward>
+void launch_gelu(const Gelu& a, const char* name, const device::Stream& stream) {
+  if (a.rows * a.width == 0) return;
+  with_float_type(a.dtype, name, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    constexpr int N = kPack<T>;
+    if (a.width % N == 0 && aligned16(a.x, a.bias, a.dy, a.out)) {
+      gelu_kernel<T, N, Backward>
+          <<<blocks_for(a.rows * a.width, kThreads * N), kThreads, 0, handle_of(stream)>>>(a);
+    } else {
+      gelu_kernel<T, 1, Backward>
+          <<<blocks_for(a.rows * a.width, kThreads), kThreads, 0, handle_of(stream)>>>(a);
+    }
+    check_launch(name);
+  });
+}
+
+template <class T, int N, bool Backward>
+__global__ void swiglu_kernel(Swiglu a) {
+  const int64_t packs = a.inner / N;
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (index >= a.rows * packs) return;
+  const int64_t row = quotient_of(index, packs), column = (index - row * packs) * N;
+  const DeviceExponential exponential;
+  const T* x = static_cast<const T*>(a.x) + row * 2 * a.inner + column;
+  const Pack<T, N> gate = load<N>(x), up = load<N>(x + a.inner);
+  if constexpr (Backward) {
+    const Pack<T, N> dy = load<N>(static_cast<const T*>(a.dy) + row * a.inner + column);
+    Pack<T, N> d_gate, d_up;
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const auto z = widen(gate.v[k]), d = widen(dy.v[k]);
+      const auto s = sigmoid(z, exponential);
+      d_gate.v[k] = narrow<T>(d * widen(up.v[k]) * (s + z * s * (1 - s)));
+      d_up.v[k] = narrow<T>(d * z * s);
+    }
+    T* out = static_cast<T*>(a.out) + row * 2 * a.inner + column;
+    store<N>(out, d_gate);
+    store<N>(out + a.inner, d_up);
+  } else {
+    Pack<T, N> y;
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const auto z = widen(gate.v[k]);
+      y.v[k] = narrow<T>(z * sigmoid(z, exponential) * widen(up.v[k]));
+    }
+    store<N>(static_cast<T*>(a.out) + row * a.inner + column, y);
+  }
+}
+
+template <bool Backward>
+void launch_swiglu(const Swiglu& a, const char* name, const device::Stream& stream) {
+  if (a.rows * a.inner == 0) return;
+  with_float_type(a.dtype, name, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    constexpr int N = kPack<T>;
+    if (a.inner % N == 0 && aligned16(a.x, a.dy, a.out)) {
+      swiglu_kernel<T, N, Backward>
+          <<<blocks_for(a.rows * (a.inner / N), kThreads), kThreads, 0, handle_of(stream)>>>(a);
+    } else {
+      swiglu_kernel<T, 1, Backward>
+          <<<blocks_for(a.rows * a.inner, kThreads), kThreads, 0, handle_of(stream)>>>(a);
+    }
+    check_launch(name);
+  });
+}
+
+}  // namespace
+
+void gelu_forward(const Gelu& a, const device::Stream& stream) {
+  launch_gelu<false>(a, "gelu_forward", stream);
+}
+void gelu_backward(const Gelu& a, const device::Stream& stream) {
+  launch_gelu<true>(a, "gelu_backward", stream);
+}
+void swiglu_forward(const Swiglu& a, const device::Stream& stream) {
+  launch_swiglu<false>(a, "swiglu_forward", stream);
+}
+void swiglu_backward(const Swiglu& a, const device::Stream& stream) {
+  launch_swiglu<true>(a, "swiglu_backward", stream);
+}
+
+}  // namespace ocoee::kernels::cuda

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/activation.h"
+
+#include <algorithm>
+
+#include "kernels/activation_math.h"
+#include "kernels/parallel_for.h"
+#include "kernels/row_buffer.h"
+#include "kernels/simd_math.h"
+
+namespace ocoee::kernels::cpu {
+namespace {
+
+constexpr int64_t kGrain = 4096;
+
+constexpr auto kExp = [](auto x) { return exponential(x); };
+
+int64_t grain_rows(int64_t width) {
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, width));
+}
+
+// out[i] = f(z[i], i), z = x + bias.
+template <class T, class F>
+void map_rows(const Gelu& a, const F& f) {
+  using W = Wide<T>;
+  const int64_t n = a.width;
+  parallel_for(a.rows, grain_rows(n), [&](int64_t begin, int64_t end) {
+    RowBuffer<T> bias_row(n);
+    const W* bias = a.bias ? bias_row.read(static_cast<const T*>(a.bias)) : nullptr;
+    for (int64_t row = begin; row < end; ++row) {
+      const T* x = static_cast<const T*>(a.x) + row * n;
+      const T* dy = a.dy ? static_cast<const T*>(a.dy) + row * n : nullptr;
+      T* out = static_cast<T*>(a.out) + row * n;
+      if (bias) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) out[i] = f(widen(x[i]) + bias[i], dy, i);
+      } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) out[i] = f(widen(x[i]), dy, i);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void gelu_forward(const Gelu& a) {
+  with_float_type(a.dtype, "gelu_forward", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    map_rows<T>(a, [](auto z, const T*, int64_t) { return narrow<T>(gelu(z, kExp)); });
+  });
+}
+
+void gelu_backward(const Gelu& a) {
+  with_float_type(a.dtype, "gelu_backward", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    map_rows<T>(a, [](auto z, const T* dy, int64_t i) {
+      return narrow<T>(widen(dy[i]) * gelu_slope(z, kExp));
+    });
+  });
+}
+
+void swiglu_forward(const Swiglu& a) {
+  with_float_type(a.dtype, "swiglu_forward", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const int64_t n = a.inner;
+    parallel_for(a.rows, grain_rows(n), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const T* gate = static_cast<const T*>(a.x) + row * 2 * n;
+        const T* up = gate + n;
+        T* y = static_cast<T*>(a.out) + row * n;
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) {
+          const auto z = widen(gate[i]);
+          y[i] = narrow<T>(z * sigmoid(z, kExp) * widen(up[i]));
+        }
+      }
+    });
+  });
+}
+
+void swiglu_backward(const Swiglu& a) {
+  with_float_type(a.dtype, "swiglu_backward", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const int64_t n = a.inner;
+    parallel_for(a.rows, grain_rows(n), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const T* gate = static_cast<const T*>(a.x) + row * 2 * n;
+        const T* dy = static_cast<const T*>(a.dy) + row * n;
+        T* out = static_cast<T*>(a.out) + row * 2 * n;
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) {
+          const auto z = widen(gate[i]), up = widen(gate[n + i]), d = widen(dy[i]);
+          const auto s = sigmoid(z, kExp);
+          out[i] = narrow<T>(d * up * (s + z * s * (1 - s)));
+          out[n + i] = narrow<T>(d * z * s);
+        }
+      }
+    });
+  });
+}
+
+}  // namespace ocoee::kernels::cpu

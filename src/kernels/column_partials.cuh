@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Second stage of sums over rows: partials [parts, planes, width] -> out[plane][width], in a fixed
+// order.
+#pragma once
+
+#include "kernels/cuda_support.cuh"
+
+namespace ocoee::kernels::cuda {
+
+template <class W>
+__global__ void add_column_partials(const W* partials, int parts, int planes, int64_t width,
+                                    W* out0, W* out1) {
+  __shared__ W scratch[32][33];
+  const int64_t column = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x;
+  const int plane = static_cast<int>(blockIdx.y);
+  W* out = plane == 0 ? out0 : out1;
+  if (!out) return;
+  W sum = 0;
+  if (column < width) {
+    for (int part = static_cast<int>(threadIdx.y); part < parts; part += 32)
+      sum += partials[(static_cast<int64_t>(part) * planes + plane) * width + column];
+  }
+  scratch[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  // Warp y now sums column y of the tile.
+  const W total = warp_combine(scratch[threadIdx.x][threadIdx.y], SumOf<W>());
+  const int64_t target = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.y;
+  if (threadIdx.x == 0 && target < width) out[target] += total;
+}
+
+template <class W>
+void launch_column_partials(const W* partials, int parts, int planes, int64_t width, W* out0,
+                            W* out1, cudaStream_t stream) {
+  const dim3 grid(blocks_for(width, 32), static_cast<unsigned>(planes));
+  add_column_partials<W>
+      <<<grid, dim3(32, 32), 0, stream>>>(partials, parts, planes, width, out0, out1);
+  check_launch("add_column_partials");
+}
+
+}  // namespace ocoee::kernels::cuda

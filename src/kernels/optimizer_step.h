@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pass of an optimizer over a piece of the flat space of weights: masters, gradient and states
+// are read, and masters, states and the low-precision copy written. Any piece may be updated alone,
+// so that each rank updates its own rows.
+//
+// AdamW (Loshchilov, Hutter 2019), in the order of torch.optim.AdamW:
+//   p *= 1 - lr decay;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+//   p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + epsilon),   c1 = 1 - b1^t, c2 = 1 - b2^t
+// SGD with momentum and the same decoupled decay:
+//   p *= 1 - lr decay;  v = momentum v + g;  p -= lr v
+// g = gradient * scalars.gradient_factor. Nothing moves when scalars.skip is set.
+#pragma once
+
+#include "kernels/step_scalars.h"
+
+namespace ocoee::kernels {
+
+// A stretch [begin, end) of the flat space whose weights decay. Sorted, without overlap; between
+// stretches nothing decays.
+struct DecaySegment {
+  int64_t begin = 0, end = 0;
+  double decay = 0;
+};
+
+struct FlatPiece {
+  DType dtype = DType::f32;      // of master, gradient and states: f32 or f64
+  int64_t begin = 0, count = 0;  // place in the flat space; the pointers point at element `begin`
+  void* master = nullptr;
+  const void* gradient = nullptr;
+  void* value = nullptr;                   // copy of the masters in the compute type, or null
+  DType value_dtype = DType::bf16;         // bf16 or f16
+  const DecaySegment* segments = nullptr;  // on the device
+  int64_t segment_count = 0;
+  const StepScalars* scalars = nullptr;  // on the device
+};
+
+struct AdamW {
+  FlatPiece piece;
+  void* first_moment = nullptr;
+  void* second_moment = nullptr;
+  double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
+};
+void adamw(const AdamW& a, const device::Stream& stream);
+
+struct Sgd {
+  FlatPiece piece;
+  void* velocity = nullptr;
+  double momentum = 0.9;
+};
+void sgd(const Sgd& a, const device::Stream& stream);
+
+// What one element needs to know, in the type of the masters; made once a kernel from the scalars.
+template <class W>
+struct AdamWNumbers {
+  W factor, rest1, beta2, rest2, step_size, root_correction, epsilon;
+  OCOEE_HOST_DEVICE static AdamWNumbers from(const AdamW& a, const StepScalars& s) {
+    return {static_cast<W>(s.gradient_factor),
+            static_cast<W>(1 - a.beta1),
+            static_cast<W>(a.beta2),
+            static_cast<W>(1 - a.beta2),
+            static_cast<W>(s.learning_rate / s.correction1),
+            static_cast<W>(sqrt(s.correction2)),
+            static_cast<W>(a.epsilon)};
+  }
+
+  // `keep` is 1 - lr decay. Returns the new master.
+  OCOEE_HOST_DEVICE W update(W p, W gradient, W& m, W& v, W keep) const {
+    const W g = gradient * factor;
+    m = m + rest1 * (g - m);
+    v = beta2 * v + rest2 * (g * g);
+    return p * keep - step_size * (m / (root(v) / root_correction + epsilon));
+  }
+  OCOEE_HOST_DEVICE static float root(float x) { return sqrtf(x); }
+  OCOEE_HOST_DEVICE static double root(double x) { return sqrt(x); }
+};
+
+template <class W>
+struct SgdNumbers {
+  W factor, momentum, learning_rate;
+  OCOEE_HOST_DEVICE static SgdNumbers from(const Sgd& a, const StepScalars& s) {
+    return {static_cast<W>(s.gradient_factor), static_cast<W>(a.momentum),
+            static_cast<W>(s.learning_rate)};
+  }
+
+  OCOEE_HOST_DEVICE W update(W p, W gradient, W& velocity, W keep) const {
+    velocity = momentum * velocity + gradient * factor;
+    return p * keep - learning_rate * velocity;
+  }
+};
+
+namespace cpu {
+void adamw(const AdamW& a);
+void sgd(const Sgd& a);
+}  // namespace cpu
+namespace cuda {
+void adamw(const AdamW& a, const device::Stream& stream);
+void sgd(const Sgd& a, const device::Stream& stream);
+}  // namespace cuda
+
+}  // namespace ocoee::kernels

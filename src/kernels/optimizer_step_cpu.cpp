@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/optimizer_step.h"
+
+#include <algorithm>
+
+#include "kernels/number.h"
+#include "kernels/parallel_for.h"
+
+namespace ocoee::kernels::cpu {
+namespace {
+
+constexpr int64_t kGrain = 8192;
+
+// Calls stretch(first, last, decay) for the parts of the piece's elements [begin, end), counted
+// from the piece's start, that share one decay.
+template <class Stretch>
+void for_each_stretch(const FlatPiece& p, int64_t begin, int64_t end, const Stretch& stretch) {
+  const DecaySegment* last = p.segments + p.segment_count;
+  const DecaySegment* segment =
+      std::upper_bound(p.segments, last, p.begin + begin,
+                       [](int64_t at, const DecaySegment& s) { return at < s.end; });
+  while (begin < end) {
+    const int64_t at = p.begin + begin;
+    const bool inside = segment != last && at >= segment->begin;
+    const int64_t border =
+        segment == last ? end : (inside ? segment->end : segment->begin) - p.begin;
+    const int64_t stop = std::min(end, border);
+    stretch(begin, stop, inside ? segment->decay : 0.0);
+    if (inside && stop == border) ++segment;
+    begin = stop;
+  }
+}
+
+template <class W>
+void write_values(const FlatPiece& p, const W* master, int64_t begin, int64_t end) {
+  if (!p.value) return;
+  const auto write = [&](auto* value) {
+    using T = std::remove_pointer_t<decltype(value)>;
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) value[i] = narrow<T>(master[i]);
+  };
+  if (p.value_dtype == DType::bf16) {
+    write(static_cast<BFloat16*>(p.value));
+  } else if (p.value_dtype == DType::f16) {
+    write(static_cast<Float16*>(p.value));
+  } else {
+    unsupported_dtype(p.value_dtype, "optimizer step (value)");
+  }
+}
+
+// Pieces small enough that the copy to the low precision finds the masters in the first-level
+// cache.
+template <class Stretch>
+void for_each_tile(int64_t begin, int64_t end, const Stretch& tile) {
+  constexpr int64_t kTile = 2048;
+  for (int64_t first = begin; first < end; first += kTile)
+    tile(first, std::min(end, first + kTile));
+}
+
+}  // namespace
+
+void adamw(const AdamW& a) {
+  const StepScalars& s = *a.piece.scalars;
+  if (s.skip) return;
+  with_master_type(a.piece.dtype, "adamw", [&](auto tag) {
+    using W = typename decltype(tag)::type;
+    const auto numbers = AdamWNumbers<W>::from(a, s);
+    W* p = static_cast<W*>(a.piece.master);
+    const W* g = static_cast<const W*>(a.piece.gradient);
+    W* m = static_cast<W*>(a.first_moment);
+    W* v = static_cast<W*>(a.second_moment);
+    parallel_for(a.piece.count, kGrain, [&](int64_t begin, int64_t end) {
+      for_each_tile(begin, end, [&](int64_t tile_begin, int64_t tile_end) {
+        for_each_stretch(a.piece, tile_begin, tile_end,
+                         [&](int64_t first, int64_t last, double decay) {
+                           const W keep = static_cast<W>(1 - s.learning_rate * decay);
+#pragma omp simd
+                           for (int64_t i = first; i < last; ++i)
+                             p[i] = numbers.update(p[i], g[i], m[i], v[i], keep);
+                         });
+        write_values(a.piece, p, tile_begin, tile_end);
+      });
+    });
+  });
+}
+
+void sgd(const Sgd& a) {
+  const StepScalars& s = *a.piece.scalars;
+  if (s.skip) return;
+  with_master_type(a.piece.dtype, "sgd", [&](auto tag) {
+    using W = typename decltype(tag)::type;
+    const auto numbers = SgdNumbers<W>::from(a, s);
+    W* p = static_cast<W*>(a.piece.master);
+    const W* g = static_cast<const W*>(a.piece.gradient);
+    W* velocity = static_cast<W*>(a.velocity);
+    parallel_for(a.piece.count, kGrain, [&](int64_t begin, int64_t end) {
+      for_each_tile(begin, end, [&](int64_t tile_begin, int64_t tile_end) {
+        for_each_stretch(a.piece, tile_begin, tile_end,
+                         [&](int64_t first, int64_t last, double decay) {
+                           const W keep = static_cast<W>(1 - s.learning_rate * decay);
+#pragma omp simd
+                           for (int64_t i = first; i < last; ++i)
+                             p[i] = numbers.update(p[i], g[i], velocity[i], keep);
+                         });
+        write_values(a.piece, p, tile_begin, tile_end);
+      });
+    });
+  });
+}
+
+}  // namespace ocoee::kernels::cpu

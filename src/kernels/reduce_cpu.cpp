@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/reduce.h"
+
+#include <algorithm>
+
+#include "kernels/number.h"
+#include "kernels/parallel_for.h"
+
+namespace ocoee::kernels::cpu {
+namespace {
+
+constexpr int64_t kChunk = 8192;  // elements of one partial sum
+
+int64_t chunks_of(int64_t count) {
+  return (count + kChunk - 1) / kChunk;
+}
+
+// Sixteen running sums, in float64: as accurate as the sum needs, and quick.
+template <class T>
+double chunk_sum(const T* x, int64_t count) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) {
+    const double wide = static_cast<double>(widen(x[i]));
+    sum += wide * wide;
+  }
+  return sum;
+}
+
+int64_t rows_of_chunk(int64_t rows) {
+  return std::max<int64_t>(32, (rows + 63) / 64);
+}
+int64_t row_chunks(int64_t rows) {
+  return (rows + rows_of_chunk(rows) - 1) / rows_of_chunk(rows);
+}
+
+}  // namespace
+
+void sum_of_squares(const SumOfSquares& a) {
+  with_float_type(a.dtype, "sum_of_squares", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* x = static_cast<const T*>(a.x);
+    auto* partials = static_cast<double*>(a.workspace);
+    parallel_for(chunks_of(a.count), 4, [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; ++c) {
+        partials[c] = chunk_sum(x + c * kChunk, std::min(kChunk, a.count - c * kChunk));
+      }
+    });
+    double sum = 0;
+    for (int64_t c = 0; c < chunks_of(a.count); ++c) sum += partials[c];
+    *a.out += a.factor * sum;
+  });
+}
+
+size_t sum_of_squares_workspace(int64_t count) {
+  return static_cast<size_t>(chunks_of(count)) * sizeof(double);
+}
+
+void column_sum(const ColumnSum& a) {
+  if (a.rows == 0) return;
+  with_float_type(a.dtype, "column_sum", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using W = Wide<T>;
+    const int64_t n = a.width, chunks = row_chunks(a.rows), each = rows_of_chunk(a.rows);
+    auto* partials = static_cast<W*>(a.workspace);
+    parallel_for(chunks, std::max<int64_t>(1, 16384 / (each * n + 1)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t c = begin; c < end; ++c) {
+                     W* partial = partials + c * n;
+                     std::fill(partial, partial + n, W(0));
+                     for (int64_t row = c * each; row < std::min(a.rows, (c + 1) * each); ++row) {
+                       const T* x = static_cast<const T*>(a.x) + row * n;
+#pragma omp simd
+                       for (int64_t i = 0; i < n; ++i) partial[i] += widen(x[i]);
+                     }
+                   }
+                 });
+    W* out = static_cast<W*>(a.out);
+    for (int64_t c = 0; c < chunks; ++c) {
+      const W* partial = partials + c * n;
+#pragma omp simd
+      for (int64_t i = 0; i < n; ++i) out[i] += partial[i];
+    }
+  });
+}
+
+size_t column_sum_workspace(DType dtype, int64_t rows, int64_t width) {
+  return static_cast<size_t>(row_chunks(rows) * width) * size_of(wide_dtype(dtype));
+}
+
+}  // namespace ocoee::kernels::cpu
