@@ -10,6 +10,8 @@ if(NOT MPI_C_FOUND)
   ocoee_missing("an MPI (Open MPI or MPICH)"
     "On Debian or Ubuntu: apt-get install libopenmpi-dev openmpi-bin; on a cluster: load its MPI module. ./dev setup does it.")
 endif()
+# mpi.h of a C++ compiler would bring MPI's old C++ bindings, which are a library of their own.
+target_compile_definitions(MPI::MPI_C INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 find_package(ZLIB)
 if(NOT ZLIB_FOUND)
   ocoee_missing("zlib" "apt-get install zlib1g-dev, or ./dev setup.")

@@ -1,41 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/dropout.h"
 
-#include <ATen/Parallel.h>
-
 #include "core/error.h"
-#include "core/random.h"
 #include "core/text.h"
+#include "kernels/dropout.h"
+#include "nn/tensors.h"
 
 namespace ocoee::nn {
 namespace {
 
-// Four elements share a Philox block. Element ids count through the whole step: sample first_sample + b, then within it.
-at::Tensor keep_mask(const at::Tensor& x, uint64_t layer_seed, const Context& context, double rate) {
-  OCOEE_CHECK(context.random_state.defined(), "dropout needs the step's random state");
-  OCOEE_CHECK(!x.is_cuda(), "the host mask is for host tensors");
-  const int64_t step = context.random_state.data_ptr<int64_t>()[0];
-  const PhiloxKey key = random_key(layer_seed, Purpose::dropout, static_cast<uint64_t>(step));
-  const int64_t per_sample = x.numel() / x.size(0);
-  const int64_t first = context.first_sample * per_sample;
-  const auto threshold = static_cast<uint32_t>(std::min(rate * 4294967296.0, 4294967295.0));
-  const double scale = 1 / (1 - rate);
-  at::Tensor mask = at::empty(x.sizes(), x.options().dtype(at::kFloat));
-  float* out = mask.data_ptr<float>();
-  at::parallel_for(0, x.numel(), 1 << 14, [&](int64_t begin, int64_t end) {
-    PhiloxCounter bits{};
-    int64_t block = -1;
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t id = first + i;
-      if (id / 4 != block) {
-        block = id / 4;
-        bits = random_bits(key, static_cast<uint64_t>(block), 0);
-      }
-      out[i] = bits.v[id % 4] < threshold ? 0.0f : static_cast<float>(scale);
-    }
-  });
-  return x.scalar_type() == at::kFloat ? mask : mask.to(x.scalar_type());
-}
+// Keeps no mask: the backward pass draws it again from the same numbers.
+class KeyedDropout : public torch::autograd::Function<KeyedDropout> {
+ public:
+  static at::Tensor run(const at::Tensor& x, const at::Tensor& state, double rate, int64_t seed, int64_t first_sample) {
+    const at::Tensor in = x.contiguous();
+    const at::Tensor out = at::empty_like(in);
+    kernels::Dropout a;
+    a.dtype = dtype_of(in.scalar_type());
+    a.rows = in.size(0);
+    a.width = in.numel() / in.size(0);
+    a.first_row = first_sample;
+    a.probability = rate;
+    a.seed = static_cast<uint64_t>(seed);
+    a.state = state.data_ptr<int64_t>();
+    a.x = in.data_ptr();
+    a.y = out.data_ptr();
+    kernels::dropout(a, current_stream(place_of(in)));
+    return out;
+  }
+
+  static at::Tensor forward(torch::autograd::AutogradContext* c, const at::Tensor& x, const at::Tensor& state, double rate, int64_t seed,
+                            int64_t first_sample) {
+    c->save_for_backward({state});
+    c->saved_data["rate"] = rate;
+    c->saved_data["seed"] = seed;
+    c->saved_data["first_sample"] = first_sample;
+    return run(x, state, rate, seed, first_sample);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* c, torch::autograd::variable_list gradients) {
+    OCOEE_CHECK(!gradients[0].requires_grad(), "keyed dropout has no second derivative");
+    const at::Tensor out = run(gradients[0], c->get_saved_variables()[0], c->saved_data["rate"].toDouble(), c->saved_data["seed"].toInt(),
+                               c->saved_data["first_sample"].toInt());
+    return {out, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
 
 }  // namespace
 
@@ -47,13 +56,9 @@ double dropout_rate(const Layer& layer, const std::string& option) {
 at::Tensor dropout(const at::Tensor& x, const Layer& layer, int site, const Context& context, const std::string& option) {
   const double rate = dropout_rate(layer, option);
   if (rate == 0 || !context.training) return x;
-  const uint64_t layer_seed = context.seed ^ hash64(layer.spec().name + "#" + std::to_string(site));
-  at::Tensor mask;
-  {
-    const at::NoGradGuard no_grad;
-    mask = keep_mask(x, layer_seed, context, rate);
-  }
-  return x * mask;
+  OCOEE_CHECK(context.random_state.defined(), "dropout needs the step's random state");
+  const uint64_t seed = context.seed ^ hash64(layer.spec().name + "#" + std::to_string(site));
+  return KeyedDropout::apply(x, context.random_state, rate, static_cast<int64_t>(seed), context.first_sample);
 }
 
 }  // namespace ocoee::nn

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // LayerNorm (Ba, Kiros, Hinton 2016) or RMSNorm (Zhang, Sennrich 2019), written by hand: {x} -> {x, h}, or {x} -> {h} for
 // the last norm of a model. The residual stream x passes through, so its gradient is added in the same pass.
+#include "kernels/norm.h"
+
 #include "core/error.h"
 #include "nn/registry.h"
+#include "nn/tensors.h"
 
 namespace ocoee::nn {
 namespace {
@@ -13,49 +16,70 @@ class Norm final : public Layer {
       : Layer(spec),
         rms_(spec.choice("norm") == "rms"),
         passes_x_(spec.option("passes_x") != 0),
+        width_(static_cast<int64_t>(spec.option("width"))),
         epsilon_(spec.option("epsilon")) {}
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor& x = in.at("x");
-    const at::Tensor weight = weights().view(0);
-    if (rms_) {
-      const auto [h, rstd] = at::_fused_rms_norm(x, weight.sizes(), weight, epsilon_);
-      out["h"] = h;
-      if (context.save) saved.tensors = {x, rstd};
-    } else {
-      const auto [h, mean, rstd] = at::native_layer_norm(x, weight.sizes(), weight, bias(), epsilon_);
-      out["h"] = h;
-      if (context.save) saved.tensors = {x, mean, rstd};
+    const at::Tensor x = in.at("x").contiguous();
+    const at::Tensor h = at::empty_like(x);
+    const auto statistics = x.options().dtype(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+    const int64_t rows = x.numel() / width_;
+    at::Tensor mean, rstd;
+    kernels::NormForward a;
+    a.dtype = dtype_of(x.scalar_type());
+    a.rms = rms_;
+    a.rows = rows;
+    a.width = width_;
+    a.epsilon = epsilon_;
+    a.x = x.data_ptr();
+    a.weight = weights().view(0).data_ptr();
+    a.bias = has_bias() ? weights().view(1).data_ptr() : nullptr;
+    a.y = h.data_ptr();
+    if (context.save) {
+      rstd = at::empty({rows}, statistics);
+      a.rstd = rstd.data_ptr();
+      if (!rms_) {
+        mean = at::empty({rows}, statistics);
+        a.mean = mean.data_ptr();
+      }
+      saved.tensors = {x, rstd, mean};
     }
+    kernels::norm_forward(a, current_stream(place_of(x)));
+    out["h"] = h;
     if (passes_x_) out["x"] = x;
   }
 
   void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork&, Context&) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor& x = saved.tensors[0];
-    const at::Tensor weight = weights().view(0);
-    at::Tensor grad_x;
-    if (rms_) {
-      auto [gx, gw] = at::_fused_rms_norm_backward(grad_out.at("h"), x, weight.sizes(), saved.tensors[1], weight, {true, true});
-      grad_x = gx;
-      weights().gradient_view(0).add_(gw);
-    } else {
-      auto [gx, gw, gb] = at::native_layer_norm_backward(grad_out.at("h"), x, weight.sizes(), saved.tensors[1],
-                                                         saved.tensors[2], weight, bias(), {true, true, has_bias()});
-      grad_x = gx;
-      weights().gradient_view(0).add_(gw);
-      if (has_bias()) weights().gradient_view(1).add_(gb);
-    }
-    grad_in["x"] = grad_out.has("x") ? grad_x.add_(grad_out.at("x")) : grad_x;
+    const at::Tensor x = saved.tensors[0];
+    const at::Tensor grad_h = grad_out.at("h").contiguous();
+    const at::Tensor passing = grad_out.has("x") ? grad_out.at("x").contiguous() : at::Tensor();
+    const at::Tensor grad_x = at::empty_like(x);
+    kernels::NormBackward a;
+    a.dtype = dtype_of(x.scalar_type());
+    a.rms = rms_;
+    a.rows = x.numel() / width_;
+    a.width = width_;
+    a.dy = grad_h.data_ptr();
+    a.x = x.data_ptr();
+    a.weight = weights().view(0).data_ptr();
+    a.rstd = saved.tensors[1].data_ptr();
+    a.mean = rms_ ? nullptr : saved.tensors[2].data_ptr();
+    a.d_residual = passing.defined() ? passing.data_ptr() : nullptr;
+    a.dx = grad_x.data_ptr();
+    a.d_weight = weights().gradient_view(0).data_ptr();
+    a.d_bias = has_bias() ? weights().gradient_view(1).data_ptr() : nullptr;
+    const at::Tensor space = workspace(kernels::norm_backward_workspace(a.dtype, a.rows, width_, place_of(x)), x);
+    a.workspace = space.data_ptr();
+    kernels::norm_backward(a, current_stream(place_of(x)));
+    grad_in["x"] = grad_x;
     saved.clear();
   }
 
  private:
   bool has_bias() const { return spec().parameters.size() > 1; }
-  std::optional<at::Tensor> bias() const { return has_bias() ? std::optional(weights().view(1)) : std::nullopt; }
 
   bool rms_, passes_x_;
+  int64_t width_;
   double epsilon_;
 };
 

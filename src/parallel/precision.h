@@ -7,10 +7,7 @@
 
 #include <string>
 
-#include "core/dtype.h"
-#include "device/device.h"
-
-namespace at { class Tensor; }
+#include "nn/tensors.h"
 
 namespace ocoee::parallel {
 
@@ -21,10 +18,10 @@ struct Precision {
 };
 Precision precision_from_name(const std::string& name);  // "float32" | "float64" | "bfloat16" | "float16"
 
-DType dtype_of(c10::ScalarType type);
-c10::ScalarType scalar_type_of(DType dtype);
-c10::Device torch_device(const device::Device& device);
-device::Buffer buffer_of(const at::Tensor& contiguous);    // a view; the tensor must outlive its use
-device::Stream current_stream(const device::Device& device);
+using nn::buffer_of;
+using nn::current_stream;
+using nn::dtype_of;
+using nn::scalar_type_of;
+using nn::torch_device;
 
 }  // namespace ocoee::parallel

@@ -108,7 +108,7 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
     if (device_.is_cuda()) runner.copied = std::make_unique<device::Event>(device_);
     runner.weight = runner.parts.objective->weight_per_sample() * static_cast<double>(batch_.global);
     for (const std::string& name : runner.parts.objective->updates()) {
-      runner.updates.emplace_back(name, models_.at(name).weights(), context.mesh, runner.parts.optimizer, parts.precision,
+      runner.updates.emplace_back(name, models_.at(name).weights(), runner.parts.optimizer, parts.precision,
                                   train_.steps * runner.parts.objective->repeats());
     }
     runner.sums = at::zeros({2}, options.dtype(at::kDouble));
@@ -231,6 +231,7 @@ void Trainer::log_step(bool due) {
     fields["tokens"] = static_cast<double>(step_) * samples * tokens_per_sample_;
     fields["tokens_per_second"] = samples * tokens_per_sample_ / per_step;
   }
+  if (flops_per_sample_ > 0) fields["flops_per_second"] = flops_per_sample_ * samples / per_step;
   if (peak_flops_ > 0 && flops_per_sample_ > 0) {
     const double peak = peak_flops_ * context_.world.size();
     fields["mfu"] = flops_per_sample_ * samples / per_step / peak;

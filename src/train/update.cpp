@@ -1,112 +1,130 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/update.h"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "kernels/cast.h"
+#include "kernels/optimizer_step.h"
+#include "kernels/reduce.h"
+#include "nn/tensors.h"
 
 namespace ocoee::train {
 namespace {
 
-// Offsets in the device buffer of numbers that change from step to step (float64).
-enum Scalar { kLearningRate, kCorrection1, kCorrection2, kNorm, kScale, kGoodSteps, kSkipped, kZero, kFinite, kScalars };
+using kernels::StepScalars;
+
+at::Tensor bytes_on(const void* host, size_t bytes, const at::Tensor& like) {
+  at::Tensor out = nn::workspace(bytes, like);
+  if (bytes > 0) out.narrow(0, 0, static_cast<int64_t>(bytes)).copy_(at::from_blob(const_cast<void*>(host), {static_cast<int64_t>(bytes)}, at::kByte));
+  return out;
+}
 
 }  // namespace
 
 struct Update::Impl {
   std::string model;
   parallel::WeightStore& weights;
-  comm::Mesh& mesh;
   optim::OptimizerConfig config;
-  plan::PrecisionConfig precision;
+  kernels::StepRules rules;
   int64_t total = 0;
-  at::Tensor scalars;               // float64 [kScalars] on the device
-  at::Tensor host_scalars;          // what prepare() sends
+  at::Tensor scalars;               // StepScalars, on the device
+  at::Tensor segments;              // DecaySegment list, on the device
+  int64_t segment_count = 0;
+  at::Tensor norm_space;
   std::vector<at::Tensor> states;   // flat, like the masters
-  at::Tensor decay;                 // per element, 1 or 0
-  at::Tensor s(int i) const { return scalars.select(0, i); }
+
+  StepScalars* device_scalars() const { return static_cast<StepScalars*>(scalars.data_ptr()); }
+  StepScalars read() const {
+    const at::Tensor host = scalars.to(at::kCPU);
+    StepScalars out;
+    std::memcpy(&out, host.data_ptr(), sizeof out);
+    return out;
+  }
+  device::Stream stream() const { return nn::current_stream(nn::place_of(scalars)); }
+  void find_segments();
+  kernels::FlatPiece whole() const;
 };
 
-Update::Update(const std::string& model, parallel::WeightStore& weights, comm::Mesh& mesh, const optim::OptimizerConfig& config,
-               const plan::PrecisionConfig& precision, int64_t total)
-    : impl_(new Impl{model, weights, mesh, config, precision, total, {}, {}, {}, {}}) {
-  const auto options = weights.master().options();
-  impl_->scalars = at::zeros({kScalars}, options.dtype(at::kDouble));
-  impl_->scalars.select(0, kScale).fill_(precision.compute == "float16" ? precision.loss_scale : 1.0);
-  impl_->scalars.select(0, kFinite).fill_(1.0);
-  impl_->host_scalars = at::zeros({3}, at::kDouble);
-  for (int i = 0; i < config.states_per_parameter(); ++i) impl_->states.push_back(at::zeros_like(weights.master()));
-  impl_->decay = at::zeros_like(weights.master());
+// Neighbouring parameters that decay become one stretch; padding between layers is zero and may decay with them.
+void Update::Impl::find_segments() {
+  std::vector<kernels::DecaySegment> list;
   for (const parallel::Slot& slot : weights.slots()) {
-    if (slot.spec->decay) impl_->decay.narrow(0, slot.offset, slot.elements).fill_(1);
+    if (!slot.spec->decay || config.weight_decay == 0) continue;
+    if (!list.empty() && list.back().end == slot.offset) list.back().end += slot.elements;
+    else list.push_back({slot.offset, slot.offset + slot.elements, config.weight_decay});
   }
+  segment_count = static_cast<int64_t>(list.size());
+  segments = bytes_on(list.data(), list.size() * sizeof list[0], weights.master());
+}
+
+kernels::FlatPiece Update::Impl::whole() const {
+  kernels::FlatPiece piece;
+  piece.dtype = nn::dtype_of(weights.master().scalar_type());
+  piece.begin = 0;
+  piece.count = weights.elements();
+  piece.master = weights.master().data_ptr();
+  piece.gradient = weights.gradient().data_ptr();
+  if (weights.value().data_ptr() != weights.master().data_ptr()) {
+    piece.value = weights.value().data_ptr();
+    piece.value_dtype = nn::dtype_of(weights.value().scalar_type());
+  }
+  piece.segments = static_cast<const kernels::DecaySegment*>(segments.data_ptr());
+  piece.segment_count = segment_count;
+  piece.scalars = device_scalars();
+  return piece;
+}
+
+Update::Update(const std::string& model, parallel::WeightStore& weights, const optim::OptimizerConfig& config, const plan::PrecisionConfig& precision,
+               int64_t total)
+    : impl_(new Impl{model, weights, config, {}, total, {}, {}, 0, {}, {}}) {
+  impl_->rules.clip = config.clip;
+  impl_->rules.beta1 = config.beta1;
+  impl_->rules.beta2 = config.beta2;
+  impl_->rules.scales_loss = precision.compute == "float16";
+  impl_->rules.growth_interval = precision.loss_scale_window;
+  StepScalars start;
+  if (impl_->rules.scales_loss) start.loss_scale = precision.loss_scale;
+  impl_->scalars = bytes_on(&start, sizeof start, weights.master());
+  impl_->find_segments();
+  impl_->norm_space = nn::workspace(kernels::sum_of_squares_workspace(weights.elements(), nn::place_of(weights.master())), weights.master());
+  for (int i = 0; i < config.states_per_parameter(); ++i) impl_->states.push_back(at::zeros_like(weights.master()));
 }
 Update::~Update() = default;
 Update::Update(Update&&) noexcept = default;
 
-at::Tensor Update::loss_scale() const { return impl_->s(kScale).to(impl_->weights.master().scalar_type()); }
+at::Tensor Update::loss_scale() const {
+  static_assert(offsetof(StepScalars, loss_scale) % 8 == 0);
+  return impl_->scalars.narrow(0, offsetof(StepScalars, loss_scale), 8).view(at::kDouble).squeeze(0);
+}
 
 void Update::prepare(int64_t update) {
-  double* h = impl_->host_scalars.data_ptr<double>();
-  h[0] = optim::learning_rate_at(impl_->config, update, impl_->total);
-  h[1] = 1 - std::pow(impl_->config.beta1, static_cast<double>(update + 1));
-  h[2] = 1 - std::pow(impl_->config.beta2, static_cast<double>(update + 1));
-  const at::NoGradGuard no_grad;
-  impl_->scalars.narrow(0, 0, 3).copy_(impl_->host_scalars, /*non_blocking=*/true);
+  kernels::set_learning_rate(impl_->device_scalars(), optim::learning_rate_at(impl_->config, update, impl_->total), impl_->stream());
 }
 
 void Update::apply() {
-  const at::NoGradGuard no_grad;
   Impl& u = *impl_;
-  at::Tensor& master = u.weights.master();
-  at::Tensor& gradient = u.weights.gradient();
-  const auto type = master.scalar_type();
-
-  const at::Tensor norm = at::linalg_vector_norm(gradient, 2, std::nullopt, false, at::kDouble) / u.s(kScale);
-  const at::Tensor finite = at::isfinite(norm).to(at::kDouble);
-  u.s(kNorm).copy_(norm);
-  u.s(kFinite).copy_(finite);
-  u.s(kZero).copy_((u.s(kZero) + 1) * (norm == 0));
-  at::Tensor factor = 1 / u.s(kScale);
-  if (u.config.clip > 0) factor = factor * at::clamp(u.config.clip / (norm + 1e-6), std::nullopt, 1.0);
-  const at::Tensor lr = u.s(kLearningRate).to(type);
-  at::Tensor g = gradient * factor.to(type);
-  const bool scaled = u.precision.compute == "float16";
-  if (scaled) g = at::where(finite.to(at::kBool), g, at::zeros_like(g));
-
-  at::Tensor step;
-  std::vector<at::Tensor> next = {};
+  const device::Stream stream = u.stream();
+  at::Tensor sum = u.scalars.narrow(0, offsetof(StepScalars, sum_of_squares), 8);
+  device::set_zero(nn::buffer_of(sum), stream);
+  kernels::SumOfSquares squares;
+  squares.dtype = nn::dtype_of(u.weights.gradient().scalar_type());
+  squares.x = u.weights.gradient().data_ptr();
+  squares.count = u.weights.elements();
+  squares.out = &u.device_scalars()->sum_of_squares;
+  squares.workspace = u.norm_space.data_ptr();
+  kernels::sum_of_squares(squares, stream);
+  kernels::finish_step(u.device_scalars(), u.rules, stream);
   if (u.config.name == "adamw") {
-    at::Tensor m = u.states[0] * u.config.beta1 + g * (1 - u.config.beta1);
-    at::Tensor v = u.states[1] * u.config.beta2 + g * g * (1 - u.config.beta2);
-    step = lr * (m / u.s(kCorrection1).to(type)) / (at::sqrt(v / u.s(kCorrection2).to(type)) + u.config.epsilon);
-    next = {m, v};
+    kernels::adamw({u.whole(), u.states[0].data_ptr(), u.states[1].data_ptr(), u.config.beta1, u.config.beta2, u.config.epsilon}, stream);
   } else {
-    at::Tensor m = u.states[0] * u.config.momentum + g;
-    step = lr * m;
-    next = {m};
+    kernels::sgd({u.whole(), u.states[0].data_ptr(), u.config.momentum}, stream);
   }
-  at::Tensor moved = master - u.decay * master * (lr * u.config.weight_decay) - step;
-  if (scaled) {
-    const at::Tensor ok = finite.to(at::kBool);
-    moved = at::where(ok, moved, master);
-    for (size_t i = 0; i < next.size(); ++i) next[i] = at::where(ok, next[i], u.states[i]);
-    const at::Tensor good = (u.s(kGoodSteps) + 1) * finite;
-    const at::Tensor grow = good >= static_cast<double>(u.precision.loss_scale_window);
-    u.s(kScale).copy_(at::clamp(at::where(ok, at::where(grow, u.s(kScale) * 2, u.s(kScale)), u.s(kScale) / 2), 1.0, 16777216.0));
-    u.s(kGoodSteps).copy_(at::where(grow, at::zeros_like(good), good));
-    u.s(kSkipped).copy_((u.s(kSkipped) + 1) * (1 - finite));
-  }
-  master.copy_(moved);
-  for (size_t i = 0; i < next.size(); ++i) u.states[i].copy_(next[i]);
-  u.weights.refresh_values();
 }
 
 Update::Report Update::read() const {
-  const at::Tensor host = impl_->scalars.to(at::kCPU);
-  const double* s = host.data_ptr<double>();
-  return {s[kLearningRate], s[kNorm], s[kScale], static_cast<int64_t>(s[kSkipped]), static_cast<int64_t>(s[kZero]), s[kFinite] != 0};
+  const StepScalars s = impl_->read();
+  return {s.learning_rate, s.gradient_norm, s.loss_scale, s.skipped_in_row, s.zero_in_row, s.finite != 0};
 }
 
 std::vector<run::StateArray> Update::arrays() const {
@@ -121,17 +139,20 @@ std::vector<run::StateArray> Update::arrays() const {
 }
 
 nlohmann::json Update::values() const {
-  const at::Tensor host = impl_->scalars.to(at::kCPU);
-  const double* s = host.data_ptr<double>();
-  return {{"loss_scale", s[kScale]}, {"good_steps", s[kGoodSteps]}, {"skipped", s[kSkipped]}, {"zero", s[kZero]}};
+  const StepScalars s = impl_->read();
+  return {{"updates", s.updates},   {"loss_scale", s.loss_scale}, {"good_steps", s.good_steps}, {"skipped", s.skipped}, {"skipped_in_row", s.skipped_in_row},
+          {"zero_in_row", s.zero_in_row}};
 }
 
 void Update::load_values(const nlohmann::json& values) {
-  const at::NoGradGuard no_grad;
-  impl_->s(kScale).fill_(values.at("loss_scale").get<double>());
-  impl_->s(kGoodSteps).fill_(values.at("good_steps").get<double>());
-  impl_->s(kSkipped).fill_(values.at("skipped").get<double>());
-  impl_->s(kZero).fill_(values.at("zero").get<double>());
+  StepScalars s;
+  s.updates = values.at("updates").get<int64_t>();
+  s.loss_scale = values.at("loss_scale").get<double>();
+  s.good_steps = values.at("good_steps").get<int64_t>();
+  s.skipped = values.at("skipped").get<int64_t>();
+  s.skipped_in_row = values.at("skipped_in_row").get<int64_t>();
+  s.zero_in_row = values.at("zero_in_row").get<int64_t>();
+  impl_->scalars.copy_(bytes_on(&s, sizeof s, impl_->weights.master()));
 }
 
 }  // namespace ocoee::train

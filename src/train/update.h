@@ -7,7 +7,6 @@
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
-#include "comm/mesh.h"
 #include "optim/optimizer_config.h"
 #include "parallel/weight_store.h"
 #include "plan/training_config.h"
@@ -17,7 +16,7 @@ namespace ocoee::train {
 
 class Update {
  public:
-  Update(const std::string& model_name, parallel::WeightStore& weights, comm::Mesh& mesh, const optim::OptimizerConfig& config,
+  Update(const std::string& model_name, parallel::WeightStore& weights, const optim::OptimizerConfig& config,
          const plan::PrecisionConfig& precision, int64_t total_updates);
   ~Update();
   Update(Update&&) noexcept;

@@ -47,7 +47,7 @@ nn::Bundle input(const at::Tensor& x) {
 // softplus(sign * score), summed over samples, and its gradient with respect to the score times `seed`.
 Sums softplus_loss(const at::Tensor& score, double sign, const at::Tensor& seed, nn::Bundle& gradient) {
   const at::NoGradGuard no_grad;
-  gradient["x"] = at::sigmoid(score * sign) * (seed * sign);
+  gradient["x"] = at::sigmoid(score * sign) * (seed * sign).to(score.scalar_type());
   return {at::softplus(score * sign).sum(), at::full({}, static_cast<double>(score.size(0)), score.options())};
 }
 

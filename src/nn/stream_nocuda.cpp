@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "parallel/precision.h"
+#include "nn/tensors.h"
 
-namespace ocoee::parallel {
+namespace ocoee::nn {
 
 device::Stream current_stream(const device::Device& device) { return {nullptr, device}; }
 
-}  // namespace ocoee::parallel
+}  // namespace ocoee::nn
