@@ -117,8 +117,8 @@ WorkHandle Communicator::run(const Operation& operation, const Site& site) {
   entry.dtype = payload.dtype;
   entry.count = payload.count;
   entry.peer = operation.peer;
-  entry.file = site.file_name();
-  entry.line = static_cast<int>(site.line());
+  entry.file = site.file;
+  entry.line = site.line;
   const FlightEntryId id = flight_started(entry);
   return std::make_unique<RecordedWork>(start(operation), id);
 }

@@ -11,7 +11,6 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <source_location>
 #include <string>
 #include <vector>
 
@@ -61,7 +60,14 @@ struct Counters {
 
 class Communicator {
  public:
-  using Site = std::source_location;
+  struct Site {  // std::source_location, which some compilers still lack
+    const char* file;
+    int line;
+    static constexpr Site current(const char* file = __builtin_FILE(),
+                                  int line = __builtin_LINE()) {
+      return {file, line};
+    }
+  };
   virtual ~Communicator() = default;
 
   int rank() const { return rank_; }

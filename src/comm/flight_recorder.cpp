@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/flight_recorder.h"
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 
 #include "comm/watchdog.h"
 #include "core/error.h"
@@ -27,7 +29,8 @@ struct Recorder {
   std::array<Slot, kCapacity> ring;
   FlightEntryId next = 1;
   std::deque<FlightGroup> groups;
-  std::map<std::string, int> made;  // communicators so far, by name and ranks
+  std::unordered_map<uint64_t, FlightEntry> latest;  // of each stream, as it was called
+  std::map<std::string, int> made;                   // communicators so far, by name and ranks
 
   Slot* find(FlightEntryId id) {
     Slot& slot = ring[id % kCapacity];
@@ -77,6 +80,7 @@ FlightEntryId flight_started(FlightEntry entry) {
   entry.id = r.next++;
   entry.started = trace::now_seconds();
   r.ring[entry.id % kCapacity] = {entry, nullptr};
+  r.latest[entry.stream] = entry;
   return entry.id;
 }
 
@@ -98,7 +102,10 @@ void flight_finished(FlightEntryId id) {
 void flight_follow(FlightEntryId id, std::shared_ptr<const device::Event> completion) {
   Recorder& r = recorder();
   const std::lock_guard lock(r.mutex);
-  if (Slot* slot = r.find(id)) slot->completion = std::move(completion);
+  if (Slot* slot = r.find(id)) {
+    slot->completion = std::move(completion);
+    slot->entry.on_device = true;
+  }
 }
 
 std::vector<FlightEntry> flight_entries() {
@@ -112,6 +119,23 @@ std::vector<FlightEntry> flight_entries() {
     poll(slot);
     out.push_back(slot.entry);
   }
+  return out;
+}
+
+std::vector<FlightEntry> flight_latest(FlightEntryId after) {
+  Recorder& r = recorder();
+  std::vector<FlightEntry> out;
+  {
+    const std::lock_guard lock(r.mutex);
+    for (const auto& [stream, entry] : r.latest) {
+      if (entry.id <= after) continue;
+      const Slot* slot = r.find(entry.id);  // knows whether it is over
+      out.push_back(slot ? slot->entry : entry);
+      if (!slot) out.back().finished = out.back().started;  // long ago
+    }
+  }
+  std::sort(out.begin(), out.end(),
+            [](const FlightEntry& a, const FlightEntry& b) { return a.id < b.id; });
   return out;
 }
 

@@ -41,6 +41,7 @@ struct FlightEntry {
   int line = 0;
   double started = 0, finished = 0;  // seconds of trace::now_seconds(); finished 0 = under way
   bool blocked = false;              // the host stands in wait() for it
+  bool on_device = false;            // a GPU works on it; the host goes on
 };
 
 FlightEntryId flight_started(FlightEntry entry);  // id and time are filled in
@@ -48,7 +49,10 @@ void flight_waiting(FlightEntryId id);
 void flight_finished(FlightEntryId id);
 // Finished when the event says so; asked when someone reads the record.
 void flight_follow(FlightEntryId id, std::shared_ptr<const device::Event> completion);
-std::vector<FlightEntry> flight_entries();          // newest last, at most 1,024
+std::vector<FlightEntry> flight_entries();  // newest last, at most 1,024
+// The newest call of each stream that had one after `after`, in order of the calls; complete
+// however many there were.
+std::vector<FlightEntry> flight_latest(FlightEntryId after);
 std::string flight_site(const FlightEntry& entry);  // "src/parallel/engine.cpp:135"
 
 }  // namespace ocoee::comm

@@ -44,7 +44,8 @@ void start_mpi(Launcher launcher) {
   const int promised = launched_size();  // before MPI_Init, which sets variables of its own
   int provided = 0, size = 0;
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
-  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);  // requests without a communicator report there
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD,
+                          MPI_ERRORS_RETURN);  // requests without a communicator report there
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   if (provided < MPI_THREAD_FUNNELED)
     fail(ErrorKind::config, "this MPI does not allow programs with threads (MPI_THREAD_FUNNELED)");

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "comm/communicator.h"
+#include "comm/watchdog.h"
 #include "support/mpi_world.h"
 
 namespace ocoee::testing_support {
@@ -47,6 +48,10 @@ int main(int argc, char** argv) {
   comm::World& world = testing_support::world();
   int failed = 0;
   {
+    comm::WatchdogOptions options;
+    options.collective_timeout_seconds = 120;
+    options.stopped_after_seconds = 60;  // sanitizers and full machines are slow
+    const comm::Watchdog watchdog(world, options);
     testing::TestEventListeners& listeners = testing::UnitTest::GetInstance()->listeners();
     if (world.rank() != 0) {
       delete listeners.Release(listeners.default_result_printer());
