@@ -11,11 +11,12 @@
 namespace ocoee::run {
 
 struct Event {
-  // "run_started", "plan", "step", "evaluation", "checkpoint_saved", "checkpoint_loaded", "warning", "note",
-  // "run_stopped", "run_finished"
+  // "run_started", "plan", "step", "evaluation", "checkpoint_saved", "checkpoint_loaded",
+  // "warning", "note", "run_stopped", "run_finished"
   std::string kind;
   int64_t step = 0;
-  nlohmann::json fields = nlohmann::json::object();  // of "step": loss, learning_rate, gradient_norm, seconds, ...
+  nlohmann::json fields =
+      nlohmann::json::object();  // of "step": loss, learning_rate, gradient_norm, seconds, ...
 };
 
 class Listener {

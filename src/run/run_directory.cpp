@@ -6,83 +6,105 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
-#include <cstdlib>
 #include <cstring>
-#include <ctime>
-#include <fstream>
-#include <thread>
+#include <system_error>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/log.h"
 #include "core/text.h"
-#include "core/version.h"
+#include "run/recipe_identity.h"
 
 namespace ocoee::run {
+namespace {
+
+std::string holder_text() {
+  char host[256] = "?";
+  ::gethostname(host, sizeof host - 1);
+  return fmt::format("process {} on {}", ::getpid(), host);
+}
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error)
+    fail(ErrorKind::file,
+         "{}: cannot create: {}\n    fix: check the permissions there, or set run.dir",
+         folder.string(), error.message());
+}
+
+// The lock goes with the renamed folder, so nobody comes in between.
+void move_aside(const std::filesystem::path& folder, std::unique_ptr<DirectoryLock>& lock) {
+  for (int n = 1;; ++n) {
+    const std::filesystem::path aside = folder.string() + fmt::format(".old-{}", n);
+    if (std::filesystem::exists(aside)) continue;
+    std::error_code error;
+    std::filesystem::rename(folder, aside, error);
+    if (error)
+      fail(ErrorKind::file, "{}: cannot move aside to {}: {}", folder.string(), aside.string(),
+           error.message());
+    log::info("the run that was there is now in {}", aside.string());
+    break;
+  }
+  make_folder(folder / "checkpoints");
+  lock = std::make_unique<DirectoryLock>(folder);
+}
+
+}  // namespace
 
 DirectoryLock::DirectoryLock(const std::filesystem::path& folder) {
   const auto path = folder / ".lock";
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd_ < 0) fail(ErrorKind::file, "{}: cannot write: {}\n    fix: check the permissions of the folder, or set run.dir", path.string(), std::strerror(errno));
+  if (fd_ < 0)
+    fail(ErrorKind::file,
+         "{}: cannot write: {}\n    fix: check the permissions of the folder, or set run.dir",
+         path.string(), std::strerror(errno));
   if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    const int code = errno;
+    if (code != EWOULDBLOCK) {  // some parallel file systems have no locks
+      log::warn("{}: cannot be locked ({}); make sure that no other run writes there",
+                folder.string(), std::strerror(code));
+      return;
+    }
+    char holder[256] = {};
+    const ssize_t got = ::pread(fd_, holder, sizeof holder - 1, 0);
     ::close(fd_);
-    fail(ErrorKind::file, "{}: another run is writing there\n    fix: wait for it, or give this one another run.name or run.dir", folder.string());
+    fail(ErrorKind::file,
+         "{}: another run is writing there ({})\n    fix: wait for it, or give this one another "
+         "run.name or run.dir",
+         folder.string(), got > 0 ? std::string(trim(holder)) : "it does not say which");
   }
+  const std::string text = holder_text() + "\n";
+  if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, text.data(), text.size(), 0) < 0)
+    log::debug("{}: cannot note who holds the lock", path.string());
 }
-DirectoryLock::~DirectoryLock() { ::close(fd_); }
 
-nlohmann::json environment(const comm::World& world, const device::Device& device) {
-  nlohmann::json out;
-  out["ocoee"] = kVersion;
-  out["compiler"] = __VERSION__;
-  out["ranks"] = world.size();
-  out["hosts"] = world.hosts();
-  out["launcher"] = name_of(comm::detect_launcher());
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);) {
-    if (line.starts_with("model name")) {
-      out["cpu"] = std::string(trim(line.substr(line.find(':') + 1)));
-      break;
+DirectoryLock::~DirectoryLock() {
+  ::close(fd_);
+}
+
+std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request) {
+  const std::filesystem::path& folder = request.folder;
+  make_folder(folder / "checkpoints");
+  auto lock = std::make_unique<DirectoryLock>(folder);
+  const auto identity = folder / "recipe.identity";
+  if (std::filesystem::exists(identity)) {
+    if (request.fresh) {
+      move_aside(folder, lock);
+    } else if (const std::string difference =
+                   recipe_difference(read_file(identity), request.stable_recipe);
+               !difference.empty()) {
+      fail(
+          ErrorKind::config,
+          "{}: holds a run with another recipe, so this one cannot go on from it:\n{}    fix: give "
+          "this run another run.name, or start over with --fresh (the old one is moved aside)",
+          folder.string(), difference);
     }
   }
-  out["cores"] = std::thread::hardware_concurrency();
-  out["host_memory"] = format_bytes(static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE)));
-  out["device"] = device::name_of(device);
-  if (device.is_cuda()) {
-    const auto properties = device::properties(device);
-    out["gpu"] = properties.name;
-    out["gpu_memory"] = format_bytes(static_cast<double>(properties.memory_bytes));
-  }
-  const std::time_t now = std::time(nullptr);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  out["started"] = text;
-  if (const char* job = std::getenv("SLURM_JOB_ID")) out["slurm_job"] = job;
-  return out;
-}
-
-void write_trace(const std::filesystem::path& path, const std::vector<trace::Span>& spans, comm::Communicator& world) {
-  constexpr size_t kMostPerRank = 4000;  // the first steps and the last
-  nlohmann::json own = nlohmann::json::array();
-  for (size_t i = 0; i < spans.size(); ++i) {
-    if (i >= kMostPerRank / 2 && i + kMostPerRank / 2 < spans.size()) continue;
-    const trace::Span& s = spans[i];
-    own.push_back({{"ph", "X"}, {"name", s.name}, {"pid", world.rank()}, {"tid", s.track}, {"ts", s.begin_seconds * 1e6},
-                   {"dur", (s.end_seconds - s.begin_seconds) * 1e6}, {"args", {{"step", s.step}}}});
-  }
-  const auto all = world.gather_text(own.dump(), 0);
-  if (world.rank() != 0) return;
-  nlohmann::json events = nlohmann::json::array();
-  for (const std::string& text : all) {
-    for (auto& event : nlohmann::json::parse(text)) events.push_back(std::move(event));
-  }
-  write_file_atomically(path, nlohmann::json{{"traceEvents", events}, {"displayTimeUnit", "ms"}}.dump());
-}
-
-double slurm_seconds_left() {
-  const char* end = std::getenv("SLURM_JOB_END_TIME");
-  if (!end) return -1;
-  return std::max(0.0, std::atof(end) - static_cast<double>(std::time(nullptr)));
+  write_file_atomically(identity, request.stable_recipe);
+  write_file_atomically(folder / "recipe.toml", request.recipe_toml);
+  write_file_atomically(folder / "environment.json", request.environment.dump(2) + "\n");
+  return lock;
 }
 
 }  // namespace ocoee::run

@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a run leaves behind, besides checkpoints and metrics: recipe.toml, plan.json, environment.json, summary.json,
-// trace.json. Rank 0 writes; a lock keeps a second run out.
+// What a run leaves behind, besides checkpoints and metrics: recipe.toml, plan.json,
+// environment.json, summary.json, trace.json. Rank 0 writes; a lock keeps a second run out.
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "comm/world.h"
+#include "core/progress.h"
 #include "core/trace.h"
 #include "device/device.h"
 
 namespace ocoee::run {
 
+using ocoee::slurm_seconds_left;
+
 // Held for the life of the object; freed by the system when the process dies.
 class DirectoryLock {
  public:
-  explicit DirectoryLock(const std::filesystem::path& folder);  // throws Error(file) when another run has it
+  explicit DirectoryLock(
+      const std::filesystem::path& folder);  // Error(file) when another run has it
   ~DirectoryLock();
   DirectoryLock(const DirectoryLock&) = delete;
 
@@ -26,12 +31,23 @@ class DirectoryLock {
   int fd_ = -1;
 };
 
+// Makes RUN and RUN/checkpoints, locks RUN, decides whether the run that is there goes on, and
+// writes what describes this one. On rank 0.
+struct DirectoryRequest {
+  std::filesystem::path folder;
+  std::string recipe_toml, stable_recipe;
+  nlohmann::json environment;
+  bool fresh = false;  // move aside what is there
+};
+// Throws Error(file) (no space, no permission, in use) or Error(config) (another recipe).
+std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request);
+
+// Host, processor, memory, build, launcher, command line.
 nlohmann::json environment(const comm::World& world, const device::Device& device);
 
-// All ranks' spans in one Chrome trace (chrome://tracing, Perfetto): pid = rank, a thread for each track. Collective.
-void write_trace(const std::filesystem::path& path, const std::vector<trace::Span>& spans, comm::Communicator& world);
-
-// Seconds left of the Slurm job, by its environment; negative = no Slurm, or it does not say.
-double slurm_seconds_left();
+// All ranks' spans in one Chrome trace (chrome://tracing, Perfetto): pid = rank, a thread for each
+// track. Long runs keep the first and the last spans. Collective.
+void write_trace(const std::filesystem::path& path, const std::vector<trace::Span>& spans,
+                 comm::Communicator& world);
 
 }  // namespace ocoee::run

@@ -1,36 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
-// The safetensors format: 8 bytes little-endian header length, a JSON header, then raw row-major little-endian data without
-// holes. https://github.com/huggingface/safetensors
+// The safetensors format: 8 bytes little-endian header length, a JSON header, then raw row-major
+// little-endian data without holes. https://github.com/huggingface/safetensors
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/dtype.h"
+#include "core/file.h"
+#include "run/checksum.h"
 
 namespace ocoee::run {
 
 struct TensorEntry {
   std::string name;
   DType dtype = DType::f32;
-  std::vector<int64_t> shape;
-  uint64_t begin = 0, end = 0;   // bytes, from the start of the data
+  std::vector<int64_t> shape;   // empty for a scalar
+  uint64_t begin = 0, end = 0;  // bytes, from the start of the data
 };
 
 struct SafetensorsHeader {
-  std::vector<TensorEntry> tensors;            // in the order of their data
+  std::vector<TensorEntry> tensors;  // in the order of their data
   std::map<std::string, std::string> metadata;
-  uint64_t data_offset = 0;                    // of the data within the file
+  uint64_t data_offset = 0;                                // of the data within the file
+  const TensorEntry* find(const std::string& name) const;  // null where there is none
 };
 
-// Strict: every offset, size, overlap, hole and name is checked against `file_bytes`. Throws Error(data) naming `file`.
-SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_bytes, const std::string& file);
+// Strict: every offset, size, overlap, hole and name is checked against `file_bytes`. `head` holds
+// at least the length and the header. Throws Error(data) naming `file` and the tensor.
+SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_bytes,
+                                           const std::string& file);
 SafetensorsHeader read_safetensors_header(const std::filesystem::path& path);
+
+// A whole file, mapped: tensors are views that live as long as the object.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::filesystem::path& path);
+  const SafetensorsHeader& header() const { return header_; }
+  const TensorEntry& entry(const std::string& name) const;  // throws Error(data), nearest name
+  const void* data(const TensorEntry& entry) const {
+    return file_.data() + header_.data_offset + entry.begin;
+  }
+
+ private:
+  std::string path_;
+  MappedFile file_;
+  SafetensorsHeader header_;
+};
 
 struct TensorToWrite {
   std::string name;
@@ -38,22 +58,9 @@ struct TensorToWrite {
   std::vector<int64_t> shape;
   const void* data = nullptr;
 };
-// Writes and syncs the file; returns the XXH-style 64-bit checksum of all its bytes. Throws Error(file).
-uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
+// Writes and syncs the file; returns the XXH64 of all its bytes. Throws Error(file).
+uint64_t write_safetensors(const std::filesystem::path& path,
+                           const std::vector<TensorToWrite>& tensors,
                            const std::map<std::string, std::string>& metadata = {});
-
-// A streaming checksum of bytes, 8 at a time: fast, and sensitive to order and length.
-class Checksum {
- public:
-  void add(const void* data, size_t bytes);
-  uint64_t value() const;
-
- private:
-  uint64_t lanes_[4] = {0x9E3779B97F4A7C15ull, 0xBF58476D1CE4E5B9ull, 0x94D049BB133111EBull, 0xD6E8FEB86659FD93ull};
-  unsigned char tail_[32];
-  size_t tail_bytes_ = 0;
-  uint64_t total_ = 0;
-};
-uint64_t checksum_of_file(const std::filesystem::path& path);
 
 }  // namespace ocoee::run

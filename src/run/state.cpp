@@ -5,17 +5,22 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "run/box_runs.h"
 
 namespace ocoee::run {
 
 int64_t Box::elements() const {
   int64_t n = 1;
+  for (const int64_t extent : size) {
+    if (extent == 0) return 0;  // first, so that the others cannot overflow
+  }
   for (const int64_t extent : size) n *= extent;
   return n;
 }
 
 Box intersect(const Box& a, const Box& b) {
-  OCOEE_CHECK(a.size.size() == b.size.size(), "boxes of {} and {} dimensions", a.size.size(), b.size.size());
+  OCOEE_CHECK(a.size.size() == b.size.size(), "boxes of {} and {} dimensions", a.size.size(),
+              b.size.size());
   Box out;
   for (size_t d = 0; d < a.size.size(); ++d) {
     const int64_t begin = std::max(a.offset[d], b.offset[d]);
@@ -35,36 +40,13 @@ Piece host_piece(Box box, void* data, DType dtype) {
   return piece;
 }
 
-namespace {
-
-// Elements before `inner`'s first element within the row-major block `outer`, at the given index inside `inner`.
-int64_t element_offset(const Box& outer, const Box& inner, const std::vector<int64_t>& index) {
-  int64_t offset = 0;
-  for (size_t d = 0; d < outer.size.size(); ++d) offset = offset * outer.size[d] + (inner.offset[d] - outer.offset[d] + index[d]);
-  return offset;
-}
-
-}  // namespace
-
-void copy_overlap(const Box& from, const void* from_data, const Box& to, void* to_data, size_t element_bytes) {
-  const Box common = intersect(from, to);
-  if (common.elements() == 0) return;
-  const size_t dims = common.size.size();
-  const auto* source = static_cast<const char*>(from_data);
-  auto* target = static_cast<char*>(to_data);
-  const size_t run = (dims == 0 ? 1 : static_cast<size_t>(common.size[dims - 1])) * element_bytes;
-  std::vector<int64_t> index(dims, 0);
-  for (;;) {
-    std::memcpy(target + static_cast<size_t>(element_offset(to, common, index)) * element_bytes,
-                source + static_cast<size_t>(element_offset(from, common, index)) * element_bytes, run);
-    size_t d = dims;
-    while (d-- > 0) {  // counts over all dimensions but the last, which each copy covers
-      if (d + 1 == dims) continue;
-      if (++index[d] < common.size[d]) break;
-      index[d] = 0;
-    }
-    if (d == static_cast<size_t>(-1)) return;
-  }
+void copy_overlap(const Box& from, const void* from_data, const Box& to, void* to_data,
+                  size_t element_bytes) {
+  for_each_run(from, to, [&](int64_t source, int64_t target, int64_t elements) {
+    std::memcpy(static_cast<char*>(to_data) + static_cast<size_t>(target) * element_bytes,
+                static_cast<const char*>(from_data) + static_cast<size_t>(source) * element_bytes,
+                static_cast<size_t>(elements) * element_bytes);
+  });
 }
 
 }  // namespace ocoee::run

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A task is what a recipe asks for: train, sample, search, label, analyse. The runner drives any of them through this
-// interface and knows none by name. No torch here: a task that needs tensors has them behind build().
+// A task is what a recipe asks for: train, sample, search, label, analyse. The runner drives any of
+// them through this interface and knows none by name. No torch here: a task that needs tensors has
+// them behind build().
 #pragma once
 
 #include <cstdint>
@@ -20,38 +21,39 @@ namespace ocoee::run {
 
 struct RunConfig {  // section [run]
   std::string name = "run";
-  std::string dir;                    // "" = runs/NAME
+  std::string dir;  // "" = runs/NAME
   int64_t seed = 1;
-  std::string device = "auto";        // auto | cpu | cuda
-  int64_t threads = 0;                // per rank; 0 = cores of this host / ranks on it
+  std::string device = "auto";  // auto | cpu | cuda
+  int64_t threads = 0;          // per rank; 0 = cores of this host / ranks on it
   bool deterministic = true;
-  double collective_timeout = 600;    // seconds
-  double wall_time = 0;               // seconds; 0 = what Slurm says, or none
-  int64_t log_every = 10;             // steps
-  int64_t keep_checkpoints = 2;       // the last k, besides the best
+  double collective_timeout = 600;  // seconds
+  double wall_time = 0;             // seconds; 0 = what Slurm says, or none
+  int64_t log_every = 10;           // steps
+  int64_t keep_checkpoints = 2;     // the last k, besides the best
   void describe(config::Description& d);
   std::filesystem::path folder() const;
 };
 
-struct Context {                      // what a task is built with
+struct Context {  // what a task is built with
   comm::World& world;
   comm::Mesh& mesh;
   Events& events;
   const RunConfig& run;
-  std::filesystem::path folder;       // the run directory
+  std::filesystem::path folder;  // the run directory
 };
 
 class Task {
  public:
   virtual ~Task() = default;
-  virtual int64_t position() const = 0;          // quanta done: optimizer steps, blocks of sweeps, stages
+  virtual int64_t position() const = 0;  // quanta done: optimizer steps, blocks of sweeps, stages
   virtual int64_t total() const = 0;
   virtual int64_t checkpoint_every() const = 0;  // quanta; 0 = only at the end
-  virtual void advance() = 0;                    // one quantum; emits its own "step" and "evaluation" events
-  virtual State state() = 0;                     // for saving and for loading; taken when nothing is in flight
-  virtual void loaded(const nlohmann::json& values) = 0;  // after a checkpoint's arrays were put back through state()
-  virtual void finish() {}                       // after the last quantum
-  virtual double best_metric() const;            // lower is better; NaN = none. The best checkpoint is kept.
+  virtual void advance() = 0;  // one quantum; emits its own "step" and "evaluation" events
+  virtual State state() = 0;   // for saving and for loading; taken when nothing is in flight
+  virtual void loaded(const nlohmann::json&
+                          values) = 0;  // after a checkpoint's arrays were put back through state()
+  virtual void finish() {}              // after the last quantum
+  virtual double best_metric() const;   // lower is better; NaN = none. The best checkpoint is kept.
   virtual std::string position_name() const { return "step"; }
 };
 
@@ -60,18 +62,20 @@ class TaskConfig {
  public:
   virtual ~TaskConfig() = default;
   virtual void describe(config::Description& recipe) = 0;
-  virtual void check(config::Problems& problems, const RunConfig& run, int ranks) const = 0;  // cross-field, cheap
+  virtual void check(config::Problems& problems, const RunConfig& run,
+                     int ranks) const = 0;  // cross-field, cheap
   virtual comm::Shape mesh(int ranks) const = 0;
-  // Parameters, FLOPs and a memory bound, for plan.json and the lines before step 1. Keys: "parameters",
-  // "flops_per_step", "memory_bytes" {category: bytes}, "lines" [text].
+  // Parameters, FLOPs and a memory bound, for plan.json and the lines before step 1. Keys:
+  // "parameters", "flops_per_step", "memory_bytes" {category: bytes}, "lines" [text].
   virtual nlohmann::json preview(const RunConfig& run, int ranks) const = 0;
 };
 
 struct TaskType {
-  std::string name;      // "genome_lm"
-  std::string summary;   // one line
+  std::string name;     // "genome_lm"
+  std::string summary;  // one line
   std::function<std::unique_ptr<TaskConfig>()> config;
-  std::function<std::unique_ptr<Task>(const TaskConfig&, Context&)> build;  // empty: this program was built without it
+  std::function<std::unique_ptr<Task>(const TaskConfig&, Context&)>
+      build;  // empty: this program was built without it
 };
 
 }  // namespace ocoee::run

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <string_view>
+
+#include "core/text.h"
+
+namespace ocoee {
+namespace {
+
+constexpr const char* kClearLine = "\r\033[2K";
+
+size_t columns_of(std::FILE* out) {
+  winsize size{};
+  if (::ioctl(::fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+  return size.ws_col;
+}
+
+}  // namespace
+
+double slurm_seconds_left() {
+  const char* end = std::getenv("SLURM_JOB_END_TIME");
+  if (!end || !*end) return -1;
+  char* rest = nullptr;
+  const double at = std::strtod(end, &rest);
+  if (*rest != '\0' || at <= 0) return -1;
+  return std::max(0.0, at - static_cast<double>(std::time(nullptr)));
+}
+
+bool Progress::is_terminal(std::FILE* out) {
+  const char* term = std::getenv("TERM");
+  return ::isatty(::fileno(out)) != 0 && term && std::string_view(term) != "dumb";
+}
+
+Progress::Progress(const Options& options, double now)
+    : options_(options), begin_(now), next_line_(options.first) {}
+
+Progress::~Progress() {
+  finish();
+}
+
+std::string Progress::line_for(int64_t done, const std::string& text, double now) const {
+  std::string line = text;
+  const double elapsed = now - begin_;
+  const int64_t made = done - options_.first;
+  if (done >= options_.total) {
+    line += fmt::format("  done in {}", format_seconds(elapsed));
+  } else if (made > 0) {
+    const double each = elapsed / static_cast<double>(made);
+    line +=
+        fmt::format("  {} left", format_seconds(each * static_cast<double>(options_.total - done)));
+  }
+  if (options_.wall_seconds > 0 && done < options_.total)
+    line += fmt::format("  wall time left {}",
+                        format_seconds(std::max(0.0, options_.wall_seconds - elapsed)));
+  return line;
+}
+
+void Progress::update(int64_t done, const std::string& text, double now) {
+  const std::string line = line_for(done, text, now);
+  if (!options_.terminal) {
+    if (done < next_line_ && done < options_.total) return;
+    const int64_t lines = std::max<int64_t>(1, options_.lines);
+    next_line_ = done + std::max<int64_t>(1, (options_.total - options_.first) / lines);
+    say(line);
+    return;
+  }
+  const double share =
+      options_.total > 0 ? static_cast<double>(done) / static_cast<double>(options_.total) : 1;
+  const int filled = static_cast<int>(options_.width * std::clamp(share, 0.0, 1.0));
+  bar_ = fmt::format("[{:=>{}}{:>{}}] {}", "", filled, "", options_.width - filled, line);
+  // A longer line would wrap, and could not be cleared.
+  if (const size_t columns = columns_of(options_.out); bar_.size() >= columns)
+    bar_.resize(columns - 1);
+  std::fputs((kClearLine + bar_).c_str(), options_.out);
+  std::fflush(options_.out);
+}
+
+void Progress::say(const std::string& line) {
+  if (!bar_.empty()) std::fputs(kClearLine, options_.out);
+  std::fputs((line + "\n" + bar_).c_str(), options_.out);
+  std::fflush(options_.out);
+}
+
+void Progress::finish() {
+  if (bar_.empty()) return;
+  bar_.clear();
+  std::fputs("\n", options_.out);
+  std::fflush(options_.out);
+}
+
+}  // namespace ocoee

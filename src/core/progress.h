@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far a long piece of work is: a bar that redraws itself on a terminal, plain lines in a batch
+// log, with the time that is left and, where the job has one, the wall time that is left.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+namespace ocoee {
+
+// Seconds until the limit of this Slurm job, by SLURM_JOB_END_TIME; negative without Slurm or a
+// limit.
+double slurm_seconds_left();
+
+class Progress {
+ public:
+  struct Options {
+    int64_t first = 0, total = 0;  // of this run: it goes on from `first`
+    double wall_seconds = 0;       // until the limit, from now; 0 = none
+    bool terminal = false;
+    int64_t lines = 40;  // about so many lines in a batch log
+    int width = 24;      // of the bar
+    std::FILE* out = stdout;
+  };
+  // Whether `out` is a terminal that can redraw a line (not TERM=dumb).
+  static bool is_terminal(std::FILE* out);
+
+  // `now` is any clock in seconds, the same in update().
+  Progress(const Options& options, double now);
+  ~Progress();
+  Progress(const Progress&) = delete;
+
+  // `done` of total; `text` is what to say of it. A batch log shows some of these, and the last
+  // one.
+  void update(int64_t done, const std::string& text, double now);
+  void say(const std::string& line);  // a line of its own; the bar moves below it
+  void finish();                      // the bar stays as it is, the cursor goes to the next line
+
+  // The line of an update without the bar: text, time left (or taken, at the end), wall time left.
+  std::string line_for(int64_t done, const std::string& text, double now) const;
+
+ private:
+  Options options_;
+  double begin_;
+  int64_t next_line_;
+  std::string bar_;  // what stands on the terminal's last line
+};
+
+}  // namespace ocoee

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// What lies in RUN/checkpoints, without loading it: names, integrity, a description.
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/text.h"
+#include "run/checkpoint.h"
+#include "run/checkpoint_parts.h"
+#include "run/safetensors.h"
+
+namespace ocoee::run {
+
+std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t step) {
+  return folder / fmt::format("step-{}", step);
+}
+
+std::vector<int64_t> checkpoint_steps(const std::filesystem::path& folder) {
+  std::vector<int64_t> steps;
+  std::error_code error;
+  std::filesystem::directory_iterator entries(folder, error);
+  if (error) return steps;
+  for (const auto& entry : entries) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("step-") || name.size() < 6 || name.size() > 20) continue;
+    if (name.find_first_not_of("0123456789", 5) != std::string::npos) continue;
+    steps.push_back(std::stoll(name.substr(5)));
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+void remove_leftovers(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::directory_iterator entries(folder, error);
+  if (error) return;
+  for (const auto& entry : entries) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("step-")) continue;
+    if (!name.ends_with(kPartial) && !name.ends_with(kRemoving)) continue;
+    std::filesystem::remove_all(entry.path(), error);
+    if (error)
+      log::warn("{}: cannot remove what an earlier run left half-done: {}", entry.path().string(),
+                error.message());
+  }
+}
+
+void verify_file(const std::filesystem::path& checkpoint, const Manifest& manifest,
+                 const ManifestFile& file) {
+  const auto path = checkpoint / file.name;
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path, error);
+  if (error) fail(ErrorKind::data, "{}: missing from the checkpoint", path.string());
+  if (bytes != file.bytes)
+    fail(ErrorKind::data, "{}: {} bytes, the manifest says {}: cut short or overwritten",
+         path.string(), bytes, file.bytes);
+  if (checksum_of_file(path) != file.checksum)
+    fail(ErrorKind::data, "{}: its checksum is wrong: damaged after it was written", path.string());
+  const SafetensorsHeader header = read_safetensors_header(path);
+  std::map<std::string, const TensorEntry*> tensors;
+  for (const TensorEntry& entry : header.tensors) tensors[entry.name] = &entry;
+  for (const ManifestArray& array : manifest.arrays) {
+    for (const ManifestPiece& piece : array.pieces) {
+      if (piece.file != file.name) continue;
+      const auto found = tensors.find(piece.key);
+      if (found == tensors.end() || found->second->shape != piece.box.size ||
+          found->second->dtype != array.dtype)
+        fail(ErrorKind::data, "{}: lacks '{}' as the manifest describes it", path.string(),
+             piece.key);
+    }
+  }
+}
+
+void verify_checkpoint(const std::filesystem::path& checkpoint) {
+  const Manifest manifest = read_manifest(checkpoint);
+  for (const ManifestFile& file : manifest.files) verify_file(checkpoint, manifest, file);
+}
+
+std::string inspect_text(const std::filesystem::path& checkpoint) {
+  const Manifest m = read_manifest(checkpoint);
+  uint64_t bytes = 0;
+  for (const ManifestFile& file : m.files) bytes += file.bytes;
+  std::string out = fmt::format(
+      "{}\nstep {}, {} arrays in {} file{}, {}\n", checkpoint.string(), m.step, m.arrays.size(),
+      m.files.size(), m.files.size() == 1 ? "" : "s", format_bytes(static_cast<double>(bytes)));
+  if (!m.program.empty()) out += fmt::format("written by ocoee {}", m.program);
+  if (!m.recipe.empty()) out += fmt::format(", recipe {}", m.recipe);
+  if (!m.program.empty()) out += "\n";
+  if (std::isfinite(m.metric)) out += fmt::format("metric {}\n", m.metric);
+  for (const ManifestArray& array : m.arrays)
+    out += fmt::format("  {:<56} {:<5} [{}]  {} piece{}\n", array.name, name_of(array.dtype),
+                       fmt::join(array.shape, ", "), array.pieces.size(),
+                       array.pieces.size() == 1 ? "" : "s");
+  return out + "values " + m.values.dump() + "\n";
+}
+
+}  // namespace ocoee::run

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading by intersection: each rank reads the ranges of the shards that meet its own boxes.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "core/trace.h"
+#include "run/agreement.h"
+#include "run/box_runs.h"
+#include "run/checkpoint.h"
+#include "run/checkpoint_parts.h"
+#include "run/safetensors.h"
+
+namespace ocoee::run {
+namespace {
+
+using nlohmann::json;
+
+// Reads ranges of one shard. Runs that lie close together are read in one go.
+class ShardReader {
+ public:
+  explicit ShardReader(const std::filesystem::path& path) : path_(path.string()) {
+    const SafetensorsHeader header = read_safetensors_header(path);
+    data_offset_ = header.data_offset;
+    for (const TensorEntry& entry : header.tensors) tensors_[entry.name] = entry;
+    fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd_ < 0) fail(ErrorKind::data, "{}: cannot open: {}", path_, std::strerror(errno));
+  }
+  ~ShardReader() { ::close(fd_); }
+  ShardReader(const ShardReader&) = delete;
+
+  // The overlap of the stored `part` with the row-major block `host` of the box `wanted`.
+  int64_t read(const ManifestPiece& part, const Box& wanted, DType dtype, char* host) {
+    const auto found = tensors_.find(part.key);
+    if (found == tensors_.end() || found->second.shape != part.box.size ||
+        found->second.dtype != dtype)
+      fail(ErrorKind::data, "{}: lacks '{}' as the manifest describes it", path_, part.key);
+    const size_t element = size_of(dtype);
+    const uint64_t base = data_offset_ + found->second.begin;
+    int64_t total = 0;
+    for_each_run(part.box, wanted, [&](int64_t from, int64_t to, int64_t elements) {
+      const Run run{base + static_cast<uint64_t>(from) * element,
+                    host + static_cast<size_t>(to) * element,
+                    static_cast<size_t>(elements) * element};
+      if (!pending_.empty()) {
+        const uint64_t begin = pending_.front().at,
+                       end = pending_.back().at + pending_.back().bytes;
+        if (run.at - end > kSmallGap || run.at + run.bytes - begin > kWindow) total += flush();
+      }
+      pending_.push_back(run);
+    });
+    return total + flush();
+  }
+
+ private:
+  struct Run {
+    uint64_t at;
+    char* to;
+    size_t bytes;
+  };
+  static constexpr uint64_t kSmallGap = 4096, kWindow = uint64_t{4} << 20;
+
+  int64_t flush() {
+    if (pending_.empty()) return 0;
+    const uint64_t begin = pending_.front().at;
+    const size_t bytes = pending_.back().at + pending_.back().bytes - begin;
+    if (pending_.size() == 1) {
+      read_range(begin, pending_.front().to, bytes);
+    } else {
+      window_.resize(bytes);
+      read_range(begin, window_.data(), bytes);
+      for (const Run& run : pending_)
+        std::memcpy(run.to, window_.data() + (run.at - begin), run.bytes);
+    }
+    pending_.clear();
+    return static_cast<int64_t>(bytes);
+  }
+  void read_range(uint64_t at, char* to, size_t bytes) const {
+    while (bytes > 0) {
+      const ssize_t got = ::pread(fd_, to, bytes, static_cast<off_t>(at));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) fail(ErrorKind::data, "{}: cannot read: {}", path_, std::strerror(errno));
+      if (got == 0) fail(ErrorKind::data, "{}: cut short while it was read", path_);
+      at += static_cast<uint64_t>(got);
+      to += got;
+      bytes -= static_cast<size_t>(got);
+    }
+  }
+
+  std::string path_;
+  int fd_ = -1;
+  uint64_t data_offset_ = 0;
+  std::map<std::string, TensorEntry> tensors_;
+  std::vector<Run> pending_;
+  std::vector<char> window_;
+};
+
+const ManifestArray& stored_array(const std::map<std::string, const ManifestArray*>& arrays,
+                                  const StateArray& wanted, const std::string& checkpoint) {
+  const auto found = arrays.find(wanted.name);
+  if (found == arrays.end())
+    fail(ErrorKind::data, "{}: holds no array '{}': it belongs to another model", checkpoint,
+         wanted.name);
+  const ManifestArray& stored = *found->second;
+  if (stored.shape != wanted.shape || stored.dtype != wanted.dtype)
+    fail(ErrorKind::data, "{}: '{}' is {} [{}] there and {} [{}] here: it belongs to another model",
+         checkpoint, wanted.name, name_of(stored.dtype), fmt::join(stored.shape, ", "),
+         name_of(wanted.dtype), fmt::join(wanted.shape, ", "));
+  return stored;
+}
+
+// What is wrong with a checkpoint, in the words of the first rank that found something; "" if
+// nothing.
+std::string damage_of(const std::filesystem::path& checkpoint, comm::Communicator& world) {
+  try {
+    on_every_rank(world, [&] {
+      const Manifest manifest = read_manifest(checkpoint);
+      const auto ranks = static_cast<size_t>(world.size());
+      for (size_t f = static_cast<size_t>(world.rank()); f < manifest.files.size(); f += ranks)
+        verify_file(checkpoint, manifest, manifest.files[f]);
+    });
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+std::optional<int64_t> latest_loadable(const std::filesystem::path& folder,
+                                       comm::Communicator& world) {
+  const trace::Scope scope("checkpoint");
+  json steps = world.rank() == 0 ? json(checkpoint_steps(folder)) : json();
+  steps = json::parse(world.broadcast_text(steps.dump(), 0));
+  std::string damage;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    damage = damage_of(checkpoint_path(folder, *step), world);
+    if (damage.empty()) return step->get<int64_t>();
+    if (world.rank() == 0) log::warn("passing over a damaged checkpoint: {}", damage);
+  }
+  if (steps.empty()) return std::nullopt;
+  fail(ErrorKind::data,
+       "{}: none of its {} checkpoints can be loaded; the oldest: {}\n    fix: bring back an "
+       "undamaged copy, or start over with --fresh (what is there is moved aside)",
+       folder.string(), steps.size(), damage);
+}
+
+json load_checkpoint(const std::filesystem::path& checkpoint, const State& state,
+                     comm::Communicator& world, LoadCounters* counters) {
+  const trace::Scope scope("checkpoint");
+  std::string text;
+  on_first_rank(world, [&] {
+    read_manifest(checkpoint);  // for its messages
+    text = read_file(checkpoint / "manifest.json");
+  });
+  const Manifest manifest =
+      parse_manifest(world.broadcast_text(text, 0), (checkpoint / "manifest.json").string());
+  std::map<std::string, const ManifestArray*> arrays;
+  for (const ManifestArray& array : manifest.arrays) arrays[array.name] = &array;
+  int64_t bytes_read = 0;
+  on_every_rank(world, [&] {
+    std::map<std::string, ShardReader> shards;
+    std::vector<char> host;
+    for (const StateArray& array : state.arrays) {
+      const ManifestArray& stored = stored_array(arrays, array, checkpoint.string());
+      for (const Piece& piece : array.pieces) {
+        if (piece.box.elements() == 0) continue;
+        host.resize(static_cast<size_t>(piece.box.elements()) * size_of(array.dtype));
+        for (const ManifestPiece& part : stored.pieces) {
+          if (intersect(part.box, piece.box).elements() == 0) continue;
+          ShardReader& shard = shards.try_emplace(part.file, checkpoint / part.file).first->second;
+          bytes_read += shard.read(part, piece.box, array.dtype, host.data());
+        }
+        piece.load(host.data());
+      }
+    }
+  });
+  if (counters) counters->bytes_read += bytes_read;
+  return manifest.values;
+}
+
+}  // namespace ocoee::run

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checkpoint rewritten as another number of files. Loading never needs it; fewer files are easier
+// to move, and one file opens in any safetensors reader.
+#include "comm/world.h"
+#include "core/error.h"
+#include "run/checkpoint.h"
+#include "run/checkpoint_parts.h"
+#include "run/safetensors.h"
+
+namespace ocoee::run {
+namespace {
+
+// Rows of dimension 0 that shard `s` of `shards` takes; scalars go to the first.
+Box rows_of(const std::vector<int64_t>& shape, int64_t s, int64_t shards) {
+  Box box{std::vector<int64_t>(shape.size(), 0), shape};
+  if (shape.empty()) {
+    if (s > 0) box = {{0}, {0}};
+    return box;
+  }
+  const int64_t begin = shape[0] * s / shards, end = shape[0] * (s + 1) / shards;
+  box.offset[0] = begin;
+  box.size[0] = end - begin;
+  return box;
+}
+
+}  // namespace
+
+void reshard_checkpoint(const std::filesystem::path& source, const std::filesystem::path& target,
+                        int64_t shards) {
+  if (shards < 1 || shards > 99999)
+    fail(ErrorKind::config, "{} shards: expected 1 to 99999", shards);
+  std::error_code error;
+  if (std::filesystem::exists(target, error))
+    fail(ErrorKind::file, "{}: already there\n    fix: name a folder that does not exist",
+         target.string());
+  verify_checkpoint(source);
+  Manifest manifest = read_manifest(source);
+  const std::filesystem::path partial = target.string() + kPartial;
+  std::filesystem::remove_all(partial, error);
+  std::filesystem::create_directories(partial, error);
+  if (error) fail(ErrorKind::file, "{}: cannot create: {}", partial.string(), error.message());
+  comm::World alone = comm::World::alone();
+  std::vector<ManifestArray> arrays = manifest.arrays;
+  for (ManifestArray& array : arrays) array.pieces.clear();
+  manifest.files.clear();
+  try {
+    for (int64_t s = 0; s < shards; ++s) {
+      State state;
+      std::vector<std::vector<char>> buffers;
+      std::vector<TensorToWrite> tensors;
+      const std::string file = shard_name(s);
+      for (ManifestArray& array : arrays) {
+        const Box box = rows_of(array.shape, s, shards);
+        if (box.elements() == 0) continue;
+        auto& buffer =
+            buffers.emplace_back(static_cast<size_t>(box.elements()) * size_of(array.dtype));
+        state.arrays.push_back(
+            {array.name, array.shape, array.dtype, {host_piece(box, buffer.data(), array.dtype)}});
+        const std::string key = key_of(array.name, array.shape, box);
+        array.pieces.push_back({box, file, key});
+        tensors.push_back({key, array.dtype, box.size, buffer.data()});
+      }
+      if (tensors.empty()) continue;
+      load_checkpoint(source, state, *alone.host());
+      const uint64_t checksum = write_safetensors(partial / file, tensors);
+      manifest.files.push_back({file, std::filesystem::file_size(partial / file), checksum});
+    }
+    manifest.arrays = arrays;
+    commit_checkpoint(partial, target, manifest);
+  } catch (...) {
+    std::filesystem::remove_all(partial, error);
+    throw;
+  }
+}
+
+}  // namespace ocoee::run

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/progress.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <string>
+
+namespace ocoee {
+namespace {
+
+// Everything written to a temporary file.
+struct Page {
+  std::FILE* file = std::tmpfile();
+  ~Page() { std::fclose(file); }
+  std::string text() const {
+    std::fflush(file);
+    std::rewind(file);
+    std::string out(4096, '\0');
+    out.resize(std::fread(out.data(), 1, out.size(), file));
+    return out;
+  }
+};
+
+TEST(Progress, BatchLogHasFewLinesAndTheLast) {
+  const Page page;
+  Progress progress({.first = 0, .total = 100, .lines = 4, .out = page.file}, 0);
+  for (int64_t step = 1; step <= 100; ++step)
+    progress.update(step, "step " + std::to_string(step), static_cast<double>(step));
+  EXPECT_EQ(page.text(),
+            "step 1  1 min 39 s left\nstep 26  1 min 14 s left\nstep 51  49.0 s left\n"
+            "step 76  24.0 s left\nstep 100  done in 1 min 40 s\n");
+}
+
+TEST(Progress, TimeLeftCountsFromWhereTheRunGoesOn) {
+  Progress progress({.first = 80, .total = 100, .wall_seconds = 60}, 10);
+  EXPECT_EQ(progress.line_for(85, "s", 20), "s  30.0 s left  wall time left 50.0 s");
+  EXPECT_EQ(progress.line_for(80, "s", 20), "s  wall time left 50.0 s");
+  EXPECT_EQ(progress.line_for(100, "s", 90), "s  done in 1 min 20 s");
+}
+
+TEST(Progress, TerminalRedrawsTheBarBelowOtherLines) {
+  const Page page;
+  {
+    Progress progress({.first = 0, .total = 4, .terminal = true, .width = 4, .out = page.file}, 0);
+    progress.update(1, "a", 1);
+    progress.say("note");
+    progress.update(4, "b", 4);
+  }
+  const std::string clear = "\r\033[2K";
+  EXPECT_EQ(page.text(), clear + "[=   ] a  3.0 s left" + clear + "note\n[=   ] a  3.0 s left" +
+                             clear + "[====] b  done in 4.0 s\n");
+}
+
+TEST(Progress, SlurmSaysWhenTheJobEnds) {
+  ::unsetenv("SLURM_JOB_END_TIME");
+  EXPECT_LT(slurm_seconds_left(), 0);
+  ::setenv("SLURM_JOB_END_TIME", std::to_string(std::time(nullptr) + 1000).c_str(), 1);
+  EXPECT_NEAR(slurm_seconds_left(), 1000, 5);
+  ::setenv("SLURM_JOB_END_TIME", "1", 1);
+  EXPECT_EQ(slurm_seconds_left(), 0);
+  ::setenv("SLURM_JOB_END_TIME", "Unknown", 1);
+  EXPECT_LT(slurm_seconds_left(), 0);
+  ::unsetenv("SLURM_JOB_END_TIME");
+}
+
+}  // namespace
+}  // namespace ocoee

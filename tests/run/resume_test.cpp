@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run that was stopped, killed or damaged goes on as if nothing had been.
+#include <signal.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "core/random.h"
+#include "run/counting_fixture.h"
+
+namespace ocoee::run::testing_support {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+class Resume : public Counting {
+ protected:
+  // An uninterrupted run to compare with.
+  void make_reference(const Arguments& extra) {
+    ASSERT_EQ(run(1, "reference", extra).code, 0);
+    expected_ = losses("reference");
+    expected_arrays_ = arrays(last_checkpoint("reference"));
+  }
+  std::filesystem::path last_checkpoint(const std::string& name) const {
+    return checkpoint_path(checkpoints(name), checkpoint_steps(checkpoints(name)).back());
+  }
+  void expect_as_reference(const std::string& name) const {
+    EXPECT_EQ(losses(name), expected_);
+    EXPECT_TRUE(arrays(last_checkpoint(name)) == expected_arrays_);
+    EXPECT_NO_THROW(verify_checkpoint(last_checkpoint(name)));
+  }
+  static void flip_byte(const std::filesystem::path& path, int64_t from_end) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(-from_end, std::ios::end);
+    const char byte = static_cast<char>(file.get() ^ 1);
+    file.seekp(-from_end, std::ios::end);
+    file.put(byte);
+  }
+  std::map<int64_t, double> expected_;
+  std::map<std::string, std::string> expected_arrays_;
+};
+
+TEST_F(Resume, SameRanks) {
+  make_reference({"task.steps=20"});
+  ASSERT_EQ(run(1, "a", {"task.steps=9"}).code, 0);
+  const Ended more = run(1, "a", {"task.steps=20"});
+  ASSERT_EQ(more.code, 0) << more.output;
+  EXPECT_THAT(more.output, HasSubstr("going on from the checkpoint of step 9"));
+  expect_as_reference("a");
+}
+
+TEST_F(Resume, OtherRanks) {
+  make_reference({"task.steps=24", "task.every=4"});
+  int64_t steps = 0;
+  for (const int ranks : {1, 2, 4, 2, 1}) {
+    steps += 5;
+    const Ended part = run(
+        ranks, "a", {fmt::format("task.steps={}", std::min<int64_t>(steps, 24)), "task.every=4"});
+    ASSERT_EQ(part.code, 0) << part.output;
+  }
+  expect_as_reference("a");
+}
+
+TEST_F(Resume, AFinishedRunIsNotRunAgain) {
+  ASSERT_EQ(run(1, "a", {"task.steps=5"}).code, 0);
+  const std::string summary = read_file(folder() / "summary.json");
+  const Ended again = run(1, "a", {"task.steps=5"});
+  EXPECT_EQ(again.code, 0);
+  EXPECT_THAT(again.output, HasSubstr("this run is finished"));
+  EXPECT_EQ(read_file(folder() / "summary.json"), summary);
+  EXPECT_EQ(losses().size(), 5u);
+}
+
+// kill -9 of all ranks at random moments, saves among them. OCOEE_KILLS=20 for the long form.
+void kill_ranks(const std::filesystem::path& folder, int ranks, Process& process) {
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto path = folder.string() + fmt::format(".pid-{}", rank);
+    if (std::filesystem::exists(path)) ::kill(std::atoi(read_file(path).c_str()), SIGKILL);
+  }
+  process.signal(SIGKILL);
+  process.wait();
+}
+
+TEST_F(Resume, KilledAtRandomMoments) {
+  const char* text = std::getenv("OCOEE_KILLS");
+  const int kills = text ? std::atoi(text) : 5;
+  const int ranks =
+      std::getenv("OCOEE_KILL_RANKS") ? std::atoi(std::getenv("OCOEE_KILL_RANKS")) : 1;
+  // Large enough that a save takes a good part of the time between two.
+  const Arguments recipe{"task.rows=200000", "task.every=1", "task.steps=60"};
+  make_reference(recipe);
+  int left_partial = 0, made_progress = 0;
+  int64_t last = 0;
+  for (int kill = 0; kill < kills; ++kill) {
+    RandomStream random(static_cast<uint64_t>(::getpid()), Purpose::plugin_first, 1,
+                        static_cast<uint64_t>(kill));
+    Process process(command(ranks, "a", recipe), scratch_ / "a.out");
+    const auto steps = checkpoint_steps(checkpoints());
+    const int64_t from = steps.empty() ? -1 : steps.back();
+    wait_for_checkpoint(from + static_cast<int64_t>(random.below(2)), process);
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(30000)));
+    kill_ranks(folder(), ranks, process);
+    for (int rank = 0; rank < ranks; ++rank)
+      std::filesystem::remove(folder().string() + fmt::format(".pid-{}", rank));
+    for (const auto& entry : std::filesystem::directory_iterator(checkpoints()))
+      left_partial += entry.path().string().ends_with(".partial");
+    const auto now = checkpoint_steps(checkpoints());
+    if (now.empty()) continue;  // killed before the first checkpoint was in place
+    comm::World world = comm::World::alone();
+    const auto loadable = latest_loadable(checkpoints(), *world.host());
+    ASSERT_TRUE(loadable.has_value());
+    EXPECT_EQ(*loadable, now.back()) << "a folder that was renamed into place is not whole";
+    EXPECT_GE(*loadable, last);
+    made_progress += *loadable > last;
+    last = *loadable;
+  }
+  const Ended end = run(ranks, "a", recipe);
+  ASSERT_EQ(end.code, 0) << end.output;
+  expect_as_reference("a");
+  std::printf("%d kills: %d left a half-written save behind, %d made progress before\n", kills,
+              left_partial, made_progress);
+}
+
+TEST_F(Resume, ADamagedShardIsPassedOver) {
+  make_reference({"task.steps=20"});
+  ASSERT_EQ(run(1, "a", {"task.steps=15"}).code, 0);
+  flip_byte(checkpoints() / "step-15" / "rank-00000.safetensors", 9);
+  const Ended more = run(1, "a", {"task.steps=20"});
+  ASSERT_EQ(more.code, 0) << more.output;
+  EXPECT_THAT(more.output, HasSubstr("passing over a damaged checkpoint: " +
+                                     (checkpoints() / "step-15/rank-00000.safetensors").string() +
+                                     ": its checksum is wrong: damaged after it was written"));
+  EXPECT_THAT(more.output, HasSubstr("going on from the checkpoint of step 10"));
+  expect_as_reference("a");
+}
+
+TEST_F(Resume, ATruncatedManifestIsPassedOver) {
+  make_reference({"task.steps=20"});
+  ASSERT_EQ(run(1, "a", {"task.steps=15"}).code, 0);
+  const auto manifest = checkpoints() / "step-15" / "manifest.json";
+  std::filesystem::resize_file(manifest, std::filesystem::file_size(manifest) / 2);
+  const Ended more = run(1, "a", {"task.steps=20"});
+  ASSERT_EQ(more.code, 0) << more.output;
+  EXPECT_THAT(more.output, HasSubstr("it is no JSON object, or is cut short"));
+  expect_as_reference("a");
+}
+
+TEST_F(Resume, WhenAllAreDamagedTheRunIsRefused) {
+  ASSERT_EQ(run(1, "a", {"task.steps=10", "run.keep_checkpoints=1"}).code, 0);
+  for (const int64_t step : checkpoint_steps(checkpoints()))
+    std::filesystem::resize_file(checkpoint_path(checkpoints(), step) / "rank-00000.safetensors",
+                                 100);
+  const Ended more = run(1, "a", {"task.steps=20"});
+  EXPECT_EQ(more.code, exit_code(ErrorKind::data));
+  EXPECT_THAT(more.output, HasSubstr("100 bytes, the manifest says"));
+  EXPECT_THAT(more.output, HasSubstr("none of its 2 checkpoints can be loaded"));
+  EXPECT_EQ(run(1, "a", {"task.steps=20", "--fresh"}).code, 0);
+  EXPECT_EQ(losses().size(), 20u);
+  EXPECT_TRUE(std::filesystem::exists(folder("a.old-1") / "metrics.jsonl"));
+}
+
+TEST_F(Resume, AnotherRecipeIsRefusedAndTheDifferenceShown) {
+  ASSERT_EQ(run(1, "a", {"task.steps=5"}).code, 0);
+  const Ended other = run(1, "a", {"task.steps=10", "task.rate=0.5", "task.rows=40", "run.seed=2"});
+  EXPECT_EQ(other.code, exit_code(ErrorKind::config));
+  EXPECT_EQ(other.output,
+            "counting_run: recipe error: " + folder().string() +
+                ": holds a run with another recipe, so this one cannot go on from it:\n"
+                "    run.seed: 1 there, 2 now\n"
+                "    task.rate: 0.25 there, 0.5 now\n"
+                "    task.rows: 37 there, 40 now\n"
+                "    fix: give this run another run.name, or start over with --fresh (the old one "
+                "is moved aside)\n");
+  EXPECT_EQ(losses().size(), 5u);
+}
+
+TEST_F(Resume, NewestAndBestAreKept) {
+  ASSERT_EQ(run(1, "a", {"task.steps=30", "task.every=2", "run.keep_checkpoints=3"}).code, 0);
+  // The counting task is best at step 7; 6 and 8 are equally near, the earlier one stays.
+  EXPECT_THAT(checkpoint_steps(checkpoints()), ElementsAre(6, 26, 28, 30));
+  ASSERT_EQ(run(1, "a", {"task.steps=34", "task.every=2", "run.keep_checkpoints=1"}).code, 0);
+  EXPECT_THAT(checkpoint_steps(checkpoints()), ElementsAre(6, 34));
+}
+
+TEST_F(Resume, LoadingReadsOnlyWhatIsNeeded) {
+  ASSERT_EQ(run(4, "a", {"task.steps=2", "task.rows=4000"}).code, 0);
+  const auto checkpoint = checkpoint_path(checkpoints(), 2);
+  comm::World world = comm::World::alone();
+  const auto whole = arrays(checkpoint);
+  // Rows 900 to 1,100 of 4,000 meet two shards; 5 floats a row.
+  std::vector<float> rows(200 * 5);
+  State state;
+  state.arrays = {
+      {"tall", {4000, 5}, DType::f32, {host_piece({{900, 0}, {200, 5}}, rows.data(), DType::f32)}}};
+  LoadCounters counters;
+  load_checkpoint(checkpoint, state, *world.host(), &counters);
+  EXPECT_EQ(counters.bytes_read, 200 * 5 * 4);
+  EXPECT_EQ(0, std::memcmp(rows.data(), whole.at("tall").data() + 900 * 5 * 4, rows.size() * 4));
+}
+
+TEST_F(Resume, ReshardedIsTheSame) {
+  ASSERT_EQ(run(4, "a", {"task.steps=3"}).code, 0);
+  const auto source = checkpoint_path(checkpoints(), 3);
+  for (const int64_t shards : {1, 3, 7}) {
+    const auto target = scratch_ / fmt::format("resharded-{}", shards);
+    reshard_checkpoint(source, target, shards);
+    verify_checkpoint(target);
+    EXPECT_EQ(read_manifest(target).files.size(), static_cast<size_t>(shards));
+    EXPECT_TRUE(arrays(target) == arrays(source));
+    EXPECT_THAT(message_of([&] { reshard_checkpoint(source, target, 2); }),
+                HasSubstr("already there"));
+  }
+  EXPECT_THAT(inspect_text(scratch_ / "resharded-3"), HasSubstr("step 3, 5 arrays in 3 files"));
+  // A run goes on from it.
+  std::filesystem::remove_all(source);
+  std::filesystem::rename(scratch_ / "resharded-7", source);
+  make_reference({"task.steps=8"});
+  ASSERT_EQ(run(2, "a", {"task.steps=8"}).code, 0);
+  expect_as_reference("a");
+}
+
+TEST_F(Resume, AnotherModelIsRefused) {
+  ASSERT_EQ(run(1, "a", {"task.steps=2"}).code, 0);
+  std::vector<float> memory(10);
+  State state;
+  state.arrays = {
+      {"tall", {2, 5}, DType::f32, {host_piece({{0, 0}, {2, 5}}, memory.data(), DType::f32)}}};
+  comm::World world = comm::World::alone();
+  const auto checkpoint = checkpoint_path(checkpoints(), 2);
+  EXPECT_EQ(message_of([&] { load_checkpoint(checkpoint, state, *world.host()); }),
+            checkpoint.string() +
+                ": 'tall' is F32 [37, 5] there and F32 [2, 5] here: it belongs to another model");
+  state.arrays[0].name = "long";
+  EXPECT_EQ(message_of([&] { load_checkpoint(checkpoint, state, *world.host()); }),
+            checkpoint.string() + ": holds no array 'long': it belongs to another model");
+}
+
+}  // namespace
+}  // namespace ocoee::run::testing_support
