@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every registered optimizer must do: a contract over the registry.
+#include "optim/optimizer.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "optim/flat_model.h"
+#include "optim/registry.h"
+
+namespace ocoee::optim::test {
+namespace {
+
+class EveryOptimizer : public testing::TestWithParam<std::string> {
+ protected:
+  OptimizerConfig config() const {
+    OptimizerConfig c;
+    c.name = GetParam(), c.schedule = "cosine", c.learning_rate = 0.01;
+    return c;
+  }
+  OptimizerSetup setup(int64_t count, DType dtype = DType::f32) const {
+    OptimizerSetup s = setup_for(config(), dtype, count);
+    s.decaying = {{0, 100}, {100, 250}, {400, 777}};
+    return s;
+  }
+  static FlatModel model(int64_t count, const Optimizer& optimizer, DType dtype = DType::f32) {
+    return {dtype, normal_values(count, 1), optimizer.state_names().size()};
+  }
+  static std::vector<double> gradient(int64_t count, int step, double scale = 1) {
+    return normal_values(count, 100 + static_cast<uint64_t>(step), scale);
+  }
+};
+
+constexpr int64_t kCount = 1001;
+
+// A quadratic bowl: every optimizer must find its bottom.
+TEST_P(EveryOptimizer, FindsTheBottomOfABowl) {
+  OptimizerConfig c = config();
+  c.weight_decay = 0, c.learning_rate = 0.05, c.clip = 0;
+  const auto optimizer = make_optimizer(setup_for(c, DType::f64, kCount, 400));
+  const FlatModel flat = model(kCount, *optimizer, DType::f64);
+  const auto target = normal_values(kCount, 9);
+  for (int step = 0; step < 400; ++step) {
+    auto g = flat.master.read();
+    for (size_t i = 0; i < g.size(); ++i) g[i] -= target[i];
+    flat.set_gradient(g);
+    optimizer->prepare(step, test_stream());
+    optimizer->step(flat.whole(), test_stream());
+  }
+  EXPECT_LE(kernels::test::error_of(flat.master.read(), target), 1e-2);
+}
+
+// Four ranks that each update their share, having added up their norms, equal one that updates all.
+TEST_P(EveryOptimizer, SharesEqualTheWhole) {
+  const auto whole = make_optimizer(setup(kCount));
+  const FlatModel one = model(kCount, *whole), many = model(kCount, *whole);
+  const std::vector<int64_t> cuts = {0, 100, 333, 334, kCount};
+  std::vector<std::unique_ptr<Optimizer>> ranks;
+  for (size_t r = 0; r + 1 < cuts.size(); ++r) ranks.push_back(make_optimizer(setup(kCount)));
+  for (int step = 0; step < 3; ++step) {
+    const auto g = gradient(kCount, step);
+    one.set_gradient(g), many.set_gradient(g);
+    whole->prepare(step, test_stream());
+    whole->step(one.whole(), test_stream());
+    for (auto& rank : ranks) rank->prepare(step, test_stream()), rank->clear_norm(test_stream());
+    for (size_t r = 0; r < ranks.size(); ++r)  // what an all-reduce of the scalar does
+      for (size_t part = 0; part < ranks.size(); ++part)
+        ranks[r]->add_to_norm(many.gradient.buffer().slice(cuts[part], cuts[part + 1] - cuts[part]),
+                              1, test_stream());
+    for (size_t r = 0; r < ranks.size(); ++r) {
+      ranks[r]->finish(test_stream());
+      ranks[r]->update(many.piece(cuts[r], cuts[r + 1]), test_stream());
+    }
+    EXPECT_NEAR(ranks[2]->read(test_stream()).gradient_norm,
+                whole->read(test_stream()).gradient_norm, 1e-10);
+  }
+  EXPECT_NEAR_ARRAY(many.master.read(), one.master.read(), 1e-7);
+}
+
+TEST_P(EveryOptimizer, SharesWithTheSameFactorAreBitEqual) {
+  OptimizerSetup s = setup(kCount);
+  s.config.clip = 0;  // the factor is then 1 however the norm was summed
+  const auto whole = make_optimizer(s), parts = make_optimizer(s);
+  const FlatModel one = model(kCount, *whole), many = model(kCount, *whole);
+  const auto g = gradient(kCount, 0);
+  one.set_gradient(g), many.set_gradient(g);
+  whole->prepare(0, test_stream()), parts->prepare(0, test_stream());
+  whole->step(one.whole(), test_stream());
+  parts->clear_norm(test_stream());
+  parts->add_to_norm(many.gradient.buffer(), 1, test_stream());
+  parts->finish(test_stream());
+  for (const auto& [begin, end] :
+       std::vector<std::pair<int64_t, int64_t>>{{500, kCount}, {0, 3}, {3, 500}})
+    parts->update(many.piece(begin, end), test_stream());
+  EXPECT_EQ(one.master.bits(), many.master.bits());
+  EXPECT_EQ(one.value.bits(), many.value.bits());
+  for (size_t i = 0; i < one.states.size(); ++i)
+    EXPECT_EQ(one.states[i].bits(), many.states[i].bits());
+}
+
+TEST_P(EveryOptimizer, DecaysOnlyWhereAsked) {
+  const auto optimizer = make_optimizer(setup(kCount));
+  const FlatModel flat = model(kCount, *optimizer);
+  const auto before = flat.master.read();
+  optimizer->prepare(0, test_stream());
+  optimizer->step(flat.whole(), test_stream());  // gradient zero: only decay moves anything
+  const auto after = flat.master.read();
+  const double keep = 1 - 0.01 * 0.1;
+  for (size_t i = 0; i < after.size(); ++i) {
+    const bool decays = i < 250 || (i >= 400 && i < 777);
+    EXPECT_NEAR(after[i], before[i] * (decays ? keep : 1), 3e-7 * std::abs(before[i])) << i;
+  }
+  EXPECT_EQ(1, optimizer->read(test_stream()).zero_gradients_in_row);
+}
+
+TEST_P(EveryOptimizer, ResumesBitEqual) {
+  const auto straight = make_optimizer(setup(kCount));
+  const FlatModel flat = model(kCount, *straight);
+  const auto run = [&](Optimizer& optimizer, const FlatModel& m, int from, int to) {
+    for (int step = from; step < to; ++step) {
+      m.set_gradient(gradient(kCount, step));
+      optimizer.prepare(step, test_stream());
+      optimizer.step(m.whole(), test_stream());
+    }
+  };
+  run(*straight, flat, 0, 6);
+  const auto first = make_optimizer(setup(kCount)), second = make_optimizer(setup(kCount));
+  const FlatModel again = model(kCount, *first);
+  run(*first, again, 0, 3);
+  second->load_values(nlohmann::json::parse(first->values(test_stream()).dump()), test_stream());
+  run(*second, again, 3, 6);
+  EXPECT_EQ(flat.master.bits(), again.master.bits());
+  EXPECT_EQ(6, second->read(test_stream()).updates);
+}
+
+TEST_P(EveryOptimizer, LossScaleCancelsOut) {
+  OptimizerSetup scaled = setup(kCount);
+  scaled.loss_scaling = {.on = true, .initial = 1024, .window = 2};
+  const auto plain = make_optimizer(setup(kCount)), with = make_optimizer(scaled);
+  const FlatModel a = model(kCount, *plain), b = model(kCount, *with);
+  double scale = 1024;
+  for (int step = 0; step < 5; ++step) {
+    a.set_gradient(gradient(kCount, step));
+    b.set_gradient(gradient(kCount, step, scale));
+    for (Optimizer* optimizer : {plain.get(), with.get()}) optimizer->prepare(step, test_stream());
+    plain->step(a.whole(), test_stream());
+    with->step(b.whole(), test_stream());
+    scale = with->read(test_stream()).loss_scale;
+  }
+  EXPECT_EQ(4096, scale) << "doubled twice in five good steps";
+  EXPECT_NEAR_ARRAY(b.master.read(), a.master.read(), 1e-6);
+}
+
+TEST_P(EveryOptimizer, OverflowSkipsTheStepAndHalvesTheScale) {
+  OptimizerSetup scaled = setup(kCount);
+  scaled.loss_scaling = {.on = true, .initial = 1024, .window = 2};
+  const auto optimizer = make_optimizer(scaled);
+  const FlatModel flat = model(kCount, *optimizer);
+  flat.set_gradient(gradient(kCount, 0, 1024));
+  optimizer->prepare(0, test_stream());
+  optimizer->step(flat.whole(), test_stream());
+  const auto master = flat.master.bits();
+  auto g = gradient(kCount, 1, 1024);
+  g[777] = INFINITY;
+  flat.set_gradient(g);
+  for (int64_t bad = 1; bad <= 3; ++bad) {
+    optimizer->prepare(bad, test_stream());
+    optimizer->step(flat.whole(), test_stream());
+    const StepReport report = optimizer->read(test_stream());
+    EXPECT_EQ(bad, report.skipped_in_row);
+    EXPECT_EQ(1, report.updates);
+    EXPECT_EQ(std::ldexp(1024, static_cast<int>(-bad)), report.loss_scale);
+    EXPECT_TRUE(report.finite);
+  }
+  EXPECT_EQ(master, flat.master.bits());
+}
+
+TEST_P(EveryOptimizer, NotANumberWithoutScalingKeepsTheWeightsAndSaysSo) {
+  const auto optimizer = make_optimizer(setup(kCount));
+  const FlatModel flat = model(kCount, *optimizer);
+  const auto master = flat.master.bits();
+  auto g = gradient(kCount, 0);
+  g[5] = std::nan("");
+  flat.set_gradient(g);
+  optimizer->prepare(0, test_stream());
+  optimizer->step(flat.whole(), test_stream());
+  EXPECT_EQ(master, flat.master.bits());
+  EXPECT_FALSE(optimizer->read(test_stream()).finite);
+}
+
+TEST_P(EveryOptimizer, ReadsNothingOnTheHostInsideAStep) {
+  const auto optimizer = make_optimizer(setup(kCount));
+  const FlatModel flat = model(kCount, *optimizer);
+  const int64_t before = device::host_waits();
+  for (int step = 0; step < 3; ++step) {
+    optimizer->prepare(step, test_stream());
+    optimizer->step(flat.whole(), test_stream());
+  }
+  EXPECT_EQ(before, device::host_waits());
+}
+
+TEST_P(EveryOptimizer, SameBitsOnAnyNumberOfThreads) {
+  kernels::test::expect_same_bits([&] {
+    const auto optimizer = make_optimizer(setup(50000));
+    const FlatModel flat = model(50000, *optimizer);
+    for (int step = 0; step < 2; ++step) {
+      flat.set_gradient(gradient(50000, step));
+      optimizer->prepare(step, test_stream());
+      optimizer->step(flat.whole(), test_stream());
+    }
+    return flat.master.bits();
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Registry, EveryOptimizer, testing::ValuesIn([] {
+                           std::vector<std::string> names;
+                           for (const OptimizerKind& kind : optimizer_kinds())
+                             names.push_back(kind.name);
+                           return names;
+                         }()),
+                         [](const auto& one) { return one.param; });
+
+TEST(Optimizer, UnknownNameIsAUsersError) {
+  OptimizerSetup setup;
+  setup.config.name = "adamx";
+  try {
+    make_optimizer(setup);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(ErrorKind::config, error.kind());
+    EXPECT_NE(std::string::npos, std::string(error.what()).find("adamw"));
+  }
+}
+
+TEST(Optimizer, DamagedCheckpointValuesAreAFileError) {
+  OptimizerSetup setup = setup_for({}, DType::f32, 10);
+  const auto optimizer = make_optimizer(setup);
+  auto values = optimizer->values(test_stream());
+  values.erase("updates");
+  EXPECT_THROW(optimizer->load_values(values, test_stream()), Error);
+  values["updates"] = "three";
+  EXPECT_THROW(optimizer->load_values(values, test_stream()), Error);
+}
+
+// Continued in bfloat16 after float16: the old loss scale must not be left in.
+TEST(Optimizer, PrecisionMayChangeOnResume) {
+  OptimizerSetup scaled = setup_for({}, DType::f32, 10);
+  scaled.loss_scaling.on = true;
+  const auto half = make_optimizer(scaled), plain = make_optimizer(setup_for({}, DType::f32, 10));
+  plain->load_values(half->values(test_stream()), test_stream());
+  EXPECT_EQ(1, plain->read(test_stream()).loss_scale);
+  half->load_values(plain->values(test_stream()), test_stream());
+  EXPECT_EQ(65536, half->read(test_stream()).loss_scale);
+}
+
+}  // namespace
+}  // namespace ocoee::optim::test
