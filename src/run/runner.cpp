@@ -87,10 +87,15 @@ Outcome Runner::run() {
   }
   try {
     return run_in_directory();
+  } catch (const AgreedError& error) {
+    watchdog.reset();  // all ranks leave together: nobody has to be told
+    note_failure(error.what());
+    throw;
   } catch (const std::exception& error) {
     // Peers first: they may wait in a collective for this rank.
-    const bool agreed = dynamic_cast<const AgreedError*>(&error) != nullptr;
-    if (watchdog && !agreed) watchdog->report_failure(error.what());
+    const auto* own = dynamic_cast<const Error*>(&error);
+    const ErrorKind kind = own ? own->kind() : ErrorKind::internal;
+    if (watchdog) watchdog->report_failure(error.what(), exit_code(kind));
     note_failure(error.what());
     throw;
   }

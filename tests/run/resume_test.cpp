@@ -89,7 +89,7 @@ TEST_F(Resume, KilledAtRandomMoments) {
   const int ranks =
       std::getenv("OCOEE_KILL_RANKS") ? std::atoi(std::getenv("OCOEE_KILL_RANKS")) : 1;
   // Large enough that a save takes a good part of the time between two.
-  const Arguments recipe{"task.rows=200000", "task.every=1", "task.steps=60"};
+  const Arguments recipe{"task.rows=100000", "task.every=1", "task.steps=40"};
   make_reference(recipe);
   int left_partial = 0, made_progress = 0;
   int64_t last = 0;
