@@ -36,7 +36,10 @@ double slurm_seconds_left() {
 
 bool Progress::is_terminal(std::FILE* out) {
   const char* term = std::getenv("TERM");
-  return ::isatty(::fileno(out)) != 0 && term && std::string_view(term) != "dumb";
+  // Open MPI's mpirun gives its ranks a terminal as standard output, wherever that goes to; their
+  // standard error is a pipe.
+  return ::isatty(::fileno(out)) != 0 && ::isatty(STDERR_FILENO) != 0 && term &&
+         std::string_view(term) != "dumb";
 }
 
 Progress::Progress(const Options& options, double now)

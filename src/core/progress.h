@@ -23,7 +23,7 @@ class Progress {
     int width = 24;      // of the bar
     std::FILE* out = stdout;
   };
-  // Whether `out` is a terminal that can redraw a line (not TERM=dumb).
+  // Whether a person looks at `out` on a terminal that can redraw a line.
   static bool is_terminal(std::FILE* out);
 
   // `now` is any clock in seconds, the same in update().

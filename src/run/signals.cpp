@@ -38,6 +38,7 @@ StopSignals::StopSignals() {
   action.sa_flags = SA_RESTART;
   ::sigemptyset(&action.sa_mask);
   for (int i = 0; i < 3; ++i) ::sigaction(kNumbers[i], &action, &old_[i]);
+  ::signal(SIGXFSZ, SIG_IGN);  // a file too large is then an error of the write, with a message
 }
 
 StopSignals::~StopSignals() {

@@ -124,7 +124,7 @@ TEST_F(RunnerTest, AFileInPlaceOfTheDirectoryIsNamed) {
 // No file may grow past 200 kB: what a full disk does to a shard, and to nothing else.
 TEST_F(RunnerTest, AFullDiskLeavesTheCheckpointBefore) {
   Process process(command(1, "a", {kLong, kSlow, "task.rows=20000", "task.every=3"}),
-                  scratch_ / "a.out", {}, [] { ::signal(SIGXFSZ, SIG_IGN); });
+                  scratch_ / "a.out");
   ASSERT_TRUE(wait_for_checkpoint(6, process)) << process.output();
   const rlimit limit{200000, 200000};
   ASSERT_EQ(::prlimit(process.pid(), RLIMIT_FSIZE, &limit, nullptr), 0);
@@ -140,6 +140,28 @@ TEST_F(RunnerTest, AFullDiskLeavesTheCheckpointBefore) {
   // With space again it goes on.
   EXPECT_EQ(run(1, "a", {"task.steps=60", "task.rows=20000", "task.every=3"}).code, 0);
   EXPECT_EQ(losses().size(), 60u);
+}
+
+TEST_F(RunnerTest, AFullDiskOfOneRankStopsAllWithItsMessage) {
+  Process process(command(2, "a", {kLong, kSlow, "task.rows=40000", "task.every=3"}),
+                  scratch_ / "a.out");
+  ASSERT_TRUE(wait_for_checkpoint(6, process)) << process.output();
+  const rlimit limit{200000, 200000};
+  const pid_t other = std::atoi(read_file(folder().string() + ".pid-1").c_str());
+  ASSERT_EQ(::prlimit(other, RLIMIT_FSIZE, &limit, nullptr), 0);
+  EXPECT_EQ(process.wait(), exit_code(ErrorKind::file)) << process.output();
+  EXPECT_THAT(process.output(), HasSubstr("rank-00001.safetensors: cannot write: File too large"));
+  EXPECT_NO_THROW(verify_checkpoint(checkpoint_path(checkpoints(), newest())));
+  EXPECT_EQ(run(2, "a", {"task.steps=40", "task.rows=40000", "task.every=3"}).code, 0);
+  EXPECT_EQ(losses().size(), 40u);
+}
+
+TEST_F(RunnerTest, AFailureOfOneRankEndsAll) {
+  const Ended ended = run(2, "a", {"task.steps=20", "task.fail_at=12"});
+  EXPECT_EQ(ended.code, exit_code(ErrorKind::numerics)) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("step 12: asked to fail"));
+  EXPECT_EQ(run(1, "a", {"task.steps=20"}).code, 0);
+  EXPECT_EQ(losses().size(), 20u);
 }
 
 TEST_F(RunnerTest, AFailingTaskIsReportedAndItsLastCheckpointStays) {
