@@ -15,29 +15,23 @@ OCOEE_HOST_DEVICE inline W sigmoid(W x, const Exponential& exponential) {
 constexpr double kGeluScale = 0.79788456080286535588;  // sqrt(2 / pi)
 constexpr double kGeluCubic = 0.044715;
 
-// Beyond |z| = 100 the sigmoid has long saturated; bounding z there keeps infinities out of the
-// products. NaN stays.
-template <class W>
-OCOEE_HOST_DEVICE inline W bounded(W z) {
-  z = z < W(-100) ? W(-100) : z;
-  return z > W(100) ? W(100) : z;
-}
-
+// Overflow of the cubic is harmless: the exponential bounds its argument.
 template <class W, class Exponential>
 OCOEE_HOST_DEVICE inline W gelu(W z, const Exponential& exponential) {
-  constexpr W k1 = static_cast<W>(2 * kGeluScale), k3 = static_cast<W>(2 * kGeluScale * kGeluCubic);
-  const W c = bounded(z);
-  return z * sigmoid(c * (k1 + k3 * (c * c)), exponential);
+  constexpr W k1 = static_cast<W>(-2 * kGeluScale),
+              k3 = static_cast<W>(-2 * kGeluScale * kGeluCubic);
+  return z / (W(1) + exponential(z * (k1 + k3 * (z * z))));
 }
 
-// y = z s(2u):  y' = s + z s (1 - s) (2u)'
+// y = z s(2u):  y' = s + z s (1 - s) (2u)'. Where |z| > 100 the slope has long been 0 or 1;
+// bounding the square keeps the last factor finite.
 template <class W, class Exponential>
 OCOEE_HOST_DEVICE inline W gelu_slope(W z, const Exponential& exponential) {
   constexpr W k1 = static_cast<W>(2 * kGeluScale), k3 = static_cast<W>(2 * kGeluScale * kGeluCubic);
-  const W c = bounded(z);
-  const W square = c * c;
-  const W s = sigmoid(c * (k1 + k3 * square), exponential);
-  return s + c * s * (W(1) - s) * (k1 + W(3) * k3 * square);
+  W square = z * z;
+  square = square > W(1e4) ? W(1e4) : square;
+  const W s = sigmoid(z * (k1 + k3 * square), exponential);
+  return s + z * s * (W(1) - s) * (k1 + W(3) * k3 * square);
 }
 
 }  // namespace ocoee::kernels

@@ -4,6 +4,7 @@
 #include "kernels/norm.h"
 #include "kernels/parallel_for.h"
 #include "kernels/row_buffer.h"
+#include "kernels/simd_math.h"
 
 namespace ocoee::kernels::cpu {
 namespace {
@@ -43,15 +44,9 @@ void forward_rows(const NormForward& a, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
     if (a.add) add_rows<T>(a, row);
     const W* x = x_row.read(source + row * n);
-    W mean = 0, square = 0;
-    if (!a.rms) {
-      W total = 0;
-#pragma omp simd reduction(+ : total)
-      for (int64_t i = 0; i < n; ++i) total += x[i];
-      mean = total * scale;
-    }
-#pragma omp simd reduction(+ : square)
-    for (int64_t i = 0; i < n; ++i) square += (x[i] - mean) * (x[i] - mean);
+    const W mean = a.rms ? W(0) : scale * strip_sum<W>(n, [x](int64_t i) { return x[i]; });
+    const W square =
+        strip_sum<W>(n, [x, mean](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
     const W rstd = W(1) / std::sqrt(square * scale + static_cast<W>(a.epsilon));
     T* y = static_cast<T*>(a.y) + row * n;
     if (bias) {
@@ -73,15 +68,24 @@ void input_gradient(const NormBackward& a, int64_t row, const Wide<T>* x, const 
                     const Wide<T>* weight, Wide<T> mean, Wide<T> rstd) {
   using W = Wide<T>;
   const int64_t n = a.width;
-  W sum_g = 0, sum_gh = 0;
-#pragma omp simd reduction(+ : sum_g, sum_gh)
-  for (int64_t i = 0; i < n; ++i) {
-    const W g = dy[i] * weight[i];
-    sum_g += g;
-    sum_gh += g * ((x[i] - mean) * rstd);
+  // Two strips of the row side by side: four independent chains of additions.
+  const int64_t half = n / 2;
+  W g0 = 0, g1 = 0, gh0 = 0, gh1 = 0;
+#pragma omp simd reduction(+ : g0, g1, gh0, gh1)
+  for (int64_t i = 0; i < half; ++i) {
+    const W left = dy[i] * weight[i], right = dy[i + half] * weight[i + half];
+    g0 += left;
+    g1 += right;
+    gh0 += left * ((x[i] - mean) * rstd);
+    gh1 += right * ((x[i + half] - mean) * rstd);
   }
-  const W mean_g = a.rms ? W(0) : sum_g / static_cast<W>(n);
-  const W mean_gh = sum_gh / static_cast<W>(n);
+  if (n % 2 != 0) {
+    const W last = dy[n - 1] * weight[n - 1];
+    g0 += last;
+    gh0 += last * ((x[n - 1] - mean) * rstd);
+  }
+  const W mean_g = a.rms ? W(0) : (g0 + g1) / static_cast<W>(n);
+  const W mean_gh = (gh0 + gh1) / static_cast<W>(n);
   T* dx = static_cast<T*>(a.dx) + row * n;
   if (a.d_residual) {
     const T* passing = static_cast<const T*>(a.d_residual) + row * n;

@@ -52,14 +52,14 @@ void sgd(const Sgd& a, const device::Stream& stream);
 // What one element needs to know, in the type of the masters; made once a kernel from the scalars.
 template <class W>
 struct AdamWNumbers {
-  W factor, rest1, beta2, rest2, step_size, root_correction, epsilon;
+  W factor, rest1, beta2, rest2, step_size, inverse_root, epsilon;
   OCOEE_HOST_DEVICE static AdamWNumbers from(const AdamW& a, const StepScalars& s) {
     return {static_cast<W>(s.gradient_factor),
             static_cast<W>(1 - a.beta1),
             static_cast<W>(a.beta2),
             static_cast<W>(1 - a.beta2),
             static_cast<W>(s.learning_rate / s.correction1),
-            static_cast<W>(sqrt(s.correction2)),
+            static_cast<W>(1 / sqrt(s.correction2)),
             static_cast<W>(a.epsilon)};
   }
 
@@ -68,7 +68,7 @@ struct AdamWNumbers {
     const W g = gradient * factor;
     m = m + rest1 * (g - m);
     v = beta2 * v + rest2 * (g * g);
-    return p * keep - step_size * (m / (root(v) / root_correction + epsilon));
+    return p * keep - step_size * (m / (root(v) * inverse_root + epsilon));
   }
   OCOEE_HOST_DEVICE static float root(float x) { return sqrtf(x); }
   OCOEE_HOST_DEVICE static double root(double x) { return sqrt(x); }

@@ -15,15 +15,25 @@ int64_t chunks_of(int64_t count) {
   return (count + kChunk - 1) / kChunk;
 }
 
-// Sixteen running sums, in float64: as accurate as the sum needs, and quick.
+// In float64, in 32 running sums that fill the vector registers.
 template <class T>
 double chunk_sum(const T* x, int64_t count) {
+  constexpr int64_t kLanes = 32;
+  double lanes[kLanes] = {};
+  const int64_t whole = count / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) {
+#pragma omp simd
+    for (int64_t k = 0; k < kLanes; ++k) {
+      const auto wide = static_cast<double>(widen(x[i + k]));
+      lanes[k] += wide * wide;
+    }
+  }
   double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) {
-    const double wide = static_cast<double>(widen(x[i]));
+  for (int64_t i = whole; i < count; ++i) {
+    const auto wide = static_cast<double>(widen(x[i]));
     sum += wide * wide;
   }
+  for (const double lane : lanes) sum += lane;
   return sum;
 }
 
