@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "core/version.h"
+#include "run/runner.h"
 #include "tasks/registry.h"
 
 namespace ocoee::cli {
@@ -71,6 +72,8 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   }
   try {
     return chosen();
+  } catch (const run::ReportedError& error) {  // told already, by a peer or by the watchdog
+    return exit_code(error.kind());
   } catch (const Error& error) {
     return report_failure(error.kind(), error.what());
   } catch (const std::bad_alloc&) {

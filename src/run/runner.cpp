@@ -23,6 +23,11 @@ namespace {
 
 using nlohmann::json;
 
+ErrorKind kind_of(const std::exception& error) {
+  const auto* own = dynamic_cast<const Error*>(&error);
+  return own ? own->kind() : ErrorKind::internal;
+}
+
 class Runner {
  public:
   Runner(comm::World& world, const RunRequest& request)
@@ -47,6 +52,7 @@ class Runner {
   bool already_finished(const Task& task) const;
   double own_seconds() const { return earlier_seconds_ + trace::now_seconds() - begin_; }
   void write_summary(const std::string& status, const Task& task, comm::Mesh& mesh);
+  void tell_peers(const std::exception& error);
   void note_failure(const std::string& what);
   void report() const;
 
@@ -62,6 +68,8 @@ class Runner {
   json summary_ = json::object();
   json earlier_summary_ = json::object();  // of the parts of this run before
   std::unique_ptr<CheckpointWriter> writer_;
+  std::unique_ptr<comm::Watchdog> watchdog_;
+  bool told_ = false;  // peers know of this rank's failure, and its message was printed
   double begin_ = trace::now_seconds();
   double earlier_seconds_ = 0;
   double wall_seconds_ = 0;  // until the limit, from begin_; 0 = none
@@ -78,27 +86,31 @@ Outcome Runner::run() {
   if (const double left = slurm_seconds_left(); left >= 0)
     wall_seconds_ = wall_seconds_ > 0 ? std::min(wall_seconds_, left) : std::max(left, 1e-3);
 
-  std::unique_ptr<comm::Watchdog> watchdog;
   if (world_.size() > 1) {
     comm::WatchdogOptions options;
     options.collective_timeout_seconds = request_.run.collective_timeout;
     options.dump_folder = folder_.string();
-    watchdog = std::make_unique<comm::Watchdog>(world_, options);
+    watchdog_ = std::make_unique<comm::Watchdog>(world_, options);
   }
   try {
     return run_in_directory();
   } catch (const AgreedError& error) {
-    watchdog.reset();  // all ranks leave together: nobody has to be told
+    watchdog_.reset();  // all ranks leave together: nobody has to be told
     note_failure(error.what());
     throw;
   } catch (const std::exception& error) {
-    // Peers first: they may wait in a collective for this rank.
-    const auto* own = dynamic_cast<const Error*>(&error);
-    const ErrorKind kind = own ? own->kind() : ErrorKind::internal;
-    if (watchdog) watchdog->report_failure(error.what(), exit_code(kind));
+    const ErrorKind kind = kind_of(error);
+    tell_peers(error);
     note_failure(error.what());
+    if (told_) throw ReportedError(kind, error.what());
     throw;
   }
+}
+
+// They may wait in a collective for this rank.
+void Runner::tell_peers(const std::exception& error) {
+  if (!watchdog_ || told_) return;
+  told_ = watchdog_->report_failure(error.what(), exit_code(kind_of(error)));
 }
 
 Outcome Runner::run_in_directory() {
@@ -113,8 +125,16 @@ Outcome Runner::run_in_directory() {
   events_.emit({"plan", first, preview});
   comm::Mesh mesh(world_, request_.config->mesh(world_.size()), request_.device);
   Context context{world_, mesh, events_, request_.run, folder_};
-  const std::unique_ptr<Task> task = request_.type->build(*request_.config, context);
-  return drive(*task, mesh);
+  std::unique_ptr<Task> task;
+  try {
+    task = request_.type->build(*request_.config, context);
+    return drive(*task, mesh);
+  } catch (const AgreedError&) {
+    throw;
+  } catch (const std::exception& error) {
+    tell_peers(error);  // before task and mesh go: their end may wait for peers
+    throw;
+  }
 }
 
 Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
@@ -296,7 +316,12 @@ void Runner::report() const {
 }  // namespace
 
 Outcome run_task(comm::World& world, const RunRequest& request) {
-  return Runner(world, request).run();
+  try {
+    return Runner(world, request).run();
+  } catch (const AgreedError& error) {
+    if (world.rank() != 0) throw ReportedError(error.kind(), error.what());
+    throw;
+  }
 }
 
 }  // namespace ocoee::run

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "comm/world.h"
+#include "core/error.h"
 #include "run/task.h"
 
 namespace ocoee::run {
@@ -27,6 +28,13 @@ struct RunRequest {
   device::Device device;
   std::function<void(const std::filesystem::path& folder)>
       write_report;  // rank 0, at the end; may be empty
+};
+
+// A failure whose message another rank, or the watchdog, has told: the program only ends with its
+// code.
+class ReportedError : public Error {
+ public:
+  using Error::Error;
 };
 
 enum class Outcome : uint8_t { finished, interrupted };

@@ -57,6 +57,8 @@ int main(int argc, char** argv) {
   if (argc < 2) return exit_code(ErrorKind::config);
   try {
     return run_counting(argc, argv);
+  } catch (const run::ReportedError& error) {
+    return exit_code(error.kind());
   } catch (const Error& error) {
     std::fprintf(stderr, "counting_run: %s: %s\n", name_of(error.kind()), error.what());
     return exit_code(error.kind());

@@ -150,7 +150,9 @@ TEST_F(RunnerTest, AFullDiskOfOneRankStopsAllWithItsMessage) {
   const pid_t other = std::atoi(read_file(folder().string() + ".pid-1").c_str());
   ASSERT_EQ(::prlimit(other, RLIMIT_FSIZE, &limit, nullptr), 0);
   EXPECT_EQ(process.wait(), exit_code(ErrorKind::file)) << process.output();
-  EXPECT_THAT(process.output(), HasSubstr("rank-00001.safetensors: cannot write: File too large"));
+  const std::string said = "rank-00001.safetensors: cannot write: File too large";
+  EXPECT_THAT(process.output(), HasSubstr(said));
+  EXPECT_EQ(process.output().find(said), process.output().rfind(said)) << "one rank speaks for all";
   EXPECT_NO_THROW(verify_checkpoint(checkpoint_path(checkpoints(), newest())));
   EXPECT_EQ(run(2, "a", {"task.steps=40", "task.rows=40000", "task.every=3"}).code, 0);
   EXPECT_EQ(losses().size(), 40u);
