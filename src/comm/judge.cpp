@@ -69,6 +69,14 @@ void Judge::slept(double now) {
   for (Rank& rank : ranks_) rank.heard = now;
 }
 
+bool Judge::has_failure() const {
+  return std::any_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.failed; });
+}
+
+bool Judge::has_loss() const {
+  return std::any_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.lost; });
+}
+
 bool Judge::has_left(int rank) const {
   return ranks_[static_cast<size_t>(rank)].left;
 }

@@ -36,6 +36,8 @@ class Judge {
   void hear(int rank, const ControlMessage& message, double now);
   void closed(int rank);          // the connection ended
   void slept(double now);         // the caller itself stood still: silence until now proves nothing
+  bool has_failure() const;       // some rank told of an error of its own
+  bool has_loss() const;          // some connection ended without a word
   bool has_left(int rank) const;  // said goodbye
   bool is_silent(int rank) const;  // left, failed or lost: nothing more will come from it
 

@@ -10,11 +10,12 @@
 namespace ocoee::comm {
 namespace {
 
-constexpr double kAskSeconds =
-    0.35;  // to hear the others before a verdict: well within the second that mpirun gives
+constexpr double kAskSeconds = 0.35;    // to hear the others before a verdict
 constexpr double kSettleSeconds = 0.1;  // for a second failure on the heels of the first
-constexpr double kSleptSeconds = 2.0;   // a gap in our own time: we were stopped, not they
-constexpr double kHelloSeconds = 5.0;   // for a connection to say who it is
+constexpr double kLossSeconds =
+    0.02;  // for a second death; short, since mpirun, too, sees it and soon forwards nothing
+constexpr double kSleptSeconds = 2.0;  // a gap in our own time: we were stopped, not they
+constexpr double kHelloSeconds = 5.0;  // for a connection to say who it is
 
 struct Connection {
   ControlChannel channel;
@@ -36,10 +37,7 @@ class Hub {
         next_beat = now + w_.options.heartbeat_seconds;
         beat(now);
       }
-      const double judging = due_ == 0          ? next_beat
-                             : awaited_.empty() ? asked_ + kSettleSeconds
-                                                : due_;
-      sleep_until(std::min(next_beat, judging));
+      sleep_until(due_ == 0 ? next_beat : std::min(next_beat, judging_at()));
       listen(watch_seconds());
       const auto wishes = w_.wishes();
       if (wishes.cancelled) return;
@@ -109,7 +107,7 @@ class Hub {
         c->channel.send(Ask{});
       }
     }
-    if (due_ > 0 && (now >= due_ || (awaited_.empty() && now >= asked_ + kSettleSeconds))) {
+    if (due_ > 0 && now >= judging_at()) {
       due_ = 0;
       awaited_.clear();
       if (const auto verdict = judge_.verdict(now)) {
@@ -123,6 +121,12 @@ class Hub {
     w_.over = true;
     w_.changed.notify_all();
     return true;
+  }
+
+  double judging_at() const {
+    // mpirun, too, sees a death, and soon after forwards no output: say it at once.
+    if (judge_.has_loss() && !judge_.has_failure()) return asked_;
+    return awaited_.empty() ? asked_ + kSettleSeconds : due_;
   }
 
   bool all_left() const {
