@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "data/content_hash.h"
 #include "run/checkpoint.h"
 #include "run/checkpoint_parts.h"
 #include "run/safetensors.h"
@@ -55,7 +56,7 @@ void verify_file(const std::filesystem::path& checkpoint, const Manifest& manife
   if (bytes != file.bytes)
     fail(ErrorKind::data, "{}: {} bytes, the manifest says {}: cut short or overwritten",
          path.string(), bytes, file.bytes);
-  if (checksum_of_file(path) != file.checksum)
+  if (data::content_hash_of_file(path) != file.checksum)
     fail(ErrorKind::data, "{}: its checksum is wrong: damaged after it was written", path.string());
   const SafetensorsHeader header = read_safetensors_header(path);
   std::map<std::string, const TensorEntry*> tensors;

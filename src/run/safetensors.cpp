@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "core/text.h"
+#include "data/content_hash.h"
 
 namespace ocoee::run {
 namespace {
@@ -129,7 +130,7 @@ class Output {
     const char* at = static_cast<const char*>(data);
     while (bytes > 0) {
       const size_t part = std::min(bytes, kMostAtOnce);
-      checksum_.add(at, part);
+      checksum_.add({at, part});
       for (size_t done = 0; done < part;) {
         const ssize_t put = ::write(fd_, at + done, part - done);
         if (put < 0 && errno == EINTR) continue;
@@ -160,7 +161,7 @@ class Output {
   }
   std::string path_;
   int fd_ = -1;
-  Checksum checksum_;
+  data::ContentHash checksum_;
 };
 
 uint64_t bytes_of(const TensorToWrite& tensor) {

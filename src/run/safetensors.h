@@ -12,7 +12,6 @@
 
 #include "core/dtype.h"
 #include "core/file.h"
-#include "run/checksum.h"
 
 namespace ocoee::run {
 

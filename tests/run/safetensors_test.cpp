@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "data/content_hash.h"
 #include "run/scratch.h"
 
 namespace ocoee::run {
@@ -30,27 +31,6 @@ std::string refusal(const std::string& bytes) {
 constexpr const char* kWhole =
     R"({"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[],"data_offsets":[16,18]}})";
 
-TEST(Checksum, IsXxh64) {
-  const auto of = [](const std::string& text) {
-    Checksum checksum;
-    checksum.add(text.data(), text.size());
-    return checksum.value();
-  };
-  EXPECT_EQ(of(""), 0xEF46DB3751D8E999ull);
-  EXPECT_EQ(of("a"), 0xD24EC4F1A98C6E5Bull);
-  EXPECT_EQ(of("abc"), 0x44BC2CF5AD770999ull);
-  // python: xxhash.xxh64(bytes(i % 251 for i in range(1000))).hexdigest()
-  std::string long_text;
-  for (int i = 0; i < 1000; ++i) long_text += static_cast<char>(i % 251);
-  EXPECT_EQ(of(long_text), 0xF306F04AA88B54D3ull);
-  for (const size_t cut : {1, 31, 32, 33, 500}) {
-    Checksum parts;
-    parts.add(long_text.data(), cut);
-    parts.add(long_text.data() + cut, long_text.size() - cut);
-    EXPECT_EQ(parts.value(), of(long_text)) << cut;
-  }
-}
-
 TEST(Safetensors, WrittenIsRead) {
   const Scratch scratch;
   const std::vector<float> a{1, 2, 3, 4, 5, 6};
@@ -63,7 +43,7 @@ TEST(Safetensors, WrittenIsRead) {
                                                {"empty", DType::f64, {0, 4}, nullptr},
                                                {"c", DType::i64, {}, &c}},
                                               {{"format", "pt"}});
-  EXPECT_EQ(checksum, checksum_of_file(path));
+  EXPECT_EQ(checksum, data::content_hash_of_file(path));
   const SafetensorsFile file(path);
   EXPECT_EQ(file.header().metadata.at("format"), "pt");
   EXPECT_EQ(file.header().data_offset % 8, 0u);
