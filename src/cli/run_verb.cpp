@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "device/device.h"
 #include "report/report.h"
+#include "run/recipe_identity.h"
 #include "run/runner.h"
 
 namespace ocoee::cli {
@@ -32,17 +33,6 @@ device::Device choose_device(const std::string& name, const comm::World& world) 
   return {device::Kind::cuda, world.local_rank() % gpus};
 }
 
-// The resolved recipe without the values that a run may change when it goes on.
-std::string stable_part(const config::Description& d, const std::string& path) {
-  std::string out;
-  const nlohmann::json values = config::to_json(d);
-  for (const config::Field& field : d.fields()) {
-    if (!field.may_change) out += fmt::format("{}.{} = {}\n", path, field.name, values[field.name].dump());
-  }
-  for (const auto& [name, section] : d.sections()) out += stable_part(*section, path.empty() ? name : path + "." + name);
-  return out;
-}
-
 int run(const Tasks& tasks, const Options& options, const std::string& command) {
   // A recipe error should answer at once, so the recipe is read before MPI starts.
   const std::unique_ptr<Recipe> recipe = read_recipe(tasks, options.recipe, options.overrides, comm::launched_size());
@@ -61,7 +51,7 @@ int run(const Tasks& tasks, const Options& options, const std::string& command) 
   if (request.run.threads == 0) request.run.threads = std::max<int64_t>(1, std::thread::hardware_concurrency() / static_cast<unsigned>(world.local_size()));
   request.recipe_toml = config::to_toml(recipe->description);
   request.recipe_path = options.recipe;
-  request.stable_recipe = stable_part(recipe->description, "");
+  request.stable_recipe = run::stable_recipe(recipe->description);
   request.command = command;
   request.fresh = options.fresh;
   request.device = choose_device(recipe->run.device, world);

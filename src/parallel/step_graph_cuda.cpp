@@ -42,13 +42,14 @@ void StepGraph::run(const std::function<void()>& step) {
 bool StepGraph::captured() const { return impl_->graph != nullptr; }
 
 struct StreamScope::Impl {
+  explicit Impl(c10::cuda::CUDAStream stream) : guard(stream) {}
   c10::cuda::CUDAStreamGuard guard;
 };
 
 StreamScope::StreamScope(const device::Device& device) {
   if (!device.is_cuda()) return;
   const auto index = static_cast<c10::DeviceIndex>(device.index);
-  impl_ = std::make_unique<Impl>(Impl{c10::cuda::CUDAStreamGuard(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, index))});
+  impl_ = std::make_unique<Impl>(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, index));
 }
 StreamScope::~StreamScope() = default;
 

@@ -100,6 +100,8 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
       flops_per_sample_(parts.flops_per_sample),
       recompute_flops_per_sample_(parts.recompute_flops_per_sample),
       summary_(std::move(parts.summary)) {
+  if (context.run.threads > 0) at::set_num_threads(static_cast<int>(context.run.threads));
+  if (device_.is_cuda()) at::globalContext().setDeterministicAlgorithms(context.run.deterministic, /*warn_only=*/true);
   peak_flops_ = peak_flops(device_, parts.precision.compute);
   const auto options = at::TensorOptions().device(parallel::torch_device(device_));
   for (auto& [name, engine] : models_.items()) engine->weights().initialize(static_cast<uint64_t>(context.run.seed));
