@@ -22,7 +22,8 @@ set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG -lineinfo")
 find_program(OCOEE_CCACHE ccache)
 if(OCOEE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # torch's precompiled header needs these two, or every file that uses it misses the cache.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+  # Relative paths let one clone's objects serve another's.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${OCOEE_CCACHE})
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${OCOEE_CCACHE})
 endif()
