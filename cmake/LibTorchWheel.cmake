@@ -49,9 +49,9 @@ add_library(ocoee::torch ALIAS ocoee_torch)
 # The wheel carries an fmt of its own among its headers: ours must be found first, or two versions meet at link time.
 get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
 list(GET fmt_include 0 fmt_include)
-file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/own-headers-first)
-file(CREATE_LINK ${fmt_include}/fmt ${PROJECT_BINARY_DIR}/own-headers-first/fmt SYMBOLIC)
-target_include_directories(ocoee_torch SYSTEM INTERFACE ${PROJECT_BINARY_DIR}/own-headers-first
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/own-headers-first)
+file(CREATE_LINK ${fmt_include}/fmt ${CMAKE_BINARY_DIR}/own-headers-first/fmt SYMBOLIC)
+target_include_directories(ocoee_torch SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/own-headers-first
   ${torch_site}/torch/include ${torch_site}/torch/include/torch/csrc/api/include)
 target_link_options(ocoee_torch INTERFACE -Wl,--no-as-needed -Wl,-rpath,${torch_lib})
 target_link_libraries(ocoee_torch INTERFACE ocoee_torch_cpu ocoee_c10)

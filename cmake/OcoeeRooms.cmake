@@ -42,7 +42,7 @@ endfunction()
 
 # One precompiled torch header serves every target that sees torch.
 function(ocoee_use_torch target)
-  target_link_libraries(${target} PUBLIC ocoee_torch)
+  target_link_libraries(${target} PUBLIC $<BUILD_INTERFACE:ocoee_torch> $<INSTALL_INTERFACE:ocoee_torch_wheel>)
   if(NOT TARGET ocoee_torch_pch)
     add_library(ocoee_torch_pch OBJECT ${PROJECT_SOURCE_DIR}/cmake/torch_pch.cpp)
     target_link_libraries(ocoee_torch_pch PRIVATE ocoee_torch ocoee_flags)
