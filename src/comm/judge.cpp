@@ -77,6 +77,23 @@ bool Judge::has_loss() const {
   return std::any_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.lost; });
 }
 
+bool Judge::undecided() const {
+  if (!differs_) return false;
+  const auto stream = streams_.find(differs_->first);
+  if (stream == streams_.end()) return false;
+  const auto place = stream->second.places.find(differs_->second);
+  const std::vector<int>* all = members(stream->second);
+  if (!all || place == stream->second.places.end()) return false;
+  size_t most = 0, second = 0, reports = 0;
+  for (const Version& version : place->second) {
+    const size_t n = version.ranks.size();
+    reports += n;
+    second = std::max(second, std::min(n, most));
+    most = std::max(most, n);
+  }
+  return most == second && reports < all->size();
+}
+
 bool Judge::has_left(int rank) const {
   return ranks_[static_cast<size_t>(rank)].left;
 }

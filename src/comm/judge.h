@@ -34,11 +34,13 @@ class Judge {
   Judge(std::vector<std::string> names, JudgeOptions options, double now);
 
   void hear(int rank, const ControlMessage& message, double now);
-  void closed(int rank);          // the connection ended
-  void slept(double now);         // the caller itself stood still: silence until now proves nothing
-  bool has_failure() const;       // some rank told of an error of its own
-  bool has_loss() const;          // some connection ended without a word
-  bool has_left(int rank) const;  // said goodbye
+  void closed(int rank);     // the connection ended
+  void slept(double now);    // the caller itself stood still: silence until now proves nothing
+  bool has_failure() const;  // some rank told of an error of its own
+  bool undecided()
+      const;  // ranks differ, as many this way as that, and some have not come there yet
+  bool has_loss() const;           // some connection ended without a word
+  bool has_left(int rank) const;   // said goodbye
   bool is_silent(int rank) const;  // left, failed or lost: nothing more will come from it
 
   // Something is wrong, though others may still have to tell what they know. Cheap: asked in every

@@ -14,8 +14,9 @@ constexpr double kAskSeconds = 0.35;    // to hear the others before a verdict
 constexpr double kSettleSeconds = 0.1;  // for a second failure on the heels of the first
 constexpr double kLossSeconds =
     0.02;  // for a second death; short, since mpirun, too, sees it and soon forwards nothing
-constexpr double kSleptSeconds = 2.0;  // a gap in our own time: we were stopped, not they
-constexpr double kHelloSeconds = 5.0;  // for a connection to say who it is
+constexpr double kUndecidedSeconds = 1.0;  // for those who have not come to where the others differ
+constexpr double kSleptSeconds = 2.0;      // a gap in our own time: we were stopped, not they
+constexpr double kHelloSeconds = 5.0;      // for a connection to say who it is
 
 struct Connection {
   ControlChannel channel;
@@ -37,7 +38,11 @@ class Hub {
         next_beat = now + w_.options.heartbeat_seconds;
         beat(now);
       }
-      sleep_until(due_ == 0 ? next_beat : std::min(next_beat, judging_at()));
+      double wake_at = next_beat;
+      if (due_ > 0) wake_at = std::min(wake_at, judging_at());
+      if (due_ > 0 && judge_.undecided())
+        wake_at = std::min(wake_at, asked_again_ + kSettleSeconds);
+      sleep_until(wake_at);
       listen(watch_seconds());
       const auto wishes = w_.wishes();
       if (wishes.cancelled) return;
@@ -100,12 +105,9 @@ class Hub {
     if (due_ == 0 && judge_.suspicious(now)) {  // ask everybody before judging
       asked_ = now;
       due_ = now + kAskSeconds;
-      beat(now);
-      for (const auto& c : connections_) {
-        if (c->rank < 0) continue;
-        if (!judge_.is_silent(c->rank)) awaited_.insert(c->rank);
-        c->channel.send(Ask{});
-      }
+      ask(now);
+    } else if (due_ > 0 && now >= asked_again_ + kSettleSeconds && judge_.undecided()) {
+      ask(now);
     }
     if (due_ > 0 && now >= judging_at()) {
       due_ = 0;
@@ -123,10 +125,22 @@ class Hub {
     return true;
   }
 
+  // When it is time for a verdict, or for another look.
   double judging_at() const {
     // mpirun, too, sees a death, and soon after forwards no output: say it at once.
     if (judge_.has_loss() && !judge_.has_failure()) return asked_;
+    if (judge_.undecided()) return asked_ + kUndecidedSeconds;
     return awaited_.empty() ? asked_ + kSettleSeconds : due_;
+  }
+
+  void ask(double now) {
+    asked_again_ = now;
+    beat(now);
+    for (const auto& c : connections_) {
+      if (c->rank < 0) continue;
+      if (!judge_.is_silent(c->rank)) awaited_.insert(c->rank);
+      c->channel.send(Ask{});
+    }
   }
 
   bool all_left() const {
@@ -161,7 +175,7 @@ class Hub {
   FlightReporter reporter_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::set<int> awaited_;  // ranks that have not yet answered
-  double asked_ = 0, due_ = 0;
+  double asked_ = 0, asked_again_ = 0, due_ = 0;
 };
 
 }  // namespace

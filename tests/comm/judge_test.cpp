@@ -80,6 +80,15 @@ TEST_F(JudgeTest, TheFewThatDifferAreNamed) {
                                 HasSubstr("ranks 0, 2, 3: all_reduce (sum) of 100 x F32")));
 }
 
+TEST_F(JudgeTest, OneAgainstOneIsUndecidedUntilTheOthersCome) {
+  report(0, {call(1, 90)}, 1);
+  report(1, {call(1)}, 1);
+  EXPECT_TRUE(judge_.undecided());
+  report(2, {call(1)}, 1);
+  EXPECT_FALSE(judge_.undecided());
+  EXPECT_THAT(verdict(1), HasSubstr("rank 0 differs on 'data' in operation 1"));
+}
+
 TEST_F(JudgeTest, EveryPartOfACallIsCompared) {
   for (int part = 0; part < 5; ++part) {
     Judge judge({"a", "b"}, {}, 0);
