@@ -48,6 +48,7 @@ Expectation expectation_of(const std::string& mode) {
         "rank %v is at another operation than ranks .*rank %v of 4 .*on 'loss', called at "
         "tests/comm/faults/",
         10, 5};
+  if (mode == "leave") return {"rank %v ended, but ranks .* wait for it", 10, 5};
   if (mode == "throw") return {named + "failed: the held-out file is broken", 2, 3};
   if (mode == "unreported") return {named + "failed: an error that nobody reported", 2, 0};
   if (mode == "all_fail") return {"ranks 0, 1, 2, 3 failed: the same file is broken for all", 2, 3};
