@@ -37,6 +37,11 @@ if(OCOEE_SANITIZE)
   add_link_options(-fsanitize=${OCOEE_SANITIZE})
 endif()
 
+if(OCOEE_FUZZ)  # every room is watched for new paths
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
 # Warnings are errors on our own targets only; LibTorch comes in as SYSTEM.
 add_library(ocoee_flags INTERFACE)
 target_compile_options(ocoee_flags INTERFACE
