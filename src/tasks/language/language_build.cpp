@@ -42,7 +42,7 @@ class BitsPerLetter final : public train::Evaluation {
   }
   nlohmann::json metrics(double loss_sum, double weight_sum) const override {
     const double letters = weight_sum * source_->letters_per_token();
-    return {{"loss", loss_sum / weight_sum}, {unit_, loss_sum / std::log(2.0) / letters}, {"letters_scored", letters}};
+    return {{"loss", loss_sum / weight_sum}, {unit_, loss_sum / std::log(2.0) / letters}};
   }
 
  private:
