@@ -15,7 +15,10 @@ std::filesystem::path resolve(const std::filesystem::path& path) {
   if (std::filesystem::exists(path / "manifest.json")) return path;
   const auto folder = std::filesystem::exists(path / "checkpoints") ? path / "checkpoints" : path;
   const auto steps = run::checkpoint_steps(folder);
-  if (steps.empty()) fail(ErrorKind::data, "{}: no checkpoint there\n    fix: name a run directory or a folder checkpoints/step-N", path.string());
+  if (steps.empty())
+    fail(ErrorKind::data,
+         "{}: no checkpoint there\n    fix: name a run directory or a folder checkpoints/step-N",
+         path.string());
   return run::checkpoint_path(folder, steps.back());
 }
 
@@ -26,8 +29,13 @@ void add_checkpoint(CLI::App& program, Action& chosen) {
   verb->require_subcommand(1);
   for (const bool verifies : {false, true}) {
     auto path = std::make_shared<std::string>();
-    CLI::App* inner = verb->add_subcommand(verifies ? "verify" : "inspect", verifies ? "check every byte against its checksum" : "arrays, shapes, types, step");
-    inner->add_option("path", *path, "a run directory (its newest checkpoint) or a checkpoint's folder")->required();
+    CLI::App* inner = verb->add_subcommand(
+        verifies ? "verify" : "inspect",
+        verifies ? "check every byte against its checksum" : "arrays, shapes, types, step");
+    inner
+        ->add_option("path", *path,
+                     "a run directory (its newest checkpoint) or a checkpoint's folder")
+        ->required();
     inner->callback([&chosen, path, verifies] {
       chosen = [path, verifies] {
         const auto checkpoint = resolve(*path);

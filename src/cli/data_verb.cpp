@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ocoee data inspect|prepare FILE...: what is in a FASTA, and its sequence store built ahead of a run.
+// ocoee data inspect|prepare FILE...: what is in a FASTA, and its sequence store built ahead of a
+// run.
 #include <cstdio>
 
 #include "cli/verbs.h"
@@ -18,7 +19,8 @@ void add_data(CLI::App& program, Action& chosen) {
     inner->callback([&chosen, files, prepares] {
       chosen = [files, prepares] {
         for (const std::string& file : *files) {
-          const auto summary_of_file = prepares ? data::prepare(file, data::default_cache_folder()) : data::inspect(file);
+          const auto summary_of_file =
+              prepares ? data::prepare(file, data::default_cache_folder()) : data::inspect(file);
           std::printf("%s\n", data::text_of(summary_of_file).c_str());
         }
         return 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ocoee doctor: what this machine is, which parts of Ocoee work on it, and how to mend those that do not.
+// ocoee doctor: what this machine is, which parts of Ocoee work on it, and how to mend those that
+// do not.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -19,7 +20,9 @@ namespace {
 
 int problems = 0;
 
-void good(const char* part, const std::string& text) { std::printf("  ok    %-14s %s\n", part, text.c_str()); }
+void good(const char* part, const std::string& text) {
+  std::printf("  ok    %-14s %s\n", part, text.c_str());
+}
 void bad(const char* part, const std::string& text, const std::string& fix) {
   ++problems;
   std::printf("  --    %-14s %s\n        %-14s fix: %s\n", part, text.c_str(), "", fix.c_str());
@@ -32,8 +35,12 @@ void check_writable(const char* part, const std::filesystem::path& folder) {
   const bool works = !error && std::ofstream(probe).put('x').good();
   std::filesystem::remove(probe, error);
   const auto space = std::filesystem::space(folder, error);
-  if (works) good(part, folder.string() + ", " + format_bytes(static_cast<double>(space.available)) + " free");
-  else bad(part, folder.string() + " cannot be written", "check its permissions, or set run.dir (runs) or OCOEE_CACHE (cache)");
+  if (works)
+    good(part,
+         folder.string() + ", " + format_bytes(static_cast<double>(space.available)) + " free");
+  else
+    bad(part, folder.string() + " cannot be written",
+        "check its permissions, or set run.dir (runs) or OCOEE_CACHE (cache)");
 }
 
 int doctor() {
@@ -41,34 +48,47 @@ int doctor() {
   comm::World world = comm::World::start();
   if (world.rank() != 0) return 0;
   const auto environment = run::environment(world, {});
-  std::printf("  host  %s, %u cores (%s), %s\n", world.hosts()[0].c_str(), std::thread::hardware_concurrency(),
-              environment.value("cpu", std::string("?")).c_str(), environment["host_memory"].get<std::string>().c_str());
-  if (tasks::builder_of("genome_lm")) good("training", "LibTorch is in this program");
-  else bad("training", "this program was built without LibTorch", "./dev build");
+  std::printf("  host  %s, %u cores (%s), %s\n", world.hosts()[0].c_str(),
+              std::thread::hardware_concurrency(),
+              environment.value("cpu", std::string("?")).c_str(),
+              environment["host_memory"].get<std::string>().c_str());
+  if (tasks::builder_of("genome_lm"))
+    good("training", "LibTorch is in this program");
+  else
+    bad("training", "this program was built without LibTorch", "./dev build");
   const comm::Launcher launcher = comm::detect_launcher();
-  if (launcher == comm::Launcher::none) good("MPI", "one rank; `mpirun -n N ocoee ...` or srun starts more");
-  else good("MPI", std::to_string(world.size()) + " ranks by " + comm::name_of(launcher));
-  if (!device::built_with_cuda()) bad("GPU", "this program was built without CUDA", "./dev cuda, on a machine with a GPU; CPUs work without it");
-  else if (device::cuda_device_count() == 0) bad("GPU", device::cuda_unavailable_reason(), "check `nvidia-smi`");
+  if (launcher == comm::Launcher::none)
+    good("MPI", "one rank; `mpirun -n N ocoee ...` or srun starts more");
+  else
+    good("MPI", std::to_string(world.size()) + " ranks by " + comm::name_of(launcher));
+  if (!device::built_with_cuda())
+    bad("GPU", "this program was built without CUDA",
+        "./dev cuda, on a machine with a GPU; CPUs work without it");
+  else if (device::cuda_device_count() == 0)
+    bad("GPU", device::cuda_unavailable_reason(), "check `nvidia-smi`");
   else {
     for (int i = 0; i < device::cuda_device_count(); ++i) {
       const auto p = device::properties({device::Kind::cuda, i});
       good("GPU", p.name + ", " + format_bytes(static_cast<double>(p.memory_bytes)));
     }
   }
-  if (const double left = run::slurm_seconds_left(); left >= 0) good("Slurm", format_seconds(left) + " left of this job");
+  if (const double left = run::slurm_seconds_left(); left >= 0)
+    good("Slurm", format_seconds(left) + " left of this job");
   check_writable("runs", "runs");
   check_writable("cache", data::default_cache_folder());
   const char* genome = "data/ecoli_mg1655.fasta.gz";
-  if (std::filesystem::exists(genome)) good("demo genome", genome);
-  else bad("demo genome", std::string(genome) + " is not here", "./dev setup brings it");
+  if (std::filesystem::exists(genome))
+    good("demo genome", genome);
+  else
+    bad("demo genome", std::string(genome) + " is not here", "./dev setup brings it");
   return 0;
 }
 
 }  // namespace
 
 void add_doctor(CLI::App& program, Action& chosen) {
-  CLI::App* verb = program.add_subcommand("doctor", "what this machine is, which parts work, and how to mend the rest");
+  CLI::App* verb = program.add_subcommand(
+      "doctor", "what this machine is, which parts work, and how to mend the rest");
   verb->callback([&chosen] { chosen = doctor; });
 }
 

@@ -44,7 +44,8 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
   }
   if (options.section.empty()) return 0;
   const std::string near = nearest(options.section, names);
-  fail(ErrorKind::config, "command line: task {} has no section '{}'\n    fix: {}", options.task, options.section,
+  fail(ErrorKind::config, "command line: task {} has no section '{}'\n    fix: {}", options.task,
+       options.section,
        near.empty() ? "one of " + join(names, ", ") : fmt::format("did you mean '{}'?", near));
 }
 
@@ -53,9 +54,12 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
 void add_help(CLI::App& program, const Tasks& tasks, Action& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = program.add_subcommand("help", "the keys of a recipe's sections");
-  verb->add_option("section", options->section, "run, task, model, batch, layout, precision, optimizer, train");
-  verb->add_option("--task", options->task, "the task whose sections are meant")->capture_default_str();
-  verb->add_option("--format", options->format, "text, markdown (the reference pages) or schema (JSON Schema)")
+  verb->add_option("section", options->section,
+                   "run, task, model, batch, layout, precision, optimizer, train");
+  verb->add_option("--task", options->task, "the task whose sections are meant")
+      ->capture_default_str();
+  verb->add_option("--format", options->format,
+                   "text, markdown (the reference pages) or schema (JSON Schema)")
       ->check(CLI::IsMember({"text", "markdown", "schema"}))
       ->capture_default_str();
   verb->callback([&program, &tasks, &chosen, options] {

@@ -12,13 +12,15 @@ namespace {
 void list_tasks(const Tasks& tasks) {
   std::printf("tasks ([task] name = ...):\n");
   for (const run::TaskType& task : tasks) {
-    std::printf("  %-20s %s%s\n", task.name.c_str(), task.summary.c_str(), task.build ? "" : " (not in this build: it has no LibTorch)");
+    std::printf("  %-20s %s%s\n", task.name.c_str(), task.summary.c_str(),
+                task.build ? "" : " (not in this build: it has no LibTorch)");
   }
 }
 
 void list_optimizers() {
   std::printf("optimizers ([optimizer] name = ...):\n");
-  for (const auto& [name, summary] : optim::optimizer_names()) std::printf("  %-20s %s\n", name.c_str(), summary.c_str());
+  for (const auto& [name, summary] : optim::optimizer_names())
+    std::printf("  %-20s %s\n", name.c_str(), summary.c_str());
 }
 
 void list_recipes() {
@@ -40,7 +42,8 @@ void list_recipes() {
 void add_list(CLI::App& program, const Tasks& tasks, Action& chosen) {
   auto what = std::make_shared<std::string>();
   CLI::App* verb = program.add_subcommand("list", "tasks, optimizers and recipes");
-  verb->add_option("what", *what, "tasks, optimizers or recipes; all without it")->check(CLI::IsMember({"tasks", "optimizers", "recipes"}));
+  verb->add_option("what", *what, "tasks, optimizers or recipes; all without it")
+      ->check(CLI::IsMember({"tasks", "optimizers", "recipes"}));
   verb->callback([&tasks, &chosen, what] {
     chosen = [&tasks, what] {
       if (what->empty() || *what == "tasks") list_tasks(tasks);

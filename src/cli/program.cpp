@@ -20,19 +20,23 @@ constexpr const char* kFooter =
     "  ocoee run recipes/genome_ecoli_demo.toml         train on this machine\n"
     "  mpirun -n 4 ocoee run RECIPE                     the same recipe on four ranks\n"
     "  ocoee run RECIPE optimizer.learning_rate=1e-3    with one value changed\n"
-    "Exit codes: 0 done, 2 recipe, 3 data, 4 files, 5 a peer, 6 device, 7 memory, 8 numbers, 75 stopped with a checkpoint "
+    "Exit codes: 0 done, 2 recipe, 3 data, 4 files, 5 a peer, 6 device, 7 memory, 8 numbers, 75 "
+    "stopped with a checkpoint "
     "(run again to go on).";
 
-// The last words of a failed program. Every rank may come here: a mistake that all of them see is told by rank 0 alone.
+// The last words of a failed program. Every rank may come here: a mistake that all of them see is
+// told by rank 0 alone.
 int report_failure(ErrorKind kind, const std::string& message) {
   const bool seen_by_all = kind == ErrorKind::config;
-  if (!seen_by_all || comm::launched_rank() == 0) std::fprintf(stderr, "ocoee: %s: %s\n", name_of(kind), message.c_str());
+  if (!seen_by_all || comm::launched_rank() == 0)
+    std::fprintf(stderr, "ocoee: %s: %s\n", name_of(kind), message.c_str());
   return exit_code(kind);
 }
 
 }  // namespace
 
-const run::TaskType& find_task(const Tasks& tasks, const std::string& name, const std::string& recipe) {
+const run::TaskType& find_task(const Tasks& tasks, const std::string& name,
+                               const std::string& recipe) {
   std::vector<std::string> names;
   for (const run::TaskType& task : tasks) {
     if (task.name == name) return task;
@@ -47,7 +51,9 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   Tasks tasks = tasks::builtin_tasks();
   tasks.insert(tasks.end(), extra.begin(), extra.end());
 
-  CLI::App program{"Ocoee trains scientific AI models on HPC machines, and runs the science around them.", "ocoee"};
+  CLI::App program{
+      "Ocoee trains scientific AI models on HPC machines, and runs the science around them.",
+      "ocoee"};
   program.set_version_flag("--version", std::string("ocoee ") + kVersion);
   program.require_subcommand(0, 1);
   program.footer(kFooter);
@@ -59,6 +65,7 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   add_doctor(program, chosen);
   add_data(program, chosen);
   add_checkpoint(program, chosen);
+  add_model_verbs(program, tasks, chosen);
 
   try {
     program.parse(argc, argv);
@@ -77,7 +84,9 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   } catch (const Error& error) {
     return report_failure(error.kind(), error.what());
   } catch (const std::bad_alloc&) {
-    return report_failure(ErrorKind::memory, "the host has no memory left for this run; lower batch.micro or the model");
+    return report_failure(
+        ErrorKind::memory,
+        "the host has no memory left for this run; lower batch.micro or the model");
   } catch (const std::exception& error) {
     return report_failure(ErrorKind::internal, error.what());
   }

@@ -6,21 +6,27 @@
 namespace ocoee::cli {
 
 DescribedRecipe::DescribedRecipe(const run::TaskType& type) : task(type.config()) {
-  run.describe(description.section("run", "Where it runs and what it leaves behind; the same for every task."));
+  run.describe(description.section(
+      "run", "Where it runs and what it leaves behind; the same for every task."));
   task->describe(description);
 }
 
-std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path, const std::vector<std::string>& overrides, int ranks) {
+std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path,
+                                    const std::vector<std::string>& overrides, int ranks) {
   config::Document document = config::Document::from_file(path);
   for (const std::string& assignment : overrides) document.override_value(assignment);
   const auto name = document.string_at("task.name");
   if (!name) {
-    fail(ErrorKind::config, "{}: task.name: missing, so nothing says what to do\n    fix: write [task] with name = \"genome_lm\"; `ocoee list tasks` shows the tasks", path);
+    fail(ErrorKind::config,
+         "{}: task.name: missing, so nothing says what to do\n    fix: write [task] with name = "
+         "\"genome_lm\"; `ocoee list tasks` shows the tasks",
+         path);
   }
   auto recipe = std::make_unique<Recipe>(find_task(tasks, *name, path), path);
   config::Problems problems;
   document.read(recipe->description, problems);
-  // Cross-field checks speak of values that could be read; after a wrong value they would only repeat it.
+  // Cross-field checks speak of values that could be read; after a wrong value they would only
+  // repeat it.
   if (problems.empty()) recipe->task->check(problems, recipe->run, ranks);
   problems.throw_if_any();
   return recipe;

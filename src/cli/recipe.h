@@ -21,12 +21,14 @@ struct DescribedRecipe {
 };
 
 struct Recipe : DescribedRecipe {
-  Recipe(const run::TaskType& of_type, std::string from) : DescribedRecipe(of_type), type(&of_type), path(std::move(from)) {}
+  Recipe(const run::TaskType& of_type, std::string from)
+      : DescribedRecipe(of_type), type(&of_type), path(std::move(from)) {}
   const run::TaskType* type;
   std::string path;
 };
 
 // Reads RECIPE with its overrides for a launch of `ranks`; throws Error(config) with all problems.
-std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path, const std::vector<std::string>& overrides, int ranks);
+std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path,
+                                    const std::vector<std::string>& overrides, int ranks);
 
 }  // namespace ocoee::cli

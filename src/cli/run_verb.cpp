@@ -28,18 +28,26 @@ device::Device choose_device(const std::string& name, const comm::World& world) 
   const int gpus = device::cuda_device_count();
   if (gpus == 0) {
     if (name == "auto") return {};
-    fail(ErrorKind::device, "run.device = \"cuda\", but {}\n    fix: use \"cpu\" or \"auto\"; `ocoee doctor` says more", device::cuda_unavailable_reason());
+    fail(
+        ErrorKind::device,
+        "run.device = \"cuda\", but {}\n    fix: use \"cpu\" or \"auto\"; `ocoee doctor` says more",
+        device::cuda_unavailable_reason());
   }
   return {device::Kind::cuda, world.local_rank() % gpus};
 }
 
 int run(const Tasks& tasks, const Options& options, const std::string& command) {
   // A recipe error should answer at once, so the recipe is read before MPI starts.
-  const std::unique_ptr<Recipe> recipe = read_recipe(tasks, options.recipe, options.overrides, comm::launched_size());
-  if (!recipe->type->build) fail(ErrorKind::config, "task {} trains, but this program was built without LibTorch\n    fix: ./dev build", recipe->type->name);
+  const std::unique_ptr<Recipe> recipe =
+      read_recipe(tasks, options.recipe, options.overrides, comm::launched_size());
+  if (!recipe->type->build)
+    fail(ErrorKind::config,
+         "task {} trains, but this program was built without LibTorch\n    fix: ./dev build",
+         recipe->type->name);
   if (options.check) {
     std::printf("%s: no problems\n", options.recipe.c_str());
-    for (const auto& line : recipe->task->preview(recipe->run, comm::launched_size())["lines"]) std::printf("%s\n", line.get<std::string>().c_str());
+    for (const auto& line : recipe->task->preview(recipe->run, comm::launched_size())["lines"])
+      std::printf("%s\n", line.get<std::string>().c_str());
     return 0;
   }
   comm::World world = comm::World::start();
@@ -48,7 +56,9 @@ int run(const Tasks& tasks, const Options& options, const std::string& command) 
   request.type = recipe->type;
   request.config = recipe->task.get();
   request.run = recipe->run;
-  if (request.run.threads == 0) request.run.threads = std::max<int64_t>(1, std::thread::hardware_concurrency() / static_cast<unsigned>(world.local_size()));
+  if (request.run.threads == 0)
+    request.run.threads = std::max<int64_t>(
+        1, std::thread::hardware_concurrency() / static_cast<unsigned>(world.local_size()));
   request.recipe_toml = config::to_toml(recipe->description);
   request.recipe_path = options.recipe;
   request.stable_recipe = run::stable_recipe(recipe->description);
@@ -67,11 +77,14 @@ void add_run(CLI::App& program, const Tasks& tasks, Action& chosen) {
   CLI::App* verb = program.add_subcommand("run", "run a recipe, or go on with it where it stopped");
   verb->add_option("recipe", options->recipe, "a TOML file")->required();
   verb->add_option("overrides", options->overrides, "section.key=value, as often as needed");
-  verb->add_flag("--fresh", options->fresh, "start over: an earlier run in the same directory is moved aside");
-  verb->add_flag("--check", options->check, "only read and check the recipe, and say what would happen");
+  verb->add_flag("--fresh", options->fresh,
+                 "start over: an earlier run in the same directory is moved aside");
+  verb->add_flag("--check", options->check,
+                 "only read and check the recipe, and say what would happen");
   verb->callback([&tasks, &chosen, options] {
     chosen = [&tasks, options] {
-      std::string command = comm::launched_size() > 1 ? fmt::format("mpirun -n {} ", comm::launched_size()) : "";
+      std::string command =
+          comm::launched_size() > 1 ? fmt::format("mpirun -n {} ", comm::launched_size()) : "";
       command += "ocoee run " + options->recipe;
       for (const std::string& assignment : options->overrides) command += " '" + assignment + "'";
       return run(tasks, *options, command);

@@ -11,7 +11,7 @@
 namespace ocoee::cli {
 
 using Tasks = std::vector<run::TaskType>;
-using Action = std::function<int()>;   // set by the verb that was chosen; returns the exit code
+using Action = std::function<int()>;  // set by the verb that was chosen; returns the exit code
 
 void add_run(CLI::App& program, const Tasks& tasks, Action& chosen);
 void add_report(CLI::App& program, Action& chosen);
@@ -20,8 +20,11 @@ void add_list(CLI::App& program, const Tasks& tasks, Action& chosen);
 void add_help(CLI::App& program, const Tasks& tasks, Action& chosen);
 void add_data(CLI::App& program, Action& chosen);
 void add_checkpoint(CLI::App& program, Action& chosen);
+void add_model_verbs(CLI::App& program, const Tasks& tasks,
+                     Action& chosen);  // score, sample, export, import
 
 // The task a recipe names, with its nearest name when it is unknown.
-const run::TaskType& find_task(const Tasks& tasks, const std::string& name, const std::string& recipe);
+const run::TaskType& find_task(const Tasks& tasks, const std::string& name,
+                               const std::string& recipe);
 
 }  // namespace ocoee::cli

@@ -11,7 +11,9 @@
 namespace ocoee::config {
 namespace {
 
-std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+std::string quoted(const std::string& text) {
+  return nlohmann::json(text).dump();
+}
 
 std::string number_text(double number) {
   std::string text = fmt::format("{}", number);
@@ -19,10 +21,18 @@ std::string number_text(double number) {
   return looks_integer ? text + ".0" : text;
 }
 
-std::string text_of(bool value) { return value ? "true" : "false"; }
-std::string text_of(int64_t value) { return fmt::format("{}", value); }
-std::string text_of(double value) { return number_text(value); }
-std::string text_of(const std::string& value) { return quoted(value); }
+std::string text_of(bool value) {
+  return value ? "true" : "false";
+}
+std::string text_of(int64_t value) {
+  return fmt::format("{}", value);
+}
+std::string text_of(double value) {
+  return number_text(value);
+}
+std::string text_of(const std::string& value) {
+  return quoted(value);
+}
 template <class T>
 std::string text_of(const std::vector<T>& list) {
   std::vector<std::string> parts;
@@ -35,8 +45,8 @@ std::string value_text(const Value& value) {
 }
 
 std::string type_text(const Value& value) {
-  static const char* names[] = {"true or false",   "whole number",          "number",         "text",
-                                "list of texts",   "list of whole numbers", "list of numbers"};
+  static const char* names[] = {"true or false", "whole number",          "number",         "text",
+                                "list of texts", "list of whole numbers", "list of numbers"};
   return names[value.index()];
 }
 
@@ -45,7 +55,8 @@ std::string range_text(const Field& field) {
   if (field.minimum && field.maximum)
     return fmt::format("{} {:g} {} {:g}", field.minimum_is_open ? "above" : "from", *field.minimum,
                        field.minimum_is_open ? "and at most" : "to", *field.maximum);
-  if (field.minimum) return fmt::format("{} {:g}", field.minimum_is_open ? "above" : "at least", *field.minimum);
+  if (field.minimum)
+    return fmt::format("{} {:g}", field.minimum_is_open ? "above" : "at least", *field.minimum);
   if (field.maximum) return fmt::format("at most {:g}", *field.maximum);
   return "";
 }
@@ -58,9 +69,12 @@ std::string about(const Field& field) {
 }
 
 void to_toml(const Description& d, const std::string& path, std::string& out) {
-  if (!path.empty() && (!d.fields().empty() || d.sections().empty())) out += fmt::format("\n[{}]\n", path);
-  for (const Field& field : d.fields()) out += fmt::format("{} = {}\n", field.name, value_text(field.value));
-  for (const auto& [name, inner] : d.sections()) to_toml(*inner, path.empty() ? name : path + "." + name, out);
+  if (!path.empty() && (!d.fields().empty() || d.sections().empty()))
+    out += fmt::format("\n[{}]\n", path);
+  for (const Field& field : d.fields())
+    out += fmt::format("{} = {}\n", field.name, value_text(field.value));
+  for (const auto& [name, inner] : d.sections())
+    to_toml(*inner, path.empty() ? name : path + "." + name, out);
 }
 
 }  // namespace
@@ -69,7 +83,8 @@ void to_toml(const Description& d, const std::string& path, std::string& out) {
 
 void Problems::add(std::string key, std::string message, std::string fix) {
   const auto found = sources_.find(key);
-  add_at(found == sources_.end() ? Source{} : found->second, std::move(key), std::move(message), std::move(fix));
+  add_at(found == sources_.end() ? Source{} : found->second, std::move(key), std::move(message),
+         std::move(fix));
 }
 
 void Problems::add_at(Source source, std::string key, std::string message, std::string fix) {
@@ -82,7 +97,8 @@ std::string Problems::text() const {
     if (!out.empty()) out += "\n";
     if (!problem.source.file.empty()) {
       out += problem.source.file;
-      if (problem.source.line > 0) out += fmt::format(":{}:{}", problem.source.line, problem.source.column);
+      if (problem.source.line > 0)
+        out += fmt::format(":{}:{}", problem.source.line, problem.source.column);
       out += ": ";
     }
     if (!problem.key.empty()) out += problem.key + ": ";
@@ -94,22 +110,46 @@ std::string Problems::text() const {
 
 void Problems::throw_if_any() const {
   if (problems_.empty()) return;
-  const std::string count = problems_.size() == 1 ? "" : fmt::format("{} problems in the recipe\n", problems_.size());
+  const std::string count =
+      problems_.size() == 1 ? "" : fmt::format("{} problems in the recipe\n", problems_.size());
   throw Error(ErrorKind::config, count + text());
 }
 
 // ---- Field and Description
 
-Field& Field::at_least(double limit) { minimum = limit; return *this; }
-Field& Field::at_most(double limit) { maximum = limit; return *this; }
-Field& Field::above(double limit) { minimum = limit; minimum_is_open = true; return *this; }
-Field& Field::choices(std::vector<std::string> names) { allowed = std::move(names); return *this; }
-Field& Field::required() { is_required = true; return *this; }
-Field& Field::unit(std::string text) { unit_name = std::move(text); return *this; }
-Field& Field::may_change_on_resume() { may_change = true; return *this; }
+Field& Field::at_least(double limit) {
+  minimum = limit;
+  return *this;
+}
+Field& Field::at_most(double limit) {
+  maximum = limit;
+  return *this;
+}
+Field& Field::above(double limit) {
+  minimum = limit;
+  minimum_is_open = true;
+  return *this;
+}
+Field& Field::choices(std::vector<std::string> names) {
+  allowed = std::move(names);
+  return *this;
+}
+Field& Field::required() {
+  is_required = true;
+  return *this;
+}
+Field& Field::unit(std::string text) {
+  unit_name = std::move(text);
+  return *this;
+}
+Field& Field::may_change_on_resume() {
+  may_change = true;
+  return *this;
+}
 
 Field& Description::add_field(std::string name, Value value, std::string doc) {
-  for (const Field& other : fields_) OCOEE_CHECK(other.name != name, "field '{}' is described twice", name);
+  for (const Field& other : fields_)
+    OCOEE_CHECK(other.name != name, "field '{}' is described twice", name);
   Field& field = fields_.emplace_back();
   field.name = std::move(name);
   field.doc = std::move(doc);
@@ -148,7 +188,8 @@ std::string help_text(const Description& description, const std::string& path) {
   std::string out = path.empty() ? "" : fmt::format("[{}]  {}\n", path, description.doc());
   for (const Field& field : description.fields()) {
     const std::string initial = field.is_required ? "required" : "default " + field.default_text;
-    out += fmt::format("  {:<22} {}\n  {:<22} {}; {}\n", field.name, field.doc, "", about(field), initial);
+    out += fmt::format("  {:<22} {}\n  {:<22} {}; {}\n", field.name, field.doc, "", about(field),
+                       initial);
   }
   for (const auto& [name, inner] : description.sections()) {
     if (!out.empty()) out += "\n";
@@ -178,10 +219,12 @@ nlohmann::json to_json_schema(const Description& description) {
   json properties = json::object();
   json required = json::array();
   for (const Field& field : description.fields()) {
-    static const char* types[] = {"boolean", "integer", "number", "string", "string", "integer", "number"};
+    static const char* types[] = {"boolean", "integer", "number", "string",
+                                  "string",  "integer", "number"};
     json scalar = {{"type", types[field.value.index()]}};
     if (!field.allowed.empty()) scalar["enum"] = field.allowed;
-    if (field.minimum) scalar[field.minimum_is_open ? "exclusiveMinimum" : "minimum"] = *field.minimum;
+    if (field.minimum)
+      scalar[field.minimum_is_open ? "exclusiveMinimum" : "minimum"] = *field.minimum;
     if (field.maximum) scalar["maximum"] = *field.maximum;
     json entry = field.value.index() < 4 ? scalar : json{{"type", "array"}, {"items", scalar}};
     entry["description"] = field.doc;
@@ -189,7 +232,8 @@ nlohmann::json to_json_schema(const Description& description) {
     if (field.is_required) required.push_back(field.name), entry.erase("default");
     properties[field.name] = entry;
   }
-  for (const auto& [name, inner] : description.sections()) properties[name] = to_json_schema(*inner);
+  for (const auto& [name, inner] : description.sections())
+    properties[name] = to_json_schema(*inner);
   json out = {{"type", "object"}, {"additionalProperties", false}, {"properties", properties}};
   if (!description.doc().empty()) out["description"] = description.doc();
   if (!required.empty()) out["required"] = required;

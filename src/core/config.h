@@ -6,8 +6,9 @@
 //     d.field("schedule", schedule, "how the learning rate moves").choices({"constant", "cosine"});
 //   }
 //
-// lists each value's name, doc and range once. Reading a recipe, `ocoee help`, the reference pages, the JSON Schema and
-// the resolved recipe of a run directory all come from it. Violations are collected, never thrown one by one.
+// lists each value's name, doc and range once. Reading a recipe, `ocoee help`, the reference pages,
+// the JSON Schema and the resolved recipe of a run directory all come from it. Violations are
+// collected, never thrown one by one.
 #pragma once
 
 #include <cstdint>
@@ -23,20 +24,21 @@
 
 namespace ocoee::config {
 
-struct Source {    // where a value was written
+struct Source {      // where a value was written
   std::string file;  // recipe path, or "command line"
   int line = 0;      // 0: unknown
   int column = 0;
 };
 
 struct Problem {
-  std::string key;       // "batch.global"
-  std::string message;   // what is wrong, and what was expected
-  std::string fix;       // how to mend it; may be empty
+  std::string key;      // "batch.global"
+  std::string message;  // what is wrong, and what was expected
+  std::string fix;      // how to mend it; may be empty
   Source source;
 };
 
-// All violations of one recipe. Cross-field checks add to it by dotted key; the line is looked up from the recipe.
+// All violations of one recipe. Cross-field checks add to it by dotted key; the line is looked up
+// from the recipe.
 class Problems {
  public:
   void add(std::string key, std::string message, std::string fix = "");
@@ -45,26 +47,26 @@ class Problems {
   bool was_set(const std::string& key) const { return sources_.contains(key); }
   bool empty() const { return problems_.empty(); }
   const std::vector<Problem>& all() const { return problems_; }
-  std::string text() const;          // one block a problem: file:line: key: message, then the fix
-  void throw_if_any() const;         // Error(config) with text()
+  std::string text() const;   // one block a problem: file:line: key: message, then the fix
+  void throw_if_any() const;  // Error(config) with text()
 
  private:
   std::vector<Problem> problems_;
   std::map<std::string, Source> sources_;
 };
 
-using Value = std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*, std::vector<int64_t>*,
-                           std::vector<double>*>;
+using Value = std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*,
+                           std::vector<int64_t>*, std::vector<double>*>;
 
 class Field {
  public:
-  Field& at_least(double minimum);               // each element, for lists
+  Field& at_least(double minimum);  // each element, for lists
   Field& at_most(double maximum);
-  Field& above(double minimum);                  // strictly
+  Field& above(double minimum);  // strictly
   Field& choices(std::vector<std::string> names);
-  Field& required();                             // must be written in the recipe
-  Field& unit(std::string unit);                 // shown in help: "tokens", "seconds"
-  Field& may_change_on_resume();                          // layout, steps, intervals: a continued run may differ here
+  Field& required();              // must be written in the recipe
+  Field& unit(std::string unit);  // shown in help: "tokens", "seconds"
+  Field& may_change_on_resume();  // layout, steps, intervals: a continued run may differ here
 
   std::string name, doc, unit_name;
   Value value;
@@ -73,13 +75,15 @@ class Field {
   std::vector<std::string> allowed;
   bool is_required = false;
   bool may_change = false;
-  std::string default_text;                      // as TOML, taken when described
+  std::string default_text;  // as TOML, taken when described
 };
 
 class Description {
  public:
   template <class T>
-  Field& field(std::string name, T& value, std::string doc) { return add_field(std::move(name), Value(&value), std::move(doc)); }
+  Field& field(std::string name, T& value, std::string doc) {
+    return add_field(std::move(name), Value(&value), std::move(doc));
+  }
 
   // A nested table. The same name returns the same section, so a task may add to one.
   Description& section(const std::string& name, const std::string& doc);
@@ -92,7 +96,9 @@ class Description {
 
   const std::string& doc() const { return doc_; }
   const std::deque<Field>& fields() const { return fields_; }
-  const std::vector<std::pair<std::string, std::unique_ptr<Description>>>& sections() const { return sections_; }
+  const std::vector<std::pair<std::string, std::unique_ptr<Description>>>& sections() const {
+    return sections_;
+  }
 
  private:
   Field& add_field(std::string name, Value value, std::string doc);
@@ -105,13 +111,14 @@ class Description {
 // A parsed TOML recipe with overrides, before anyone says what its keys mean.
 class Document {
  public:
-  static Document from_file(const std::string& path);                       // throws Error(config) on bad TOML
+  static Document from_file(const std::string& path);  // throws Error(config) on bad TOML
   static Document from_text(const std::string& text, const std::string& name);
   ~Document();
   Document(Document&&) noexcept;
   Document& operator=(Document&&) noexcept;
 
-  void override_value(const std::string& assignment);  // "section.key=value"; the value is TOML, or a bare word
+  void override_value(
+      const std::string& assignment);  // "section.key=value"; the value is TOML, or a bare word
   std::optional<std::string> string_at(const std::string& dotted_key) const;
   bool contains(const std::string& dotted_key) const;
   const std::string& name() const;
@@ -125,9 +132,10 @@ class Document {
   std::unique_ptr<Impl> impl_;
 };
 
-std::string to_toml(const Description& description);           // the values as they stand now: the resolved recipe
+std::string to_toml(
+    const Description& description);  // the values as they stand now: the resolved recipe
 nlohmann::json to_json(const Description& description);
-std::string help_text(const Description& description, const std::string& path);   // for a terminal
+std::string help_text(const Description& description, const std::string& path);  // for a terminal
 std::string to_markdown(const Description& description, const std::string& path);
 nlohmann::json to_json_schema(const Description& description);
 

@@ -14,7 +14,9 @@
 namespace ocoee::config {
 namespace {
 
-std::string child_key(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
+std::string child_key(const std::string& path, const std::string& name) {
+  return path.empty() ? name : path + "." + name;
+}
 
 std::vector<std::string> names_of(const Description& d) {
   std::vector<std::string> names;
@@ -25,13 +27,20 @@ std::vector<std::string> names_of(const Description& d) {
 
 std::string describe_node(const toml::node& node) {
   switch (node.type()) {
-    case toml::node_type::string: return "the text \"" + **node.as_string() + "\"";
-    case toml::node_type::integer: return "the whole number " + std::to_string(**node.as_integer());
-    case toml::node_type::floating_point: return fmt::format("the number {:g}", **node.as_floating_point());
-    case toml::node_type::boolean: return **node.as_boolean() ? "true" : "false";
-    case toml::node_type::array: return "a list";
-    case toml::node_type::table: return "a section";
-    default: return "a date or time";
+    case toml::node_type::string:
+      return "the text \"" + **node.as_string() + "\"";
+    case toml::node_type::integer:
+      return "the whole number " + std::to_string(**node.as_integer());
+    case toml::node_type::floating_point:
+      return fmt::format("the number {:g}", **node.as_floating_point());
+    case toml::node_type::boolean:
+      return **node.as_boolean() ? "true" : "false";
+    case toml::node_type::array:
+      return "a list";
+    case toml::node_type::table:
+      return "a section";
+    default:
+      return "a date or time";
   }
 }
 
@@ -47,8 +56,11 @@ toml::table parse(std::string_view text, const std::string& name) {
   try {
     return toml::parse(text, std::string_view(name));
   } catch (const toml::parse_error& error) {
-    fail(ErrorKind::config, "{}:{}:{}: not valid TOML: {}\n    fix: text values need quotes, sections are [name], and each key is written once",
-         name, error.source().begin.line, error.source().begin.column, single_line(error.description()));
+    fail(ErrorKind::config,
+         "{}:{}:{}: not valid TOML: {}\n    fix: text values need quotes, sections are [name], and "
+         "each key is written once",
+         name, error.source().begin.line, error.source().begin.column,
+         single_line(error.description()));
   }
 }
 
@@ -61,25 +73,33 @@ struct Document::Impl {
 
   Source source_of(const toml::node& node) const {
     if (from_command_line.contains(&node)) return {"command line", 0, 0};
-    return {name, static_cast<int>(node.source().begin.line), static_cast<int>(node.source().begin.column)};
+    return {name, static_cast<int>(node.source().begin.line),
+            static_cast<int>(node.source().begin.column)};
   }
 
-  void read(const toml::table& from, Description& d, const std::string& path, Problems& problems) const;
-  void assign(const toml::node& node, const Field& field, const std::string& key, Problems& problems) const;
+  void read(const toml::table& from, Description& d, const std::string& path,
+            Problems& problems) const;
+  void assign(const toml::node& node, const Field& field, const std::string& key,
+              Problems& problems) const;
 };
 
 Document::Document(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Document::~Document() = default;
 Document::Document(Document&&) noexcept = default;
 Document& Document::operator=(Document&&) noexcept = default;
-const std::string& Document::name() const { return impl_->name; }
+const std::string& Document::name() const {
+  return impl_->name;
+}
 
 Document Document::from_file(const std::string& path) {
   std::string text;
   try {
     text = read_file(path);
   } catch (const Error& error) {
-    fail(ErrorKind::config, "{}\n    fix: give the path of a recipe; `ocoee list recipes` shows those that come with Ocoee", error.what());
+    fail(ErrorKind::config,
+         "{}\n    fix: give the path of a recipe; `ocoee list recipes` shows those that come with "
+         "Ocoee",
+         error.what());
   }
   return from_text(text, path);
 }
@@ -109,7 +129,8 @@ void Document::override_value(const std::string& assignment) {
   for (size_t i = 0; i + 1 < parts.size(); ++i) {
     if (!table->contains(parts[i])) table->insert(parts[i], toml::table{});
     toml::table* inner = (*table)[parts[i]].as_table();
-    if (!inner) fail(ErrorKind::config, "command line: {}: '{}' is a value, not a section", key, parts[i]);
+    if (!inner)
+      fail(ErrorKind::config, "command line: {}: '{}' is a value, not a section", key, parts[i]);
     table = inner;
   }
   if (const toml::node* old = table->get(parts.back())) impl_->from_command_line.erase(old);
@@ -121,21 +142,26 @@ std::optional<std::string> Document::string_at(const std::string& key) const {
   return impl_->table.at_path(key).value<std::string>();
 }
 
-bool Document::contains(const std::string& key) const { return static_cast<bool>(impl_->table.at_path(key)); }
+bool Document::contains(const std::string& key) const {
+  return static_cast<bool>(impl_->table.at_path(key));
+}
 
 void Document::read(Description& description, Problems& problems) const {
   const toml::node* version = impl_->table.get("version");
   if (!version) {
-    problems.add_at({impl_->name, 1, 1}, "version", "missing", "write `version = 1` as the first line");
+    problems.add_at({impl_->name, 1, 1}, "version", "missing",
+                    "write `version = 1` as the first line");
   } else if (version->value<int64_t>() != 1) {
-    problems.add_at(impl_->source_of(*version), "version",
-                    fmt::format("this program reads version 1, the recipe has {}", describe_node(*version)),
-                    "a newer recipe needs a newer Ocoee");
+    problems.add_at(
+        impl_->source_of(*version), "version",
+        fmt::format("this program reads version 1, the recipe has {}", describe_node(*version)),
+        "a newer recipe needs a newer Ocoee");
   }
   impl_->read(impl_->table, description, "", problems);
 }
 
-void Document::Impl::read(const toml::table& from, Description& d, const std::string& path, Problems& problems) const {
+void Document::Impl::read(const toml::table& from, Description& d, const std::string& path,
+                          Problems& problems) const {
   for (const auto& [raw_key, node] : from) {
     const std::string child(raw_key.str());
     if (path.empty() && child == "version") continue;
@@ -156,13 +182,14 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
       if (const toml::table* inner = node.as_table()) {
         read(*inner, *section, key, problems);
       } else {
-        problems.add_at(source_of(node), key, "expected a section, found " + describe_node(node), fmt::format("write [{}] above its keys", key));
+        problems.add_at(source_of(node), key, "expected a section, found " + describe_node(node),
+                        fmt::format("write [{}] above its keys", key));
       }
     } else {
       const std::string near = nearest(child, names_of(d));
       const std::string kind = node.is_table() ? "section" : "key";
       problems.add_at(source_of(node), key, "unknown " + kind,
-                      !near.empty() ? fmt::format("did you mean '{}'?", child_key(path, near))
+                      !near.empty()  ? fmt::format("did you mean '{}'?", child_key(path, near))
                       : path.empty() ? fmt::format("the sections are {}", join(names_of(d), ", "))
                                      : fmt::format("`ocoee help {}` lists the keys", path));
     }
@@ -170,21 +197,26 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
   for (const Field& field : d.fields()) {
     if (field.is_required && !from.contains(field.name)) {
       const std::string key = child_key(path, field.name);
-      problems.add_at({name, 0, 0}, key, fmt::format("missing: {}", field.doc), fmt::format("set `{}` in section [{}]", field.name, path));
+      problems.add_at({name, 0, 0}, key, fmt::format("missing: {}", field.doc),
+                      fmt::format("set `{}` in section [{}]", field.name, path));
     }
   }
   static const toml::table nothing;
   for (const auto& [section_name, inner] : d.sections()) {
-    if (!from.contains(section_name)) read(nothing, *inner, child_key(path, section_name), problems);
+    if (!from.contains(section_name))
+      read(nothing, *inner, child_key(path, section_name), problems);
   }
 }
 
-void Document::Impl::assign(const toml::node& node, const Field& field, const std::string& key, Problems& problems) const {
+void Document::Impl::assign(const toml::node& node, const Field& field, const std::string& key,
+                            Problems& problems) const {
   const auto wrong_type = [&](const char* expected, const toml::node& found) {
-    problems.add_at(source_of(node), key, fmt::format("expected {}, found {}", expected, describe_node(found)));
+    problems.add_at(source_of(node), key,
+                    fmt::format("expected {}, found {}", expected, describe_node(found)));
   };
   const auto in_range = [&](double value) {
-    const bool low = field.minimum && (field.minimum_is_open ? !(value > *field.minimum) : !(value >= *field.minimum));
+    const bool low = field.minimum && (field.minimum_is_open ? !(value > *field.minimum)
+                                                             : !(value >= *field.minimum));
     const bool high = field.maximum && !(value <= *field.maximum);
     if (!low && !high && std::isfinite(value)) return true;
     problems.add_at(source_of(node), key,
@@ -199,8 +231,10 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
       if (candidate == value) return true;
     }
     const std::string near = nearest(value, field.allowed);
-    problems.add_at(source_of(node), key, fmt::format("unknown value \"{}\": expected one of {}", value, join(field.allowed, ", ")),
-                    near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
+    problems.add_at(
+        source_of(node), key,
+        fmt::format("unknown value \"{}\": expected one of {}", value, join(field.allowed, ", ")),
+        near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
     return false;
   };
 
@@ -214,7 +248,8 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
       if (!in_range(static_cast<double>(**from.as_integer()))) return false;
       value = **from.as_integer();
     } else if constexpr (std::is_same_v<T, double>) {
-      const auto number = from.is_integer() || from.is_floating_point() ? from.value<double>() : std::nullopt;
+      const auto number =
+          from.is_integer() || from.is_floating_point() ? from.value<double>() : std::nullopt;
       if (!number) return wrong_type("a number", from), false;
       if (!in_range(*number)) return false;
       value = *number;
@@ -228,7 +263,8 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
 
   std::visit(
       [&]<class T>(T* target) {
-        if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, int64_t> || std::is_same_v<T, double> || std::is_same_v<T, std::string>) {
+        if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, int64_t> ||
+                      std::is_same_v<T, double> || std::is_same_v<T, std::string>) {
           read_one(node, *target);
         } else {
           const toml::array* array = node.as_array();

@@ -27,14 +27,19 @@ constexpr std::array<Row, 13> kTable{{{DType::u8, "U8", 1},
                                       {DType::boolean, "BOOL", 1}}};
 }  // namespace
 
-size_t size_of(DType dtype) { return kTable[static_cast<size_t>(dtype)].bytes; }
-std::string_view name_of(DType dtype) { return kTable[static_cast<size_t>(dtype)].name; }
+size_t size_of(DType dtype) {
+  return kTable[static_cast<size_t>(dtype)].bytes;
+}
+std::string_view name_of(DType dtype) {
+  return kTable[static_cast<size_t>(dtype)].name;
+}
 
 DType dtype_from_name(std::string_view name) {
   for (const Row& row : kTable) {
     if (row.name == name) return row.dtype;
   }
-  fail(ErrorKind::data, "unknown element type '{}': expected a safetensors type such as F32, BF16 or I64", name);
+  fail(ErrorKind::data,
+       "unknown element type '{}': expected a safetensors type such as F32, BF16 or I64", name);
 }
 
 }  // namespace ocoee

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors a user reads. Each says what is wrong, where, what was expected, and how to fix it; its kind decides the
-// exit code of the program (docs/reference/exit-codes.md). Broken invariants are OCOEE_CHECK, never an Error's text.
+// Errors a user reads. Each says what is wrong, where, what was expected, and how to fix it; its
+// kind decides the exit code of the program (docs/reference/exit-codes.md). Broken invariants are
+// OCOEE_CHECK, never an Error's text.
 #pragma once
 
 #include <fmt/format.h>
@@ -11,18 +12,21 @@
 namespace ocoee {
 
 enum class ErrorKind {
-  internal = 1,     // a broken invariant: a bug in Ocoee
-  config = 2,       // a recipe or a command line that cannot mean anything
-  data = 3,         // an input file that is missing, broken or of the wrong format
-  file = 4,         // disk full, permission, a checkpoint that cannot be written or read
-  comm = 5,         // a peer that died, hung or called another collective
-  device = 6,       // a GPU that is missing or failed
-  memory = 7,       // out of host or device memory
-  numerics = 8,     // NaN, repeated overflow, repeated zero gradients
-  interrupted = 75  // stopped on request with a checkpoint written: run again to go on (EX_TEMPFAIL)
+  internal = 1,  // a broken invariant: a bug in Ocoee
+  config = 2,    // a recipe or a command line that cannot mean anything
+  data = 3,      // an input file that is missing, broken or of the wrong format
+  file = 4,      // disk full, permission, a checkpoint that cannot be written or read
+  comm = 5,      // a peer that died, hung or called another collective
+  device = 6,    // a GPU that is missing or failed
+  memory = 7,    // out of host or device memory
+  numerics = 8,  // NaN, repeated overflow, repeated zero gradients
+  interrupted =
+      75  // stopped on request with a checkpoint written: run again to go on (EX_TEMPFAIL)
 };
 
-inline int exit_code(ErrorKind kind) { return static_cast<int>(kind); }
+inline int exit_code(ErrorKind kind) {
+  return static_cast<int>(kind);
+}
 const char* name_of(ErrorKind kind);
 
 class Error : public std::runtime_error {
@@ -39,12 +43,14 @@ template <class... Args>
   throw Error(kind, fmt::format(format, std::forward<Args>(args)...));
 }
 
-[[noreturn]] void check_failed(const char* condition, const char* file, int line, const std::string& message);
+[[noreturn]] void check_failed(const char* condition, const char* file, int line,
+                               const std::string& message);
 
 }  // namespace ocoee
 
 // An invariant of the program: never the way to report a user's mistake.
-#define OCOEE_CHECK(condition, ...)                                                               \
-  do {                                                                                            \
-    if (!(condition)) ::ocoee::check_failed(#condition, __FILE__, __LINE__, fmt::format("" __VA_ARGS__)); \
+#define OCOEE_CHECK(condition, ...)                                                       \
+  do {                                                                                    \
+    if (!(condition))                                                                     \
+      ::ocoee::check_failed(#condition, __FILE__, __LINE__, fmt::format("" __VA_ARGS__)); \
   } while (false)

@@ -19,8 +19,10 @@ namespace {
 [[noreturn]] void fail_errno(const std::filesystem::path& path, const char* what) {
   const int code = errno;
   const char* fix = "";
-  if (code == ENOSPC || code == EDQUOT) fix = ": free space there, or set run.dir to another file system";
-  if (code == EACCES || code == EROFS || code == EPERM) fix = ": check the permissions of the folder";
+  if (code == ENOSPC || code == EDQUOT)
+    fix = ": free space there, or set run.dir to another file system";
+  if (code == EACCES || code == EROFS || code == EPERM)
+    fix = ": check the permissions of the folder";
   fail(ErrorKind::file, "{}: cannot {}: {}{}", path.string(), what, std::strerror(code), fix);
 }
 

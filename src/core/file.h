@@ -11,7 +11,8 @@ namespace ocoee {
 
 std::string read_file(const std::filesystem::path& path);  // throws Error(file)
 
-// Writes to a temporary name beside `path`, syncs it and its folder, renames. A reader sees the old file or the new one.
+// Writes to a temporary name beside `path`, syncs it and its folder, renames. A reader sees the old
+// file or the new one.
 void write_file_atomically(const std::filesystem::path& path, std::string_view contents);
 
 void sync_path(const std::filesystem::path& path);  // fsync of a file or folder; throws Error(file)

@@ -36,16 +36,26 @@ void set_level(Level level) {
                                                : spdlog::level::err);
 }
 
-int warnings() { return warning_count; }
+int warnings() {
+  return warning_count;
+}
 
 void write(Level level, const std::string& message) {
   if (level >= Level::warning) ++warning_count;
   if (this_rank != 0 && level < Level::warning) return;
   switch (level) {
-    case Level::debug: logger().debug("{}", message); return;
-    case Level::info: logger().info("{}", message); return;
-    case Level::warning: logger().warn("{}", message); return;
-    case Level::error: logger().error("{}", message); return;
+    case Level::debug:
+      logger().debug("{}", message);
+      return;
+    case Level::info:
+      logger().info("{}", message);
+      return;
+    case Level::warning:
+      logger().warn("{}", message);
+      return;
+    case Level::error:
+      logger().error("{}", message);
+      return;
   }
 }
 

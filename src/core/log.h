@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log lines for people, on standard error. Rank 0 speaks; other ranks only warn, and are named when they do.
+// Log lines for people, on standard error. Rank 0 speaks; other ranks only warn, and are named when
+// they do.
 #pragma once
 
 #include <fmt/format.h>
@@ -18,12 +19,20 @@ int warnings();  // warnings and errors written so far: tests fail on unexpected
 void write(Level level, const std::string& message);
 
 template <class... A>
-void debug(fmt::format_string<A...> f, A&&... a) { write(Level::debug, fmt::format(f, std::forward<A>(a)...)); }
+void debug(fmt::format_string<A...> f, A&&... a) {
+  write(Level::debug, fmt::format(f, std::forward<A>(a)...));
+}
 template <class... A>
-void info(fmt::format_string<A...> f, A&&... a) { write(Level::info, fmt::format(f, std::forward<A>(a)...)); }
+void info(fmt::format_string<A...> f, A&&... a) {
+  write(Level::info, fmt::format(f, std::forward<A>(a)...));
+}
 template <class... A>
-void warn(fmt::format_string<A...> f, A&&... a) { write(Level::warning, fmt::format(f, std::forward<A>(a)...)); }
+void warn(fmt::format_string<A...> f, A&&... a) {
+  write(Level::warning, fmt::format(f, std::forward<A>(a)...));
+}
 template <class... A>
-void error(fmt::format_string<A...> f, A&&... a) { write(Level::error, fmt::format(f, std::forward<A>(a)...)); }
+void error(fmt::format_string<A...> f, A&&... a) {
+  write(Level::error, fmt::format(f, std::forward<A>(a)...));
+}
 
 }  // namespace ocoee::log

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC'11), the only source of random numbers. Counter-based: a draw is a pure
-// function of (seed, purpose, step; id, draw), so results do not depend on the number of ranks or threads.
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC'11), the only source of random numbers.
+// Counter-based: a draw is a pure function of (seed, purpose, step; id, draw), so results do not
+// depend on the number of ranks or threads.
 //
-// Key (64 bits): a mix of seed, purpose and step. Counter (128 bits): 64-bit id of the sample, site or element, then
-// the 64-bit draw. Kernels use philox4x32_10() directly; host code uses RandomStream.
+// Key (64 bits): a mix of seed, purpose and step. Counter (128 bits): 64-bit id of the sample, site
+// or element, then the 64-bit draw. Kernels use philox4x32_10() directly; host code uses
+// RandomStream.
 #pragma once
 
 #include <array>
@@ -18,20 +20,22 @@
 
 namespace ocoee {
 
-// Every purpose that ever draws, in one table. Numbers are part of the results: never reuse or renumber.
+// Every purpose that ever draws, in one table. Numbers are part of the results: never reuse or
+// renumber.
 enum class Purpose : uint32_t {
-  initialization = 1,    // id: element index of a parameter (its name hashed into the seed)
-  data_order = 2,        // id: position in the sample stream
-  data_offset = 3,       // id: sample
-  data_augmentation = 4, // id: sample (strand, flips)
-  dropout = 5,           // id: element within the whole (unsharded) activation; step: layer and micro-batch mixed in
-  noise = 6,             // id: sample (GAN latent, VAE)
-  monte_carlo = 7,       // id: site or link cell
-  exchange = 8,          // id: pair of replicas
-  sampling = 9,          // id: generated sequence
-  tuner = 10,            // id: trial
-  selection = 11,        // id: sample (data filtering)
-  plugin_first = 1000    // out-of-tree tasks use this and above
+  initialization = 1,     // id: element index of a parameter (its name hashed into the seed)
+  data_order = 2,         // id: position in the sample stream
+  data_offset = 3,        // id: sample
+  data_augmentation = 4,  // id: sample (strand, flips)
+  dropout = 5,  // id: element within the whole (unsharded) activation; step: layer and micro-batch
+                // mixed in
+  noise = 6,    // id: sample (GAN latent, VAE)
+  monte_carlo = 7,     // id: site or link cell
+  exchange = 8,        // id: pair of replicas
+  sampling = 9,        // id: generated sequence
+  tuner = 10,          // id: trial
+  selection = 11,      // id: sample (data filtering)
+  plugin_first = 1000  // out-of-tree tasks use this and above
 };
 
 struct PhiloxCounter {
@@ -45,8 +49,10 @@ OCOEE_HOST_DEVICE inline PhiloxCounter philox4x32_10(PhiloxCounter counter, Phil
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53u} * counter.v[0];
     const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter.v[2];
-    counter = {{static_cast<uint32_t>(product1 >> 32) ^ counter.v[1] ^ key.v[0], static_cast<uint32_t>(product1),
-                static_cast<uint32_t>(product0 >> 32) ^ counter.v[3] ^ key.v[1], static_cast<uint32_t>(product0)}};
+    counter = {{static_cast<uint32_t>(product1 >> 32) ^ counter.v[1] ^ key.v[0],
+                static_cast<uint32_t>(product1),
+                static_cast<uint32_t>(product0 >> 32) ^ counter.v[3] ^ key.v[1],
+                static_cast<uint32_t>(product0)}};
     key.v[0] += 0x9E3779B9u;
     key.v[1] += 0xBB67AE85u;
   }
@@ -67,13 +73,15 @@ OCOEE_HOST_DEVICE inline PhiloxKey random_key(uint64_t seed, Purpose purpose, ui
 }
 
 OCOEE_HOST_DEVICE inline PhiloxCounter random_bits(PhiloxKey key, uint64_t id, uint64_t draw) {
-  return philox4x32_10({{static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32), static_cast<uint32_t>(draw),
-                         static_cast<uint32_t>(draw >> 32)}},
+  return philox4x32_10({{static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32),
+                         static_cast<uint32_t>(draw), static_cast<uint32_t>(draw >> 32)}},
                        key);
 }
 
 // Uniform in [0, 1) with 24 (float) or 53 (double) random bits.
-OCOEE_HOST_DEVICE inline float unit_float(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
+OCOEE_HOST_DEVICE inline float unit_float(uint32_t bits) {
+  return static_cast<float>(bits >> 8) * 0x1p-24f;
+}
 OCOEE_HOST_DEVICE inline double unit_double(uint32_t high, uint32_t low) {
   return static_cast<double>(((uint64_t{high} << 32) | low) >> 11) * 0x1p-53;
 }
@@ -103,7 +111,8 @@ class RandomStream {
   uint64_t below(uint64_t n) {
     for (;;) {
       const unsigned __int128 product = static_cast<unsigned __int128>(next64()) * n;
-      if (static_cast<uint64_t>(product) >= (0 - n) % n) return static_cast<uint64_t>(product >> 64);
+      if (static_cast<uint64_t>(product) >= (0 - n) % n)
+        return static_cast<uint64_t>(product >> 64);
     }
   }
   // Standard normal by Box-Muller; the second of each pair is kept.

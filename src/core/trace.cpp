@@ -29,7 +29,9 @@ void record(const Span& span) {
   if (spans.size() < kMostSpans) spans.push_back(span);
 }
 
-void set_step(int64_t step) { current_step = step; }
+void set_step(int64_t step) {
+  current_step = step;
+}
 
 std::vector<Span> take() {
   const std::lock_guard lock(mutex);
@@ -42,6 +44,8 @@ double total_seconds(const char* name) {
   return found == totals.end() ? 0 : found->second;
 }
 
-Scope::~Scope() { record({name_, track_, begin_, now_seconds(), current_step}); }
+Scope::~Scope() {
+  record({name_, track_, begin_, now_seconds(), current_step});
+}
 
 }  // namespace ocoee::trace

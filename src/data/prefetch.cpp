@@ -130,7 +130,9 @@ Prefetcher::Prefetcher(std::shared_ptr<const Source> source, BatchShape shape, i
   }
 }
 
-Prefetcher::~Prefetcher() { shared_->finish(); }
+Prefetcher::~Prefetcher() {
+  shared_->finish();
+}
 
 std::optional<Prefetcher::Batch> Prefetcher::next() {
   Shared& shared = *shared_;

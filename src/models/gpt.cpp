@@ -16,7 +16,8 @@ using plan::Init;
 using plan::LayerSpec;
 using plan::ParameterSpec;
 
-ParameterSpec matrix(const std::string& name, int64_t rows, int64_t columns, double scale, int tensor_dim) {
+ParameterSpec matrix(const std::string& name, int64_t rows, int64_t columns, double scale,
+                     int tensor_dim) {
   ParameterSpec p;
   p.name = name;
   p.shape = {rows, columns};
@@ -49,8 +50,12 @@ LayerSpec embedding(const GptConfig& c, int64_t vocabulary) {
   layer.kind = "embedding";
   layer.name = "embedding";
   layer.parameters.push_back(matrix("wte.weight", vocabulary, c.width, c.init_std, 0));
-  if (!c.uses_rope()) layer.parameters.push_back(matrix("wpe.weight", c.context, c.width, c.init_std, -1));
-  layer.options = {{"width", c.width}, {"vocabulary", vocabulary}, {"context", c.context}, {"dropout", c.dropout}};
+  if (!c.uses_rope())
+    layer.parameters.push_back(matrix("wpe.weight", c.context, c.width, c.init_std, -1));
+  layer.options = {{"width", c.width},
+                   {"vocabulary", vocabulary},
+                   {"context", c.context},
+                   {"dropout", c.dropout}};
   layer.cost.bytes_moved = 2.0 * static_cast<double>(c.width);
   layer.cost.saved_bytes_fixed = 8;  // the token itself
   return layer;
@@ -61,7 +66,8 @@ LayerSpec norm(const GptConfig& c, const std::string& name, bool passes_x) {
   layer.kind = "norm";
   layer.name = name;
   layer.parameters.push_back(vector(name + ".weight", c.width, Init::ones));
-  if (!c.uses_rms() && c.has_bias()) layer.parameters.push_back(vector(name + ".bias", c.width, Init::zeros));
+  if (!c.uses_rms() && c.has_bias())
+    layer.parameters.push_back(vector(name + ".bias", c.width, Init::zeros));
   layer.options = {{"width", c.width}, {"epsilon", c.epsilon}, {"passes_x", passes_x ? 1.0 : 0.0}};
   layer.choices = {{"norm", c.uses_rms() ? "rms" : "layer"}};
   layer.cost.bytes_moved = 2.0 * static_cast<double>(c.width);
@@ -86,14 +92,21 @@ LayerSpec attention(const GptConfig& c, const std::string& name) {
   }
   layer.parameters.push_back(matrix(name + ".o.weight", c.width, q, residual_std, 1));
   if (c.has_bias()) layer.parameters.push_back(vector(name + ".o.bias", c.width, Init::zeros));
-  layer.options = {{"width", c.width},       {"heads", c.heads},           {"kv_heads", c.key_value_heads()},
-                   {"head_dim", c.head_dim()}, {"rope_base", c.rope_base}, {"context", c.context},
-                   {"dropout", c.dropout},   {"attention_dropout", c.attention_dropout}};
+  layer.options = {{"width", c.width},
+                   {"heads", c.heads},
+                   {"kv_heads", c.key_value_heads()},
+                   {"head_dim", c.head_dim()},
+                   {"rope_base", c.rope_base},
+                   {"context", c.context},
+                   {"dropout", c.dropout},
+                   {"attention_dropout", c.attention_dropout}};
   layer.choices = {{"positions", c.uses_rope() ? "rope" : "learned"}};
   layer.cost.matmul_flops = product_flops(layer);
-  layer.cost.attention_flops = 4.0 * static_cast<double>(c.context * q);  // QK' and PV, full convention
-  layer.cost.saved_elements = static_cast<double>(c.width + 2 * q + 2 * kv);  // h, q, k, v, mixed heads
-  layer.cost.saved_bytes_fixed = 4.0 * static_cast<double>(c.heads);          // log-sum-exp
+  layer.cost.attention_flops =
+      4.0 * static_cast<double>(c.context * q);  // QK' and PV, full convention
+  layer.cost.saved_elements =
+      static_cast<double>(c.width + 2 * q + 2 * kv);                  // h, q, k, v, mixed heads
+  layer.cost.saved_bytes_fixed = 4.0 * static_cast<double>(c.heads);  // log-sum-exp
   layer.cost.bytes_moved = static_cast<double>(3 * c.width + 4 * q + 2 * kv);
   return layer;
 }
@@ -104,9 +117,11 @@ LayerSpec mlp(const GptConfig& c, const std::string& name) {
   LayerSpec layer;
   layer.kind = "mlp";
   layer.name = name;
-  if (c.uses_swiglu()) layer.parameters.push_back(matrix(name + ".gate.weight", inner, c.width, c.init_std, 0));
+  if (c.uses_swiglu())
+    layer.parameters.push_back(matrix(name + ".gate.weight", inner, c.width, c.init_std, 0));
   layer.parameters.push_back(matrix(name + ".up.weight", inner, c.width, c.init_std, 0));
-  if (c.has_bias() && c.uses_swiglu()) layer.parameters.push_back(vector(name + ".gate.bias", inner, Init::zeros, 0));
+  if (c.has_bias() && c.uses_swiglu())
+    layer.parameters.push_back(vector(name + ".gate.bias", inner, Init::zeros, 0));
   if (c.has_bias()) layer.parameters.push_back(vector(name + ".up.bias", inner, Init::zeros, 0));
   layer.parameters.push_back(matrix(name + ".down.weight", c.width, inner, residual_std, 1));
   if (c.has_bias()) layer.parameters.push_back(vector(name + ".down.bias", c.width, Init::zeros));
@@ -140,16 +155,25 @@ void GptConfig::describe(config::Description& d) {
   d.field("heads", heads, "attention heads; must divide width").at_least(1);
   d.field("kv_heads", kv_heads, "key-value heads shared by groups of heads; 0 = heads").at_least(0);
   d.field("context", context, "longest sequence").at_least(1).unit("tokens");
-  d.field("feed_forward", feed_forward, "inner size of the feed-forward layer; 0 = 4 width, or 8/3 width rounded up to 64 for swiglu").at_least(0);
+  d.field("feed_forward", feed_forward,
+          "inner size of the feed-forward layer; 0 = 4 width, or 8/3 width rounded up to 64 for "
+          "swiglu")
+      .at_least(0);
   d.field("norm", norm, "normalisation").choices({"style", "layer", "rms"});
-  d.field("activation", activation, "of the feed-forward layer").choices({"style", "gelu", "swiglu"});
+  d.field("activation", activation, "of the feed-forward layer")
+      .choices({"style", "gelu", "swiglu"});
   d.field("positions", positions, "how positions enter").choices({"style", "learned", "rope"});
   d.field("bias", bias, "biases in linear layers and LayerNorm").choices({"style", "yes", "no"});
-  d.field("tied", tied, "input embedding and output head share their weight").choices({"style", "yes", "no"});
+  d.field("tied", tied, "input embedding and output head share their weight")
+      .choices({"style", "yes", "no"});
   d.field("rope_base", rope_base, "base of the rotary angles").above(1);
   d.field("epsilon", epsilon, "added to the variance in norms").above(0);
-  d.field("dropout", dropout, "rate on the embedding and on each residual update").at_least(0).at_most(0.9);
-  d.field("attention_dropout", attention_dropout, "rate on attention probabilities").at_least(0).at_most(0.9);
+  d.field("dropout", dropout, "rate on the embedding and on each residual update")
+      .at_least(0)
+      .at_most(0.9);
+  d.field("attention_dropout", attention_dropout, "rate on attention probabilities")
+      .at_least(0)
+      .at_most(0.9);
   d.field("init_std", init_std, "standard deviation of initial weights").above(0);
 }
 
@@ -157,12 +181,18 @@ void GptConfig::check(config::Problems& problems) const {
   if (width % heads != 0) {
     int64_t below = heads;
     while (width % below != 0) --below;
-    problems.add("model.heads", fmt::format("{} heads do not divide width {}", heads, width), fmt::format("use {} heads, or width {}", below, (width / heads + 1) * heads));
+    problems.add("model.heads", fmt::format("{} heads do not divide width {}", heads, width),
+                 fmt::format("use {} heads, or width {}", below, (width / heads + 1) * heads));
   } else if (uses_rope() && head_dim() % 2 != 0) {
-    problems.add("model.heads", fmt::format("rotary positions need an even head size, width / heads is {}", head_dim()), "change width or heads");
+    problems.add(
+        "model.heads",
+        fmt::format("rotary positions need an even head size, width / heads is {}", head_dim()),
+        "change width or heads");
   }
   if (kv_heads > heads || (kv_heads > 0 && heads % kv_heads != 0)) {
-    problems.add("model.kv_heads", fmt::format("{} key-value heads do not divide {} heads", kv_heads, heads), "use a divisor of model.heads, or 0");
+    problems.add("model.kv_heads",
+                 fmt::format("{} key-value heads do not divide {} heads", kv_heads, heads),
+                 "use a divisor of model.heads, or 0");
   }
 }
 

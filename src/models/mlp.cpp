@@ -12,7 +12,8 @@ plan::ModelSpec build_mlp(const MlpConfig& config, const std::string& prefix) {
   model.family = "mlp";
   for (int64_t i = 0; i <= config.hidden_layers; ++i) {
     const bool last = i == config.hidden_layers;
-    const int64_t from = i == 0 ? config.inputs : config.width, to = last ? config.outputs : config.width;
+    const int64_t from = i == 0 ? config.inputs : config.width,
+                  to = last ? config.outputs : config.width;
     plan::LayerSpec layer;
     layer.kind = "linear";
     layer.name = fmt::format("{}linear{}", prefix, i);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small dense network: linear layers with an activation between them. x [B, inputs] -> x [B, outputs].
+// A small dense network: linear layers with an activation between them. x [B, inputs] -> x [B,
+// outputs].
 #pragma once
 
 #include <cstdint>

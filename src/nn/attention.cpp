@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal self-attention with its residual: {x, h} -> {x + proj(attention(h))}.
-// h [B,T,width]; query heads share key-value heads in groups (Ainslie et al. 2023); rotary positions use the half-split
-// form of Llama in Hugging Face (Su et al. 2021). The product of queries and keys is the library's fused attention;
-// with dropout on its probabilities, whose mask must be ours, the unfused form is used.
+// h [B,T,width]; query heads share key-value heads in groups (Ainslie et al. 2023); rotary
+// positions use the half-split form of Llama in Hugging Face (Su et al. 2021). The product of
+// queries and keys is the library's fused attention; with dropout on its probabilities, whose mask
+// must be ours, the unfused form is used.
 #include <cmath>
 
 #include "core/error.h"
@@ -29,7 +30,8 @@ class Attention final : public AutogradLayer {
     return {{0, 3}, {3, 1}};
   }
 
-  void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w, Context& context) override {
+  void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w,
+               Context& context) override {
     const at::Tensor& h = in.at("h");
     const int64_t batch = h.size(0), length = h.size(1);
     const at::Tensor qkv = has_bias_ ? at::linear(h, w[0], w[1]) : at::linear(h, w[0]);
@@ -41,7 +43,8 @@ class Attention final : public AutogradLayer {
       q = rotate(q);
       k = rotate(k);
     }
-    const at::Tensor mixed = attend(q, k, v, context).transpose(1, 2).reshape({batch, length, heads_ * head_dim_});
+    const at::Tensor mixed =
+        attend(q, k, v, context).transpose(1, 2).reshape({batch, length, heads_ * head_dim_});
     const at::Tensor update = has_bias_ ? at::linear(mixed, w[2], w[3]) : at::linear(mixed, w[1]);
     out["x"] = in.at("x") + dropout(update, *this, /*site=*/0, context);
   }
@@ -57,7 +60,8 @@ class Attention final : public AutogradLayer {
     const bool drops = context.training && dropout_rate(*this, "attention_dropout") > 0;
     const bool grouped = kv_heads_ != heads_;
     if (!drops) {
-      return at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true, std::nullopt, grouped);
+      return at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true, std::nullopt,
+                                              grouped);
     }
     if (grouped) {
       k = k.repeat_interleave(heads_ / kv_heads_, 1);
@@ -65,15 +69,17 @@ class Attention final : public AutogradLayer {
     }
     const int64_t length = q.size(2);
     const at::Tensor future = at::ones({length, length}, q.options().dtype(at::kBool)).triu(1);
-    const at::Tensor scores = (at::matmul(q, k.transpose(2, 3)) / std::sqrt(static_cast<double>(head_dim_)))
-                                  .masked_fill(future, -std::numeric_limits<double>::infinity());
+    const at::Tensor scores =
+        (at::matmul(q, k.transpose(2, 3)) / std::sqrt(static_cast<double>(head_dim_)))
+            .masked_fill(future, -std::numeric_limits<double>::infinity());
     at::Tensor p = at::softmax(scores, -1);
     return at::matmul(dropout(p, *this, /*site=*/1, context, "attention_dropout"), v);
   }
 
   // cos and sin of position * base^(-2i/head_dim), once for a length, dtype and device.
   void prepare_rotation(int64_t length, const at::Tensor& like) {
-    if (cos_.defined() && cos_.size(0) == length && cos_.dtype() == like.dtype() && cos_.device() == like.device())
+    if (cos_.defined() && cos_.size(0) == length && cos_.dtype() == like.dtype() &&
+        cos_.device() == like.device())
       return;
     const at::NoGradGuard no_grad;
     const auto options = at::TensorOptions().dtype(at::kDouble);
@@ -98,6 +104,8 @@ class Attention final : public AutogradLayer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_attention(const plan::LayerSpec& spec) { return std::make_unique<Attention>(spec); }
+std::unique_ptr<Layer> make_attention(const plan::LayerSpec& spec) {
+  return std::make_unique<Attention>(spec);
+}
 
 }  // namespace ocoee::nn

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dropout keyed by Philox: whether an element falls is a function of (seed, step, micro-batch's first sample, layer,
-// site, element of the whole activation), so it does not change with layout, ranks or recompute. Differentiable once.
+// Dropout keyed by Philox: whether an element falls is a function of (seed, step, micro-batch's
+// first sample, layer, site, element of the whole activation), so it does not change with layout,
+// ranks or recompute. Differentiable once.
 #pragma once
 
 #include "nn/layer.h"
@@ -10,8 +11,8 @@ namespace ocoee::nn {
 // The rate a layer's spec asks for under `option`; 0 when it has none.
 double dropout_rate(const Layer& layer, const std::string& option = "dropout");
 
-// x [B, ...]: sample b of the tensor is sample context.first_sample + b of the step. `site` tells apart several dropouts
-// of one layer. Returns x itself in evaluation or at rate 0.
+// x [B, ...]: sample b of the tensor is sample context.first_sample + b of the step. `site` tells
+// apart several dropouts of one layer. Returns x itself in evaluation or at rate 0.
 at::Tensor dropout(const at::Tensor& x, const Layer& layer, int site, const Context& context,
                    const std::string& option = "dropout");
 

@@ -11,7 +11,8 @@ class Embedding final : public AutogradLayer {
   using AutogradLayer::AutogradLayer;
 
  protected:
-  void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w, Context& context) override {
+  void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w,
+               Context& context) override {
     const at::Tensor& tokens = in.at("tokens");
     at::Tensor x = at::embedding(w[0], tokens);
     if (w.size() > 1) x = x + w[1].narrow(0, 0, tokens.size(1));
@@ -21,6 +22,8 @@ class Embedding final : public AutogradLayer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_embedding(const plan::LayerSpec& spec) { return std::make_unique<Embedding>(spec); }
+std::unique_ptr<Layer> make_embedding(const plan::LayerSpec& spec) {
+  return std::make_unique<Embedding>(spec);
+}
 
 }  // namespace ocoee::nn

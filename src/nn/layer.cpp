@@ -47,8 +47,8 @@ at::Tensor stacked(const at::Tensor& flat, const Weights& weights, size_t first,
   const auto& parameters = weights.spec->parameters;
   std::vector<int64_t> shape = parameters[first].shape;
   for (size_t i = first + 1; i < first + count; ++i) {
-    OCOEE_CHECK(parameters[i].shape.size() == shape.size(), "{} and {} cannot fuse", parameters[first].name,
-                parameters[i].name);
+    OCOEE_CHECK(parameters[i].shape.size() == shape.size(), "{} and {} cannot fuse",
+                parameters[first].name, parameters[i].name);
     shape[0] += parameters[i].shape[0];
   }
   int64_t elements = 1;
@@ -58,7 +58,9 @@ at::Tensor stacked(const at::Tensor& flat, const Weights& weights, size_t first,
 
 }  // namespace
 
-at::Tensor Weights::view(size_t first, size_t count) const { return stacked(value, *this, first, count); }
+at::Tensor Weights::view(size_t first, size_t count) const {
+  return stacked(value, *this, first, count);
+}
 at::Tensor Weights::gradient_view(size_t first, size_t count) const {
   return stacked(gradient, *this, first, count);
 }
@@ -84,7 +86,8 @@ void AutogradLayer::bind(const Weights& lent) {
   Layer::bind(lent);
   leaves_.clear();
   for (const auto& [first, count] : leaf_groups()) {
-    leaves_.push_back(weights().view(first, count).detach().requires_grad_(lent.gradient.defined()));
+    leaves_.push_back(
+        weights().view(first, count).detach().requires_grad_(lent.gradient.defined()));
   }
 }
 
@@ -114,7 +117,8 @@ void AutogradLayer::forward(const Bundle& in, Bundle& out, Saved& saved, Context
   saved.tape = std::move(tape);
 }
 
-void AutogradLayer::backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork&, Context&) {
+void AutogradLayer::backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork&,
+                             Context&) {
   OCOEE_CHECK(saved.tape != nullptr, "backward of {} without a forward", spec().name);
   const auto tape = std::static_pointer_cast<Tape>(saved.tape);
   torch::autograd::variable_list outputs, seeds, inputs;
@@ -139,7 +143,8 @@ void AutogradLayer::backward(const Bundle& grad_out, Bundle& grad_in, Saved& sav
   const auto groups = leaf_groups();
   for (size_t i = 0; i < groups.size(); ++i) {
     const at::Tensor& gradient = gradients[names.size() + i];
-    if (gradient.defined()) weights().gradient_view(groups[i].first, groups[i].second).add_(gradient);
+    if (gradient.defined())
+      weights().gradient_view(groups[i].first, groups[i].second).add_(gradient);
   }
   saved.clear();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The unit of everything: a layer runs forward and backward explicitly; autograd, where used, stays inside it.
-// The engine (parallel) owns weights and gradients and lends them through bind().
+// The unit of everything: a layer runs forward and backward explicitly; autograd, where used, stays
+// inside it. The engine (parallel) owns weights and gradients and lends them through bind().
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,29 +31,34 @@ class Bundle {
   std::vector<std::pair<std::string, at::Tensor>> items_;
 };
 
-// A layer's parameters, contiguous and in the order of its spec, so that consecutive ones fuse into one view.
+// A layer's parameters, contiguous and in the order of its spec, so that consecutive ones fuse into
+// one view.
 struct Weights {
-  at::Tensor value;               // flat, compute dtype
-  at::Tensor gradient;            // flat, float32 (float64 when computing in it); undefined in evaluation
+  at::Tensor value;     // flat, compute dtype
+  at::Tensor gradient;  // flat, float32 (float64 when computing in it); undefined in evaluation
   const plan::LayerSpec* spec = nullptr;
-  at::Tensor view(size_t first, size_t count = 1) const;           // rows of `count` consecutive parameters stacked
+  at::Tensor view(size_t first,
+                  size_t count = 1) const;  // rows of `count` consecutive parameters stacked
   at::Tensor gradient_view(size_t first, size_t count = 1) const;
-  int64_t offset(size_t index) const;                              // elements before parameter `index`
+  int64_t offset(size_t index) const;  // elements before parameter `index`
 };
 
 // What a layer may know while it runs.
 struct Context {
   comm::Mesh* mesh = nullptr;
-  const Bundle* batch = nullptr;  // the micro-batch itself: targets and weights, for layers that score
-  bool training = true;           // dropout is on
-  bool save = true;               // a backward follows: keep what it needs
+  const Bundle* batch =
+      nullptr;           // the micro-batch itself: targets and weights, for layers that score
+  bool training = true;  // dropout is on
+  bool save = true;      // a backward follows: keep what it needs
   uint64_t seed = 1;
-  // [step, micro-batch] on the compute device, so that a replayed graph draws new dropout; read by kernels only.
-  at::Tensor random_state;        // int64 [2]
-  int64_t first_sample = 0;       // of this micro-batch within the step's global batch
+  // [step, micro-batch] on the compute device, so that a replayed graph draws new dropout; read by
+  // kernels only.
+  at::Tensor random_state;   // int64 [2]
+  int64_t first_sample = 0;  // of this micro-batch within the step's global batch
 };
 
-// What a layer keeps from forward for its backward: tensors, and whatever an AutogradLayer's tape holds.
+// What a layer keeps from forward for its backward: tensors, and whatever an AutogradLayer's tape
+// holds.
 struct Saved {
   std::vector<at::Tensor> tensors;
   std::shared_ptr<void> tape;
@@ -82,9 +87,13 @@ class Layer {
 
   virtual void bind(const Weights& weights) { weights_ = weights, weights_.spec = &spec_; }
   virtual void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) = 0;
-  // Adds to the gradients of the bound weights (now, or through `later`) and writes the input gradients.
-  virtual void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later, Context& context) = 0;
-  virtual bool splits_backward() const { return false; }  // weight work really is apart from input gradients
+  // Adds to the gradients of the bound weights (now, or through `later`) and writes the input
+  // gradients.
+  virtual void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                        Context& context) = 0;
+  virtual bool splits_backward() const {
+    return false;
+  }  // weight work really is apart from input gradients
 
  protected:
   const Weights& weights() const { return weights_; }
@@ -100,13 +109,16 @@ class AutogradLayer : public Layer {
   using Layer::Layer;
   void bind(const Weights& weights) override;
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) final;
-  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later, Context& context) final;
+  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                Context& context) final;
 
  protected:
-  // Leaves of the tape: groups of consecutive parameters that are used as one tensor. Default: each by itself.
+  // Leaves of the tape: groups of consecutive parameters that are used as one tensor. Default: each
+  // by itself.
   virtual std::vector<std::pair<size_t, size_t>> leaf_groups() const;
   // `w` holds one tensor for each leaf group.
-  virtual void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w, Context& context) = 0;
+  virtual void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w,
+                       Context& context) = 0;
 
  private:
   std::vector<at::Tensor> leaves_;

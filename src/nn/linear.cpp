@@ -12,7 +12,8 @@ class Linear final : public AutogradLayer {
 
  protected:
   void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w, Context&) override {
-    const at::Tensor y = w.size() > 1 ? at::linear(in.at("x"), w[0], w[1]) : at::linear(in.at("x"), w[0]);
+    const at::Tensor y =
+        w.size() > 1 ? at::linear(in.at("x"), w[0], w[1]) : at::linear(in.at("x"), w[0]);
     const std::string& activation = spec().choice("activation");
     if (activation == "none") {
       out["x"] = y;
@@ -23,13 +24,16 @@ class Linear final : public AutogradLayer {
     } else if (activation == "tanh") {
       out["x"] = at::tanh(y);
     } else {
-      fail(ErrorKind::internal, "linear layer {}: unknown activation '{}'", spec().name, activation);
+      fail(ErrorKind::internal, "linear layer {}: unknown activation '{}'", spec().name,
+           activation);
     }
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Layer> make_linear(const plan::LayerSpec& spec) { return std::make_unique<Linear>(spec); }
+std::unique_ptr<Layer> make_linear(const plan::LayerSpec& spec) {
+  return std::make_unique<Linear>(spec);
+}
 
 }  // namespace ocoee::nn

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The feed-forward layer with its residual: {x, h} -> {x + down(activation(up(h)))}.
-// gelu is the tanh form of GPT-2; swiglu is silu(gate(h)) * up(h) (Shazeer 2020), with gate and up as one product.
+// gelu is the tanh form of GPT-2; swiglu is silu(gate(h)) * up(h) (Shazeer 2020), with gate and up
+// as one product.
 #include "nn/dropout.h"
 #include "nn/registry.h"
 
@@ -20,7 +21,8 @@ class Mlp final : public AutogradLayer {
     return AutogradLayer::leaf_groups();
   }
 
-  void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w, Context& context) override {
+  void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w,
+               Context& context) override {
     const at::Tensor& h = in.at("h");
     at::Tensor a = has_bias_ ? at::linear(h, w[0], w[1]) : at::linear(h, w[0]);
     if (swiglu_) {
@@ -40,6 +42,8 @@ class Mlp final : public AutogradLayer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_mlp(const plan::LayerSpec& spec) { return std::make_unique<Mlp>(spec); }
+std::unique_ptr<Layer> make_mlp(const plan::LayerSpec& spec) {
+  return std::make_unique<Mlp>(spec);
+}
 
 }  // namespace ocoee::nn

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// LayerNorm (Ba, Kiros, Hinton 2016) or RMSNorm (Zhang, Sennrich 2019), written by hand: {x} -> {x, h}, or {x} -> {h} for
-// the last norm of a model. The residual stream x passes through, so its gradient is added in the same pass.
+// LayerNorm (Ba, Kiros, Hinton 2016) or RMSNorm (Zhang, Sennrich 2019), written by hand: {x} -> {x,
+// h}, or {x} -> {h} for the last norm of a model. The residual stream x passes through, so its
+// gradient is added in the same pass.
 #include "kernels/norm.h"
 
 #include "core/error.h"
@@ -22,7 +23,8 @@ class Norm final : public Layer {
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
     const at::Tensor x = in.at("x").contiguous();
     const at::Tensor h = at::empty_like(x);
-    const auto statistics = x.options().dtype(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+    const auto statistics =
+        x.options().dtype(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
     const int64_t rows = x.numel() / width_;
     at::Tensor mean, rstd;
     kernels::NormForward a;
@@ -49,7 +51,8 @@ class Norm final : public Layer {
     if (passes_x_) out["x"] = x;
   }
 
-  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork&, Context&) override {
+  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork&,
+                Context&) override {
     const at::Tensor x = saved.tensors[0];
     const at::Tensor grad_h = grad_out.at("h").contiguous();
     const at::Tensor passing = grad_out.has("x") ? grad_out.at("x").contiguous() : at::Tensor();
@@ -68,7 +71,8 @@ class Norm final : public Layer {
     a.dx = grad_x.data_ptr();
     a.d_weight = weights().gradient_view(0).data_ptr();
     a.d_bias = has_bias() ? weights().gradient_view(1).data_ptr() : nullptr;
-    const at::Tensor space = workspace(kernels::norm_backward_workspace(a.dtype, a.rows, width_, place_of(x)), x);
+    const at::Tensor space =
+        workspace(kernels::norm_backward_workspace(a.dtype, a.rows, width_, place_of(x)), x);
     a.workspace = space.data_ptr();
     kernels::norm_backward(a, current_stream(place_of(x)));
     grad_in["x"] = grad_x;
@@ -85,6 +89,8 @@ class Norm final : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_norm(const plan::LayerSpec& spec) { return std::make_unique<Norm>(spec); }
+std::unique_ptr<Layer> make_norm(const plan::LayerSpec& spec) {
+  return std::make_unique<Norm>(spec);
+}
 
 }  // namespace ocoee::nn

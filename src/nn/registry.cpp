@@ -9,8 +9,9 @@ namespace {
 using Maker = std::unique_ptr<Layer> (*)(const plan::LayerSpec&);
 const std::vector<std::pair<std::string, Maker>>& makers() {
   static const std::vector<std::pair<std::string, Maker>> table{
-      {"embedding", make_embedding}, {"norm", make_norm}, {"attention", make_attention},
-      {"mlp", make_mlp},             {"head", make_head}, {"linear", make_linear},
+      {"embedding", make_embedding}, {"norm", make_norm},
+      {"attention", make_attention}, {"mlp", make_mlp},
+      {"head", make_head},           {"linear", make_linear},
   };
   return table;
 }

@@ -10,7 +10,8 @@
 
 namespace ocoee::nn {
 
-std::unique_ptr<Layer> make_layer(const plan::LayerSpec& spec);  // throws Error(internal) for an unknown kind
+std::unique_ptr<Layer> make_layer(
+    const plan::LayerSpec& spec);  // throws Error(internal) for an unknown kind
 std::vector<std::string> layer_kinds();
 
 // One maker a file, by kind.

@@ -7,7 +7,8 @@ namespace ocoee::nn {
 
 device::Stream current_stream(const device::Device& device) {
   if (!device.is_cuda()) return {nullptr, device};
-  return {c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device.index)).stream(), device};
+  return {c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device.index)).stream(),
+          device};
 }
 
 }  // namespace ocoee::nn

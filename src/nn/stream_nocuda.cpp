@@ -3,6 +3,8 @@
 
 namespace ocoee::nn {
 
-device::Stream current_stream(const device::Device& device) { return {nullptr, device}; }
+device::Stream current_stream(const device::Device& device) {
+  return {nullptr, device};
+}
 
 }  // namespace ocoee::nn

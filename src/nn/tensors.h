@@ -14,6 +14,7 @@ device::Device place_of(const at::Tensor& tensor);
 c10::Device torch_device(const device::Device& device);
 device::Buffer buffer_of(const at::Tensor& contiguous);  // a view; the tensor must outlive its use
 device::Stream current_stream(const device::Device& device);
-at::Tensor workspace(size_t bytes, const at::Tensor& like);  // uninitialised bytes on the same device
+at::Tensor workspace(size_t bytes,
+                     const at::Tensor& like);  // uninitialised bytes on the same device
 
 }  // namespace ocoee::nn

@@ -25,7 +25,8 @@ Engine::Engine(plan::ModelSpec model, const EngineOptions& options, comm::Mesh& 
 }
 
 void Engine::make_buckets() {
-  const int64_t most = std::max<int64_t>(1, options_.bucket_bytes / static_cast<int64_t>(store_.gradient().element_size()));
+  const int64_t most = std::max<int64_t>(
+      1, options_.bucket_bytes / static_cast<int64_t>(store_.gradient().element_size()));
   int64_t end = store_.elements();
   int64_t begin = end;
   for (size_t b = layers_.size(); b-- > 0;) {
@@ -47,7 +48,8 @@ void Engine::zero_gradients() {
   store_.gradient().zero_();
 }
 
-void Engine::run_block(size_t block, const nn::Bundle& in, nn::Bundle& out, std::vector<nn::Saved>& saved) {
+void Engine::run_block(size_t block, const nn::Bundle& in, nn::Bundle& out,
+                       std::vector<nn::Saved>& saved) {
   nn::Bundle current = in;
   saved.resize(layers_[block].size());
   for (size_t l = 0; l < layers_[block].size(); ++l) {
@@ -120,7 +122,8 @@ nn::Bundle Engine::backward(Pass& pass, const nn::Bundle& grad_output, bool last
       pass.saved[b][l].clear();
       work.drain();
       gradient = std::move(grad_in);
-      if (last_micro_batch && !store_.range_of(b, l).tied) gradients_ready_from(store_.range_of(b, l).begin);
+      if (last_micro_batch && !store_.range_of(b, l).tied)
+        gradients_ready_from(store_.range_of(b, l).begin);
     }
   }
   return gradient;
@@ -132,9 +135,12 @@ void Engine::gradients_ready_from(int64_t offset) {
   while (buckets_sent_ < buckets_.size() && buckets_[buckets_sent_].begin >= offset) {
     const Bucket& bucket = buckets_[buckets_sent_++];
     const device::Buffer all = buffer_of(store_.gradient());
-    reductions_.push_back(mesh_.axis(comm::Axis::data).all_reduce_async(all.slice(bucket.begin, bucket.end - bucket.begin), comm::Reduce::sum, stream));
+    reductions_.push_back(mesh_.axis(comm::Axis::data)
+                              .all_reduce_async(all.slice(bucket.begin, bucket.end - bucket.begin),
+                                                comm::Reduce::sum, stream));
   }
-  for (auto& reduction : reductions_) reduction->done();  // lets MPI progress while the backward pass goes on
+  for (auto& reduction : reductions_)
+    reduction->done();  // lets MPI progress while the backward pass goes on
 }
 
 void Engine::finish_gradients() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is computed in which type: weights and activations in `compute`; masters, gradients and optimizer states in
-// float32, or float64 when computing in it.
+// What is computed in which type: weights and activations in `compute`; masters, gradients and
+// optimizer states in float32, or float64 when computing in it.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -16,7 +16,8 @@ struct Precision {
   c10::ScalarType master() const { return compute == c10::kDouble ? c10::kDouble : c10::kFloat; }
   bool has_master_copy() const { return compute != master(); }
 };
-Precision precision_from_name(const std::string& name);  // "float32" | "float64" | "bfloat16" | "float16"
+Precision precision_from_name(
+    const std::string& name);  // "float32" | "float64" | "bfloat16" | "float16"
 
 using nn::buffer_of;
 using nn::current_stream;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A training step as one CUDA graph: run a few times as it is, then captured, then replayed. On the CPU, and when
-// disabled, it is just called. The step must read nothing on the host and keep its tensors' addresses.
+// A training step as one CUDA graph: run a few times as it is, then captured, then replayed. On the
+// CPU, and when disabled, it is just called. The step must read nothing on the host and keep its
+// tensors' addresses.
 #pragma once
 
 #include <functional>
@@ -24,7 +25,8 @@ class StepGraph {
   std::unique_ptr<Impl> impl_;
 };
 
-// Puts this thread's work on a stream of its own for as long as it lives, as capture needs. Nothing on the CPU.
+// Puts this thread's work on a stream of its own for as long as it lives, as capture needs. Nothing
+// on the CPU.
 class StreamScope {
  public:
   explicit StreamScope(const device::Device& device);

@@ -15,7 +15,8 @@ struct StepGraph::Impl {
   std::unique_ptr<at::cuda::CUDAGraph> graph;
 };
 
-StepGraph::StepGraph(const device::Device& device, int64_t eager_runs) : impl_(std::make_unique<Impl>()) {
+StepGraph::StepGraph(const device::Device& device, int64_t eager_runs)
+    : impl_(std::make_unique<Impl>()) {
   impl_->device = device;
   impl_->eager_runs = eager_runs;
 }
@@ -39,7 +40,9 @@ void StepGraph::run(const std::function<void()>& step) {
   impl_->graph->replay();
 }
 
-bool StepGraph::captured() const { return impl_->graph != nullptr; }
+bool StepGraph::captured() const {
+  return impl_->graph != nullptr;
+}
 
 struct StreamScope::Impl {
   explicit Impl(c10::cuda::CUDAStream stream) : guard(stream) {}
@@ -55,7 +58,8 @@ StreamScope::~StreamScope() = default;
 
 int64_t peak_allocated_bytes(const device::Device& device) {
   if (!device.is_cuda()) return 0;
-  const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(device.index));
+  const auto stats =
+      c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(device.index));
   return stats.allocated_bytes[0].peak;
 }
 

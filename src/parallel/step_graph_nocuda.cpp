@@ -7,13 +7,19 @@ struct StepGraph::Impl {};
 StepGraph::StepGraph(const device::Device&, int64_t) {}
 StepGraph::~StepGraph() = default;
 StepGraph::StepGraph(StepGraph&&) noexcept = default;
-void StepGraph::run(const std::function<void()>& step) { step(); }
-bool StepGraph::captured() const { return false; }
+void StepGraph::run(const std::function<void()>& step) {
+  step();
+}
+bool StepGraph::captured() const {
+  return false;
+}
 
 struct StreamScope::Impl {};
 StreamScope::StreamScope(const device::Device&) {}
 StreamScope::~StreamScope() = default;
 
-int64_t peak_allocated_bytes(const device::Device&) { return 0; }
+int64_t peak_allocated_bytes(const device::Device&) {
+  return 0;
+}
 
 }  // namespace ocoee::parallel

@@ -19,7 +19,8 @@ void draw_normal(float* out, int64_t first, int64_t last, PhiloxKey key, double 
   for (int64_t block = first / 4; block * 4 < last; ++block) {
     const PhiloxCounter bits = random_bits(key, static_cast<uint64_t>(block), 0);
     for (int pair = 0; pair < 2; ++pair) {
-      const double u = (bits.v[2 * pair] + 0.5) * 0x1p-32, angle = 6.283185307179586 * (bits.v[2 * pair + 1] * 0x1p-32);
+      const double u = (bits.v[2 * pair] + 0.5) * 0x1p-32,
+                   angle = 6.283185307179586 * (bits.v[2 * pair + 1] * 0x1p-32);
       const double radius = std::sqrt(-2.0 * std::log(u)) * scale;
       const double values[2] = {radius * std::cos(angle), radius * std::sin(angle)};
       for (int i = 0; i < 2; ++i) {
@@ -35,7 +36,8 @@ void draw_uniform(float* out, int64_t first, int64_t last, PhiloxKey key, double
     const PhiloxCounter bits = random_bits(key, static_cast<uint64_t>(block), 0);
     for (int i = 0; i < 4; ++i) {
       const int64_t index = block * 4 + i;
-      if (index >= first && index < last) out[index] = static_cast<float>((2.0 * (bits.v[i] * 0x1p-32) - 1.0) * scale);
+      if (index >= first && index < last)
+        out[index] = static_cast<float>((2.0 * (bits.v[i] * 0x1p-32) - 1.0) * scale);
     }
   }
 }
@@ -66,7 +68,8 @@ WeightStore::WeightStore(const plan::ModelSpec& model, Precision precision, c10:
   }
   const auto options = at::TensorOptions().device(device_);
   master_ = at::zeros({elements_}, options.dtype(precision_.master()));
-  value_ = precision_.has_master_copy() ? at::zeros({elements_}, options.dtype(precision_.compute)) : master_;
+  value_ = precision_.has_master_copy() ? at::zeros({elements_}, options.dtype(precision_.compute))
+                                        : master_;
   gradient_ = at::zeros({elements_}, options.dtype(precision_.master()));
 }
 
@@ -83,7 +86,8 @@ void WeightStore::initialize(uint64_t seed) {
     const at::Tensor drawn = at::empty({slot.elements}, at::kFloat);
     float* out = drawn.data_ptr<float>();
     at::parallel_for(0, slot.elements, 1 << 14, [&](int64_t first, int64_t last) {
-      (spec.init == plan::Init::normal ? draw_normal : draw_uniform)(out, first, last, key, spec.scale);
+      (spec.init == plan::Init::normal ? draw_normal : draw_uniform)(out, first, last, key,
+                                                                     spec.scale);
     });
     target.copy_(drawn);
   }
@@ -120,7 +124,8 @@ at::Tensor WeightStore::parameter_gradient(const std::string& name) const {
   return gradient_.narrow(0, found.offset, found.elements).view(found.spec->shape);
 }
 
-std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix, const at::Tensor& flat) const {
+std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix,
+                                                 const at::Tensor& flat) const {
   std::vector<run::StateArray> out;
   for (const Slot& slot : slots_) {
     const at::Tensor view = flat.narrow(0, slot.offset, slot.elements);
@@ -137,7 +142,8 @@ std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix, cons
     piece.load = [view](const void* host) {
       const at::NoGradGuard no_grad;
       at::Tensor target = view;
-      target.copy_(at::from_blob(const_cast<void*>(host), view.sizes(), view.options().device(at::kCPU)));
+      target.copy_(
+          at::from_blob(const_cast<void*>(host), view.sizes(), view.options().device(at::kCPU)));
     };
     array.pieces.push_back(std::move(piece));
   }

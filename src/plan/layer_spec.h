@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a model is, before any tensor exists: an ordered list of layers, each with its parameters, cost and saved bytes.
-// A model file (src/models) writes these; the planner adds them up; nn builds the layers from them.
+// What a model is, before any tensor exists: an ordered list of layers, each with its parameters,
+// cost and saved bytes. A model file (src/models) writes these; the planner adds them up; nn builds
+// the layers from them.
 #pragma once
 
 #include <cstdint>
@@ -13,20 +14,21 @@ namespace ocoee::plan {
 enum class Init : uint8_t { normal, zeros, ones, uniform };
 
 struct ParameterSpec {
-  std::string name;              // global, unfused, standard: "blocks.3.attention.q.weight"
-  std::vector<int64_t> shape;    // rows first; sharded data parallelism splits dimension 0
+  std::string name;            // global, unfused, standard: "blocks.3.attention.q.weight"
+  std::vector<int64_t> shape;  // rows first; sharded data parallelism splits dimension 0
   Init init = Init::normal;
-  double scale = 0.02;           // standard deviation, or half width of uniform
-  bool decay = true;             // weight decay applies (not on norms and biases)
-  int tensor_dim = -1;           // dimension split over the tensor axis; -1: replicated
-  std::string tied_to;           // the parameter of an earlier layer that this one is; empty: its own
+  double scale = 0.02;  // standard deviation, or half width of uniform
+  bool decay = true;    // weight decay applies (not on norms and biases)
+  int tensor_dim = -1;  // dimension split over the tensor axis; -1: replicated
+  std::string tied_to;  // the parameter of an earlier layer that this one is; empty: its own
   int64_t elements() const;
 };
 
 // Cost per token of one forward pass, from the shapes alone. FLOPs count multiply and add as two.
 struct Cost {
-  double matmul_flops = 0;       // matrix products with weights
-  double attention_flops = 0;    // products between activations, full (non-causal) convention: 4 * T * width a layer
+  double matmul_flops = 0;  // matrix products with weights
+  double attention_flops =
+      0;  // products between activations, full (non-causal) convention: 4 * T * width a layer
   double backward_factor = 2;    // backward FLOPs over forward FLOPs
   double bytes_moved = 0;        // forward, read and written at the compute dtype
   double saved_elements = 0;     // activation elements kept for backward, at the compute dtype
@@ -36,31 +38,32 @@ struct Cost {
 using Options = std::map<std::string, double>;
 
 struct LayerSpec {
-  std::string kind;              // registered layer: "embedding", "norm", "attention", "mlp", "head", ...
-  std::string name;              // "blocks.3.attention"
+  std::string kind;  // registered layer: "embedding", "norm", "attention", "mlp", "head", ...
+  std::string name;  // "blocks.3.attention"
   std::vector<ParameterSpec> parameters;
-  Options options;               // numbers the implementation needs: width, heads, kv_heads, eps, ...
-  std::map<std::string, std::string> choices;  // words: norm = "layer" | "rms", activation = "gelu" | "swiglu"
+  Options options;  // numbers the implementation needs: width, heads, kv_heads, eps, ...
+  std::map<std::string, std::string>
+      choices;  // words: norm = "layer" | "rms", activation = "gelu" | "swiglu"
   Cost cost;
-  double option(const std::string& key) const;   // throws Error(internal) when missing
+  double option(const std::string& key) const;  // throws Error(internal) when missing
   const std::string& choice(const std::string& key) const;
 };
 
-struct BlockSpec {               // what pipelines cut between, recompute reruns, and sharding gathers
+struct BlockSpec {  // what pipelines cut between, recompute reruns, and sharding gathers
   std::string name;
   std::vector<LayerSpec> layers;
 };
 
 struct ModelSpec {
-  std::string family;            // "gpt2", "llama": decides export names
+  std::string family;  // "gpt2", "llama": decides export names
   std::vector<BlockSpec> blocks;
 
-  int64_t parameters() const;                                 // tied ones counted once
+  int64_t parameters() const;  // tied ones counted once
   int64_t non_embedding_parameters() const;
   double forward_flops_per_token() const;
-  double training_flops_per_token() const;                    // forward and backward, no recompute
-  double saved_bytes_per_token(int compute_bytes) const;      // recompute none
-  std::vector<const ParameterSpec*> all_parameters() const;   // in order, tied ones left out
+  double training_flops_per_token() const;                   // forward and backward, no recompute
+  double saved_bytes_per_token(int compute_bytes) const;     // recompute none
+  std::vector<const ParameterSpec*> all_parameters() const;  // in order, tied ones left out
 };
 
 }  // namespace ocoee::plan

@@ -6,9 +6,12 @@
 namespace ocoee::plan {
 
 void BatchConfig::describe(config::Description& d) {
-  d.field("global", global, "samples per optimizer step over all ranks").at_least(1).unit("samples");
+  d.field("global", global, "samples per optimizer step over all ranks")
+      .at_least(1)
+      .unit("samples");
   d.field("micro", micro,
-          "upper limit of samples per data-parallel replica and forward pass; the largest divisor of global / data "
+          "upper limit of samples per data-parallel replica and forward pass; the largest divisor "
+          "of global / data "
           "within it is taken, and accumulation follows")
       .at_least(1)
       .unit("samples")
@@ -17,9 +20,15 @@ void BatchConfig::describe(config::Description& d) {
 
 void LayoutConfig::describe(config::Description& d) {
   d.field("instances", instances, "independent copies that share no collective").at_least(1);
-  d.field("tensor", tensor, "ranks that split each layer's weights").at_least(1).may_change_on_resume();
-  d.field("pipeline", pipeline, "ranks that split the layers into stages").at_least(1).may_change_on_resume();
-  d.field("context", context, "ranks that split a sample's sequence").at_least(1).may_change_on_resume();
+  d.field("tensor", tensor, "ranks that split each layer's weights")
+      .at_least(1)
+      .may_change_on_resume();
+  d.field("pipeline", pipeline, "ranks that split the layers into stages")
+      .at_least(1)
+      .may_change_on_resume();
+  d.field("context", context, "ranks that split a sample's sequence")
+      .at_least(1)
+      .may_change_on_resume();
   d.field("shard", shard, "what is split over the data axis (ZeRO 0 to 3)")
       .choices({"none", "states", "gradients", "parameters"})
       .may_change_on_resume();
@@ -30,10 +39,12 @@ void LayoutConfig::describe(config::Description& d) {
 
 void PrecisionConfig::describe(config::Description& d) {
   d.field("compute", compute,
-          "type of weights and activations; masters, gradients and optimizer states are float32 (float64 with it)")
+          "type of weights and activations; masters, gradients and optimizer states are float32 "
+          "(float64 with it)")
       .choices({"float32", "float64", "bfloat16", "float16"});
   d.field("loss_scale", loss_scale, "float16: the first loss scale").at_least(1);
-  d.field("loss_scale_window", loss_scale_window, "float16: steps without overflow before the scale doubles")
+  d.field("loss_scale_window", loss_scale_window,
+          "float16: steps without overflow before the scale doubles")
       .at_least(1)
       .unit("steps");
 }
@@ -49,11 +60,13 @@ void TrainConfig::describe(config::Description& d) {
       .at_least(0)
       .unit("steps")
       .may_change_on_resume();
-  d.field("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 = only after the last")
+  d.field("checkpoint_every", checkpoint_every,
+          "steps between checkpoints; 0 = only after the last")
       .at_least(0)
       .unit("steps")
       .may_change_on_resume();
-  d.field("graph_after", graph_after, "GPU: steps run one by one before the step is captured as a graph; 0 = never")
+  d.field("graph_after", graph_after,
+          "GPU: steps run one by one before the step is captured as a graph; 0 = never")
       .at_least(0)
       .unit("steps")
       .may_change_on_resume();
@@ -71,30 +84,39 @@ BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout, int64
   return plan;
 }
 
-void check_training(config::Problems& problems, const BatchConfig& batch, const LayoutConfig& layout, int64_t ranks) {
+void check_training(config::Problems& problems, const BatchConfig& batch,
+                    const LayoutConfig& layout, int64_t ranks) {
   if (ranks % layout.model_ranks() != 0) {
     problems.add("layout",
-                 fmt::format("instances x tensor x pipeline x context = {} does not divide the {} ranks of this launch",
+                 fmt::format("instances x tensor x pipeline x context = {} does not divide the {} "
+                             "ranks of this launch",
                              layout.model_ranks(), ranks),
-                 fmt::format("start a multiple of {} ranks, or make the product a divisor of {}", layout.model_ranks(), ranks));
+                 fmt::format("start a multiple of {} ranks, or make the product a divisor of {}",
+                             layout.model_ranks(), ranks));
     return;
   }
   const int64_t data = layout.data(ranks);
   if (batch.global % data != 0) {
     const int64_t below = batch.global / data * data;
     problems.add("batch.global",
-                 fmt::format("{} samples do not divide evenly over {} data-parallel ranks", batch.global, data),
-                 below > 0 ? fmt::format("use {} or {}", below, below + data) : fmt::format("use at least {}", data));
+                 fmt::format("{} samples do not divide evenly over {} data-parallel ranks",
+                             batch.global, data),
+                 below > 0 ? fmt::format("use {} or {}", below, below + data)
+                           : fmt::format("use at least {}", data));
   }
   const auto single = [&](const char* key, int64_t value) {
     if (value > 1)
-      problems.add(key, fmt::format("{}: this version trains with 1 on this axis", value), "use data parallelism: leave the key out");
+      problems.add(key, fmt::format("{}: this version trains with 1 on this axis", value),
+                   "use data parallelism: leave the key out");
   };
   single("layout.instances", layout.instances);
   single("layout.tensor", layout.tensor);
   single("layout.pipeline", layout.pipeline);
   single("layout.context", layout.context);
-  if (layout.shard != "none") problems.add("layout.shard", "\"" + layout.shard + "\": this version keeps whole states on every rank", "use \"none\"");
+  if (layout.shard != "none")
+    problems.add("layout.shard",
+                 "\"" + layout.shard + "\": this version keeps whole states on every rank",
+                 "use \"none\"");
 }
 
 }  // namespace ocoee::plan

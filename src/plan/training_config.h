@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sections of a recipe that every training task shares: [batch], [layout], [precision], [train]. Each quantity is
-// stated once; what can be derived (data-parallel size, accumulation) is derived here.
+// The sections of a recipe that every training task shares: [batch], [layout], [precision],
+// [train]. Each quantity is stated once; what can be derived (data-parallel size, accumulation) is
+// derived here.
 #pragma once
 
 #include <cstdint>
@@ -22,13 +23,15 @@ struct LayoutConfig {
   std::string recompute = "none";
   void describe(config::Description& d);
   int64_t model_ranks() const { return instances * tensor * pipeline * context; }
-  int64_t data(int64_t ranks) const { return ranks / model_ranks(); }  // the axis that is left of the world
+  int64_t data(int64_t ranks) const {
+    return ranks / model_ranks();
+  }  // the axis that is left of the world
 };
 
 struct PrecisionConfig {
   std::string compute = "float32";
-  double loss_scale = 65536;          // float16 only: where dynamic scaling starts
-  int64_t loss_scale_window = 1000;   // steps without overflow before it doubles
+  double loss_scale = 65536;         // float16 only: where dynamic scaling starts
+  int64_t loss_scale_window = 1000;  // steps without overflow before it doubles
   void describe(config::Description& d);
   int64_t compute_bytes() const;
 };
@@ -37,7 +40,7 @@ struct TrainConfig {
   int64_t steps = 1000;
   int64_t evaluate_every = 0;
   int64_t checkpoint_every = 0;
-  int64_t graph_after = 3;            // GPU: steps run eagerly before the step is captured; 0 = never
+  int64_t graph_after = 3;  // GPU: steps run eagerly before the step is captured; 0 = never
   void describe(config::Description& d);
 };
 
@@ -47,9 +50,11 @@ struct BatchPlan {
   int64_t micro = 1;         // samples per replica and forward pass
   int64_t accumulation = 1;  // forward passes per step: global = data * micro * accumulation
 };
-BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout, int64_t ranks);  // after the check below
+BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout,
+                     int64_t ranks);  // after the check below
 
 // Contradictions of batch, layout and ranks, by key.
-void check_training(config::Problems& problems, const BatchConfig& batch, const LayoutConfig& layout, int64_t ranks);
+void check_training(config::Problems& problems, const BatchConfig& batch,
+                    const LayoutConfig& layout, int64_t ranks);
 
 }  // namespace ocoee::plan

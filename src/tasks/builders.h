@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The half of a task that sees torch, by task name. A program built without LibTorch has none: its tasks can be described,
-// checked and planned, and say so when asked to run.
+// The half of a task that sees torch, by task name. A program built without LibTorch has none: its
+// tasks can be described, checked and planned, and say so when asked to run.
 #pragma once
 
 #include <functional>

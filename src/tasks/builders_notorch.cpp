@@ -3,6 +3,8 @@
 
 namespace ocoee::tasks {
 
-Builder builder_of(const std::string&) { return {}; }
+Builder builder_of(const std::string&) {
+  return {};
+}
 
 }  // namespace ocoee::tasks

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is minimised. An objective names the models it updates and how often it runs in a cycle; it runs its models
-// forward and backward on one micro-batch and returns sums, which the trainer divides by the weight of the whole step.
-// A language model has one objective; a GAN has a critic's and a generator's.
+// What is minimised. An objective names the models it updates and how often it runs in a cycle; it
+// runs its models forward and backward on one micro-batch and returns sums, which the trainer
+// divides by the weight of the whole step. A language model has one objective; a GAN has a critic's
+// and a generator's.
 #pragma once
 
 #include <memory>
@@ -35,11 +36,11 @@ struct MicroBatch {
   nn::Bundle fields;         // the source's fields, [samples, ...] each, on the compute device
   int64_t first_sample = 0;  // within the step's global batch
   bool last = false;         // gradients are final after it
-  at::Tensor seed;           // scalar: the gradient of the whole step's mean loss with respect to a loss sum
+  at::Tensor seed;  // scalar: the gradient of the whole step's mean loss with respect to a loss sum
 };
 
-struct Sums {                // scalars on the compute device, of this micro-batch
-  at::Tensor loss;           // weighted sum
+struct Sums {       // scalars on the compute device, of this micro-batch
+  at::Tensor loss;  // weighted sum
   at::Tensor weight;
 };
 
@@ -47,9 +48,10 @@ class Objective {
  public:
   virtual ~Objective() = default;
   virtual std::string name() const = 0;
-  virtual std::vector<std::string> updates() const = 0;         // models whose weights it moves
-  virtual int64_t repeats() const { return 1; }                 // in one cycle
-  virtual double weight_per_sample() const = 0;                 // so that the step's weight is known before it runs
+  virtual std::vector<std::string> updates() const = 0;  // models whose weights it moves
+  virtual int64_t repeats() const { return 1; }          // in one cycle
+  virtual double weight_per_sample()
+      const = 0;  // so that the step's weight is known before it runs
   virtual Sums micro_batch(Models& models, const MicroBatch& batch) = 0;
 };
 
@@ -59,8 +61,9 @@ class Evaluation {
   virtual ~Evaluation() = default;
   virtual const data::EvaluationSource& source() const = 0;
   virtual Sums micro_batch(Models& models, const nn::Bundle& fields) = 0;
-  virtual nlohmann::json metrics(double loss_sum, double weight_sum) const = 0;  // "loss", "bits_per_base", ...
-  virtual std::string best_metric() const = 0;                                   // lower is better
+  virtual nlohmann::json metrics(double loss_sum,
+                                 double weight_sum) const = 0;  // "loss", "bits_per_base", ...
+  virtual std::string best_metric() const = 0;                  // lower is better
 };
 
 }  // namespace ocoee::train

@@ -8,7 +8,8 @@ struct Row {
   const char* name;  // part of the device's name
   double half, single;
 };
-// Dense matrix rates in TFLOP/s by the vendors' datasheets; float32 through the tensor cores' tf32 is off here.
+// Dense matrix rates in TFLOP/s by the vendors' datasheets; float32 through the tensor cores' tf32
+// is off here.
 constexpr Row kGpus[] = {{"H200", 989.5, 66.9}, {"H100", 989.5, 66.9}, {"A100", 312, 19.5}};
 
 }  // namespace

@@ -21,18 +21,19 @@ namespace {
 struct Runner {
   ObjectiveParts parts;
   parallel::StepGraph graph;
-  std::vector<Update> updates = {};          // one for each model it updates
+  std::vector<Update> updates = {};  // one for each model it updates
   std::unique_ptr<data::Prefetcher> prefetcher = nullptr;
-  std::vector<data::Prefetcher::Batch> loans = {};  // GPU: host batches whose copy may still be under way
+  std::vector<data::Prefetcher::Batch> loans =
+      {};  // GPU: host batches whose copy may still be under way
   std::unique_ptr<device::Event> copied = nullptr;
-  nn::Bundle fields = {};                    // static tensors [accumulation, micro, ...]; a replayed graph reads them
-  at::Tensor sums = {};                      // float64 [2]: loss and weight of the step, over all ranks after it
-  at::Tensor random_state = {};              // int64 [2]: update number, unused
-  double weight = 1;                         // of a whole step, nominal
-  int64_t runs = 0;                          // updates done since the run began
+  nn::Bundle fields = {};  // static tensors [accumulation, micro, ...]; a replayed graph reads them
+  at::Tensor sums = {};    // float64 [2]: loss and weight of the step, over all ranks after it
+  at::Tensor random_state = {};  // int64 [2]: update number, unused
+  double weight = 1;             // of a whole step, nominal
+  int64_t runs = 0;              // updates done since the run began
 };
 
-struct Meter {                               // since the last logged step
+struct Meter {  // since the last logged step
   double begin = trace::now_seconds();
   int64_t steps = 0;
 };
@@ -101,16 +102,20 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
       recompute_flops_per_sample_(parts.recompute_flops_per_sample),
       summary_(std::move(parts.summary)) {
   if (context.run.threads > 0) at::set_num_threads(static_cast<int>(context.run.threads));
-  if (device_.is_cuda()) at::globalContext().setDeterministicAlgorithms(context.run.deterministic, /*warn_only=*/true);
+  if (device_.is_cuda())
+    at::globalContext().setDeterministicAlgorithms(context.run.deterministic, /*warn_only=*/true);
   peak_flops_ = peak_flops(device_, parts.precision.compute);
   const auto options = at::TensorOptions().device(parallel::torch_device(device_));
-  for (auto& [name, engine] : models_.items()) engine->weights().initialize(static_cast<uint64_t>(context.run.seed));
+  for (auto& [name, engine] : models_.items())
+    engine->weights().initialize(static_cast<uint64_t>(context.run.seed));
   for (ObjectiveParts& objective : parts.objectives) {
     Runner runner{std::move(objective), parallel::StepGraph(device_, train_.graph_after)};
     if (device_.is_cuda()) runner.copied = std::make_unique<device::Event>(device_);
-    runner.weight = runner.parts.objective->weight_per_sample() * static_cast<double>(batch_.global);
+    runner.weight =
+        runner.parts.objective->weight_per_sample() * static_cast<double>(batch_.global);
     for (const std::string& name : runner.parts.objective->updates()) {
-      runner.updates.emplace_back(name, models_.at(name).weights(), runner.parts.optimizer, parts.precision,
+      runner.updates.emplace_back(name, models_.at(name).weights(), runner.parts.optimizer,
+                                  parts.precision,
                                   train_.steps * runner.parts.objective->repeats());
     }
     runner.sums = at::zeros({2}, options.dtype(at::kDouble));
@@ -118,7 +123,8 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
     for (const data::FieldSpec& field : runner.parts.source->fields()) {
       std::vector<int64_t> shape{plan_.accumulation, plan_.micro};
       shape.insert(shape.end(), field.shape.begin(), field.shape.end());
-      runner.fields[field.name] = at::empty(shape, options.dtype(parallel::scalar_type_of(field.dtype)));
+      runner.fields[field.name] =
+          at::empty(shape, options.dtype(parallel::scalar_type_of(field.dtype)));
     }
     runners_.push_back(std::move(runner));
   }
@@ -128,12 +134,14 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
 void Trainer::start_prefetchers() {
   prefetching_ = true;
   for (Runner& runner : runners_) {
-    const data::BatchShape shape{batch_.global, plan_.micro, context_.mesh.coordinate(comm::Axis::data), plan_.data};
+    const data::BatchShape shape{batch_.global, plan_.micro,
+                                 context_.mesh.coordinate(comm::Axis::data), plan_.data};
     data::PrefetchOptions options;
     options.depth = static_cast<int>(std::max<int64_t>(4, 2 * plan_.accumulation));
     if (device_.is_cuda()) options.memory.allocate = pinned_memory(device_);
-    runner.prefetcher = std::make_unique<data::Prefetcher>(runner.parts.source, shape, runner.runs,
-                                                           train_.steps * runner.parts.objective->repeats(), options);
+    runner.prefetcher = std::make_unique<data::Prefetcher>(
+        runner.parts.source, shape, runner.runs, train_.steps * runner.parts.objective->repeats(),
+        options);
   }
 }
 
@@ -152,7 +160,8 @@ void Trainer::advance() {
 
 void Trainer::run_objective(Runner& runner) {
   copy_batch(runner);
-  // The copies from pinned memory are over once the event behind them is; then their batches go back to be refilled.
+  // The copies from pinned memory are over once the event behind them is; then their batches go
+  // back to be refilled.
   if (runner.copied) runner.copied->record(parallel::current_stream(device_));
   for (Update& update : runner.updates) update.prepare(runner.runs);
   runner.graph.run([&] { step_body(runner); });
@@ -171,7 +180,8 @@ void Trainer::copy_batch(Runner& runner) {
     OCOEE_CHECK(batch.has_value(), "the data stream ended before step {}", step_);
     for (size_t i = 0; i < runner.fields.items().size(); ++i) {
       const at::Tensor field = runner.fields.items()[i].second.select(0, m);
-      field.copy_(at::from_blob(batch->field(i), field.sizes(), field.options().device(at::kCPU)), /*non_blocking=*/true);
+      field.copy_(at::from_blob(batch->field(i), field.sizes(), field.options().device(at::kCPU)),
+                  /*non_blocking=*/true);
     }
     if (device_.is_cuda()) runner.loans.push_back(std::move(*batch));
   }
@@ -191,23 +201,27 @@ void Trainer::step_body(Runner& runner) {
   for (int64_t m = 0; m < plan_.accumulation; ++m) {
     MicroBatch micro;
     for (const auto& [name, field] : runner.fields.items()) micro.fields[name] = field.select(0, m);
-    micro.first_sample = m * plan_.micro * plan_.data + context_.mesh.coordinate(comm::Axis::data) * plan_.micro;
+    micro.first_sample =
+        m * plan_.micro * plan_.data + context_.mesh.coordinate(comm::Axis::data) * plan_.micro;
     micro.last = m + 1 == plan_.accumulation;
     micro.seed = seed;
     const Sums sums = objective.micro_batch(models_, micro);
     const at::NoGradGuard no_grad;
-    runner.sums.add_(at::stack({sums.loss.detach().to(at::kDouble), sums.weight.detach().to(at::kDouble)}));
+    runner.sums.add_(
+        at::stack({sums.loss.detach().to(at::kDouble), sums.weight.detach().to(at::kDouble)}));
   }
   for (const std::string& name : objective.updates()) models_.at(name).finish_gradients();
   if (context_.mesh.loss().size() > 1) {
-    context_.mesh.loss().all_reduce(parallel::buffer_of(runner.sums), comm::Reduce::sum, parallel::current_stream(device_));
+    context_.mesh.loss().all_reduce(parallel::buffer_of(runner.sums), comm::Reduce::sum,
+                                    parallel::current_stream(device_));
   }
   const trace::Scope scope("optimizer");
   for (Update& update : runner.updates) update.apply();
 }
 
 void Trainer::log_step(bool due) {
-  // On the CPU numbers are at hand, so trouble is seen at once; on a GPU reading them is a wait, so only when logging.
+  // On the CPU numbers are at hand, so trouble is seen at once; on a GPU reading them is a wait, so
+  // only when logging.
   if (!due && device_.is_cuda()) return;
   nlohmann::json fields;
   for (Runner& runner : runners_) {
@@ -239,30 +253,35 @@ void Trainer::log_step(bool due) {
     fields["mfu"] = flops_per_sample_ * samples / per_step / peak;
     fields["hfu"] = (flops_per_sample_ + recompute_flops_per_sample_) * samples / per_step / peak;
   }
-  if (const int64_t bytes = parallel::peak_allocated_bytes(device_); bytes > 0) fields["peak_bytes"] = bytes;
+  if (const int64_t bytes = parallel::peak_allocated_bytes(device_); bytes > 0)
+    fields["peak_bytes"] = bytes;
   context_.events.emit({"step", step_, fields});
   meter_ = {now, 0};
 }
 
-void Trainer::stop_on_bad_numbers(const Runner& runner, const Update::Report& report, double loss) const {
+void Trainer::stop_on_bad_numbers(const Runner& runner, const Update::Report& report,
+                                  double loss) const {
   constexpr int64_t kMostSkips = 40, kMostZeros = 20;
   const std::string name = runner.parts.objective->name();
   if (report.skipped_in_row >= kMostSkips) {
     fail(ErrorKind::numerics,
-         "step {}: the gradients of '{}' overflowed float16 {} times in a row (loss scale {:g}). Nothing is learned this "
+         "step {}: the gradients of '{}' overflowed float16 {} times in a row (loss scale {:g}). "
+         "Nothing is learned this "
          "way: lower optimizer.learning_rate, or use precision.compute = \"bfloat16\"",
          step_, name, report.skipped_in_row, report.loss_scale);
   }
   if (report.zero_gradients_in_row >= kMostZeros) {
     fail(ErrorKind::numerics,
-         "step {}: the gradients of '{}' have been exactly zero {} times in a row. Nothing is learned: is the loss constant, "
+         "step {}: the gradients of '{}' have been exactly zero {} times in a row. Nothing is "
+         "learned: is the loss constant, "
          "or does precision.compute = \"float16\" underflow?",
          step_, name, report.zero_gradients_in_row);
   }
   const bool overflow_is_handled = report.skipped_in_row > 0;
   if ((!std::isfinite(loss) || !report.finite) && !overflow_is_handled) {
     fail(ErrorKind::numerics,
-         "step {}: the loss of '{}' is {} and its gradient norm {}. The last checkpoint is from before; lower "
+         "step {}: the loss of '{}' is {} and its gradient norm {}. The last checkpoint is from "
+         "before; lower "
          "optimizer.learning_rate, raise optimizer.warmup_steps or set optimizer.clip",
          step_, name, loss, report.gradient_norm);
   }
@@ -282,12 +301,14 @@ void Trainer::evaluate() {
     for (const data::FieldSpec& field : source.fields()) {
       std::vector<int64_t> shape{count};
       shape.insert(shape.end(), field.shape.begin(), field.shape.end());
-      hosts.push_back(at::empty(shape, at::TensorOptions().dtype(parallel::scalar_type_of(field.dtype))));
+      hosts.push_back(
+          at::empty(shape, at::TensorOptions().dtype(parallel::scalar_type_of(field.dtype))));
     }
     for (int64_t i = 0; i < count; ++i) {
       std::vector<void*> rows;
       for (const at::Tensor& host : hosts)
-        rows.push_back(static_cast<char*>(host.data_ptr()) + static_cast<size_t>(i * host.stride(0)) * host.element_size());
+        rows.push_back(static_cast<char*>(host.data_ptr()) +
+                       static_cast<size_t>(i * host.stride(0)) * host.element_size());
       source.fill(begin + i, rows);
     }
     for (size_t i = 0; i < hosts.size(); ++i)
@@ -298,8 +319,10 @@ void Trainer::evaluate() {
   }
   double totals[2] = {loss, weight};
   if (ranks > 1) {
-    loss = context_.mesh.world().all_reduce_value(totals[0], comm::Reduce::sum) / (context_.world.size() / ranks);
-    weight = context_.mesh.world().all_reduce_value(totals[1], comm::Reduce::sum) / (context_.world.size() / ranks);
+    loss = context_.mesh.world().all_reduce_value(totals[0], comm::Reduce::sum) /
+           (context_.world.size() / ranks);
+    weight = context_.mesh.world().all_reduce_value(totals[1], comm::Reduce::sum) /
+             (context_.world.size() / ranks);
   }
   nlohmann::json metrics = evaluation_->metrics(loss, weight);
   last_metric_ = metrics.at(evaluation_->best_metric()).get<double>();
@@ -321,14 +344,16 @@ run::State Trainer::state() {
   run::State state;
   for (auto& [name, engine] : models_.items()) {
     const std::string prefix = models_.items().size() > 1 ? name + "." : "";
-    for (run::StateArray& array : engine->weights().arrays(prefix, engine->weights().master())) state.arrays.push_back(std::move(array));
+    for (run::StateArray& array : engine->weights().arrays(prefix, engine->weights().master()))
+      state.arrays.push_back(std::move(array));
   }
   for (Runner& runner : runners_) {
     for (Update& update : runner.updates) {
       for (run::StateArray& array : update.arrays()) state.arrays.push_back(std::move(array));
     }
     nlohmann::json values = {{"runs", runner.runs}};
-    for (size_t i = 0; i < runner.updates.size(); ++i) values["update"].push_back(runner.updates[i].values());
+    for (size_t i = 0; i < runner.updates.size(); ++i)
+      values["update"].push_back(runner.updates[i].values());
     state.values["objectives"][runner.parts.objective->name()] = values;
   }
   state.values["step"] = step_;
@@ -344,7 +369,8 @@ void Trainer::loaded(const nlohmann::json& values) {
   for (Runner& runner : runners_) {
     const nlohmann::json& own = values.at("objectives").at(runner.parts.objective->name());
     runner.runs = own.at("runs").get<int64_t>();
-    for (size_t i = 0; i < runner.updates.size(); ++i) runner.updates[i].load_values(own.at("update").at(i));
+    for (size_t i = 0; i < runner.updates.size(); ++i)
+      runner.updates[i].load_values(own.at("update").at(i));
   }
   for (auto& [name, engine] : models_.items()) engine->weights().refresh_values();
   meter_ = {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Training as a task: one advance() is one cycle of its objectives (one optimizer step for a language model; critic x5
-// and generator x1 for a GAN). It knows no model: parts() of a task file say which models, objectives and data.
+// Training as a task: one advance() is one cycle of its objectives (one optimizer step for a
+// language model; critic x5 and generator x1 for a GAN). It knows no model: parts() of a task file
+// say which models, objectives and data.
 #pragma once
 
 #include <memory>
@@ -28,15 +29,16 @@ struct TrainerParts {
   plan::LayoutConfig layout;
   plan::PrecisionConfig precision;
   plan::TrainConfig train;
-  double tokens_per_sample = 0;            // for tokens per second; 0 = the task has no tokens
-  double flops_per_sample = 0;             // forward and backward of one cycle, without recompute
-  double recompute_flops_per_sample = 0;   // what recompute adds
-  nlohmann::json summary;                  // headline facts for summary.json: baselines, Markov table
+  double tokens_per_sample = 0;           // for tokens per second; 0 = the task has no tokens
+  double flops_per_sample = 0;            // forward and backward of one cycle, without recompute
+  double recompute_flops_per_sample = 0;  // what recompute adds
+  nlohmann::json summary;  // headline facts for summary.json: baselines, Markov table
 };
 
 std::unique_ptr<run::Task> make_trainer(TrainerParts parts, run::Context& context);
 
-// The device a recipe's run.device means for this rank: "auto" takes a GPU where this program and machine have one.
+// The device a recipe's run.device means for this rank: "auto" takes a GPU where this program and
+// machine have one.
 device::Device choose_device(const std::string& name, int local_rank);
 
 }  // namespace ocoee::train

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One model's optimizer step over its weight store: global gradient norm, clipping, loss scaling, update, low-precision
-// copy. Everything is enqueued; step-dependent numbers lie in a small device buffer, so that a captured step replays.
+// One model's optimizer step over its weight store: global gradient norm, clipping, loss scaling,
+// update, low-precision copy. Everything is enqueued; step-dependent numbers lie in a small device
+// buffer, so that a captured step replays.
 #pragma once
 
 #include <memory>
@@ -16,22 +17,24 @@ namespace ocoee::train {
 
 class Update {
  public:
-  Update(const std::string& model_name, parallel::WeightStore& weights, const optim::OptimizerConfig& config,
-         const plan::PrecisionConfig& precision, int64_t total_updates);
+  Update(const std::string& model_name, parallel::WeightStore& weights,
+         const optim::OptimizerConfig& config, const plan::PrecisionConfig& precision,
+         int64_t total_updates);
   ~Update();
   Update(Update&&) noexcept;
 
-  void prepare(int64_t update);  // before update number `update` (from 0): the learning rate goes to the device
-  void apply();                  // enqueues the update; gradients are final
-  at::Tensor loss_scale() const; // device scalar: multiply the backward seed by it
+  void prepare(int64_t update);   // before update number `update` (from 0): the learning rate goes
+                                  // to the device
+  void apply();                   // enqueues the update; gradients are final
+  at::Tensor loss_scale() const;  // device scalar: multiply the backward seed by it
 
   struct Report {
     double learning_rate = 0, gradient_norm = 0, loss_scale = 1;
-    int64_t skipped_in_row = 0;        // float16 overflow steps in a row
+    int64_t skipped_in_row = 0;  // float16 overflow steps in a row
     int64_t zero_gradients_in_row = 0;
-    bool finite = true;                // of the last update's gradients
+    bool finite = true;  // of the last update's gradients
   };
-  Report read() const;           // the host waits
+  Report read() const;  // the host waits
 
   std::vector<run::StateArray> arrays() const;
   nlohmann::json values() const;

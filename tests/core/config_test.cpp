@@ -37,7 +37,8 @@ struct Reading {
 };
 
 TEST(Config, ReadsValuesAndOverrides) {
-  Reading r("version = 1\n[batch]\nglobal = 8\nfiles = [\"a\"]\n", {"batch.schedule=constant", "batch.rate=1"});
+  Reading r("version = 1\n[batch]\nglobal = 8\nfiles = [\"a\"]\n",
+            {"batch.schedule=constant", "batch.rate=1"});
   EXPECT_TRUE(r.problems.empty()) << r.problems.text();
   EXPECT_EQ(r.batch.global, 8);
   EXPECT_EQ(r.batch.schedule, "constant");
@@ -46,12 +47,17 @@ TEST(Config, ReadsValuesAndOverrides) {
 }
 
 TEST(Config, ReportsAllProblemsAtOnceWithLineAndFix) {
-  Reading r("version = 1\n[batch]\nglobl = 8\nrate = \"x\"\nschedule = \"cosin\"\n", {"batch.global=0"});
+  Reading r("version = 1\n[batch]\nglobl = 8\nrate = \"x\"\nschedule = \"cosin\"\n",
+            {"batch.global=0"});
   const std::string text = r.problems.text();
-  EXPECT_THAT(text, testing::HasSubstr("r.toml:3:9: batch.globl: unknown key\n    fix: did you mean 'batch.global'?"));
-  EXPECT_THAT(text, testing::HasSubstr("r.toml:4:8: batch.rate: expected a number, found the text \"x\""));
+  EXPECT_THAT(text,
+              testing::HasSubstr(
+                  "r.toml:3:9: batch.globl: unknown key\n    fix: did you mean 'batch.global'?"));
+  EXPECT_THAT(
+      text, testing::HasSubstr("r.toml:4:8: batch.rate: expected a number, found the text \"x\""));
   EXPECT_THAT(text, testing::HasSubstr("did you mean \"cosine\"?"));
-  EXPECT_THAT(text, testing::HasSubstr("command line: batch.global: 0 is out of range: expected at least 1"));
+  EXPECT_THAT(text, testing::HasSubstr(
+                        "command line: batch.global: 0 is out of range: expected at least 1"));
   EXPECT_THAT(text, testing::HasSubstr("batch.files: missing: inputs"));
   EXPECT_EQ(r.problems.all().size(), 5u);
   EXPECT_THROW(r.problems.throw_if_any(), Error);

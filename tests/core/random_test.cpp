@@ -17,9 +17,11 @@ struct KnownAnswer {
 // From Random123's kat_vectors, philox4x32 with 10 rounds.
 const KnownAnswer kKnownAnswers[] = {
     {{{0, 0, 0, 0}}, {{0, 0}}, {{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}}},
-    {{{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}}, {{0xffffffff, 0xffffffff}},
+    {{{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}},
+     {{0xffffffff, 0xffffffff}},
      {{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}}},
-    {{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}}, {{0xa4093822, 0x299f31d0}},
+    {{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}},
+     {{0xa4093822, 0x299f31d0}},
      {{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}},
 };
 
@@ -31,9 +33,11 @@ TEST(Philox, MatchesRandom123KnownAnswers) {
 }
 
 TEST(RandomStream, IsAFunctionOfItsAddressAlone) {
-  RandomStream a(1, Purpose::dropout, 7, 42), b(1, Purpose::dropout, 7, 42), c(1, Purpose::noise, 7, 42);
+  RandomStream a(1, Purpose::dropout, 7, 42), b(1, Purpose::dropout, 7, 42),
+      c(1, Purpose::noise, 7, 42);
   std::vector<uint32_t> from_a, from_b, from_c;
-  for (int i = 0; i < 9; ++i) from_a.push_back(a.next32()), from_b.push_back(b.next32()), from_c.push_back(c.next32());
+  for (int i = 0; i < 9; ++i)
+    from_a.push_back(a.next32()), from_b.push_back(b.next32()), from_c.push_back(c.next32());
   EXPECT_EQ(from_a, from_b);
   EXPECT_NE(from_a, from_c);
 }

@@ -19,29 +19,34 @@ struct Bench {
   Context context;
   std::vector<at::Tensor> leaves;  // the same weights, for the reference
 
-  explicit Bench(const plan::LayerSpec& spec, at::ScalarType type = at::kDouble) : layer(make_layer(spec)) {
+  explicit Bench(const plan::LayerSpec& spec, at::ScalarType type = at::kDouble)
+      : layer(make_layer(spec)) {
     int64_t elements = 0;
     for (const auto& p : spec.parameters) elements += p.elements();
     weights.value = at::randn({elements}, type) * 0.3;
     weights.gradient = at::zeros({elements}, type);
     layer->bind(weights);
     weights.spec = &layer->spec();
-    for (size_t i = 0; i < spec.parameters.size(); ++i) leaves.push_back(weights.view(i).clone().requires_grad_(true));
+    for (size_t i = 0; i < spec.parameters.size(); ++i)
+      leaves.push_back(weights.view(i).clone().requires_grad_(true));
   }
 };
 
-void expect_close(const at::Tensor& a, const at::Tensor& b, const std::string& what, double tolerance = 1e-11) {
+void expect_close(const at::Tensor& a, const at::Tensor& b, const std::string& what,
+                  double tolerance = 1e-11) {
   ASSERT_TRUE(a.defined() && b.defined()) << what;
   ASSERT_EQ(a.sizes(), b.sizes()) << what;
   const double scale = std::max(0.1, b.norm().item<double>());  // some gradients are zero by nature
   EXPECT_LE((a - b).norm().item<double>() / scale, tolerance) << what;
 }
 
-using Reference = std::function<at::Tensor(const std::vector<at::Tensor>& inputs, const std::vector<at::Tensor>& w)>;
+using Reference = std::function<at::Tensor(const std::vector<at::Tensor>& inputs,
+                                           const std::vector<at::Tensor>& w)>;
 
-// Runs the layer and the reference on the same input; compares output, input gradients and weight gradients.
-void check_layer(const plan::LayerSpec& spec, const std::vector<std::string>& inputs, const at::Tensor& like,
-                 const std::string& output, const Reference& reference) {
+// Runs the layer and the reference on the same input; compares output, input gradients and weight
+// gradients.
+void check_layer(const plan::LayerSpec& spec, const std::vector<std::string>& inputs,
+                 const at::Tensor& like, const std::string& output, const Reference& reference) {
   at::manual_seed(3);
   Bench bench(spec);
   Bundle in;
@@ -68,9 +73,12 @@ void check_layer(const plan::LayerSpec& spec, const std::vector<std::string>& in
   at::Tensor total = (expected * seed).sum();
   if (passes_x) total = total + (reference_inputs[0] * passing).sum();
   total.backward();
-  for (size_t i = 0; i < inputs.size(); ++i) expect_close(grad_in.at(inputs[i]), reference_inputs[i].grad(), spec.name + " gradient of " + inputs[i]);
+  for (size_t i = 0; i < inputs.size(); ++i)
+    expect_close(grad_in.at(inputs[i]), reference_inputs[i].grad(),
+                 spec.name + " gradient of " + inputs[i]);
   for (size_t i = 0; i < bench.leaves.size(); ++i)
-    expect_close(bench.weights.gradient_view(i), bench.leaves[i].grad(), spec.parameters[i].name + " gradient");
+    expect_close(bench.weights.gradient_view(i), bench.leaves[i].grad(),
+                 spec.parameters[i].name + " gradient");
 
   // Gradients accumulate: a second identical pass doubles them.
   Bundle out2, grad_in2;
@@ -108,30 +116,39 @@ const plan::LayerSpec& layer_named(const plan::ModelSpec& model, const std::stri
   throw std::runtime_error("no layer " + name);
 }
 
-at::Tensor activation() { return at::zeros({3, 8, 24}, at::kDouble); }
+at::Tensor activation() {
+  return at::zeros({3, 8, 24}, at::kDouble);
+}
 
 // Causal attention by the definition, one head at a time.
 at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const int64_t length = q.size(0);
   at::Tensor scores = at::matmul(q, k.t()) / std::sqrt(static_cast<double>(q.size(1)));
-  scores = scores.masked_fill(at::ones({length, length}, at::kBool).triu(1), -std::numeric_limits<double>::infinity());
+  scores = scores.masked_fill(at::ones({length, length}, at::kBool).triu(1),
+                              -std::numeric_limits<double>::infinity());
   return at::matmul(at::softmax(scores, 1), v);
 }
 
-at::Tensor plain_rotation(const at::Tensor& t, double base) {  // [T, D], pairs (i, i + D/2) turned by t * base^(-2i/D)
+at::Tensor plain_rotation(const at::Tensor& t,
+                          double base) {  // [T, D], pairs (i, i + D/2) turned by t * base^(-2i/D)
   const int64_t length = t.size(0), half = t.size(1) / 2;
   std::vector<at::Tensor> rows;
   for (int64_t p = 0; p < length; ++p) {
-    const at::Tensor angle = p * at::pow(base, -2.0 * at::arange(half, at::kDouble) / (2.0 * static_cast<double>(half)));
+    const at::Tensor angle =
+        p * at::pow(base, -2.0 * at::arange(half, at::kDouble) / (2.0 * static_cast<double>(half)));
     const at::Tensor a = t[p].narrow(0, 0, half), b = t[p].narrow(0, half, half);
     rows.push_back(at::cat({a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()}));
   }
   return at::stack(rows);
 }
 
-at::Tensor plain_attention_layer(const at::Tensor& x, const at::Tensor& h, const std::vector<at::Tensor>& w, int64_t heads, int64_t kv_heads, double rope_base) {
+at::Tensor plain_attention_layer(const at::Tensor& x, const at::Tensor& h,
+                                 const std::vector<at::Tensor>& w, int64_t heads, int64_t kv_heads,
+                                 double rope_base) {
   const bool bias = w.size() == 8;
-  const auto project = [&](size_t i) { return bias ? at::linear(h, w[i], w[i + 3]) : at::linear(h, w[i]); };
+  const auto project = [&](size_t i) {
+    return bias ? at::linear(h, w[i], w[i + 3]) : at::linear(h, w[i]);
+  };
   const at::Tensor q = project(0), k = project(1), v = project(2);
   const int64_t d = q.size(2) / heads;
   std::vector<at::Tensor> samples;
@@ -153,11 +170,13 @@ TEST(Layers, NormMatchesItsDefinition) {
   for (const std::string style : {"gpt2", "llama"}) {
     const auto model = models::build_gpt(small(style), 11);
     for (const std::string name : {"blocks.0.norm1", "final_norm"}) {
-      check_layer(layer_named(model, name), {"x"}, activation(), "h", [&](const auto& in, const auto& w) {
-        if (style == "llama") return in[0] * at::rsqrt(in[0].square().mean(-1, true) + 1e-5) * w[0];
-        const at::Tensor centred = in[0] - in[0].mean(-1, true);
-        return centred * at::rsqrt(centred.square().mean(-1, true) + 1e-5) * w[0] + w[1];
-      });
+      check_layer(
+          layer_named(model, name), {"x"}, activation(), "h", [&](const auto& in, const auto& w) {
+            if (style == "llama")
+              return in[0] * at::rsqrt(in[0].square().mean(-1, true) + 1e-5) * w[0];
+            const at::Tensor centred = in[0] - in[0].mean(-1, true);
+            return centred * at::rsqrt(centred.square().mean(-1, true) + 1e-5) * w[0] + w[1];
+          });
     }
   }
 }
@@ -165,33 +184,41 @@ TEST(Layers, NormMatchesItsDefinition) {
 TEST(Layers, AttentionMatchesItsDefinition) {
   const auto gpt2 = models::build_gpt(small("gpt2"), 11);
   check_layer(layer_named(gpt2, "blocks.1.attention"), {"x", "h"}, activation(), "x",
-              [](const auto& in, const auto& w) { return plain_attention_layer(in[0], in[1], w, 4, 4, 0); });
+              [](const auto& in, const auto& w) {
+                return plain_attention_layer(in[0], in[1], w, 4, 4, 0);
+              });
   models::GptConfig grouped = small("llama");
   grouped.kv_heads = 2;
-  check_layer(layer_named(models::build_gpt(grouped, 11), "blocks.1.attention"), {"x", "h"}, activation(), "x",
-              [](const auto& in, const auto& w) { return plain_attention_layer(in[0], in[1], w, 4, 2, 10000); });
+  check_layer(layer_named(models::build_gpt(grouped, 11), "blocks.1.attention"), {"x", "h"},
+              activation(), "x", [](const auto& in, const auto& w) {
+                return plain_attention_layer(in[0], in[1], w, 4, 2, 10000);
+              });
 }
 
 TEST(Layers, MlpMatchesItsDefinition) {
-  check_layer(layer_named(models::build_gpt(small("gpt2"), 11), "blocks.0.mlp"), {"x", "h"}, activation(), "x", [](const auto& in, const auto& w) {
-    const at::Tensor a = at::linear(in[1], w[0], w[1]);
-    const at::Tensor gelu = 0.5 * a * (1 + at::tanh(std::sqrt(2 / M_PI) * (a + 0.044715 * a.pow(3))));
-    return in[0] + at::linear(gelu, w[2], w[3]);
-  });
-  check_layer(layer_named(models::build_gpt(small("llama"), 11), "blocks.0.mlp"), {"x", "h"}, activation(), "x", [](const auto& in, const auto& w) {
-    const at::Tensor gate = at::linear(in[1], w[0]);
-    return in[0] + at::linear(gate * at::sigmoid(gate) * at::linear(in[1], w[1]), w[2]);
-  });
+  check_layer(layer_named(models::build_gpt(small("gpt2"), 11), "blocks.0.mlp"), {"x", "h"},
+              activation(), "x", [](const auto& in, const auto& w) {
+                const at::Tensor a = at::linear(in[1], w[0], w[1]);
+                const at::Tensor gelu =
+                    0.5 * a * (1 + at::tanh(std::sqrt(2 / M_PI) * (a + 0.044715 * a.pow(3))));
+                return in[0] + at::linear(gelu, w[2], w[3]);
+              });
+  check_layer(layer_named(models::build_gpt(small("llama"), 11), "blocks.0.mlp"), {"x", "h"},
+              activation(), "x", [](const auto& in, const auto& w) {
+                const at::Tensor gate = at::linear(in[1], w[0]);
+                return in[0] + at::linear(gate * at::sigmoid(gate) * at::linear(in[1], w[1]), w[2]);
+              });
 }
 
 TEST(Layers, LinearMatchesItsDefinition) {
   for (const std::string name : {"relu", "leaky_relu", "tanh"}) {
     const auto model = models::build_mlp({24, 16, 1, 5, name}, "");
-    check_layer(layer_named(model, "linear0"), {"x"}, activation(), "x", [&](const auto& in, const auto& w) {
-      const at::Tensor y = at::matmul(in[0], w[0].t()) + w[1];
-      if (name == "tanh") return at::tanh(y);
-      return at::where(y > 0, y, name == "relu" ? y * 0 : y * 0.2);
-    });
+    check_layer(layer_named(model, "linear0"), {"x"}, activation(), "x",
+                [&](const auto& in, const auto& w) {
+                  const at::Tensor y = at::matmul(in[0], w[0].t()) + w[1];
+                  if (name == "tanh") return at::tanh(y);
+                  return at::where(y > 0, y, name == "relu" ? y * 0 : y * 0.2);
+                });
   }
 }
 
@@ -225,7 +252,9 @@ TEST(Layers, HeadScoresWeightedCrossEntropy) {
   bench.layer->forward(in, out, saved, bench.context);
   const at::Tensor h = in.at("h").clone().requires_grad_(true);
   const at::Tensor log_p = at::log_softmax(at::matmul(h, bench.leaves[0].t()), -1);
-  const at::Tensor expected = -(log_p.gather(2, batch.at("targets").unsqueeze(2)).squeeze(2) * batch.at("weights").to(at::kDouble)).sum();
+  const at::Tensor expected = -(log_p.gather(2, batch.at("targets").unsqueeze(2)).squeeze(2) *
+                                batch.at("weights").to(at::kDouble))
+                                   .sum();
   expect_close(out.at("loss_sum"), expected, "loss");
   expect_close(out.at("weight_sum"), batch.at("weights").sum().to(at::kDouble), "weight", 1e-6);
   grad_out["loss_sum"] = at::full({}, 0.7, at::kDouble);
@@ -240,7 +269,8 @@ TEST(Layers, HeadScoresWeightedCrossEntropy) {
 // A new kind of layer must come with its own comparison above.
 TEST(Layers, EveryRegisteredKindIsCompared) {
   const std::set<std::string> compared{"embedding", "norm", "attention", "mlp", "head", "linear"};
-  for (const std::string& kind : layer_kinds()) EXPECT_TRUE(compared.contains(kind)) << kind << " has no comparison in this file";
+  for (const std::string& kind : layer_kinds())
+    EXPECT_TRUE(compared.contains(kind)) << kind << " has no comparison in this file";
 }
 
 }  // namespace

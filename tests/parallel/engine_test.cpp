@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine on one rank: accumulation, recompute and tied weights against one pass over everything.
+// The engine on one rank: accumulation, recompute and tied weights against one pass over
+// everything.
 #include "parallel/engine.h"
 
 #include <gtest/gtest.h>
@@ -40,7 +41,8 @@ struct Result {
   at::Tensor gradient;
 };
 
-Result run(Fixture& f, const models::GptConfig& config, Recompute recompute, int64_t micro, at::ScalarType type = at::kDouble) {
+Result run(Fixture& f, const models::GptConfig& config, Recompute recompute, int64_t micro,
+           at::ScalarType type = at::kDouble) {
   EngineOptions options;
   options.precision.compute = type;
   options.recompute = recompute;
@@ -62,7 +64,9 @@ Result run(Fixture& f, const models::GptConfig& config, Recompute recompute, int
   return result;
 }
 
-double relative(const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); }
+double relative(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).norm() / b.norm()).item<double>();
+}
 
 TEST(Engine, AccumulationEqualsOnePass) {
   Fixture f;
@@ -94,7 +98,8 @@ TEST(Engine, RecomputeIsBitEqual) {
   }
 }
 
-// The directional derivative of the loss along the gradient, by finite differences over the masters.
+// The directional derivative of the loss along the gradient, by finite differences over the
+// masters.
 TEST(Engine, GradientMatchesFiniteDifferences) {
   Fixture f;
   for (const std::string style : {"gpt2", "llama"}) {
@@ -122,12 +127,14 @@ TEST(WeightStore, InitializationIsAFunctionOfNameAndSeed) {
   deeper.layers = 6;
   deeper.init_std = 0.02;
   const auto other = models::build_gpt(deeper, 13);
-  WeightStore a(model, {at::kFloat}, at::kCPU), b(other, {at::kBFloat16}, at::kCPU), c(model, {at::kFloat}, at::kCPU);
+  WeightStore a(model, {at::kFloat}, at::kCPU), b(other, {at::kBFloat16}, at::kCPU),
+      c(model, {at::kFloat}, at::kCPU);
   a.initialize(1);
   b.initialize(1);
   c.initialize(2);
   EXPECT_TRUE(at::equal(a.parameter("wte.weight"), b.parameter("wte.weight")));
-  EXPECT_TRUE(at::equal(a.parameter("blocks.2.mlp.up.weight"), b.parameter("blocks.2.mlp.up.weight")));
+  EXPECT_TRUE(
+      at::equal(a.parameter("blocks.2.mlp.up.weight"), b.parameter("blocks.2.mlp.up.weight")));
   EXPECT_FALSE(at::equal(a.parameter("wte.weight"), c.parameter("wte.weight")));
   EXPECT_NEAR(a.parameter("blocks.0.mlp.up.weight").std().item<double>(), 0.02, 0.001);
   EXPECT_TRUE(at::equal(b.value(), b.master().to(at::kBFloat16)));

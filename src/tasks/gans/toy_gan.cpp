@@ -24,18 +24,21 @@ ToyGanConfig::ToyGanConfig() {
 }
 
 void ToyGanConfig::describe(config::Description& recipe) {
-  config::Description& task = recipe.section("task", "A GAN on a ring of Gaussians: two objectives that alternate.");
+  config::Description& task =
+      recipe.section("task", "A GAN on a ring of Gaussians: two objectives that alternate.");
   task.field("name", name_, "the task; `ocoee list tasks` shows them").required();
   task.field("latent", latent, "size of the noise that a point is made from").at_least(1);
   task.field("width", width, "hidden width of both networks").at_least(1);
   task.field("hidden_layers", hidden_layers, "hidden layers of both networks").at_least(1);
-  task.field("critic_repeats", critic_repeats, "critic updates for each generator update").at_least(1);
+  task.field("critic_repeats", critic_repeats, "critic updates for each generator update")
+      .at_least(1);
   task.field("ring_radius", ring_radius, "radius of the ring").above(0);
   task.field("ring_spread", ring_spread, "standard deviation of each Gaussian").above(0);
   recipe.section("batch", batch, "How many samples a step takes.");
   recipe.section("layout", layout, "Ranks per axis; the data axis is what is left of the world.");
   recipe.section("precision", precision, "Number types.");
-  config::Description& optimizers = recipe.section("optimizer", "One optimizer for each objective.");
+  config::Description& optimizers =
+      recipe.section("optimizer", "One optimizer for each objective.");
   optimizers.section("critic", critic, "How the critic's weights move.");
   optimizers.section("generator", generator, "How the generator's weights move.");
   recipe.section("train", train, "How long, and how often it looks up.");
@@ -66,14 +69,21 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
   const double samples = static_cast<double>(batch.global);
   nlohmann::json out;
   out["parameters"] = parameters;
-  // the critic sees real and made points and the generator runs once; then the generator learns through the critic
-  const double g = generator_spec().forward_flops_per_token(), c = critic_spec().forward_flops_per_token();
-  out["flops_per_step"] = samples * (static_cast<double>(critic_repeats) * (6 * c + g) + 3 * g + 3 * c);
-  out["memory_bytes"] = {{"weights", bytes * static_cast<double>(parameters)}, {"gradients", bytes * static_cast<double>(parameters)},
+  // the critic sees real and made points and the generator runs once; then the generator learns
+  // through the critic
+  const double g = generator_spec().forward_flops_per_token(),
+               c = critic_spec().forward_flops_per_token();
+  out["flops_per_step"] =
+      samples * (static_cast<double>(critic_repeats) * (6 * c + g) + 3 * g + 3 * c);
+  out["memory_bytes"] = {{"weights", bytes * static_cast<double>(parameters)},
+                         {"gradients", bytes * static_cast<double>(parameters)},
                          {"optimizer", 2 * bytes * static_cast<double>(parameters)}};
   out["steps"] = train.steps;
-  out["lines"] = {fmt::format("models: generator {} and critic {} parameters", generator_spec().parameters(), critic_spec().parameters()),
-                  fmt::format("step: {} critic updates and 1 generator update of {} samples on {} data rank{}", critic_repeats, batch.global, plan.data, plan.data == 1 ? "" : "s")};
+  out["lines"] = {
+      fmt::format("models: generator {} and critic {} parameters", generator_spec().parameters(),
+                  critic_spec().parameters()),
+      fmt::format("step: {} critic updates and 1 generator update of {} samples on {} data rank{}",
+                  critic_repeats, batch.global, plan.data, plan.data == 1 ? "" : "s")};
   return out;
 }
 

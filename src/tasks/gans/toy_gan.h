@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A generative adversarial network on points of the plane: eight Gaussians on a ring. Deliberately small: two models, two
-// objectives that alternate, and no special case in the trainer.
+// A generative adversarial network on points of the plane: eight Gaussians on a ring. Deliberately
+// small: two models, two objectives that alternate, and no special case in the trainer.
 #pragma once
 
 #include "models/mlp.h"
@@ -12,10 +12,10 @@ namespace ocoee::tasks {
 
 class ToyGanConfig : public run::TaskConfig {
  public:
-  int64_t latent = 8;              // size of the noise
+  int64_t latent = 8;  // size of the noise
   int64_t width = 64;
   int64_t hidden_layers = 2;
-  int64_t critic_repeats = 2;      // critic updates for each generator update
+  int64_t critic_repeats = 2;  // critic updates for each generator update
   double ring_radius = 1;
   double ring_spread = 0.05;
   plan::BatchConfig batch;

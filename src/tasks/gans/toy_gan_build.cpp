@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Non-saturating GAN (Goodfellow et al. 2014). Critic: softplus(-D(real)) + softplus(D(G(z))). Generator:
-// softplus(-D(G(z))), whose gradient reaches G through the critic's input gradient.
+// Non-saturating GAN (Goodfellow et al. 2014). Critic: softplus(-D(real)) + softplus(D(G(z))).
+// Generator: softplus(-D(G(z))), whose gradient reaches G through the critic's input gradient.
 #include <cmath>
 
 #include "core/random.h"
@@ -18,7 +18,10 @@ using train::Sums;
 class RingSource final : public data::Source {
  public:
   RingSource(const ToyGanConfig& config, uint64_t seed)
-      : latent_(config.latent), radius_(config.ring_radius), spread_(config.ring_spread), seed_(seed) {
+      : latent_(config.latent),
+        radius_(config.ring_radius),
+        spread_(config.ring_spread),
+        seed_(seed) {
     fields_ = {{"point", DType::f32, {2}}, {"noise", DType::f32, {latent_}}};
   }
   const std::vector<data::FieldSpec>& fields() const override { return fields_; }
@@ -28,7 +31,8 @@ class RingSource final : public data::Source {
     auto* point = static_cast<float*>(rows[0]);
     point[0] = static_cast<float>(radius_ * std::cos(angle) + spread_ * stream.normal());
     point[1] = static_cast<float>(radius_ * std::sin(angle) + spread_ * stream.normal());
-    for (int64_t i = 0; i < latent_; ++i) static_cast<float*>(rows[1])[i] = static_cast<float>(stream.normal());
+    for (int64_t i = 0; i < latent_; ++i)
+      static_cast<float*>(rows[1])[i] = static_cast<float>(stream.normal());
   }
 
  private:
@@ -44,11 +48,14 @@ nn::Bundle input(const at::Tensor& x) {
   return bundle;
 }
 
-// softplus(sign * score), summed over samples, and its gradient with respect to the score times `seed`.
-Sums softplus_loss(const at::Tensor& score, double sign, const at::Tensor& seed, nn::Bundle& gradient) {
+// softplus(sign * score), summed over samples, and its gradient with respect to the score times
+// `seed`.
+Sums softplus_loss(const at::Tensor& score, double sign, const at::Tensor& seed,
+                   nn::Bundle& gradient) {
   const at::NoGradGuard no_grad;
   gradient["x"] = at::sigmoid(score * sign) * (seed * sign).to(score.scalar_type());
-  return {at::softplus(score * sign).sum(), at::full({}, static_cast<double>(score.size(0)), score.options())};
+  return {at::softplus(score * sign).sum(),
+          at::full({}, static_cast<double>(score.size(0)), score.options())};
 }
 
 at::Tensor converted(const at::Tensor& field, parallel::Engine& engine) {
@@ -92,8 +99,10 @@ class GeneratorObjective final : public train::Objective {
     auto scored = models.at("critic").forward(made.output, batch.first_sample);
     nn::Bundle gradient;
     const Sums sums = softplus_loss(scored.output.at("x"), -1, batch.seed, gradient);
-    // The critic's own gradients from this pass are dropped: its objective zeroes them before its next update.
-    const nn::Bundle to_points = models.at("critic").backward(scored, gradient, /*last_micro_batch=*/false);
+    // The critic's own gradients from this pass are dropped: its objective zeroes them before its
+    // next update.
+    const nn::Bundle to_points =
+        models.at("critic").backward(scored, gradient, /*last_micro_batch=*/false);
     models.at("generator").backward(made, to_points, batch.last);
     return sums;
   }
@@ -107,17 +116,20 @@ std::unique_ptr<run::Task> build_toy_gan(const run::TaskConfig& base, run::Conte
   parallel::EngineOptions options;
   options.precision = parallel::precision_from_name(config.precision.compute);
   options.seed = static_cast<uint64_t>(context.run.seed);
-  parts.models.add("generator", std::make_unique<parallel::Engine>(config.generator_spec(), options, context.mesh));
-  parts.models.add("critic", std::make_unique<parallel::Engine>(config.critic_spec(), options, context.mesh));
+  parts.models.add("generator", std::make_unique<parallel::Engine>(config.generator_spec(), options,
+                                                                   context.mesh));
+  parts.models.add("critic",
+                   std::make_unique<parallel::Engine>(config.critic_spec(), options, context.mesh));
   const auto seed = static_cast<uint64_t>(context.run.seed);
-  parts.objectives.push_back({std::make_unique<CriticObjective>(config.critic_repeats), std::make_shared<RingSource>(config, seed), config.critic});
-  parts.objectives.push_back({std::make_unique<GeneratorObjective>(), std::make_shared<RingSource>(config, seed + 1), config.generator});
+  parts.objectives.push_back({std::make_unique<CriticObjective>(config.critic_repeats),
+                              std::make_shared<RingSource>(config, seed), config.critic});
+  parts.objectives.push_back({std::make_unique<GeneratorObjective>(),
+                              std::make_shared<RingSource>(config, seed + 1), config.generator});
   parts.batch = config.batch;
   parts.layout = config.layout;
   parts.precision = config.precision;
   parts.train = config.train;
   return train::make_trainer(std::move(parts), context);
 }
-
 
 }  // namespace ocoee::tasks

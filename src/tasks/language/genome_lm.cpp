@@ -12,23 +12,35 @@
 namespace ocoee::tasks {
 
 void GenomeLmConfig::describe_task(config::Description& task) {
-  task.field("fasta", fasta, "genomes, FASTA as it is or gzipped; the held-out part is the last of all their letters").required();
-  task.field("extra_fasta", extra_fasta, "more genomes, for training only; keep relatives of the held-out part away");
+  task.field(
+          "fasta", fasta,
+          "genomes, FASTA as it is or gzipped; the held-out part is the last of all their letters")
+      .required();
+  task.field("extra_fasta", extra_fasta,
+             "more genomes, for training only; keep relatives of the held-out part away");
   task.field("tokens", tokens, "what one token is").choices({"nucleotide", "codon", "kmer"});
   task.field("k", k, "bases per token of kmer").at_least(1).at_most(10).unit("bases");
-  task.field("held_out", held_out, "last fraction of the letters, scored and never trained on").above(0).at_most(0.9);
+  task.field("held_out", held_out, "last fraction of the letters, scored and never trained on")
+      .above(0)
+      .at_most(0.9);
   task.field("both_strands", both_strands, "train on the reverse complement as well");
-  task.field("markov_order", markov_order, "order-k Markov baselines for k = 0 up to this; -1 = none").at_least(-1).at_most(13);
+  task.field("markov_order", markov_order,
+             "order-k Markov baselines for k = 0 up to this; -1 = none")
+      .at_least(-1)
+      .at_most(13);
 }
 
 void GenomeLmConfig::check_task(config::Problems& problems) const {
   check_files(problems, "task.fasta", fasta);
   if (!extra_fasta.empty()) check_files(problems, "task.extra_fasta", extra_fasta);
   if (problems.was_set("task.k") && tokens != "kmer")
-    problems.add("task.k", fmt::format("has no effect with tokens = \"{}\"", tokens), "write tokens = \"kmer\", or leave k out");
+    problems.add("task.k", fmt::format("has no effect with tokens = \"{}\"", tokens),
+                 "write tokens = \"kmer\", or leave k out");
 }
 
-int64_t GenomeLmConfig::vocabulary() const { return data::make_tokenizer(tokens, static_cast<int>(k))->vocabulary(); }
+int64_t GenomeLmConfig::vocabulary() const {
+  return data::make_tokenizer(tokens, static_cast<int>(k))->vocabulary();
+}
 
 run::TaskType genome_lm_task() {
   return {"genome_lm", "a language model of genomes: FASTA in, held-out bits per base out",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A language model of genomes: tokens at random offsets on both strands of the training part; bits per base on the
-// held-out part, beside the best order-k Markov model of the same split.
+// A language model of genomes: tokens at random offsets on both strands of the training part; bits
+// per base on the held-out part, beside the best order-k Markov model of the same split.
 #pragma once
 
 #include "tasks/language/language_config.h"
@@ -15,7 +15,7 @@ class GenomeLmConfig final : public LanguageConfig {
   int64_t k = 3;
   double held_out = 0.1;
   bool both_strands = true;
-  int64_t markov_order = 12;             // baselines for k = 0 .. this; -1 = none
+  int64_t markov_order = 12;  // baselines for k = 0 .. this; -1 = none
 
   int64_t vocabulary() const override;
 

@@ -10,19 +10,30 @@ namespace ocoee::tasks {
 namespace {
 
 // Baselines take seconds and are the same on every rank: rank 0 counts, the others need only train.
-void add_baselines(train::TrainerParts& parts, run::Context& context, const data::Split& split, int64_t max_order) {
+void add_baselines(train::TrainerParts& parts, run::Context& context, const data::Split& split,
+                   int64_t max_order) {
   if (max_order < 0 || context.world.rank() != 0) return;
-  const auto scores = data::markov_baselines(split.training, split.held_out, static_cast<int>(max_order));
+  const auto scores =
+      data::markov_baselines(split.training, split.held_out, static_cast<int>(max_order));
   const data::MarkovScore best = data::best_of(scores);
   nlohmann::json table = nlohmann::json::array();
-  for (const data::MarkovScore& score : scores) table.push_back({{"k", score.order}, {"alpha", score.alpha}, {"bits_per_base", score.bits_per_base}});
+  for (const data::MarkovScore& score : scores)
+    table.push_back(
+        {{"k", score.order}, {"alpha", score.alpha}, {"bits_per_base", score.bits_per_base}});
   parts.summary["markov"] = table;
-  parts.summary["baselines"] = {{{"metric", "bits_per_base"}, {"label", fmt::format("order-{} Markov", best.order)}, {"value", best.bits_per_base}}};
+  parts.summary["baselines"] = {{{"metric", "bits_per_base"},
+                                 {"label", fmt::format("order-{} Markov", best.order)},
+                                 {"value", best.bits_per_base}}};
   parts.summary["headline_metric"] = "bits_per_base";
   parts.summary["headline_label"] = "held-out bits per base";
   parts.summary["reference_label"] = fmt::format("best order-k Markov model (k = {})", best.order);
   parts.summary["reference_value"] = best.bits_per_base;
-  context.events.emit({"note", 0, {{"text", fmt::format("baseline: the best order-k Markov model has k = {} and {:.4f} bits per base", best.order, best.bits_per_base)}}});
+  context.events.emit(
+      {"note",
+       0,
+       {{"text",
+         fmt::format("baseline: the best order-k Markov model has k = {} and {:.4f} bits per base",
+                     best.order, best.bits_per_base)}}});
 }
 
 }  // namespace
@@ -30,9 +41,12 @@ void add_baselines(train::TrainerParts& parts, run::Context& context, const data
 std::unique_ptr<run::Task> build_genome_lm(const run::TaskConfig& base, run::Context& context) {
   const auto& config = dynamic_cast<const GenomeLmConfig&>(base);
   const auto cache = data::default_cache_folder();
-  const data::Split split = data::split_last(data::Corpus::from_fasta(config.fasta, cache), config.held_out);
+  const data::Split split =
+      data::split_last(data::Corpus::from_fasta(config.fasta, cache), config.held_out);
   data::Part training = split.training;
-  if (!config.extra_fasta.empty()) training = data::joined(std::move(training), data::whole(data::Corpus::from_fasta(config.extra_fasta, cache)));
+  if (!config.extra_fasta.empty())
+    training = data::joined(std::move(training),
+                            data::whole(data::Corpus::from_fasta(config.extra_fasta, cache)));
 
   const auto tokenizer = data::make_tokenizer(config.tokens, static_cast<int>(config.k));
   data::WindowOptions options;
@@ -40,8 +54,10 @@ std::unique_ptr<run::Task> build_genome_lm(const run::TaskConfig& base, run::Con
   options.context = config.model.context;
   options.both_strands = config.both_strands;
   auto windows = std::make_shared<data::WindowSource>(std::move(training), tokenizer, options);
-  auto held_out = std::make_shared<data::HeldOutSource>(split.held_out, tokenizer, config.model.context);
-  auto parts = language_parts(config, context, std::move(windows), std::move(held_out), "bits_per_base");
+  auto held_out =
+      std::make_shared<data::HeldOutSource>(split.held_out, tokenizer, config.model.context);
+  auto parts =
+      language_parts(config, context, std::move(windows), std::move(held_out), "bits_per_base");
   add_baselines(parts, context, split, config.markov_order);
   return train::make_trainer(std::move(parts), context);
 }

@@ -33,7 +33,8 @@ class NextToken final : public train::Objective {
 
 class BitsPerLetter final : public train::Evaluation {
  public:
-  BitsPerLetter(std::shared_ptr<const data::HeldOutSource> source, std::string unit) : source_(std::move(source)), unit_(std::move(unit)) {}
+  BitsPerLetter(std::shared_ptr<const data::HeldOutSource> source, std::string unit)
+      : source_(std::move(source)), unit_(std::move(unit)) {}
   const data::EvaluationSource& source() const override { return *source_; }
   std::string best_metric() const override { return unit_; }
   Sums micro_batch(Models& models, const nn::Bundle& fields) override {
@@ -65,17 +66,24 @@ nn::Bundle decoder_inputs(const nn::Bundle& fields) {
 parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t seed) {
   parallel::EngineOptions options;
   options.precision = parallel::precision_from_name(config.precision.compute);
-  options.recompute = config.layout.recompute == "full" ? parallel::Recompute::full : parallel::Recompute::none;
+  options.recompute =
+      config.layout.recompute == "full" ? parallel::Recompute::full : parallel::Recompute::none;
   options.seed = seed;
   return options;
 }
 
-train::TrainerParts language_parts(const LanguageConfig& config, run::Context& context, std::shared_ptr<data::Source> training,
-                                   std::shared_ptr<const data::HeldOutSource> held_out, const std::string& unit) {
+train::TrainerParts language_parts(const LanguageConfig& config, run::Context& context,
+                                   std::shared_ptr<data::Source> training,
+                                   std::shared_ptr<const data::HeldOutSource> held_out,
+                                   const std::string& unit) {
   const plan::ModelSpec spec = config.model_spec();
   train::TrainerParts parts;
-  parts.models.add(kLanguageModel, std::make_unique<parallel::Engine>(spec, engine_options(config, static_cast<uint64_t>(context.run.seed)), context.mesh));
-  parts.objectives.push_back({std::make_unique<NextToken>(config.model.context), std::move(training), config.optimizer});
+  parts.models.add(
+      kLanguageModel,
+      std::make_unique<parallel::Engine>(
+          spec, engine_options(config, static_cast<uint64_t>(context.run.seed)), context.mesh));
+  parts.objectives.push_back(
+      {std::make_unique<NextToken>(config.model.context), std::move(training), config.optimizer});
   parts.evaluation = std::make_unique<BitsPerLetter>(std::move(held_out), unit);
   parts.batch = config.batch;
   parts.layout = config.layout;
@@ -84,7 +92,8 @@ train::TrainerParts language_parts(const LanguageConfig& config, run::Context& c
   const double tokens = static_cast<double>(config.model.context);
   parts.tokens_per_sample = tokens;
   parts.flops_per_sample = spec.training_flops_per_token() * tokens;
-  parts.recompute_flops_per_sample = config.layout.recompute == "full" ? spec.forward_flops_per_token() * tokens : 0;
+  parts.recompute_flops_per_sample =
+      config.layout.recompute == "full" ? spec.forward_flops_per_token() * tokens : 0;
   return parts;
 }
 

@@ -15,9 +15,11 @@ nn::Bundle decoder_inputs(const nn::Bundle& fields);
 
 parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t seed);
 
-// Everything but the data: `training` feeds the objective, `held_out` the evaluation; `unit` names the letters of the
-// bits-per-letter metric ("bits_per_base", "bits_per_byte").
-train::TrainerParts language_parts(const LanguageConfig& config, run::Context& context, std::shared_ptr<data::Source> training,
-                                   std::shared_ptr<const data::HeldOutSource> held_out, const std::string& unit);
+// Everything but the data: `training` feeds the objective, `held_out` the evaluation; `unit` names
+// the letters of the bits-per-letter metric ("bits_per_base", "bits_per_byte").
+train::TrainerParts language_parts(const LanguageConfig& config, run::Context& context,
+                                   std::shared_ptr<data::Source> training,
+                                   std::shared_ptr<const data::HeldOutSource> held_out,
+                                   const std::string& unit);
 
 }  // namespace ocoee::tasks

@@ -51,15 +51,21 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig&, int ranks) const {
   // An upper bound for one rank: what is kept, and the largest temporaries beside it.
   const double micro_tokens = static_cast<double>(plan.micro * model.context);
   const double weights = n * (master_bytes + (has_copy ? compute_bytes : 0));
-  const double optimizer_states = n * master_bytes * static_cast<double>(optimizer.states_per_parameter());
+  const double optimizer_states =
+      n * master_bytes * static_cast<double>(optimizer.states_per_parameter());
   double activations = spec.saved_bytes_per_token(static_cast<int>(compute_bytes)) * micro_tokens;
   if (layout.recompute == "full") {
     const double per_block = activations / static_cast<double>(model.layers);
-    activations = per_block + micro_tokens * static_cast<double>(model.width * model.layers) * compute_bytes;
+    activations =
+        per_block + micro_tokens * static_cast<double>(model.width * model.layers) * compute_bytes;
   }
-  const double logits = micro_tokens * static_cast<double>(vocabulary()) * (compute_bytes + 2 * std::max(4.0, compute_bytes));
-  const nlohmann::json memory = {{"weights", weights}, {"gradients", n * master_bytes}, {"optimizer", optimizer_states},
-                                 {"activations", activations}, {"loss", logits}};
+  const double logits = micro_tokens * static_cast<double>(vocabulary()) *
+                        (compute_bytes + 2 * std::max(4.0, compute_bytes));
+  const nlohmann::json memory = {{"weights", weights},
+                                 {"gradients", n * master_bytes},
+                                 {"optimizer", optimizer_states},
+                                 {"activations", activations},
+                                 {"loss", logits}};
   double total = 0;
   for (const auto& [category, bytes] : memory.items()) total += bytes.get<double>();
 
@@ -69,7 +75,9 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig&, int ranks) const {
   out["non_embedding_parameters"] = spec.non_embedding_parameters();
   out["flops_per_step"] = flops;
   out["flops_per_token"] = spec.training_flops_per_token();
-  out["flop_convention"] = "products with weights 6 per weight and token; attention 12 x layers x width x context (full, not causal); recompute apart";
+  out["flop_convention"] =
+      "products with weights 6 per weight and token; attention 12 x layers x width x context "
+      "(full, not causal); recompute apart";
   out["tokens_per_step"] = tokens;
   out["memory_bytes"] = memory;
   out["memory_total_bytes"] = total;
@@ -78,22 +86,27 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig&, int ranks) const {
   out["data_ranks"] = plan.data;
   out["steps"] = train.steps;
   out["lines"] = {
-      fmt::format("model: {} parameters, {} layers, width {}, {} heads, vocabulary {}, context {}", format_count(n), model.layers,
-                  model.width, model.heads, vocabulary(), model.context),
-      fmt::format("step: {} samples = {} tokens, {} data rank{} x {} samples x {} passes, {}FLOP", batch.global, format_count(tokens),
-                  plan.data, plan.data == 1 ? "" : "s", plan.micro, plan.accumulation, format_count(flops)),
-      fmt::format("memory per rank, at most: {} (weights {}, gradients {}, optimizer {}, activations {}, loss {})", format_bytes(total),
-                  format_bytes(weights), format_bytes(n * master_bytes), format_bytes(optimizer_states), format_bytes(activations),
-                  format_bytes(logits))};
+      fmt::format("model: {} parameters, {} layers, width {}, {} heads, vocabulary {}, context {}",
+                  format_count(n), model.layers, model.width, model.heads, vocabulary(),
+                  model.context),
+      fmt::format("step: {} samples = {} tokens, {} data rank{} x {} samples x {} passes, {}FLOP",
+                  batch.global, format_count(tokens), plan.data, plan.data == 1 ? "" : "s",
+                  plan.micro, plan.accumulation, format_count(flops)),
+      fmt::format("memory per rank, at most: {} (weights {}, gradients {}, optimizer {}, "
+                  "activations {}, loss {})",
+                  format_bytes(total), format_bytes(weights), format_bytes(n * master_bytes),
+                  format_bytes(optimizer_states), format_bytes(activations), format_bytes(logits))};
   return out;
 }
 
-void check_files(config::Problems& problems, const std::string& key, const std::vector<std::string>& files) {
+void check_files(config::Problems& problems, const std::string& key,
+                 const std::vector<std::string>& files) {
   if (files.empty()) problems.add(key, "an empty list: at least one file is needed");
   for (const std::string& file : files) {
     std::error_code error;
     if (!std::filesystem::exists(file, error)) {
-      problems.add(key, fmt::format("{}: no such file", file), "paths are taken from the folder where the program runs");
+      problems.add(key, fmt::format("{}: no such file", file),
+                   "paths are taken from the folder where the program runs");
     } else if (std::filesystem::is_directory(file, error)) {
       problems.add(key, fmt::format("{}: a folder, not a file", file), "name the files in it");
     }

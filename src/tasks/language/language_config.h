@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What language-model tasks share in a recipe: model, batch, layout, precision, optimizer, train; and what can be said of
-// a run before it starts.
+// What language-model tasks share in a recipe: model, batch, layout, precision, optimizer, train;
+// and what can be said of a run before it starts.
 #pragma once
 
 #include <memory>
@@ -27,11 +27,11 @@ class LanguageConfig : public run::TaskConfig {
   comm::Shape mesh(int ranks) const override;
   nlohmann::json preview(const run::RunConfig& run, int ranks) const override;
 
-  virtual int64_t vocabulary() const = 0;                      // of the tokenizer, special tokens counted
+  virtual int64_t vocabulary() const = 0;  // of the tokenizer, special tokens counted
   plan::ModelSpec model_spec() const { return models::build_gpt(model, vocabulary()); }
 
  protected:
-  virtual void describe_task(config::Description& task) = 0;   // keys of [task] besides name
+  virtual void describe_task(config::Description& task) = 0;  // keys of [task] besides name
   virtual void check_task(config::Problems& problems) const = 0;
 
  private:
@@ -39,6 +39,7 @@ class LanguageConfig : public run::TaskConfig {
 };
 
 // Looks for input files and says which are missing, each under its key.
-void check_files(config::Problems& problems, const std::string& key, const std::vector<std::string>& files);
+void check_files(config::Problems& problems, const std::string& key,
+                 const std::vector<std::string>& files);
 
 }  // namespace ocoee::tasks

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tasks/language/text_lm.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 #include <nlohmann/json.hpp>
 
@@ -14,15 +14,21 @@ namespace ocoee::tasks {
 
 void TextLmConfig::describe_task(config::Description& task) {
   task.field("files", files, "texts, read as bytes; .gz is unpacked").required();
-  task.field("held_out", held_out, "last fraction of the bytes, scored and never trained on").above(0).at_most(0.9);
-  task.field("vocabulary", padded_vocabulary, "rows of the embedding and head; 0 = the tokenizer's own").at_least(0);
+  task.field("held_out", held_out, "last fraction of the bytes, scored and never trained on")
+      .above(0)
+      .at_most(0.9);
+  task.field("vocabulary", padded_vocabulary,
+             "rows of the embedding and head; 0 = the tokenizer's own")
+      .at_least(0);
 }
 
 void TextLmConfig::check_task(config::Problems& problems) const {
   check_files(problems, "task.files", files);
   const int64_t own = data::make_tokenizer("byte")->vocabulary();
   if (padded_vocabulary > 0 && padded_vocabulary < own)
-    problems.add("task.vocabulary", fmt::format("{} is less than the {} byte tokens", padded_vocabulary, own), "use 0 or more than that");
+    problems.add("task.vocabulary",
+                 fmt::format("{} is less than the {} byte tokens", padded_vocabulary, own),
+                 "use 0 or more than that");
 }
 
 int64_t TextLmConfig::vocabulary() const {
@@ -30,7 +36,8 @@ int64_t TextLmConfig::vocabulary() const {
 }
 
 run::TaskType text_lm_task() {
-  return {"text_lm", "a byte-level language model of any files", [] { return std::make_unique<TextLmConfig>(); }, builder_of("text_lm")};
+  return {"text_lm", "a byte-level language model of any files",
+          [] { return std::make_unique<TextLmConfig>(); }, builder_of("text_lm")};
 }
 
 }  // namespace ocoee::tasks
