@@ -65,7 +65,6 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   add_doctor(program, chosen);
   add_data(program, chosen);
   add_checkpoint(program, chosen);
-  add_model_verbs(program, tasks, chosen);
 
   try {
     program.parse(argc, argv);
