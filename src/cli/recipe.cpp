@@ -25,9 +25,10 @@ std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path,
   auto recipe = std::make_unique<Recipe>(find_task(tasks, *name, path), path);
   config::Problems problems;
   document.read(recipe->description, problems);
-  // Cross-field checks speak of values that could be read; after a wrong value they would only
-  // repeat it.
-  if (problems.empty()) recipe->task->check(problems, recipe->run, ranks);
+  // A value that could not be read stands at its default, which is valid; what the checks across
+  // keys find at such a key would only repeat it.
+  problems.keep_first_of_a_key_from_here();
+  recipe->task->check(problems, recipe->run, ranks);
   problems.throw_if_any();
   return recipe;
 }

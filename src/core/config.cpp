@@ -88,6 +88,9 @@ void Problems::add(std::string key, std::string message, std::string fix) {
 }
 
 void Problems::add_at(Source source, std::string key, std::string message, std::string fix) {
+  for (size_t i = 0; i < first_only_.value_or(0); ++i) {
+    if (problems_[i].key == key) return;
+  }
   problems_.push_back({std::move(key), std::move(message), std::move(fix), std::move(source)});
 }
 
@@ -188,8 +191,8 @@ std::string help_text(const Description& description, const std::string& path) {
   std::string out = path.empty() ? "" : fmt::format("[{}]  {}\n", path, description.doc());
   for (const Field& field : description.fields()) {
     const std::string initial = field.is_required ? "required" : "default " + field.default_text;
-    out += fmt::format("  {:<22} {}\n  {:<22} {}; {}\n", field.name, field.doc, "", about(field),
-                       initial);
+    out += fmt::format("  {:<22} {}\n  {:<22} {}; {}{}\n", field.name, field.doc, "", about(field),
+                       initial, field.may_change ? "; may change on resume" : "");
   }
   for (const auto& [name, inner] : description.sections()) {
     if (!out.empty()) out += "\n";
@@ -202,10 +205,13 @@ std::string to_markdown(const Description& description, const std::string& path)
   std::string out;
   if (!path.empty()) out += fmt::format("## `[{}]`\n\n{}\n\n", path, description.doc());
   if (!description.fields().empty()) {
-    out += "| key | meaning | type and range | default |\n|---|---|---|---|\n";
+    out +=
+        "| key | meaning | type and range | default | may change on resume |\n"
+        "|---|---|---|---|---|\n";
     for (const Field& field : description.fields()) {
-      out += fmt::format("| `{}` | {} | {} | {} |\n", field.name, field.doc, about(field),
-                         field.is_required ? "required" : "`" + field.default_text + "`");
+      out += fmt::format("| `{}` | {} | {} | {} | {} |\n", field.name, field.doc, about(field),
+                         field.is_required ? "required" : "`" + field.default_text + "`",
+                         field.may_change ? "yes" : "");
     }
     out += "\n";
   }

@@ -44,6 +44,8 @@ class Problems {
   void add(std::string key, std::string message, std::string fix = "");
   void add_at(Source source, std::string key, std::string message, std::string fix = "");
   void remember(const std::string& key, const Source& source) { sources_[key] = source; }
+  // From now on, a key that has a problem gets no further one.
+  void keep_first_of_a_key_from_here() { first_only_ = problems_.size(); }
   bool was_set(const std::string& key) const { return sources_.contains(key); }
   bool empty() const { return problems_.empty(); }
   const std::vector<Problem>& all() const { return problems_; }
@@ -53,6 +55,7 @@ class Problems {
  private:
   std::vector<Problem> problems_;
   std::map<std::string, Source> sources_;
+  std::optional<size_t> first_only_;  // problems before this one keep others off their keys
 };
 
 using Value = std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*,

@@ -55,7 +55,10 @@ int64_t PrecisionConfig::compute_bytes() const {
 }
 
 void TrainConfig::describe(config::Description& d) {
-  d.field("steps", steps, "optimizer steps of the whole run").at_least(1).unit("steps");
+  d.field("steps", steps, "optimizer steps of the whole run")
+      .at_least(1)
+      .unit("steps")
+      .may_change_on_resume();
   d.field("evaluate_every", evaluate_every, "steps between evaluations; 0 = only after the last")
       .at_least(0)
       .unit("steps")

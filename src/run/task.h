@@ -70,12 +70,22 @@ class TaskConfig {
   virtual nlohmann::json preview(const RunConfig& run, int ranks) const = 0;
 };
 
+// The smallest recipe that shows a task at work within seconds on one core. Every task declares
+// one, and tests/contract holds the task to it: it learns, is deterministic, resumes bit-equal.
+struct DebugRecipe {
+  std::string toml;    // checkpoints at least once between its first step and its last
+  std::string metric;  // of the "step" events
+  double at_most = 0;  // and what it must have reached at the last step
+};
+
 struct TaskType {
   std::string name;     // "genome_lm"
   std::string summary;  // one line
   std::function<std::unique_ptr<TaskConfig>()> config;
   std::function<std::unique_ptr<Task>(const TaskConfig&, Context&)>
       build;  // empty: this program was built without it
+  // May write its small input files into `folder`.
+  std::function<DebugRecipe(const std::filesystem::path& folder)> debug_recipe = nullptr;
 };
 
 }  // namespace ocoee::run

@@ -45,6 +45,8 @@ void ToyGanConfig::describe(config::Description& recipe) {
 }
 
 void ToyGanConfig::check(config::Problems& problems, const run::RunConfig&, int ranks) const {
+  critic.check(problems, train.steps * critic_repeats, "optimizer.critic");
+  generator.check(problems, train.steps, "optimizer.generator");
   plan::check_training(problems, batch, layout, ranks);
 }
 
@@ -66,6 +68,17 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
   const plan::BatchPlan plan = plan::plan_batch(batch, layout, ranks);
   const int64_t parameters = generator_spec().parameters() + critic_spec().parameters();
   const double bytes = static_cast<double>(precision.compute == "float64" ? 8 : 4);
+  const double held = bytes * static_cast<double>(parameters);
+  // the activations of both networks; of the critic for real and made points
+  const double activations =
+      static_cast<double>(plan.micro) *
+      (generator_spec().saved_bytes_per_token(static_cast<int>(precision.compute_bytes())) +
+       2 * critic_spec().saved_bytes_per_token(static_cast<int>(precision.compute_bytes())));
+  const double states =
+      bytes * static_cast<double>(generator_spec().parameters() * generator.states_per_parameter() +
+                                  critic_spec().parameters() * critic.states_per_parameter());
+  const bool has_copy = precision.compute_bytes() < static_cast<int64_t>(bytes);
+  const double weights = held + (has_copy ? held / 2 : 0);
   const double samples = static_cast<double>(batch.global);
   nlohmann::json out;
   out["parameters"] = parameters;
@@ -75,21 +88,45 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
                c = critic_spec().forward_flops_per_token();
   out["flops_per_step"] =
       samples * (static_cast<double>(critic_repeats) * (6 * c + g) + 3 * g + 3 * c);
-  out["memory_bytes"] = {{"weights", bytes * static_cast<double>(parameters)},
-                         {"gradients", bytes * static_cast<double>(parameters)},
-                         {"optimizer", 2 * bytes * static_cast<double>(parameters)}};
+  out["memory_bytes"] = {{"weights", weights},
+                         {"gradients", held},
+                         {"optimizer", states},
+                         {"activations", activations}};
+  out["memory_total_bytes"] = weights + held + states + activations;
   out["steps"] = train.steps;
   out["lines"] = {
       fmt::format("models: generator {} and critic {} parameters", generator_spec().parameters(),
                   critic_spec().parameters()),
-      fmt::format("step: {} critic updates and 1 generator update of {} samples on {} data rank{}",
-                  critic_repeats, batch.global, plan.data, plan.data == 1 ? "" : "s")};
+      fmt::format("step: {} critic updates and 1 generator update of {} samples on {} data rank{}, "
+                  "{}FLOP",
+                  critic_repeats, batch.global, plan.data, plan.data == 1 ? "" : "s",
+                  format_count(out["flops_per_step"].get<double>())),
+      fmt::format("memory per rank, at most: {} (weights {}, gradients {}, optimizer {}, "
+                  "activations {})",
+                  format_bytes(weights + held + states + activations), format_bytes(weights),
+                  format_bytes(held), format_bytes(states), format_bytes(activations))};
   return out;
 }
 
+namespace {
+
+// The generator hardly moves, so the critic must learn to tell its points from real ones.
+run::DebugRecipe debug_toy_gan(const std::filesystem::path&) {
+  return {
+      "version = 1\n"
+      "[task]\nname = \"toy_gan\"\nlatent = 2\nwidth = 16\nring_radius = 4\n"
+      "[batch]\nglobal = 32\nmicro = 16\n"
+      "[optimizer.critic]\nlearning_rate = 1e-2\n"
+      "[optimizer.generator]\nlearning_rate = 1e-6\n"
+      "[train]\nsteps = 60\ncheckpoint_every = 15\n",
+      "loss.critic", 0.3};
+}
+
+}  // namespace
+
 run::TaskType toy_gan_task() {
   return {"toy_gan", "a small GAN on points of the plane: two objectives that alternate",
-          [] { return std::make_unique<ToyGanConfig>(); }, builder_of("toy_gan")};
+          [] { return std::make_unique<ToyGanConfig>(); }, builder_of("toy_gan"), debug_toy_gan};
 }
 
 }  // namespace ocoee::tasks

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/file.h"
 #include "data/tokenizer.h"
 #include "tasks/builders.h"
 #include "tasks/registry.h"
@@ -42,9 +43,28 @@ int64_t GenomeLmConfig::vocabulary() const {
   return data::make_tokenizer(tokens, static_cast<int>(k))->vocabulary();
 }
 
+namespace {
+
+// A repeat of 30 bases, to be learned by heart.
+run::DebugRecipe debug_genome_lm(const std::filesystem::path& folder) {
+  std::string sequence;
+  for (int i = 0; i < 60; ++i) sequence += "ACGGTCATTGCAAGTCCGATTAGCGTACTG";
+  write_file_atomically(folder / "repeat.fasta", ">repeat\n" + sequence + "\n");
+  return {fmt::format("version = 1\n"
+                      "[task]\nname = \"genome_lm\"\nfasta = [\"{}\"]\nboth_strands = false\n"
+                      "markov_order = 2\n"
+                      "[model]\nstyle = \"llama\"\nlayers = 1\nwidth = 32\nheads = 2\n"
+                      "context = 24\n{}",
+                      (folder / "repeat.fasta").string(), debug_language_training(40)),
+          "loss", 0.5};
+}
+
+}  // namespace
+
 run::TaskType genome_lm_task() {
   return {"genome_lm", "a language model of genomes: FASTA in, held-out bits per base out",
-          [] { return std::make_unique<GenomeLmConfig>(); }, builder_of("genome_lm")};
+          [] { return std::make_unique<GenomeLmConfig>(); }, builder_of("genome_lm"),
+          debug_genome_lm};
 }
 
 }  // namespace ocoee::tasks

@@ -99,6 +99,14 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig&, int ranks) const {
   return out;
 }
 
+std::string debug_language_training(int64_t steps) {
+  return fmt::format(
+      "[batch]\nglobal = 8\nmicro = 4\n"
+      "[optimizer]\nlearning_rate = 1e-2\nweight_decay = 0\nwarmup_steps = 4\n"
+      "[train]\nsteps = {}\nevaluate_every = {}\ncheckpoint_every = {}\n",
+      steps, steps / 2, steps / 4);
+}
+
 void check_files(config::Problems& problems, const std::string& key,
                  const std::vector<std::string>& files) {
   if (files.empty()) problems.add(key, "an empty list: at least one file is needed");

@@ -38,6 +38,10 @@ class LanguageConfig : public run::TaskConfig {
   std::string name_;
 };
 
+// The last sections of a language task's debug recipe: float32, some dropout-free steps at a high
+// rate, and a checkpoint half-way.
+std::string debug_language_training(int64_t steps);
+
 // Looks for input files and says which are missing, each under its key.
 void check_files(config::Problems& problems, const std::string& key,
                  const std::vector<std::string>& files);

@@ -2,10 +2,11 @@
 #include "tasks/language/text_lm.h"
 
 #include <fmt/format.h>
-#include <algorithm>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/file.h"
 #include "data/tokenizer.h"
 #include "tasks/builders.h"
 #include "tasks/registry.h"
@@ -35,9 +36,25 @@ int64_t TextLmConfig::vocabulary() const {
   return std::max(padded_vocabulary, data::make_tokenizer("byte")->vocabulary());
 }
 
+namespace {
+
+// One verse again and again, to be learned by heart.
+run::DebugRecipe debug_text_lm(const std::filesystem::path& folder) {
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "Tell all the truth but tell it slant\n";
+  write_file_atomically(folder / "verse.txt", text);
+  return {fmt::format("version = 1\n"
+                      "[task]\nname = \"text_lm\"\nfiles = [\"{}\"]\n"
+                      "[model]\nlayers = 1\nwidth = 32\nheads = 2\ncontext = 32\n{}",
+                      (folder / "verse.txt").string(), debug_language_training(40)),
+          "loss", 0.5};
+}
+
+}  // namespace
+
 run::TaskType text_lm_task() {
   return {"text_lm", "a byte-level language model of any files",
-          [] { return std::make_unique<TextLmConfig>(); }, builder_of("text_lm")};
+          [] { return std::make_unique<TextLmConfig>(); }, builder_of("text_lm"), debug_text_lm};
 }
 
 }  // namespace ocoee::tasks

@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The real trainer, run as a user runs it: small recipes of every kind of training, their losses, and kills.
+
+    trainer_runs.py --program OCOEE sameness RECIPE        50 steps on 1, 2 and 4 ranks: losses agree to 1e-5 relative
+    trainer_runs.py --program OCOEE resume RECIPE          bit-equal on the same ranks, 1e-5 on others
+    trainer_runs.py --program OCOEE kill RECIPE [--kills N --ranks N]  kill -9 of all ranks, then bit-equal
+"""
+import argparse
+import glob
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MPIRUN = os.path.join(HERE, "..", "mpirun.sh")
+STEPS = 50
+
+SHARED = """
+[batch]
+global = 16
+micro = 4
+[optimizer]
+learning_rate = 2e-3
+warmup_steps = 5
+[train]
+steps = %d
+evaluate_every = 25
+checkpoint_every = 10
+""" % STEPS
+RECIPES = {
+    "genome_lm": """
+[task]
+name = "genome_lm"
+fasta = ["genome.fasta"]
+tokens = "codon"
+markov_order = 2
+[model]
+layers = 2
+width = 48
+heads = 4
+context = 48
+dropout = 0.1
+""" + SHARED,
+    "text_lm": """
+[task]
+name = "text_lm"
+files = ["text.txt"]
+[model]
+style = "llama"
+layers = 2
+width = 48
+heads = 4
+kv_heads = 2
+context = 48
+""" + SHARED,
+    "toy_gan": """
+[task]
+name = "toy_gan"
+[batch]
+global = 64
+micro = 8
+[train]
+steps = %d
+checkpoint_every = 10
+""" % STEPS,
+}
+
+
+def fail(message):
+    sys.exit("trainer_runs: " + message)
+
+
+class Bench:
+    """A scratch folder with a recipe and its input."""
+
+    def __init__(self, program, recipe, folder):
+        self.program, self.folder = os.path.abspath(program), folder
+        self.write("recipe.toml", "version = 1\n[run]\ndevice = \"cpu\"\nthreads = 1\nlog_every = 1\n" + RECIPES[recipe])
+        bases = random.Random(7)
+        # Codons of an uneven usage, so that there is something to learn.
+        codons = bases.choices(["ATG", "GCG", "CTG", "GAA", "AAA", "TAA", "ACC", "GGC"], [1, 4, 6, 5, 3, 1, 2, 4], k=8000)
+        self.write("genome.fasta", ">synthetic\n" + "".join(codons) + "\n")
+        shutil.copy(os.path.join(HERE, "..", "..", "LICENSE"), self.path("text.txt"))
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as stream:
+            stream.write(text)
+
+    def start(self, ranks, name, *overrides):
+        command = [self.program, "run", "recipe.toml", f'run.dir="{name}"', *overrides]
+        if ranks > 1:
+            command = [MPIRUN, str(ranks)] + command
+        environment = dict(os.environ, XDG_CACHE_HOME=self.path("cache"), OMP_NUM_THREADS="1")
+        with open(self.path(name + ".out"), "w", encoding="utf-8") as out:
+            return subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out, env=environment)
+
+    def run(self, ranks, name, *overrides):
+        code = self.start(ranks, name, *overrides).wait()
+        if code != 0:
+            with open(self.path(name + ".out"), encoding="utf-8") as out:
+                fail(f"{name} on {ranks} ranks ended with {code}:\n{out.read()}")
+        return self.losses(name)
+
+    def losses(self, name):
+        """{(step, loss's name): loss}; every step once."""
+        found = {}
+        with open(self.path(name, "metrics.jsonl"), encoding="utf-8") as stream:
+            for line in stream:
+                entry = json.loads(line)
+                if entry["kind"] not in ("step", "evaluation"):
+                    continue
+                for key, value in entry.items():
+                    if key.startswith("loss") and not key.startswith("loss_scale"):
+                        where = (entry["step"], entry["kind"] + " " + key)
+                        if where in found:
+                            fail(f"{name}: {where} is logged twice")
+                        found[where] = value
+        if len({step for step, _ in found}) != STEPS:
+            fail(f"{name}: {len(found)} losses, not those of {STEPS} steps")
+        return found
+
+    def checkpoints(self, name):
+        found = glob.glob(self.path(name, "checkpoints", "step-*"))
+        return sorted(int(end) for end in (f.rsplit("-", 1)[1] for f in found) if end.isdigit())
+
+
+def expect_close(expected, found, what, most=1e-5):
+    if expected.keys() != found.keys():
+        fail(f"{what}: other steps or losses than the reference")
+    worst = max((abs(found[k] - expected[k]) / abs(expected[k]), k) for k in expected)
+    print(f"{what}: {len(expected)} losses, largest relative difference {worst[0]:.2e} at {worst[1]}")
+    if not worst[0] <= most:
+        fail(f"{what}: {worst[0]:.2e} is more than {most:g}")
+
+
+def expect_equal(expected, found, what):
+    differing = [k for k in expected if expected[k] != found.get(k)]
+    if differing or expected.keys() != found.keys():
+        fail(f"{what}: not bit-equal, first at {min(differing, default='the list of steps')}")
+    print(f"{what}: {len(expected)} losses bit-equal")
+
+
+def sameness(bench):
+    one = bench.run(1, "one")
+    if len({round(loss, 3) for loss in one.values()}) < 10:
+        fail("the loss does not move, so this proves nothing")
+    for ranks in (2, 4):
+        expect_close(one, bench.run(ranks, f"ranks-{ranks}"), f"{ranks} ranks against 1")
+
+
+def copy_until(bench, source, target, step):
+    """A run directory as it was when nothing after `step` had been saved."""
+    shutil.copytree(bench.path(source), bench.path(target))
+    for later in bench.checkpoints(target):
+        if later > step:
+            shutil.rmtree(bench.path(target, "checkpoints", f"step-{later}"))
+    os.remove(bench.path(target, "summary.json"))
+
+
+def resume(bench):
+    whole = bench.run(2, "whole", "run.keep_checkpoints=9")
+    expect_equal(whole, bench.run(2, "again"), "a second run")
+    for ranks in (2, 1, 4):
+        copy_until(bench, "whole", f"resumed-{ranks}", 20)
+        found = bench.run(ranks, f"resumed-{ranks}")
+        with open(bench.path(f"resumed-{ranks}.out"), encoding="utf-8") as out:
+            if "going on from the checkpoint of step 20" not in out.read():
+                fail(f"resumed-{ranks} did not go on from step 20")
+        if ranks == 2:
+            expect_equal(whole, found, "resumed on the same ranks")
+        else:
+            expect_close(whole, found, f"resumed on {ranks} ranks")
+
+
+def ranks_of(process):
+    """The launcher's children, or the program itself."""
+    try:
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="utf-8") as stream:
+            return [int(pid) for pid in stream.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def kill_all(process):
+    for pid in ranks_of(process) + [process.pid]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    process.wait()
+
+
+def kill(bench, kills, ranks, seed):
+    moments = random.Random(seed)
+    frequent = ["train.checkpoint_every=2", "run.keep_checkpoints=3"]
+    whole = bench.run(ranks, "whole", *frequent)
+    during_save = progress = finished = 0
+    last = -1
+    for number in range(kills):
+        process = bench.start(ranks, "killed", *frequent)
+        # Every other kill waits for a half-written save; a random number of checkpoints come before it.
+        target = last + 2 * moments.randrange(1, 4) if number else moments.randrange(0, 4)
+        wants_save = number % 2 == 1
+        while process.poll() is None:
+            saved = bench.checkpoints("killed")
+            if saved and saved[-1] >= target:
+                if not wants_save or glob.glob(bench.path("killed", "checkpoints", "*.partial")):
+                    break
+            time.sleep(0.0002)
+        if not wants_save:
+            time.sleep(moments.random() * 0.05)
+        finished += process.poll() is not None
+        kill_all(process)
+        during_save += bool(glob.glob(bench.path("killed", "checkpoints", "*.partial")))
+        saved = bench.checkpoints("killed")
+        if not saved:
+            continue
+        for step in saved:
+            verified = subprocess.run([bench.program, "checkpoint", "verify", bench.path("killed", "checkpoints", f"step-{step}")],
+                                      capture_output=True, text=True, check=False)
+            if verified.returncode != 0:
+                fail(f"kill {number + 1}: step {step} is in place but not whole: {verified.stderr}")
+        if saved[-1] < last:
+            fail(f"kill {number + 1}: the newest checkpoint went back from {last} to {saved[-1]}")
+        progress += saved[-1] > last
+        last = saved[-1]
+        if last >= STEPS:  # it came to its end: the next kill begins anew
+            shutil.rmtree(bench.path("killed"))
+            last = -1
+    expect_equal(whole, bench.run(ranks, "killed", *frequent), f"after {kills} kills of {ranks} ranks")
+    if glob.glob(bench.path("killed", "checkpoints", "*.partial")):
+        fail("a half-written save is still there")
+    print(f"{kills} kills: {during_save} left a half-written save, {progress} made progress before, {finished} came too late")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("proof", choices=["sameness", "resume", "kill"])
+    parser.add_argument("recipe", choices=sorted(RECIPES))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ocoee-train-") as folder:
+        bench = Bench(options.program, options.recipe, folder)
+        if options.proof == "sameness":
+            sameness(bench)
+        elif options.proof == "resume":
+            resume(bench)
+        else:
+            print(f"seed {options.seed}")
+            kill(bench, options.kills, options.ranks, options.seed)
+
+
+if __name__ == "__main__":
+    main()
