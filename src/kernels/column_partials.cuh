@@ -8,8 +8,8 @@
 namespace ocoee::kernels::cuda {
 
 template <class W>
-__global__ void add_column_partials(const W* partials, int parts, int planes, int64_t width,
-                                    W* out0, W* out1) {
+__global__ void __launch_bounds__(1024)
+    add_column_partials(const W* partials, int parts, int planes, int64_t width, W* out0, W* out1) {
   __shared__ W scratch[32][33];
   const int64_t column = static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x;
   const int plane = static_cast<int>(blockIdx.y);

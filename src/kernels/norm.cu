@@ -17,14 +17,22 @@ struct Shape {
   unsigned rows;     // of a block
 };
 
-Shape shape_for(int64_t width, int pack, bool aligned) {
+// Most threads of a block, as each kernel's registers allow.
+constexpr int kForwardThreads = 1024;
+template <int K>
+constexpr int kBackwardThreads = K == 4 ? 128 : 512;  // four packs only where a row is one warp
+
+Shape shape_for(int64_t width, int pack, bool aligned, bool backward) {
   const int64_t packs = width / pack;
-  if (!aligned || width % pack != 0 || packs > 4 * 1024)
-    return {0, static_cast<unsigned>(std::clamp<int64_t>(ceil_div(width, 32) * 32, 32, 1024)), 1};
+  const int64_t most = backward ? 2 * kBackwardThreads<2> : 4 * kForwardThreads;
+  if (!aligned || width % pack != 0 || packs > most) {
+    const int64_t threads = std::clamp<int64_t>(ceil_div(width, 32) * 32, 32, 1024);
+    return {0, static_cast<unsigned>(threads), 1};
+  }
   if (packs <= 32) return {1, 32, 4};
   if (packs <= 64) return {2, 32, 4};
   if (packs <= 128) return {4, 32, 4};
-  const int each = packs <= 2 * 1024 ? 2 : 4;
+  const int each = packs <= 2 * kForwardThreads ? 2 : 4;
   return {each, static_cast<unsigned>(ceil_div(ceil_div(packs, each), 32) * 32), 1};
 }
 
@@ -36,7 +44,7 @@ unsigned backward_blocks(int64_t rows, const Shape& shape, int multiprocessors) 
 }
 
 template <class T, int K>
-__global__ void norm_forward_kernel(NormForward a) {
+__global__ void __launch_bounds__(kForwardThreads) norm_forward_kernel(NormForward a) {
   using W = Wide<T>;
   constexpr int N = kPack<T>;
   __shared__ W scratch[64];
@@ -95,7 +103,7 @@ __global__ void norm_forward_kernel(NormForward a) {
 
 // Any width and alignment: the row is read three times, out of the cache.
 template <class T>
-__global__ void norm_forward_any(NormForward a) {
+__global__ void __launch_bounds__(1024) norm_forward_any(NormForward a) {
   using W = Wide<T>;
   __shared__ W scratch[64];
   int turn = 0;
@@ -131,7 +139,7 @@ __global__ void norm_forward_any(NormForward a) {
 // With h = (x - mean) rstd and g = dy weight: dx = rstd (g - mean(g) - h mean(g h)), without
 // mean(g) in RMSNorm.
 template <class T, int K>
-__global__ void norm_backward_kernel(NormBackward a) {
+__global__ void __launch_bounds__(kBackwardThreads<K>) norm_backward_kernel(NormBackward a) {
   using W = Wide<T>;
   constexpr int N = kPack<T>;
   __shared__ Pair<W> scratch[64];
@@ -206,7 +214,7 @@ __global__ void norm_backward_kernel(NormBackward a) {
 }
 
 template <class T>
-__global__ void norm_backward_any(NormBackward a) {
+__global__ void __launch_bounds__(1024) norm_backward_any(NormBackward a) {
   using W = Wide<T>;
   __shared__ Pair<W> scratch[64];
   int turn = 0;
@@ -248,7 +256,7 @@ void norm_forward(const NormForward& a, const device::Stream& stream) {
   with_float_type(a.dtype, "norm_forward", [&](auto tag) {
     using T = typename decltype(tag)::type;
     const Shape shape =
-        shape_for(a.width, kPack<T>, aligned16(a.x, a.add, a.sum, a.weight, a.bias, a.y));
+        shape_for(a.width, kPack<T>, aligned16(a.x, a.add, a.sum, a.weight, a.bias, a.y), false);
     const dim3 block(shape.threads, shape.rows);
     const unsigned blocks = blocks_for(a.rows, shape.rows);
     switch (shape.packs) {
@@ -273,8 +281,8 @@ void norm_backward(const NormBackward& a, const device::Stream& stream) {
   with_float_type(a.dtype, "norm_backward", [&](auto tag) {
     using T = typename decltype(tag)::type;
     using W = Wide<T>;
-    const Shape shape = shape_for(a.width, kPack<T>,
-                                  aligned16(a.x, a.dy, a.weight, a.d_residual, a.dx, a.workspace));
+    const Shape shape = shape_for(
+        a.width, kPack<T>, aligned16(a.x, a.dy, a.weight, a.d_residual, a.dx, a.workspace), true);
     const dim3 block(shape.threads, shape.rows);
     const unsigned blocks = backward_blocks(a.rows, shape, multiprocessor_count(stream.device));
     const size_t bytes = shape.rows > 1 ? 2 * static_cast<size_t>(a.width) * sizeof(W) : 0;
@@ -305,8 +313,8 @@ size_t norm_backward_workspace(DType dtype, int64_t rows, int64_t width,
   const auto pack = static_cast<int>(16 / size_of(dtype));
   const int multiprocessors = multiprocessor_count(device);
   const unsigned blocks =
-      std::max(backward_blocks(rows, shape_for(width, pack, true), multiprocessors),
-               backward_blocks(rows, shape_for(width, pack, false), multiprocessors));
+      std::max(backward_blocks(rows, shape_for(width, pack, true, true), multiprocessors),
+               backward_blocks(rows, shape_for(width, pack, false, true), multiprocessors));
   return static_cast<size_t>(blocks) * 2 * static_cast<size_t>(width) * size_of(wide_dtype(dtype));
 }
 

@@ -73,7 +73,7 @@ OCOEE_HOST_DEVICE static inline BFloat16 bfloat16_from(float x) {
   const uint32_t bits = bits_as<uint32_t>(x);
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const uint32_t quiet = (bits >> 16) | 0x40u;
-  return {static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded)};
+  return {static_cast<uint16_t>(x != x ? quiet : rounded)};
 }
 
 OCOEE_HOST_DEVICE static inline Float16 float16_from(float x) {

@@ -138,6 +138,13 @@ TEST(Norm, EveryTypeAndShape) {
 TEST(Norm, UnalignedPointers) {
   for (const DType dtype : kFloatTypes) check({dtype, false, true, false, true, 17, 64, 1});
 }
+// Each way a wide row is laid over a block, and beyond what registers hold.
+TEST(Norm, WideRows) {
+  for (const int64_t width : {3072, 8192, 16384, 32768, 40960}) {
+    check({DType::bf16, false, true, true, true, 3, width});
+    check({DType::f32, true, false, false, true, 2, width});
+  }
+}
 TEST(Norm, ManyRows) {
   check({DType::f32, false, true, true, true, 5000, 48});
 }
