@@ -28,9 +28,10 @@ template <class W>
 struct OnlineSum {
   __device__ Online<W> operator()(Online<W> a, Online<W> b) const {
     const W maximum = a.maximum > b.maximum ? a.maximum : b.maximum;
-    // Rows of a lane that saw nothing have maximum -infinity and sum 0; a NaN sum stays NaN.
-    const W left = a.sum == W(0) ? W(0) : a.sum * power_e(a.maximum - maximum);
-    const W right = b.sum == W(0) ? W(0) : b.sum * power_e(b.maximum - maximum);
+    // Equal maxima need no factor, and -infinity (a lane that saw masked columns or nothing) has
+    // none; a NaN sum stays NaN.
+    const W left = a.maximum == maximum ? a.sum : a.sum * power_e(a.maximum - maximum);
+    const W right = b.maximum == maximum ? b.sum : b.sum * power_e(b.maximum - maximum);
     return {maximum, left + right};
   }
 };
