@@ -32,7 +32,29 @@ struct Bf16 {
   }
 };
 
-struct F16 {
+struct F16 {  // IEEE binary16; by hand because not every compiler has _Float16 on every processor
+  static float widen(uint16_t bits) {
+    const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16, magnitude = bits & 0x7fff;
+    if (magnitude < 0x0400) {  // zero or subnormal: a multiple of 2^-24
+      const auto tiny = std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-24f);
+      return std::bit_cast<float>(sign | tiny);
+    }
+    const uint32_t shift = magnitude >= 0x7c00 ? 224u << 23 : 112u << 23;
+    return std::bit_cast<float>(sign | ((magnitude << 13) + shift));
+  }
+  static uint16_t narrow(float value) {  // to nearest, ties to even
+    const auto word = std::bit_cast<uint32_t>(value);
+    const auto sign = static_cast<uint16_t>((word >> 16) & 0x8000);
+    const uint32_t magnitude = word & 0x7fffffffu;
+    if (magnitude > 0x7f800000u)
+      return static_cast<uint16_t>(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
+    if (magnitude >= 0x477ff000u) return sign | 0x7c00;  // 65520 and more
+    if (magnitude < 0x38800000u)  // below 2^-14: the sum's unit in the last place is 2^-24
+      return static_cast<uint16_t>(
+          sign | (std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u));
+    return static_cast<uint16_t>(
+        sign | ((magnitude - (112u << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13));
+  }
   static void widen(const uint16_t* from, float* to, int64_t n) {
     int64_t i = 0;
 #if defined(__F16C__) && defined(__AVX__)
@@ -41,7 +63,7 @@ struct F16 {
           to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
     }
 #endif
-    for (; i < n; ++i) to[i] = static_cast<float>(std::bit_cast<_Float16>(from[i]));
+    for (; i < n; ++i) to[i] = widen(from[i]);
   }
   static void narrow(const float* from, uint16_t* to, int64_t n) {
     int64_t i = 0;
@@ -52,7 +74,7 @@ struct F16 {
                                        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
 #endif
-    for (; i < n; ++i) to[i] = std::bit_cast<uint16_t>(static_cast<_Float16>(from[i]));
+    for (; i < n; ++i) to[i] = narrow(from[i]);
   }
 };
 

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Published decoder transformers by name, for planning without a recipe: `ocoee plan 175b`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/gpt.h"
+
+namespace ocoee::models {
+
+struct NamedShape {
+  std::string name;
+  std::string note;  // where its numbers come from
+  GptConfig config;
+  int64_t vocabulary = 0;
+};
+
+const std::vector<NamedShape>& named_shapes();
+// Throws Error(config) with the nearest name.
+const NamedShape& named_shape(const std::string& name);
+
+}  // namespace ocoee::models

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pipeline schedules as data: for each stage, the list of actions of one optimizer step, in order.
+// Made by one function; the engine executes the list, and the simulator reads the same list.
+//
+//   gpipe        all forwards, then all backwards                         (Huang et al. 2019)
+//   1f1b         warm-up, then one forward and one backward in turn       (PipeDream-flush,
+//   Narayanan et al. 2021) interleaved  1f1b over `chunks` model chunks a stage (Narayanan et al.
+//   2021) zero_bubble  1f1b whose weight work is put off by the stage number    (ZB-H1, Qi et al.
+//   2024)
+//
+// Model chunk c of stage i is the part number c * stages + i of the model, counted from its first
+// block.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ocoee::plan {
+
+enum class Action : uint8_t {
+  receive_forward,  // activations from the stage before; `peer` is its number
+  forward,
+  send_forward,
+  receive_backward,  // gradients from the stage after
+  backward,          // input gradients; the work of weight gradients is queued
+  send_backward,
+  weight,  // the queued work of (chunk, micro) is done
+  gather,  // parameters of a chunk that are sharded over the data axis become whole
+  release  // and go again
+};
+const char* name_of(Action action);
+
+struct Step {  // 8 bytes: a trillion-parameter run has a million of these
+  Action action;
+  uint8_t chunk;
+  uint16_t peer;  // sends and receives only
+  uint32_t micro;
+  bool operator==(const Step&) const = default;
+};
+
+enum class ScheduleKind : uint8_t { gpipe, one_f_one_b, interleaved, zero_bubble };
+const char* name_of(ScheduleKind kind);                    // as in a recipe: "1f1b"
+ScheduleKind schedule_from_name(const std::string& name);  // throws Error(config)
+
+// When parameters sharded over the data axis are made whole.
+enum class Gather : uint8_t {
+  never,      // parameters are not sharded
+  once,       // before a chunk's first use in the step, released after its last
+  every_pass  // around each forward and each backward
+};
+
+struct ScheduleRequest {
+  ScheduleKind kind = ScheduleKind::one_f_one_b;
+  int stages = 1;
+  int micro_batches = 1;
+  int chunks = 1;  // more than 1 only for interleaved
+  Gather gather = Gather::never;
+};
+
+struct Schedule {
+  ScheduleRequest request;
+  std::vector<std::vector<Step>> stages;
+};
+
+// What is wrong with a request, with the nearest that works; empty: nothing.
+std::string schedule_problem(const ScheduleRequest& request);
+
+Schedule make_schedule(const ScheduleRequest& request);  // throws Error(config) with the problem
+
+// The largest number of (chunk, micro-batch) activations that `stage` holds at once, from the
+// closed forms: min(m, p - i) for 1f1b, m for gpipe, min(m, p) for zero_bubble, counted in chunks
+// when interleaved.
+int64_t activations_in_flight(const ScheduleRequest& request, int stage);
+
+// Time lost over ideal time, equal stages: (p - 1) / (v m); zero_bubble with forward = backward =
+// weight time: a third.
+double ideal_bubble_overhead(const ScheduleRequest& request);
+
+}  // namespace ocoee::plan
