@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "cli/engine.h"
 #include "cli/verbs.h"
 #include "optim/optimizer_config.h"
 
@@ -12,8 +13,9 @@ namespace {
 void list_tasks(const Tasks& tasks) {
   std::printf("tasks ([task] name = ...):\n");
   for (const run::TaskType& task : tasks) {
-    std::printf("  %-20s %s%s\n", task.name.c_str(), task.summary.c_str(),
-                task.build ? "" : " (not in this build: it has no LibTorch)");
+    std::printf(
+        "  %-20s %s%s\n", task.name.c_str(), task.summary.c_str(),
+        task.build || engine_is_elsewhere() ? "" : " (not in this build: it has no LibTorch)");
   }
 }
 

@@ -3,7 +3,9 @@
 
 #include <cstdio>
 #include <new>
+#include <set>
 
+#include "cli/engine.h"
 #include "cli/verbs.h"
 #include "comm/world.h"
 #include "core/error.h"
@@ -31,6 +33,20 @@ int report_failure(ErrorKind kind, const std::string& message) {
   if (!seen_by_all || comm::launched_rank() == 0)
     std::fprintf(stderr, "ocoee: %s: %s\n", name_of(kind), message.c_str());
   return exit_code(kind);
+}
+
+// A first word that is no verb, told with the verb it may have meant; empty otherwise.
+std::string unknown_verb(const CLI::App& program, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return "";
+  std::vector<std::string> names;
+  for (const CLI::App* verb : program.get_subcommands(nullptr)) {
+    if (verb->get_name() == argv[1]) return "";
+    names.push_back(verb->get_name());
+  }
+  const std::string near = nearest(argv[1], names);
+  return fmt::format("command line: there is no verb '{}'\n    fix: {}", argv[1],
+                     near.empty() ? "the verbs are " + join(names, ", ")
+                                  : fmt::format("did you mean `ocoee {}`?", near));
 }
 
 }  // namespace
@@ -69,6 +85,8 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (const std::string message = unknown_verb(program, argc, argv); !message.empty())
+      return report_failure(ErrorKind::config, message);
     const int code = program.exit(error);
     return code == 0 ? 0 : exit_code(ErrorKind::config);
   }
@@ -77,6 +95,11 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
     return 0;
   }
   try {
+    // These need no tensor, or (run) say themselves where they do.
+    static const std::set<std::string> light{"run", "report", "list", "help", "data", "checkpoint"};
+    for (const CLI::App* verb : program.get_subcommands()) {
+      if (!light.contains(verb->get_name())) enter_engine();
+    }
     return chosen();
   } catch (const run::ReportedError& error) {  // told already, by a peer or by the watchdog
     return exit_code(error.kind());

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "cli/engine.h"
 #include "cli/recipe.h"
 #include "cli/verbs.h"
 #include "comm/world.h"
@@ -40,16 +41,18 @@ int run(const Tasks& tasks, const Options& options, const std::string& command) 
   // A recipe error should answer at once, so the recipe is read before MPI starts.
   const std::unique_ptr<Recipe> recipe =
       read_recipe(tasks, options.recipe, options.overrides, comm::launched_size());
+  if (options.check) {
+    std::printf("%s: no problems\n", options.recipe.c_str());
+    const nlohmann::json preview = recipe->task->preview(recipe->run, comm::launched_size());
+    for (const auto& line : preview.at("lines"))
+      std::printf("%s\n", line.get<std::string>().c_str());
+    return 0;
+  }
+  enter_engine();
   if (!recipe->type->build)
     fail(ErrorKind::config,
          "task {} trains, but this program was built without LibTorch\n    fix: ./dev build",
          recipe->type->name);
-  if (options.check) {
-    std::printf("%s: no problems\n", options.recipe.c_str());
-    for (const auto& line : recipe->task->preview(recipe->run, comm::launched_size())["lines"])
-      std::printf("%s\n", line.get<std::string>().c_str());
-    return 0;
-  }
   comm::World world = comm::World::start();
   log::set_rank(world.rank(), world.size());
   run::RunRequest request;

@@ -55,7 +55,7 @@ run::DebugRecipe debug_genome_lm(const std::filesystem::path& folder) {
                       "markov_order = 2\n"
                       "[model]\nstyle = \"llama\"\nlayers = 1\nwidth = 32\nheads = 2\n"
                       "context = 24\n{}",
-                      (folder / "repeat.fasta").string(), debug_language_training(40)),
+                      (folder / "repeat.fasta").string(), debug_language_training(60)),
           "loss", 0.5};
 }
 

@@ -102,7 +102,7 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig&, int ranks) const {
 std::string debug_language_training(int64_t steps) {
   return fmt::format(
       "[batch]\nglobal = 8\nmicro = 4\n"
-      "[optimizer]\nlearning_rate = 1e-2\nweight_decay = 0\nwarmup_steps = 4\n"
+      "[optimizer]\nlearning_rate = 2e-2\nweight_decay = 0\nwarmup_steps = 4\n"
       "[train]\nsteps = {}\nevaluate_every = {}\ncheckpoint_every = {}\n",
       steps, steps / 2, steps / 4);
 }

@@ -38,16 +38,17 @@ int64_t TextLmConfig::vocabulary() const {
 
 namespace {
 
-// One verse again and again, to be learned by heart.
+// One line again and again, to be learned by heart.
 run::DebugRecipe debug_text_lm(const std::filesystem::path& folder) {
   std::string text;
-  for (int i = 0; i < 40; ++i) text += "Tell all the truth but tell it slant\n";
+  for (int i = 0; i < 80; ++i) text += "to be or not to be, ";
   write_file_atomically(folder / "verse.txt", text);
-  return {fmt::format("version = 1\n"
-                      "[task]\nname = \"text_lm\"\nfiles = [\"{}\"]\n"
-                      "[model]\nlayers = 1\nwidth = 32\nheads = 2\ncontext = 32\n{}",
-                      (folder / "verse.txt").string(), debug_language_training(40)),
-          "loss", 0.5};
+  return {
+      fmt::format("version = 1\n"
+                  "[task]\nname = \"text_lm\"\nfiles = [\"{}\"]\n"
+                  "[model]\nstyle = \"llama\"\nlayers = 1\nwidth = 32\nheads = 2\ncontext = 32\n{}",
+                  (folder / "verse.txt").string(), debug_language_training(80)),
+      "loss", 0.5};
 }
 
 }  // namespace

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract of every registered kind of layer, as the models use it: each layer of a model is
+// taken out with the input that reaches it, and held against finite differences in float64.
+#include <ATen/record_function.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <set>
+
+#include "models/gpt.h"
+#include "models/mlp.h"
+#include "nn/registry.h"
+#include "parallel/engine.h"
+
+namespace ocoee {
+namespace {
+
+constexpr int64_t kSamples = 2, kContext = 6, kVocabulary = 11;
+
+// Together they hold every kind of layer, in each of its forms.
+std::vector<plan::ModelSpec> models_of_all_layers() {
+  std::vector<plan::ModelSpec> all;
+  for (const std::string style : {"gpt2", "llama"}) {
+    for (const double dropout : {0.0, 0.2}) {
+      models::GptConfig config;
+      config.style = style;
+      config.layers = 1;
+      config.width = 16;
+      config.heads = 4;
+      config.kv_heads = style == "llama" ? 2 : 0;
+      config.context = kContext;
+      config.dropout = config.attention_dropout = dropout;
+      config.init_std = 0.3;
+      config.tied = "no";  // so that each layer owns its weights here
+      all.push_back(models::build_gpt(config, kVocabulary));
+    }
+  }
+  for (const std::string activation : {"relu", "leaky_relu", "tanh"})
+    all.push_back(models::build_mlp({5, 12, 2, 3, activation}, ""));
+  return all;
+}
+
+nn::Bundle batch_for(const plan::ModelSpec& model, at::ScalarType type) {
+  at::manual_seed(11);
+  nn::Bundle batch;
+  if (model.blocks[0].layers[0].kind == "embedding") {
+    batch["tokens"] = at::randint(0, kVocabulary, {kSamples, kContext}, at::kLong);
+    batch["targets"] = at::randint(0, kVocabulary, {kSamples, kContext}, at::kLong);
+  } else {
+    batch["x"] = at::randn({kSamples, model.blocks[0].layers[0].parameters[0].shape[1]}, type);
+  }
+  return batch;
+}
+
+nn::Bundle copy_of(const nn::Bundle& bundle) {
+  nn::Bundle out;
+  for (const auto& [name, tensor] : bundle.items()) out[name] = tensor.detach().clone();
+  return out;
+}
+
+// A layer with weights of its own and the input that reaches it within its model.
+struct Subject {
+  std::unique_ptr<nn::Layer> layer;
+  nn::Weights weights;
+  nn::Context context;
+  nn::Bundle batch, in;
+  nn::Bundle directions;  // the scalar under test is the sum of outputs times these
+
+  double scalar() {
+    nn::Bundle out;
+    nn::Saved saved;
+    layer->forward(copy_of(in), out, saved, context);
+    double sum = 0;
+    for (const auto& [name, direction] : directions.items())
+      sum += (out.at(name).detach() * direction).sum().item<double>();
+    return sum;
+  }
+};
+
+void for_each_layer(const plan::ModelSpec& model, const std::function<void(Subject&)>& visit) {
+  const nn::Bundle batch = batch_for(model, at::kDouble);
+  nn::Bundle passing = copy_of(batch);
+  for (const auto& block : model.blocks) {
+    for (const plan::LayerSpec& spec : block.layers) {
+      Subject subject;
+      subject.layer = nn::make_layer(spec);
+      int64_t elements = 0;
+      for (const auto& p : spec.parameters) elements += p.elements();
+      at::manual_seed(elements);
+      subject.weights.value = at::randn({elements}, at::kDouble) * 0.4;
+      subject.weights.gradient = at::zeros({elements}, at::kDouble);
+      subject.weights.spec = &subject.layer->spec();
+      subject.layer->bind(subject.weights);
+      subject.batch = copy_of(batch);
+      subject.context.batch = &subject.batch;
+      subject.context.random_state = at::tensor({int64_t{3}, int64_t{0}});
+      subject.in = copy_of(passing);
+      nn::Bundle out;
+      nn::Saved saved;
+      subject.layer->forward(copy_of(subject.in), out, saved, subject.context);
+      for (const auto& [name, tensor] : out.items())
+        subject.directions[name] = at::randn(tensor.sizes(), tensor.options().requires_grad(false));
+      passing = copy_of(out);
+      visit(subject);
+    }
+  }
+}
+
+// d scalar along `direction` at `point`, which the layer reads: central differences.
+double slope(Subject& subject, at::Tensor point, const at::Tensor& direction) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor start = point.clone();
+  constexpr double kStep = 1e-5;
+  point.copy_(start + direction * kStep);
+  const double above = subject.scalar();
+  point.copy_(start - direction * kStep);
+  const double below = subject.scalar();
+  point.copy_(start);
+  return (above - below) / (2 * kStep);
+}
+
+TEST(LayerContract, EveryRegisteredKindIsInAModelHere) {
+  std::set<std::string> used;
+  for (const auto& model : models_of_all_layers()) {
+    for (const auto& block : model.blocks) {
+      for (const auto& layer : block.layers) used.insert(layer.kind);
+    }
+  }
+  for (const std::string& kind : nn::layer_kinds())
+    EXPECT_TRUE(used.contains(kind)) << "add a model that uses " << kind;
+}
+
+TEST(LayerContract, GradientsEqualFiniteDifferences) {
+  int64_t checked = 0;
+  for (const auto& model : models_of_all_layers()) {
+    for_each_layer(model, [&](Subject& subject) {
+      nn::Bundle out, grad_in;
+      nn::Saved saved;
+      nn::WeightWork later;
+      subject.layer->forward(copy_of(subject.in), out, saved, subject.context);
+      subject.layer->backward(copy_of(subject.directions), grad_in, saved, later, subject.context);
+      later.drain();
+      const auto check = [&](const at::Tensor& point, const at::Tensor& gradient,
+                             const std::string& what) {
+        const at::Tensor direction = at::randn(point.sizes(), at::kDouble);
+        const double expected = slope(subject, point, direction);
+        const double found = (gradient.detach() * direction).sum().item<double>();
+        EXPECT_NEAR(found, expected, 2e-6 * std::max(1.0, std::abs(expected)))
+            << subject.layer->spec().name << " (" << subject.layer->spec().kind << "): " << what;
+        ++checked;
+      };
+      for (auto& [name, tensor] : subject.in.items()) {
+        if (tensor.is_floating_point() && grad_in.has(name)) check(tensor, grad_in.at(name), name);
+      }
+      const auto& parameters = subject.layer->spec().parameters;
+      for (size_t i = 0; i < parameters.size(); ++i)
+        check(subject.weights.view(i), subject.weights.gradient_view(i), parameters[i].name);
+    });
+  }
+  EXPECT_GT(checked, 100);
+}
+
+TEST(LayerContract, TheSameBitsTwice) {
+  for (const auto& model : models_of_all_layers()) {
+    for_each_layer(model, [&](Subject& subject) {
+      nn::Bundle grad_in[2];
+      at::Tensor weights[2];
+      for (const int i : {0, 1}) {
+        nn::Bundle out;
+        nn::Saved saved;
+        nn::WeightWork later;
+        subject.weights.gradient.zero_();
+        subject.layer->forward(copy_of(subject.in), out, saved, subject.context);
+        subject.layer->backward(copy_of(subject.directions), grad_in[i], saved, later,
+                                subject.context);
+        later.drain();
+        weights[i] = subject.weights.gradient.clone();
+      }
+      EXPECT_TRUE(at::equal(weights[0], weights[1])) << subject.layer->spec().name;
+      for (const auto& [name, tensor] : grad_in[0].items())
+        EXPECT_TRUE(at::equal(tensor, grad_in[1].at(name))) << subject.layer->spec().name;
+    });
+  }
+}
+
+// ---- FLOPs: what the library is asked to multiply, by the shapes of its operands.
+
+std::atomic<double> counted_flops{0};
+
+double product(const at::Tensor& t) {
+  return static_cast<double>(t.numel());
+}
+
+std::unique_ptr<at::ObserverContext> count_flops(const at::RecordFunction& call) {
+  const std::string name = call.name();
+  const auto inputs = call.inputs();
+  const auto tensor = [&](size_t i) { return inputs[i].toTensor(); };
+  double flops = 0;
+  if (name == "aten::mm" || name == "aten::bmm")
+    flops = 2 * product(tensor(0)) * static_cast<double>(tensor(1).size(-1));
+  else if (name == "aten::addmm")
+    flops = 2 * product(tensor(1)) * static_cast<double>(tensor(2).size(-1));
+  else if (name == "aten::_scaled_dot_product_flash_attention_for_cpu")
+    flops = 4 * product(tensor(0)) * static_cast<double>(tensor(1).size(2));
+  else if (name == "aten::_scaled_dot_product_flash_attention_for_cpu_backward")
+    flops = 8 * product(tensor(1)) * static_cast<double>(tensor(2).size(2));
+  counted_flops = counted_flops + flops;
+  return nullptr;
+}
+
+TEST(LayerContract, ModelsMultiplyWhatTheirSpecsSay) {
+  comm::World world = comm::World::alone();
+  comm::Mesh mesh(world, comm::Shape{}, device::Device{});
+  for (const auto& model : models_of_all_layers()) {
+    const bool is_language = model.blocks[0].layers[0].kind == "embedding";
+    bool drops_attention = false;  // the unfused form also multiplies what it masks; the same count
+    for (const auto& layer : model.blocks[is_language ? 1 : 0].layers)
+      drops_attention |=
+          layer.options.contains("attention_dropout") && layer.option("attention_dropout") > 0;
+    const double tokens = static_cast<double>(is_language ? kSamples * kContext : kSamples);
+    parallel::Engine engine(model, parallel::EngineOptions{}, mesh);
+    engine.weights().initialize(1);
+    engine.set_random_state(at::tensor({int64_t{0}, int64_t{0}}));
+    engine.zero_gradients();
+    const nn::Bundle batch = batch_for(model, at::kFloat);
+    counted_flops = 0;
+    const auto handle = at::addGlobalCallback(at::RecordFunctionCallback(count_flops)
+                                                  .needsInputs(true)
+                                                  .scopes({at::RecordScope::FUNCTION}));
+    auto pass = engine.forward(batch);
+    const double forward = counted_flops;
+    nn::Bundle seed;
+    const std::string output = is_language ? "loss_sum" : "x";
+    seed[output] = at::ones_like(pass.output.at(output));
+    engine.backward(pass, seed, true);
+    engine.finish_gradients();
+    const double both = counted_flops;
+    at::removeCallback(handle);
+    EXPECT_DOUBLE_EQ(forward, tokens * model.forward_flops_per_token())
+        << model.family << (drops_attention ? " with attention dropout" : "");
+    EXPECT_DOUBLE_EQ(both, tokens * model.training_flops_per_token())
+        << model.family << (drops_attention ? " with attention dropout" : "");
+  }
+}
+
+}  // namespace
+}  // namespace ocoee
