@@ -80,8 +80,8 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
   if (backend == Backend::automatic) backend = automatic_backend(world, device);
 
   std::map<std::vector<int>, std::shared_ptr<Communicator>> connected;  // NCCL, by ranks
-  const auto make = [&](const std::string& name,
-                        const std::vector<Axis>& varying) -> std::shared_ptr<Communicator> {
+  const auto make = [&](const std::string& name, const std::vector<Axis>& varying,
+                        bool shares = true) -> std::shared_ptr<Communicator> {
     const std::vector<int> ranks = group_of(shape, world.rank(), varying);
     if (ranks.size() == 1) return make_self_communicator(name, world.rank());
     MPI_Comm split = MPI_COMM_NULL;
@@ -90,6 +90,7 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
     std::shared_ptr<Communicator> host = make_mpi_communicator(name, split, ranks);
     if (backend == Backend::mpi) return host;
     if (backend == Backend::host_staged) return make_staged_communicator(name, host);
+    if (!shares) return make_nccl_communicator(name, host, device);
     std::shared_ptr<Communicator>& twin = connected[ranks];
     std::shared_ptr<Communicator> made = make_nccl_communicator(name, host, device, twin);
     if (!twin) twin = made;
@@ -101,6 +102,7 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
   }
   model_ = make("model", {Axis::tensor, Axis::context, Axis::spatial, Axis::pipeline});
   loss_ = make("loss", {Axis::data, Axis::context, Axis::spatial});
+  back_ = make("pipeline_back", {Axis::pipeline}, /*shares=*/false);
   world_ = world.host();
 }
 

@@ -50,6 +50,8 @@ class Mesh {
   Communicator& model();  // tensor x context x spatial x pipeline: the ranks that hold one replica
   Communicator& world() { return *world_; }  // all ranks of the mesh, host buffers
   Communicator& loss();  // data x context x spatial: where sums of losses and weights are reduced
+  // The pipeline axis again, for what goes against the stream: on a GPU it has its own queue.
+  Communicator& pipeline_back() { return *back_; }
   device::Device device() const { return device_; }
 
  private:
@@ -57,7 +59,7 @@ class Mesh {
   std::array<int, kAxes> coordinate_{};
   device::Device device_;
   std::array<std::shared_ptr<Communicator>, kAxes> axes_;
-  std::shared_ptr<Communicator> model_, loss_, world_;
+  std::shared_ptr<Communicator> model_, loss_, world_, back_;
 };
 
 }  // namespace ocoee::comm

@@ -4,49 +4,107 @@
 #include "core/error.h"
 #include "core/trace.h"
 #include "nn/registry.h"
+#include "parallel/pipeline.h"
 
 namespace ocoee::parallel {
 
-Engine::Engine(plan::ModelSpec model, const EngineOptions& options, comm::Mesh& mesh)
-    : model_(std::move(model)),
-      options_(options),
+using comm::Axis;
+
+namespace {
+constexpr size_t kNone = static_cast<size_t>(-1);
+}  // namespace
+
+Engine::Engine(const plan::ModelSpec& model, const EngineOptions& options, comm::Mesh& mesh)
+    : options_(options),
       mesh_(mesh),
-      store_(model_, options.precision, torch_device(mesh.device())) {
+      borrowed_(plan::borrowed_parameters(model, mesh.size(Axis::pipeline), options.chunks)),
+      stage_(plan::stage_model(model, mesh.size(Axis::pipeline), options.chunks,
+                               mesh.coordinate(Axis::pipeline))),
+      store_(stage_.model, options.precision, torch_device(mesh.device()), options.shard,
+             &mesh.axis(Axis::data)) {
   context_.mesh = &mesh;
   context_.seed = options.seed;
-  for (size_t b = 0; b < model_.blocks.size(); ++b) {
+  const plan::ModelSpec& own = stage_.model;
+  for (size_t b = 0; b < own.blocks.size(); ++b) {
     auto& block = layers_.emplace_back();
-    for (size_t l = 0; l < model_.blocks[b].layers.size(); ++l) {
-      block.push_back(nn::make_layer(model_.blocks[b].layers[l]));
-      block.back()->bind(store_.weights_of(b, l, /*with_gradient=*/true));
-    }
+    for (size_t l = 0; l < own.blocks[b].layers.size(); ++l)
+      block.push_back(nn::make_layer(own.blocks[b].layers[l]));
+    for (const size_t unit : units_of(b)) store_.lend(unit, true);
+    for (size_t l = 0; l < block.size(); ++l)
+      block[l]->bind(store_.weights_of(b, l, /*with_gradient=*/true));
+    for (const size_t unit : units_of(b)) store_.lend(unit, false);
   }
-  make_buckets();
+  held_.assign(layers_.size(), false);
+  for (const plan::Borrowed& one : borrowed_) {
+    if (one.from == mesh.coordinate(Axis::pipeline)) held_[store_.slot(one.parameter).unit] = true;
+  }
+  if (!store_.split()) make_buckets();
+  if (pipelined()) pipeline_ = std::make_unique<Pipeline>(*this);
 }
+
+Engine::~Engine() = default;
 
 void Engine::make_buckets() {
   const int64_t most = std::max<int64_t>(
       1, options_.bucket_bytes / static_cast<int64_t>(store_.gradient().element_size()));
   int64_t end = store_.elements();
   int64_t begin = end;
+  bool held = false;
+  const auto close = [&] {
+    if (begin < end) buckets_.push_back({begin, end, held});
+    end = begin;
+  };
   for (size_t b = layers_.size(); b-- > 0;) {
+    if (held != held_[b]) close();
+    held = held_[b];
     for (size_t l = layers_[b].size(); l-- > 0;) {
       const LayerRange& range = store_.range_of(b, l);
       if (range.tied || range.begin == range.end) continue;
       begin = range.begin;
-      if (end - begin >= most) {
-        buckets_.push_back({begin, end});
-        end = begin;
-      }
+      if (end - begin >= most) close();
     }
   }
-  if (begin < end) buckets_.push_back({begin, end});
+  close();
+}
+
+void Engine::initialize(uint64_t seed) {
+  store_.initialize(seed);
+  publish();
 }
 
 void Engine::zero_gradients() {
-  const at::NoGradGuard no_grad;
-  store_.gradient().zero_();
+  store_.zero_gradients();
 }
+
+// ---- whole values, where they are gathered for each use
+
+std::vector<size_t> Engine::units_of(size_t block) const {
+  std::vector<size_t> units{block};
+  for (size_t l = 0; l < layers_[block].size(); ++l) {
+    const int lender = store_.range_of(block, l).lender;
+    if (lender >= 0) units.push_back(static_cast<size_t>(lender));
+  }
+  return units;
+}
+
+void Engine::acquire(size_t block, size_t next) {
+  if (store_.level() != Shard::parameters) return;
+  for (const size_t unit : units_of(block)) store_.finish_gather(unit);
+  if (next == kNone) return;
+  for (const size_t unit : units_of(next)) store_.start_gather(unit);
+}
+
+void Engine::release(size_t block) {
+  if (store_.level() != Shard::parameters) return;
+  for (const size_t unit : units_of(block)) store_.release_values(unit);
+}
+
+void Engine::open_gradients(size_t block) {
+  if (!store_.split()) return;
+  for (const size_t unit : units_of(block)) store_.open_gradient(unit);
+}
+
+// ---- forward
 
 void Engine::run_block(size_t block, const nn::Bundle& in, nn::Bundle& out,
                        std::vector<nn::Saved>& saved) {
@@ -60,29 +118,38 @@ void Engine::run_block(size_t block, const nn::Bundle& in, nn::Bundle& out,
   out = std::move(current);
 }
 
-Engine::Pass Engine::forward(const nn::Bundle& batch, int64_t first_sample) {
+Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro) {
   const trace::Scope scope("forward");
   Pass pass;
-  pass.batch = &batch;
-  pass.first_sample = first_sample;
-  context_.batch = &batch;
+  pass.batch = micro.batch;
+  pass.first_sample = micro.first_sample;
+  pass.chunk = chunk;
+  context_.batch = micro.batch;
   context_.training = true;
-  context_.first_sample = first_sample;
-  pass.saved.resize(layers_.size());
+  context_.first_sample = micro.first_sample;
+  const auto [first, last] = stage_.chunks[chunk];
+  pass.saved.resize(last - first);
   const bool recompute = options_.recompute == Recompute::full;
-  nn::Bundle current = batch;
-  for (size_t b = 0; b < layers_.size(); ++b) {
+  nn::Bundle current = std::move(in);
+  for (size_t b = first; b < last; ++b) {
     // The last block is about to run backward: recomputing it would save nothing.
     const bool keeps = !recompute || b + 1 == layers_.size();
     context_.save = keeps;
     if (recompute) pass.block_inputs.push_back(keeps ? nn::Bundle() : current);
     nn::Bundle next;
     std::vector<nn::Saved> dropped;
-    run_block(b, current, next, keeps ? pass.saved[b] : dropped);
+    acquire(b, b + 1 < last ? b + 1 : kNone);
+    run_block(b, current, next, keeps ? pass.saved[b - first] : dropped);
+    release(b);
     current = std::move(next);
   }
   pass.output = std::move(current);
   return pass;
+}
+
+Engine::Pass Engine::forward(const nn::Bundle& batch, int64_t first_sample) {
+  OCOEE_CHECK(!pipelined(), "a pipelined model runs whole steps");
+  return forward_chunk(0, batch, {&batch, first_sample});
 }
 
 nn::Bundle Engine::evaluate(const nn::Bundle& batch) {
@@ -90,52 +157,92 @@ nn::Bundle Engine::evaluate(const nn::Bundle& batch) {
   context_.batch = &batch;
   context_.training = false;
   context_.save = false;
-  nn::Bundle current = batch;
-  for (size_t b = 0; b < layers_.size(); ++b) {
-    std::vector<nn::Saved> dropped;
-    nn::Bundle next;
-    run_block(b, current, next, dropped);
-    current = std::move(next);
-  }
-  return current;
+  const auto run = [&](size_t chunk, nn::Bundle current) {
+    const auto [first, last] = stage_.chunks[chunk];
+    for (size_t b = first; b < last; ++b) {
+      std::vector<nn::Saved> dropped;
+      nn::Bundle next;
+      acquire(b, b + 1 < last ? b + 1 : kNone);
+      run_block(b, current, next, dropped);
+      release(b);
+      current = std::move(next);
+    }
+    return current;
+  };
+  return pipeline_ ? pipeline_->evaluate(batch, run) : run(0, batch);
 }
 
-nn::Bundle Engine::backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch) {
+// ---- backward
+
+nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, nn::WeightWork* later,
+                                bool last_micro_batch) {
   const trace::Scope scope("backward");
   context_.batch = pass.batch;
   context_.training = true;
   context_.save = true;
   context_.first_sample = pass.first_sample;
-  if (last_micro_batch) buckets_sent_ = 0;
   nn::Bundle gradient = grad_output;
-  for (size_t b = layers_.size(); b-- > 0;) {
+  const auto [first, last] = stage_.chunks[pass.chunk];
+  for (size_t b = last; b-- > first;) {
+    std::vector<nn::Saved>& saved = pass.saved[b - first];
+    acquire(b, b > first ? b - 1 : kNone);
+    open_gradients(b);
     const bool dropped = options_.recompute == Recompute::full && b + 1 < layers_.size();
     if (dropped) {
       nn::Bundle again;
-      run_block(b, pass.block_inputs[b], again, pass.saved[b]);
-      pass.block_inputs[b].clear();
+      run_block(b, pass.block_inputs[b - first], again, saved);
+      pass.block_inputs[b - first].clear();
     }
     for (size_t l = layers_[b].size(); l-- > 0;) {
       nn::Bundle grad_in;
       nn::WeightWork work;
-      layers_[b][l]->backward(gradient, grad_in, pass.saved[b][l], work, context_);
-      pass.saved[b][l].clear();
+      layers_[b][l]->backward(gradient, grad_in, saved[l], later ? *later : work, context_);
+      saved[l].clear();
       work.drain();
       gradient = std::move(grad_in);
-      if (last_micro_batch && !store_.range_of(b, l).tied)
+      if (!later && last_micro_batch && !store_.split() && !store_.range_of(b, l).tied)
         gradients_ready_from(store_.range_of(b, l).begin);
     }
+    release(b);
+    if (!later) block_done(b, last_micro_batch);
   }
   return gradient;
 }
 
+nn::Bundle Engine::backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch) {
+  if (last_micro_batch) buckets_sent_ = 0;
+  return run_backward(pass, grad_output, nullptr, last_micro_batch);
+}
+
+nn::Bundle Engine::backward_chunk(Pass& pass, const nn::Bundle& grad_output) {
+  return run_backward(pass, grad_output, &pass.weight_work, false);
+}
+
+void Engine::weight_work(Pass& pass, bool last_micro_batch) {
+  const trace::Scope scope("backward");
+  pass.weight_work.drain();
+  const auto [first, last] = stage_.chunks[pass.chunk];
+  if (last_micro_batch && last == layers_.size()) buckets_sent_ = 0;
+  for (size_t b = last; b-- > first;) block_done(b, last_micro_batch);
+  if (last_micro_batch && !store_.split()) gradients_ready_from(store_.units()[first].begin);
+}
+
+// The weight gradients of one micro-batch are complete in a block.
+void Engine::block_done(size_t block, bool last_micro_batch) {
+  if (!store_.split() || held_[block]) return;
+  if (store_.level() == Shard::states && !last_micro_batch) return;
+  store_.start_reduce(block);
+  store_.poll_reductions();
+}
+
 void Engine::gradients_ready_from(int64_t offset) {
-  if (mesh_.size(comm::Axis::data) == 1) return;
+  if (mesh_.size(Axis::data) == 1) return;
   const device::Stream stream = current_stream(mesh_.device());
   while (buckets_sent_ < buckets_.size() && buckets_[buckets_sent_].begin >= offset) {
     const Bucket& bucket = buckets_[buckets_sent_++];
+    if (bucket.held) continue;
     const device::Buffer all = buffer_of(store_.gradient());
-    reductions_.push_back(mesh_.axis(comm::Axis::data)
+    reductions_.push_back(mesh_.axis(Axis::data)
                               .all_reduce_async(all.slice(bucket.begin, bucket.end - bucket.begin),
                                                 comm::Reduce::sum, stream));
   }
@@ -144,11 +251,67 @@ void Engine::gradients_ready_from(int64_t offset) {
 }
 
 void Engine::finish_gradients() {
+  const device::Stream stream = current_stream(mesh_.device());
+  if (!borrowed_.empty()) {
+    return_borrowed_gradients();
+    for (size_t b = 0; store_.split() && b < held_.size(); ++b) {
+      if (held_[b]) store_.start_reduce(b);
+    }
+    for (const Bucket& bucket : buckets_) {
+      if (!bucket.held || mesh_.size(Axis::data) == 1) continue;
+      reductions_.push_back(
+          mesh_.axis(Axis::data)
+              .all_reduce_async(
+                  buffer_of(store_.gradient()).slice(bucket.begin, bucket.end - bucket.begin),
+                  comm::Reduce::sum, stream));
+    }
+  }
+  store_.finish_reductions();
   if (reductions_.empty()) return;
   const trace::Scope scope("communication", "comm:data");
-  const device::Stream stream = current_stream(mesh_.device());
   for (auto& reduction : reductions_) reduction->wait(stream);
   reductions_.clear();
+}
+
+// ---- parameters that another stage holds
+
+void Engine::return_borrowed_gradients() {
+  const at::NoGradGuard no_grad;
+  const device::Stream stream = current_stream(mesh_.device());
+  comm::Communicator& stages = mesh_.pipeline_back();
+  size_t mine = 0;
+  for (const plan::Borrowed& one : borrowed_) {
+    if (one.to == stages.rank()) {
+      stages.send(buffer_of(store_.borrowed()[mine++].gradient), static_cast<int>(one.from),
+                  stream);
+    } else if (one.from == stages.rank()) {
+      const at::Tensor own = store_.whole_gradient_of(one.parameter);
+      const at::Tensor arrived = at::empty_like(own);
+      stages.receive(buffer_of(arrived), static_cast<int>(one.to), stream);
+      own.add_(arrived);
+    }
+  }
+}
+
+void Engine::lend_borrowed_values() {
+  const device::Stream stream = current_stream(mesh_.device());
+  comm::Communicator& stages = mesh_.axis(Axis::pipeline);
+  size_t mine = 0;
+  for (const plan::Borrowed& one : borrowed_) {
+    if (one.from == stages.rank()) {
+      stages.send(buffer_of(store_.whole_value_of(one.parameter)), static_cast<int>(one.to),
+                  stream);
+      store_.release_values(store_.slot(one.parameter).unit);
+    } else if (one.to == stages.rank()) {
+      stages.receive(buffer_of(store_.borrowed()[mine++].value), static_cast<int>(one.from),
+                     stream);
+    }
+  }
+}
+
+void Engine::publish() {
+  store_.publish();
+  if (!borrowed_.empty()) lend_borrowed_values();
 }
 
 }  // namespace ocoee::parallel

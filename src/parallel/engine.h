@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs one model, layer by layer: forward, backward, recompute of blocks, and the reduction of
-// gradients over the data axis while the backward pass runs on. Owns the weight store and lends
-// weights to the layers.
+// Runs one model, or one pipeline stage of it, layer by layer: forward, backward, recompute of
+// blocks, and the reduction of gradients over the data axis while the backward pass runs on. Owns
+// the weight store and lends weights to the layers.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "comm/mesh.h"
 #include "nn/layer.h"
 #include "parallel/weight_store.h"
+#include "plan/placement.h"
+#include "plan/schedule.h"
 
 namespace ocoee::parallel {
 
@@ -22,55 +25,99 @@ struct EngineOptions {
   uint64_t seed = 1;
   int64_t bucket_bytes =
       25 << 20;  // gradients leave for the data axis in pieces of about this size
+  Shard shard = Shard::none;
+  plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;  // pipeline axis > 1
+  int chunks = 1;                                                 // model parts a stage holds
+};
+
+// One micro-batch of a pipelined step.
+struct MicroStep {
+  const nn::Bundle* batch;  // lives until the step is over; every stage has it
+  int64_t first_sample = 0;
 };
 
 class Engine {
  public:
-  // What one forward pass keeps for its backward.
+  // What one forward pass keeps for its backward; of one chunk.
   struct Pass {
     nn::Bundle output;
     const nn::Bundle* batch = nullptr;
     std::vector<nn::Bundle> block_inputs;       // recompute only
-    std::vector<std::vector<nn::Saved>> saved;  // per block, per layer
+    std::vector<std::vector<nn::Saved>> saved;  // per block of the chunk, per layer
+    nn::WeightWork weight_work;                 // put off by the schedule
     int64_t first_sample = 0;
+    size_t chunk = 0;
   };
 
-  Engine(plan::ModelSpec model, const EngineOptions& options, comm::Mesh& mesh);
+  // `model` is the whole model; of it, this rank's stage is built. Throws Error(config) for a
+  // layout that cannot work.
+  Engine(const plan::ModelSpec& model, const EngineOptions& options, comm::Mesh& mesh);
+  ~Engine();
 
-  const plan::ModelSpec& model() const { return model_; }
+  const plan::ModelSpec& model() const { return stage_.model; }  // of this stage
   WeightStore& weights() { return store_; }
+  comm::Mesh& mesh() { return mesh_; }
+  const EngineOptions& options() const { return options_; }
+  bool pipelined() const { return mesh_.size(comm::Axis::pipeline) > 1; }
+  size_t chunks() const { return stage_.chunks.size(); }
 
   // `random_state` int64 [2] {step, micro-batch} on the device; kernels read it.
   void set_random_state(const at::Tensor& state) { context_.random_state = state; }
 
+  void initialize(uint64_t seed);  // weights, on all ranks alike (collective)
   void zero_gradients();
-  // `batch` must live until backward. Training mode: dropout on, activations kept.
+  // `batch` must live until backward. Training mode: dropout on, activations kept. Not pipelined.
   Pass forward(const nn::Bundle& batch, int64_t first_sample = 0);
-  nn::Bundle evaluate(const nn::Bundle& batch);  // dropout off, nothing kept
+  // Dropout off, nothing kept. Pipelined: the output of the last stage, empty elsewhere.
+  nn::Bundle evaluate(const nn::Bundle& batch);
   // Adds weight gradients; returns the gradients of the inputs. On the last micro-batch, finished
   // gradients start their reduction over the data axis at once.
   nn::Bundle backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch);
+  // All micro-batches of a step through the pipeline, by its schedule. `score` turns the output of
+  // a micro-batch into its gradient; only the last stage calls it.
+  void run_pipeline(const std::vector<MicroStep>& micro,
+                    const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score);
   void finish_gradients();  // waits (on the stream) for the reductions
   // The sum over data ranks replaces the local gradient; unused when the data axis has one rank.
+  void publish();  // after masters moved: whole values wherever they are kept (collective)
+
+  // The pieces of a pass, for the pipeline.
+  Pass forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro);
+  nn::Bundle backward_chunk(Pass& pass, const nn::Bundle& grad_output);  // weight work is put off
+  void weight_work(Pass& pass, bool last_micro_batch);
 
  private:
   void run_block(size_t block, const nn::Bundle& in, nn::Bundle& out,
                  std::vector<nn::Saved>& saved);
+  nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, nn::WeightWork* later,
+                          bool last_micro_batch);
+  void acquire(size_t block, size_t next);  // whole values, and a prefetch of the next block's
+  void release(size_t block);
+  std::vector<size_t> units_of(size_t block) const;
+  void open_gradients(size_t block);
+  void block_done(size_t block, bool last_micro_batch);
   void make_buckets();
   void gradients_ready_from(int64_t offset);  // everything at or above `offset` is final
+  void return_borrowed_gradients();
+  void lend_borrowed_values();
 
   struct Bucket {
     int64_t begin, end;
+    bool held;  // waits for another stage's part
   };
-  plan::ModelSpec model_;
   EngineOptions options_;
   comm::Mesh& mesh_;
+  std::vector<plan::Borrowed> borrowed_;
+  plan::StageModel stage_;
   WeightStore store_;
   nn::Context context_;
   std::vector<std::vector<std::unique_ptr<nn::Layer>>> layers_;  // per block
+  std::vector<bool> held_;       // per block: its gradients wait for another stage's part
   std::vector<Bucket> buckets_;  // from the end of the flat space to its start
   size_t buckets_sent_ = 0;
   std::vector<comm::WorkHandle> reductions_;
+  struct Pipeline;
+  std::unique_ptr<Pipeline> pipeline_;
 };
 
 }  // namespace ocoee::parallel

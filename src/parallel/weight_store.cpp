@@ -3,11 +3,13 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
 #include "core/random.h"
 #include "core/text.h"
+#include "parallel/storage.h"
 
 namespace ocoee::parallel {
 namespace {
@@ -25,7 +27,7 @@ void draw_normal(float* out, int64_t first, int64_t last, PhiloxKey key, double 
       const double values[2] = {radius * std::cos(angle), radius * std::sin(angle)};
       for (int i = 0; i < 2; ++i) {
         const int64_t index = block * 4 + pair * 2 + i;
-        if (index >= first && index < last) out[index] = static_cast<float>(values[i]);
+        if (index >= first && index < last) out[index - first] = static_cast<float>(values[i]);
       }
     }
   }
@@ -37,27 +39,49 @@ void draw_uniform(float* out, int64_t first, int64_t last, PhiloxKey key, double
     for (int i = 0; i < 4; ++i) {
       const int64_t index = block * 4 + i;
       if (index >= first && index < last)
-        out[index] = static_cast<float>((2.0 * (bits.v[i] * 0x1p-32) - 1.0) * scale);
+        out[index - first] = static_cast<float>((2.0 * (bits.v[i] * 0x1p-32) - 1.0) * scale);
     }
   }
 }
 
 }  // namespace
 
-WeightStore::WeightStore(const plan::ModelSpec& model, Precision precision, c10::Device device)
-    : precision_(precision), device_(device) {
-  for (const plan::BlockSpec& block : model.blocks) {
+WeightStore::WeightStore(const plan::ModelSpec& model, Precision precision, c10::Device device,
+                         Shard level, comm::Communicator* group)
+    : precision_(precision),
+      device_(device),
+      level_(group && group->size() > 1 ? level : Shard::none),
+      group_(group) {
+  if (split()) ways_ = group->size(), which_ = group->rank();
+  lay_out(model);
+  allocate();
+}
+
+void WeightStore::lay_out(const plan::ModelSpec& model) {
+  for (size_t b = 0; b < model.blocks.size(); ++b) {
     auto& ranges = ranges_.emplace_back();
-    for (const plan::LayerSpec& layer : block.layers) {
+    Unit unit;
+    unit.begin = elements_;
+    for (const plan::LayerSpec& layer : model.blocks[b].layers) {
       LayerRange range;
       if (!layer.parameters.empty() && !layer.parameters[0].tied_to.empty()) {
         OCOEE_CHECK(layer.parameters.size() == 1, "{}: a tied layer has one parameter", layer.name);
-        const Slot& lender = slot(layer.parameters[0].tied_to);
-        range = {lender.offset, lender.offset + lender.elements, true};
+        const plan::ParameterSpec& parameter = layer.parameters[0];
+        range.tied = true;
+        const auto lender = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+          return slot.spec->name == parameter.tied_to;
+        });
+        if (lender != slots_.end()) {
+          range.begin = lender->offset, range.end = lender->offset + lender->elements;
+          range.lender = static_cast<int>(lender->unit);
+        } else {
+          range.borrowed = parameter.tied_to;
+          borrowed_.push_back({parameter.tied_to, parameter.shape, {}, {}});
+        }
       } else {
         range.begin = elements_;
         for (const plan::ParameterSpec& parameter : layer.parameters) {
-          slots_.push_back({&parameter, elements_, parameter.elements()});
+          slots_.push_back({&parameter, elements_, parameter.elements(), b});
           elements_ += parameter.elements();
         }
         range.end = elements_;
@@ -65,29 +89,69 @@ WeightStore::WeightStore(const plan::ModelSpec& model, Precision precision, c10:
       }
       ranges.push_back(range);
     }
+    const int64_t step = kAlignment * ways_;
+    elements_ = unit.begin + (elements_ - unit.begin + step - 1) / step * step;
+    unit.end = elements_;
+    unit.shard_begin = unit.begin / ways_;
+    units_.push_back(unit);
   }
+}
+
+void WeightStore::allocate() {
   const auto options = at::TensorOptions().device(device_);
-  master_ = at::zeros({elements_}, options.dtype(precision_.master()));
-  value_ = precision_.has_master_copy() ? at::zeros({elements_}, options.dtype(precision_.compute))
-                                        : master_;
-  gradient_ = at::zeros({elements_}, options.dtype(precision_.master()));
+  const auto wide = options.dtype(precision_.master()), narrow = options.dtype(precision_.compute);
+  master_ = at::zeros({shard_elements()}, wide);
+  if (split() && precision_.has_master_copy()) shard_value_ = at::zeros({shard_elements()}, narrow);
+  if (level_ == Shard::parameters) {
+    for (const Unit& unit : units_) unit_values_.push_back(absent_tensor(unit.elements(), narrow));
+    gathers_.resize(units_.size());
+  } else {
+    const bool apart = split() || precision_.has_master_copy();
+    value_ = apart ? at::zeros({elements_}, narrow) : master_;
+  }
+  if (level_ == Shard::none || level_ == Shard::states) {
+    gradient_ = at::zeros({elements_}, wide);
+  } else {
+    for (const Unit& unit : units_) unit_gradients_.push_back(absent_tensor(unit.elements(), wide));
+  }
+  if (split()) shard_gradient_ = at::zeros({shard_elements()}, wide);
+  for (Borrowed& one : borrowed_) {
+    one.value = at::zeros(one.shape, narrow);
+    one.gradient = at::zeros(one.shape, wide);
+  }
+}
+
+at::Tensor WeightStore::shard_value() const {
+  if (split()) return shard_value_;
+  return precision_.has_master_copy() ? value_ : at::Tensor();
+}
+
+WeightStore::Held WeightStore::held_of(const Slot& slot) const {
+  const Unit& unit = units_[slot.unit];
+  const int64_t length = unit.elements() / ways_, first = unit.begin + which_ * length;
+  const int64_t begin = std::max(slot.offset, first),
+                end = std::min(slot.offset + slot.elements, first + length);
+  return {begin - slot.offset, std::max(begin, end) - slot.offset,
+          unit.shard_begin + begin - first};
 }
 
 void WeightStore::initialize(uint64_t seed) {
   const at::NoGradGuard no_grad;
   for (const Slot& slot : slots_) {
     const plan::ParameterSpec& spec = *slot.spec;
-    at::Tensor target = master_.narrow(0, slot.offset, slot.elements);
+    const Held held = held_of(slot);
+    if (held.begin >= held.end) continue;
+    at::Tensor target = master_.narrow(0, held.shard_offset, held.end - held.begin);
     if (spec.init == plan::Init::zeros || spec.init == plan::Init::ones) {
       target.fill_(spec.init == plan::Init::ones ? 1.0 : 0.0);
       continue;
     }
     const PhiloxKey key = random_key(seed ^ hash64(spec.name), Purpose::initialization, 0);
-    const at::Tensor drawn = at::empty({slot.elements}, at::kFloat);
+    const at::Tensor drawn = at::empty({held.end - held.begin}, at::kFloat);
     float* out = drawn.data_ptr<float>();
-    at::parallel_for(0, slot.elements, 1 << 14, [&](int64_t first, int64_t last) {
-      (spec.init == plan::Init::normal ? draw_normal : draw_uniform)(out, first, last, key,
-                                                                     spec.scale);
+    at::parallel_for(held.begin, held.end, 1 << 14, [&](int64_t first, int64_t last) {
+      (spec.init == plan::Init::normal ? draw_normal : draw_uniform)(out + (first - held.begin),
+                                                                     first, last, key, spec.scale);
     });
     target.copy_(drawn);
   }
@@ -96,14 +160,25 @@ void WeightStore::initialize(uint64_t seed) {
 
 void WeightStore::refresh_values() {
   const at::NoGradGuard no_grad;
-  if (precision_.has_master_copy()) value_.copy_(master_);
+  if (!precision_.has_master_copy()) return;
+  (split() ? shard_value_ : value_).copy_(master_);
 }
 
 nn::Weights WeightStore::weights_of(size_t block, size_t layer, bool with_gradient) const {
   const LayerRange& range = ranges_[block][layer];
   nn::Weights weights;
-  weights.value = value_.narrow(0, range.begin, range.end - range.begin);
-  if (with_gradient) weights.gradient = gradient_.narrow(0, range.begin, range.end - range.begin);
+  if (!range.borrowed.empty()) {
+    for (const Borrowed& one : borrowed_) {
+      if (one.name != range.borrowed) continue;
+      weights.value = one.value.view(-1);
+      if (with_gradient) weights.gradient = one.gradient.view(-1);
+    }
+    return weights;
+  }
+  const size_t unit = range.lender >= 0 ? static_cast<size_t>(range.lender) : block;
+  const int64_t first = range.begin - units_[unit].begin, count = range.end - range.begin;
+  weights.value = values_of(unit).narrow(0, first, count);
+  if (with_gradient) weights.gradient = gradients_of(unit).narrow(0, first, count);
   return weights;
 }
 
@@ -115,11 +190,13 @@ const Slot& WeightStore::slot(const std::string& name) const {
 }
 
 at::Tensor WeightStore::parameter(const std::string& name) const {
+  OCOEE_CHECK(!split(), "'{}' is split over ranks", name);
   const Slot& found = slot(name);
   return master_.narrow(0, found.offset, found.elements).view(found.spec->shape);
 }
 
 at::Tensor WeightStore::parameter_gradient(const std::string& name) const {
+  OCOEE_CHECK(!split(), "'{}' is split over ranks", name);
   const Slot& found = slot(name);
   return gradient_.narrow(0, found.offset, found.elements).view(found.spec->shape);
 }
@@ -128,24 +205,29 @@ std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix,
                                                  const at::Tensor& flat) const {
   std::vector<run::StateArray> out;
   for (const Slot& slot : slots_) {
-    const at::Tensor view = flat.narrow(0, slot.offset, slot.elements);
+    const Held held = held_of(slot);
+    if (held.begin >= held.end) continue;
     run::StateArray& array = out.emplace_back();
     array.name = prefix + slot.spec->name;
     array.shape = slot.spec->shape;
     array.dtype = dtype_of(flat.scalar_type());
-    run::Piece piece;
-    piece.box.offset.assign(array.shape.size(), 0);
-    piece.box.size = array.shape;
-    piece.save = [view](void* host) {
-      at::from_blob(host, view.sizes(), view.options().device(at::kCPU)).copy_(view);
-    };
-    piece.load = [view](const void* host) {
-      const at::NoGradGuard no_grad;
-      at::Tensor target = view;
-      target.copy_(
-          at::from_blob(const_cast<void*>(host), view.sizes(), view.options().device(at::kCPU)));
-    };
-    array.pieces.push_back(std::move(piece));
+    int64_t at = held.shard_offset;
+    for (run::Box& box : boxes_of_range(array.shape, held.begin, held.end)) {
+      const at::Tensor view = flat.narrow(0, at, box.elements());
+      at += box.elements();
+      run::Piece piece;
+      piece.box = std::move(box);
+      piece.save = [view](void* host) {
+        at::from_blob(host, view.sizes(), view.options().device(at::kCPU)).copy_(view);
+      };
+      piece.load = [view](const void* host) {
+        const at::NoGradGuard no_grad;
+        at::Tensor target = view;
+        target.copy_(
+            at::from_blob(const_cast<void*>(host), view.sizes(), view.options().device(at::kCPU)));
+      };
+      array.pieces.push_back(std::move(piece));
+    }
   }
   return out;
 }

@@ -32,6 +32,12 @@ void LayoutConfig::describe(config::Description& d) {
   d.field("shard", shard, "what is split over the data axis (ZeRO 0 to 3)")
       .choices({"none", "states", "gradients", "parameters"})
       .may_change_on_resume();
+  d.field("schedule", schedule, "order of the micro-batches through the pipeline's stages")
+      .choices({"gpipe", "1f1b", "interleaved", "zero_bubble"})
+      .may_change_on_resume();
+  d.field("chunks", chunks, "interleaved: parts of the model that each stage holds")
+      .at_least(1)
+      .may_change_on_resume();
   d.field("recompute", recompute, "activations computed again in the backward pass instead of kept")
       .choices({"none", "full"})
       .may_change_on_resume();
@@ -88,7 +94,7 @@ BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout, int64
 }
 
 void check_training(config::Problems& problems, const BatchConfig& batch,
-                    const LayoutConfig& layout, int64_t ranks) {
+                    const LayoutConfig& layout, int64_t ranks, const LayoutSupport& support) {
   if (ranks % layout.model_ranks() != 0) {
     problems.add("layout",
                  fmt::format("instances x tensor x pipeline x context = {} does not divide the {} "
@@ -114,11 +120,16 @@ void check_training(config::Problems& problems, const BatchConfig& batch,
   };
   single("layout.instances", layout.instances);
   single("layout.tensor", layout.tensor);
-  single("layout.pipeline", layout.pipeline);
+  if (!support.pipeline) single("layout.pipeline", layout.pipeline);
   single("layout.context", layout.context);
-  if (layout.shard != "none")
+  if (layout.schedule == "zero_bubble" && layout.pipeline > 1)
+    problems.add("layout.schedule",
+                 "zero_bubble needs layers whose weight gradients can be computed apart from the "
+                 "input gradients; embedding, attention and mlp do both at once",
+                 "use \"1f1b\" or \"interleaved\"");
+  if (layout.shard != "none" && !support.shard)
     problems.add("layout.shard",
-                 "\"" + layout.shard + "\": this version keeps whole states on every rank",
+                 "\"" + layout.shard + "\": this task keeps whole states on every rank",
                  "use \"none\"");
 }
 

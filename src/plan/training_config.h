@@ -20,6 +20,8 @@ struct BatchConfig {
 struct LayoutConfig {
   int64_t instances = 1, tensor = 1, pipeline = 1, context = 1;
   std::string shard = "none";
+  std::string schedule = "1f1b";
+  int64_t chunks = 1;
   std::string recompute = "none";
   void describe(config::Description& d);
   int64_t model_ranks() const { return instances * tensor * pipeline * context; }
@@ -53,8 +55,14 @@ struct BatchPlan {
 BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout,
                      int64_t ranks);  // after the check below
 
+// What a task can do beside plain data parallelism.
+struct LayoutSupport {
+  bool pipeline = false;
+  bool shard = false;
+};
+
 // Contradictions of batch, layout and ranks, by key.
 void check_training(config::Problems& problems, const BatchConfig& batch,
-                    const LayoutConfig& layout, int64_t ranks);
+                    const LayoutConfig& layout, int64_t ranks, const LayoutSupport& support = {});
 
 }  // namespace ocoee::plan

@@ -53,6 +53,11 @@ class Objective {
   virtual double weight_per_sample()
       const = 0;  // so that the step's weight is known before it runs
   virtual Sums micro_batch(Models& models, const MicroBatch& batch) = 0;
+  // All micro-batches of a step at once, for models in pipelines: sums of this rank, each with two
+  // scalars; zero except on the last stage. Only called when a model is pipelined.
+  virtual std::vector<Sums> pipeline(Models&, const std::vector<MicroBatch>&) {
+    fail(ErrorKind::config, "layout.pipeline: '{}' does not run in a pipeline", name());
+  }
 };
 
 // A model scored on a finite list of samples.

@@ -61,6 +61,7 @@ class Trainer final : public run::Task {
  private:
   void run_objective(Runner& runner);
   void step_body(Runner& runner);
+  static void add_sums(Runner& runner, const Sums& sums);
   void copy_batch(Runner& runner);
   void start_prefetchers();
   void log_step(bool due);
@@ -107,15 +108,14 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
   peak_flops_ = peak_flops(device_, parts.precision.compute);
   const auto options = at::TensorOptions().device(parallel::torch_device(device_));
   for (auto& [name, engine] : models_.items())
-    engine->weights().initialize(static_cast<uint64_t>(context.run.seed));
+    engine->initialize(static_cast<uint64_t>(context.run.seed));
   for (ObjectiveParts& objective : parts.objectives) {
     Runner runner{std::move(objective), parallel::StepGraph(device_, train_.graph_after)};
     if (device_.is_cuda()) runner.copied = std::make_unique<device::Event>(device_);
     runner.weight =
         runner.parts.objective->weight_per_sample() * static_cast<double>(batch_.global);
     for (const std::string& name : runner.parts.objective->updates()) {
-      runner.updates.emplace_back(name, models_.at(name).weights(), runner.parts.optimizer,
-                                  parts.precision,
+      runner.updates.emplace_back(name, models_.at(name), runner.parts.optimizer, parts.precision,
                                   train_.steps * runner.parts.objective->repeats());
     }
     runner.sums = at::zeros({2}, options.dtype(at::kDouble));
@@ -188,6 +188,12 @@ void Trainer::copy_batch(Runner& runner) {
   runner.random_state.select(0, 0).fill_(runner.runs);
 }
 
+void Trainer::add_sums(Runner& runner, const Sums& sums) {
+  const at::NoGradGuard no_grad;
+  runner.sums.add_(
+      at::stack({sums.loss.detach().to(at::kDouble), sums.weight.detach().to(at::kDouble)}));
+}
+
 // Everything between the batch in place and the weights moved; reads nothing on the host.
 void Trainer::step_body(Runner& runner) {
   Objective& objective = *runner.parts.objective;
@@ -198,6 +204,8 @@ void Trainer::step_body(Runner& runner) {
     const at::NoGradGuard no_grad;
     runner.sums.zero_();
   }
+  const bool pipelined = context_.mesh.size(comm::Axis::pipeline) > 1;
+  std::vector<MicroBatch> all;
   for (int64_t m = 0; m < plan_.accumulation; ++m) {
     MicroBatch micro;
     for (const auto& [name, field] : runner.fields.items()) micro.fields[name] = field.select(0, m);
@@ -205,15 +213,24 @@ void Trainer::step_body(Runner& runner) {
         m * plan_.micro * plan_.data + context_.mesh.coordinate(comm::Axis::data) * plan_.micro;
     micro.last = m + 1 == plan_.accumulation;
     micro.seed = seed;
-    const Sums sums = objective.micro_batch(models_, micro);
-    const at::NoGradGuard no_grad;
-    runner.sums.add_(
-        at::stack({sums.loss.detach().to(at::kDouble), sums.weight.detach().to(at::kDouble)}));
+    if (pipelined) {
+      all.push_back(std::move(micro));
+    } else {
+      add_sums(runner, objective.micro_batch(models_, micro));
+    }
+  }
+  if (pipelined) {
+    for (const Sums& sums : objective.pipeline(models_, all)) add_sums(runner, sums);
   }
   for (const std::string& name : objective.updates()) models_.at(name).finish_gradients();
   if (context_.mesh.loss().size() > 1) {
     context_.mesh.loss().all_reduce(parallel::buffer_of(runner.sums), comm::Reduce::sum,
                                     parallel::current_stream(device_));
+  }
+  if (pipelined) {
+    context_.mesh.axis(comm::Axis::pipeline)
+        .all_reduce(parallel::buffer_of(runner.sums), comm::Reduce::sum,
+                    parallel::current_stream(device_));
   }
   const trace::Scope scope("optimizer");
   for (Update& update : runner.updates) update.apply();
@@ -317,12 +334,12 @@ void Trainer::evaluate() {
     loss += sums.loss.item<double>();
     weight += sums.weight.item<double>();
   }
-  double totals[2] = {loss, weight};
-  if (ranks > 1) {
-    loss = context_.mesh.world().all_reduce_value(totals[0], comm::Reduce::sum) /
-           (context_.world.size() / ranks);
-    weight = context_.mesh.world().all_reduce_value(totals[1], comm::Reduce::sum) /
-             (context_.world.size() / ranks);
+  if (context_.world.size() > 1) {
+    // One rank of each pipeline has sums, and instances repeat them.
+    const double copies = static_cast<double>(context_.world.size()) /
+                          static_cast<double>(ranks * context_.mesh.size(comm::Axis::pipeline));
+    loss = context_.mesh.world().all_reduce_value(loss, comm::Reduce::sum) / copies;
+    weight = context_.mesh.world().all_reduce_value(weight, comm::Reduce::sum) / copies;
   }
   nlohmann::json metrics = evaluation_->metrics(loss, weight);
   last_metric_ = metrics.at(evaluation_->best_metric()).get<double>();
@@ -372,7 +389,10 @@ void Trainer::loaded(const nlohmann::json& values) {
     for (size_t i = 0; i < runner.updates.size(); ++i)
       runner.updates[i].load_values(own.at("update").at(i));
   }
-  for (auto& [name, engine] : models_.items()) engine->weights().refresh_values();
+  for (auto& [name, engine] : models_.items()) {
+    engine->weights().refresh_values();
+    engine->publish();
+  }
   meter_ = {};
 }
 

@@ -7,25 +7,10 @@
 #include "optim/optimizer.h"
 
 namespace ocoee::train {
-namespace {
-
-// Neighbouring parameters that decay become one stretch of the flat space.
-std::vector<std::pair<int64_t, int64_t>> decaying_stretches(const parallel::WeightStore& weights) {
-  std::vector<std::pair<int64_t, int64_t>> out;
-  for (const parallel::Slot& slot : weights.slots()) {
-    if (!slot.spec->decay) continue;
-    if (!out.empty() && out.back().second == slot.offset)
-      out.back().second += slot.elements;
-    else
-      out.emplace_back(slot.offset, slot.offset + slot.elements);
-  }
-  return out;
-}
-
-}  // namespace
 
 struct Update::Impl {
   std::string model;
+  parallel::Engine& engine;
   parallel::WeightStore& weights;
   std::unique_ptr<optim::Optimizer> optimizer;
   std::vector<at::Tensor> states;  // flat, like the masters
@@ -33,17 +18,19 @@ struct Update::Impl {
   device::Stream stream() const { return nn::current_stream(nn::place_of(weights.master())); }
 };
 
-Update::Update(const std::string& model, parallel::WeightStore& weights,
+Update::Update(const std::string& model, parallel::Engine& engine,
                const optim::OptimizerConfig& config, const plan::PrecisionConfig& precision,
                int64_t total)
-    : impl_(new Impl{model, weights, nullptr, {}}) {
+    : impl_(new Impl{model, engine, engine.weights(), nullptr, {}}) {
+  parallel::WeightStore& weights = engine.weights();
   optim::OptimizerSetup setup;
   setup.config = config;
   setup.total_updates = total;
   setup.device = nn::place_of(weights.master());
   setup.dtype = nn::dtype_of(weights.master().scalar_type());
-  setup.decaying = decaying_stretches(weights);
-  setup.largest_piece = weights.elements();
+  setup.decaying =
+      weights.stretches([](const plan::ParameterSpec& parameter) { return parameter.decay; });
+  setup.largest_piece = weights.shard_elements();
   setup.loss_scaling.on = precision.compute == "float16";
   setup.loss_scaling.initial = precision.loss_scale;
   setup.loss_scaling.window = precision.loss_scale_window;
@@ -69,11 +56,26 @@ void Update::apply() {
   parallel::WeightStore& weights = impl_->weights;
   optim::Piece piece;
   piece.master = nn::buffer_of(weights.master());
-  piece.gradient = nn::buffer_of(weights.gradient());
+  piece.gradient = nn::buffer_of(weights.shard_gradient());
   for (const at::Tensor& state : impl_->states) piece.states.push_back(nn::buffer_of(state));
-  if (weights.value().data_ptr() != weights.master().data_ptr())
-    piece.value = nn::buffer_of(weights.value());
-  impl_->optimizer->step(piece, impl_->stream());
+  if (weights.shard_value().defined()) piece.value = nn::buffer_of(weights.shard_value());
+  const device::Stream stream = impl_->stream();
+  comm::Mesh& mesh = impl_->engine.mesh();
+  const bool stages = mesh.size(comm::Axis::pipeline) > 1;
+  if (!stages && !weights.split()) {
+    impl_->optimizer->step(piece, stream);
+    return;
+  }
+  // Each parameter lies in one slice of one stage, so the sum over both axes counts it once.
+  optim::Optimizer& optimizer = *impl_->optimizer;
+  optimizer.clear_norm(stream);
+  optimizer.add_to_norm(piece.gradient, 1, stream);
+  const device::Buffer sum = optimizer.sum_of_squares();
+  if (weights.split()) mesh.axis(comm::Axis::data).all_reduce(sum, comm::Reduce::sum, stream);
+  if (stages) mesh.axis(comm::Axis::pipeline).all_reduce(sum, comm::Reduce::sum, stream);
+  optimizer.finish(stream);
+  optimizer.update(piece, stream);
+  impl_->engine.publish();
 }
 
 Update::Report Update::read() const {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "optim/optimizer_config.h"
-#include "parallel/weight_store.h"
+#include "parallel/engine.h"
 #include "plan/training_config.h"
 #include "run/state.h"
 
@@ -17,15 +17,16 @@ namespace ocoee::train {
 
 class Update {
  public:
-  Update(const std::string& model_name, parallel::WeightStore& weights,
+  // The engine outlives it.
+  Update(const std::string& model_name, parallel::Engine& engine,
          const optim::OptimizerConfig& config, const plan::PrecisionConfig& precision,
          int64_t total_updates);
   ~Update();
   Update(Update&&) noexcept;
 
-  void prepare(int64_t update);   // before update number `update` (from 0): the learning rate goes
-                                  // to the device
-  void apply();                   // enqueues the update; gradients are final
+  void prepare(int64_t update);  // before update number `update` (from 0): the learning rate goes
+                                 // to the device
+  void apply();  // enqueues the update, and what makes the new values known; gradients are final
   at::Tensor loss_scale() const;  // device scalar: multiply the backward seed by it
 
   struct Report {

@@ -27,6 +27,22 @@ class NextToken final : public train::Objective {
     return sums;
   }
 
+  std::vector<Sums> pipeline(Models& models, const std::vector<MicroBatch>& batches) override {
+    std::vector<nn::Bundle> inputs;
+    for (const MicroBatch& batch : batches) inputs.push_back(decoder_inputs(batch.fields));
+    std::vector<parallel::MicroStep> micro;
+    for (size_t m = 0; m < batches.size(); ++m)
+      micro.push_back({&inputs[m], batches[m].first_sample});
+    std::vector<Sums> sums;
+    models.at(kLanguageModel).run_pipeline(micro, [&](size_t m, const nn::Bundle& output) {
+      sums.push_back({output.at("loss_sum"), output.at("weight_sum")});
+      nn::Bundle gradient;
+      gradient["loss_sum"] = batches[m].seed.to(sums.back().loss.scalar_type());
+      return gradient;
+    });
+    return sums;
+  }
+
  private:
   int64_t context_;
 };
@@ -39,6 +55,7 @@ class BitsPerLetter final : public train::Evaluation {
   std::string best_metric() const override { return unit_; }
   Sums micro_batch(Models& models, const nn::Bundle& fields) override {
     const nn::Bundle out = models.at(kLanguageModel).evaluate(decoder_inputs(fields));
+    if (!out.has("loss_sum")) return {at::zeros({}), at::zeros({})};  // not the last stage
     return {out.at("loss_sum"), out.at("weight_sum")};
   }
   nlohmann::json metrics(double loss_sum, double weight_sum) const override {
@@ -69,6 +86,9 @@ parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t se
   options.recompute =
       config.layout.recompute == "full" ? parallel::Recompute::full : parallel::Recompute::none;
   options.seed = seed;
+  options.shard = parallel::shard_from_name(config.layout.shard);
+  options.schedule = plan::schedule_from_name(config.layout.schedule);
+  options.chunks = static_cast<int>(config.layout.chunks);
   return options;
 }
 

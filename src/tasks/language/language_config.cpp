@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/text.h"
+#include "plan/placement.h"
 
 namespace ocoee::tasks {
 
@@ -26,7 +27,8 @@ void LanguageConfig::check(config::Problems& problems, const run::RunConfig&, in
   check_task(problems);
   model.check(problems);
   optimizer.check(problems, train.steps);
-  plan::check_training(problems, batch, layout, ranks);
+  plan::check_training(problems, batch, layout, ranks, {.pipeline = true, .shard = true});
+  if (problems.empty()) plan::check_placement(problems, model_spec(), batch, layout, ranks);
 }
 
 comm::Shape LanguageConfig::mesh(int ranks) const {

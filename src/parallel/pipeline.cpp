@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "parallel/pipeline.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/trace.h"
+
+namespace ocoee::parallel {
+namespace {
+
+using comm::Axis;
+using plan::Action;
+
+constexpr int64_t kHeaderBytes = 1024;  // room for the names and shapes of a bundle
+
+std::string describe(const nn::Bundle& bundle) {
+  nlohmann::json fields = nlohmann::json::array();
+  for (const auto& [name, tensor] : bundle.items()) {
+    if (!tensor.defined()) continue;
+    fields.push_back({name, static_cast<int>(tensor.scalar_type()), tensor.sizes().vec()});
+  }
+  return fields.dump();
+}
+
+}  // namespace
+
+// ---- bundles between stages
+
+comm::Communicator& BundleTransport::channel(Way way) {
+  return way == Way::forward ? mesh_.axis(Axis::pipeline) : mesh_.pipeline_back();
+}
+
+void BundleTransport::expect(const nn::Bundle& batch) {
+  std::string text = describe(batch);
+  if (text == batch_) return;
+  batch_ = std::move(text);
+  sent_.clear();
+  received_.clear();
+}
+
+void BundleTransport::send(const nn::Bundle& bundle, int peer, Way way, size_t chunk) {
+  comm::Communicator& stages = channel(way);
+  const device::Stream stream = current_stream(mesh_.device());
+  auto& names = sent_[{peer, way, chunk}];
+  if (names.empty()) {
+    const std::string text = describe(bundle);
+    OCOEE_CHECK(static_cast<int64_t>(text.size()) < kHeaderBytes, "a bundle too long to describe");
+    at::Tensor header = at::zeros({kHeaderBytes}, at::kByte);
+    std::copy(text.begin(), text.end(), header.data_ptr<uint8_t>());
+    under_way_.emplace_back(stages.send_async(buffer_of(header), peer), header);
+    for (const auto& [name, tensor] : bundle.items()) {
+      if (tensor.defined()) names.push_back(name);
+    }
+  }
+  for (const std::string& name : names) {
+    OCOEE_CHECK(bundle.has(name), "a bundle without '{}', which the first of its kind had", name);
+    const at::Tensor tensor = bundle.at(name).contiguous();
+    under_way_.emplace_back(stages.send_async(buffer_of(tensor), peer, stream), tensor);
+  }
+  // Those that are through need their tensors no more.
+  std::erase_if(under_way_, [&](auto& send) {
+    if (!send.first->done()) return false;
+    send.first->wait(stream);
+    return true;
+  });
+}
+
+nn::Bundle BundleTransport::receive(int peer, Way way, size_t chunk) {
+  const trace::Scope scope("communication", "comm:pipeline");
+  comm::Communicator& stages = channel(way);
+  const device::Stream stream = current_stream(mesh_.device());
+  auto& fields = received_[{peer, way, chunk}];
+  if (fields.empty()) {
+    const at::Tensor header = at::zeros({kHeaderBytes}, at::kByte);
+    stages.receive(buffer_of(header), peer);
+    const auto text = nlohmann::json::parse(
+        std::string(reinterpret_cast<const char*>(header.data_ptr<uint8_t>())));
+    for (const auto& field : text)
+      fields.push_back({field[0].get<std::string>(),
+                        static_cast<c10::ScalarType>(field[1].get<int>()),
+                        field[2].get<std::vector<int64_t>>()});
+  }
+  nn::Bundle bundle;
+  for (const Field& field : fields) {
+    const at::Tensor tensor = at::empty(
+        field.shape, at::TensorOptions().dtype(field.type).device(torch_device(mesh_.device())));
+    stages.receive(buffer_of(tensor), peer, stream);
+    bundle[field.name] = tensor;
+  }
+  return bundle;
+}
+
+void BundleTransport::finish_sends() {
+  const device::Stream stream = current_stream(mesh_.device());
+  for (auto& [work, tensor] : under_way_) work->wait(stream);
+  under_way_.clear();
+}
+
+// ---- the executor
+
+using Way = BundleTransport::Way;
+
+Engine::Pipeline::Pipeline(Engine& engine) : engine_(engine), transport_(engine.mesh()) {
+  if (engine.options().schedule != plan::ScheduleKind::zero_bubble) return;
+  for (const plan::BlockSpec& block : engine.model().blocks) {
+    for (const auto& layer :
+         engine.layers_[static_cast<size_t>(&block - &engine.model().blocks[0])]) {
+      if (!layer->spec().parameters.empty() && !layer->splits_backward())
+        fail(ErrorKind::config,
+             "layout.schedule: zero_bubble puts weight gradients off, and the layer '{}' ({}) "
+             "computes them together with its input gradients; use \"1f1b\"",
+             layer->spec().name, layer->spec().kind);
+    }
+  }
+}
+
+const std::vector<plan::Step>& Engine::Pipeline::steps_for(size_t micro_batches) {
+  auto found = schedules_.find(micro_batches);
+  if (found == schedules_.end()) {
+    const plan::ScheduleRequest request{
+        engine_.options().schedule, engine_.mesh().size(Axis::pipeline),
+        static_cast<int>(micro_batches), engine_.options().chunks, plan::Gather::never};
+    found = schedules_.emplace(micro_batches, plan::make_schedule(request)).first;
+  }
+  return found->second.stages[static_cast<size_t>(engine_.mesh().coordinate(Axis::pipeline))];
+}
+
+void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
+                           const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score) {
+  const int stage = engine_.mesh().coordinate(Axis::pipeline),
+            stages = engine_.mesh().size(Axis::pipeline);
+  using Place = std::pair<size_t, size_t>;  // chunk, micro-batch
+  std::map<Place, Engine::Pass> passes;
+  std::map<Place, nn::Bundle> arrived, leaving;
+  transport_.expect(*micro.front().batch);
+  const auto is_last_part = [&](size_t chunk) {
+    return stage == stages - 1 && chunk + 1 == engine_.chunks();
+  };
+  for (const plan::Step& step : steps_for(micro.size())) {
+    const size_t chunk = step.chunk;
+    const Place place{chunk, step.micro};
+    // The neighbour's chunk differs where the parts wrap from the last stage to the first.
+    const size_t after = stage == stages - 1 ? chunk + 1 : chunk,
+                 before = stage == 0 ? chunk - 1 : chunk;
+    switch (step.action) {
+      case Action::receive_forward:
+        arrived[place] = transport_.receive(step.peer, Way::forward, chunk);
+        break;
+      case Action::forward: {
+        nn::Bundle in =
+            arrived.contains(place) ? std::move(arrived[place]) : *micro[step.micro].batch;
+        arrived.erase(place);
+        Engine::Pass pass = engine_.forward_chunk(chunk, std::move(in), micro[step.micro]);
+        if (is_last_part(chunk)) {
+          arrived[place] = score(step.micro, pass.output);
+          pass.output.clear();
+        } else {
+          leaving[place] = std::move(pass.output);
+        }
+        passes.emplace(place, std::move(pass));
+        break;
+      }
+      case Action::send_forward:
+        transport_.send(leaving.at(place), step.peer, Way::forward, after);
+        leaving.erase(place);
+        break;
+      case Action::receive_backward:
+        arrived[place] = transport_.receive(step.peer, Way::backward, chunk);
+        break;
+      case Action::backward:
+        leaving[place] = engine_.backward_chunk(passes.at(place), arrived.at(place));
+        arrived.erase(place);
+        if (stage == 0 && chunk == 0) leaving.erase(place);
+        break;
+      case Action::send_backward:
+        transport_.send(leaving.at(place), step.peer, Way::backward, before);
+        leaving.erase(place);
+        break;
+      case Action::weight:
+        engine_.weight_work(passes.at(place), step.micro + 1 == micro.size());
+        passes.erase(place);
+        break;
+      case Action::gather:
+      case Action::release:
+        break;  // the engine gathers block by block
+    }
+  }
+  transport_.finish_sends();
+}
+
+nn::Bundle Engine::Pipeline::evaluate(
+    const nn::Bundle& batch, const std::function<nn::Bundle(size_t, nn::Bundle)>& run_chunk) {
+  const int stage = engine_.mesh().coordinate(Axis::pipeline),
+            stages = engine_.mesh().size(Axis::pipeline);
+  transport_.expect(batch);
+  nn::Bundle out;
+  for (size_t chunk = 0; chunk < engine_.chunks(); ++chunk) {
+    const bool first = stage == 0 && chunk == 0;
+    const bool last = stage == stages - 1 && chunk + 1 == engine_.chunks();
+    nn::Bundle in =
+        first ? batch : transport_.receive((stage + stages - 1) % stages, Way::forward, chunk);
+    out = run_chunk(chunk, std::move(in));
+    if (last) break;
+    transport_.send(out, (stage + 1) % stages, Way::forward,
+                    stage == stages - 1 ? chunk + 1 : chunk);
+    out.clear();
+  }
+  transport_.finish_sends();
+  return out;
+}
+
+void Engine::run_pipeline(const std::vector<MicroStep>& micro,
+                          const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score) {
+  OCOEE_CHECK(pipeline_ != nullptr, "this model has one stage");
+  pipeline_->run(micro, score);
+}
+
+}  // namespace ocoee::parallel

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Executes a pipeline schedule (plan/schedule.h) on one stage: bundles come from the stage before
+// and go to the stage after, gradients the other way. Internal to the engine.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "parallel/engine.h"
+
+namespace ocoee::parallel {
+
+// Bundles between two ranks of a communicator. What a bundle holds is said once for each kind of
+// message and shape of batch; after that only tensors travel.
+class BundleTransport {
+ public:
+  explicit BundleTransport(comm::Mesh& mesh) : mesh_(mesh) {}
+  enum class Way : uint8_t { forward, backward };
+  // Messages to or from one chunk of one peer all look alike as long as batches do. Sends are
+  // asynchronous.
+  void send(const nn::Bundle& bundle, int peer, Way way, size_t chunk);
+  nn::Bundle receive(int peer, Way way, size_t chunk);
+  void finish_sends();
+  void expect(const nn::Bundle& batch);  // what follows is of batches like this one
+
+ private:
+  struct Field {
+    std::string name;
+    c10::ScalarType type;
+    std::vector<int64_t> shape;
+  };
+  using Key = std::tuple<int, Way, size_t>;
+  // Each way has its own communicator: on one, in order, two neighbours that both send first would
+  // wait for each other.
+  comm::Communicator& channel(Way way);
+  comm::Mesh& mesh_;
+  std::string batch_;
+  std::map<Key, std::vector<std::string>> sent_;
+  std::map<Key, std::vector<Field>> received_;
+  std::vector<std::pair<comm::WorkHandle, at::Tensor>> under_way_;
+};
+
+struct Engine::Pipeline {
+  explicit Pipeline(Engine& engine);
+  void run(const std::vector<MicroStep>& micro,
+           const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score);
+  nn::Bundle evaluate(const nn::Bundle& batch,
+                      const std::function<nn::Bundle(size_t, nn::Bundle)>& run_chunk);
+
+ private:
+  const std::vector<plan::Step>& steps_for(size_t micro_batches);
+
+  Engine& engine_;
+  BundleTransport transport_;
+  std::map<size_t, plan::Schedule> schedules_;  // by number of micro-batches
+};
+
+}  // namespace ocoee::parallel

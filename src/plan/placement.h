@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which part of a model a rank holds: pipelines cut the list of blocks into stages x chunks parts.
+// Part number c * stages + s is chunk c of stage s.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/config.h"
+#include "plan/layer_spec.h"
+#include "plan/training_config.h"
+
+namespace ocoee::plan {
+
+// First block of each part, and the number of blocks at the end: parts + 1 numbers. The cuts make
+// the most expensive part as cheap as it can be; cost is forward FLOPs, an embedding counting its
+// bytes moved. Throws Error(config) when there are fewer blocks than parts.
+std::vector<size_t> pipeline_cuts(const ModelSpec& model, int64_t parts);
+
+struct StageModel {
+  ModelSpec model;                                // the blocks of all chunks, in order
+  std::vector<std::pair<size_t, size_t>> chunks;  // [first, last) block of each chunk in `model`
+};
+// A tied parameter whose lender lies in another stage keeps its tied_to: it is borrowed from there.
+StageModel stage_model(const ModelSpec& model, int64_t stages, int64_t chunks, int64_t stage);
+
+// Parameters that some layer uses in another stage than the one that holds them.
+struct Borrowed {
+  std::string parameter;  // the lender's name
+  int64_t from, to;       // stages
+};
+std::vector<Borrowed> borrowed_parameters(const ModelSpec& model, int64_t stages, int64_t chunks);
+
+// Whether this model can be laid out so, by key of [layout]; after check_training.
+void check_placement(config::Problems& problems, const ModelSpec& model, const BatchConfig& batch,
+                     const LayoutConfig& layout, int64_t ranks);
+
+}  // namespace ocoee::plan

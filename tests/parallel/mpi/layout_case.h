@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// One model trained for a few steps under any layout, and what came of it as whole arrays.
+#pragma once
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "models/gpt.h"
+#include "support/mpi_world.h"
+#include "train/update.h"
+
+namespace ocoee::parallel {
+
+struct LayoutCase {
+  int pipeline = 1, data = 1;
+  Shard shard = Shard::none;
+  plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;
+  int chunks = 1;
+  Recompute recompute = Recompute::none;
+  std::string style = "gpt2";
+  double dropout = 0;
+  at::ScalarType type = at::kDouble;
+  int64_t micro = 1;  // samples
+  std::string text() const {
+    static const char* const levels[] = {"none", "states", "gradients", "parameters"};
+    return fmt::format("pipeline {} data {} shard {} {} chunks {} recompute {} {} dropout {}",
+                       pipeline, data, levels[static_cast<size_t>(shard)], plan::name_of(schedule),
+                       chunks, static_cast<int>(recompute), style, dropout);
+  }
+};
+
+constexpr int64_t kSamples = 8, kTokens = 32, kVocabulary = 97;
+constexpr double kLearningRate = 1e-3;
+
+inline models::GptConfig case_model(const LayoutCase& c) {
+  models::GptConfig config;
+  config.style = c.style;
+  config.layers = 8;
+  config.width = 64;
+  config.heads = 8;
+  if (c.style == "llama") config.kv_heads = 4;
+  config.context = kTokens;
+  config.dropout = c.dropout;
+  return config;
+}
+
+inline nn::Bundle case_batch(int64_t step, int64_t first, int64_t count) {
+  at::manual_seed(static_cast<uint64_t>(100 + step));
+  const at::Tensor all = at::randint(0, kVocabulary, {kSamples, kTokens + 1}, at::kLong);
+  nn::Bundle batch;
+  batch["tokens"] = all.narrow(0, first, count).narrow(1, 0, kTokens).contiguous();
+  batch["targets"] = all.narrow(0, first, count).narrow(1, 1, kTokens).contiguous();
+  return batch;
+}
+
+using Arrays = std::map<std::string, at::Tensor>;
+
+// Whole arrays from the boxes that the ranks hold; a box on several ranks is their mean.
+inline Arrays whole_arrays(const plan::ModelSpec& model, const std::vector<run::StateArray>& held,
+                           comm::Communicator* world) {
+  Arrays out;
+  for (const plan::ParameterSpec* parameter : model.all_parameters()) {
+    const at::Tensor sum = at::zeros(parameter->shape, at::kDouble), count = at::zeros_like(sum);
+    for (const run::StateArray& array : held) {
+      if (array.name != parameter->name) continue;
+      EXPECT_EQ(array.shape, parameter->shape);
+      for (const run::Piece& piece : array.pieces) {
+        const at::Tensor host = at::empty(
+            piece.box.size,
+            at::TensorOptions().dtype(array.dtype == DType::f64 ? at::kDouble : at::kFloat));
+        piece.save(host.data_ptr());
+        at::Tensor target = sum, counted = count;
+        for (size_t d = 0; d < piece.box.size.size(); ++d) {
+          target = target.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
+          counted = counted.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
+        }
+        target.add_(host);
+        counted.add_(1);
+      }
+    }
+    if (world) {
+      world->all_reduce(buffer_of(sum), comm::Reduce::sum);
+      world->all_reduce(buffer_of(count), comm::Reduce::sum);
+    }
+    EXPECT_GE(count.min().item<double>(), 1) << parameter->name << " has a hole";
+    out[parameter->name] = sum / count;
+  }
+  return out;
+}
+
+struct Outcome {
+  std::vector<double> losses;
+  double evaluation = 0;
+  Arrays gradients, parameters;  // of the first step; after the last
+  std::vector<double> norms;
+};
+
+using Visit = std::function<void(Engine&, train::Update&)>;
+
+// `world`: null on one rank. `examine` sees the engine before it goes; `begin` before step `first`.
+inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communicator* world,
+                          int64_t steps, const Visit& examine = {}, const Visit& begin = {},
+                          int64_t first = 0) {
+  const plan::ModelSpec model = models::build_gpt(case_model(c), kVocabulary);
+  EngineOptions options;
+  options.precision.compute = c.type;
+  options.recompute = c.recompute;
+  options.shard = c.shard;
+  options.schedule = c.schedule;
+  options.chunks = c.chunks;
+  options.bucket_bytes = 1 << 17;
+  Engine engine(model, options, mesh);
+  engine.initialize(7);
+  optim::OptimizerConfig adamw;
+  adamw.learning_rate = kLearningRate;
+  adamw.warmup_steps = 0;
+  adamw.epsilon = 1e-6;  // with 1e-8 the rounding noise of a gradient near zero is a visible step
+  adamw.clip = 0.5;
+  plan::PrecisionConfig precision;
+  precision.compute = c.type == at::kDouble ? "float64" : "float32";
+  train::Update update("lm", engine, adamw, precision, 1000);
+  if (begin) begin(engine, update);
+
+  const int64_t rank = mesh.coordinate(comm::Axis::data), micros = kSamples / (c.data * c.micro);
+  Outcome outcome;
+  for (int64_t s = first; s < first + steps; ++s) {
+    engine.set_random_state(at::tensor({s, int64_t{0}}));
+    engine.zero_gradients();
+    std::vector<nn::Bundle> batches;
+    std::vector<MicroStep> micro;
+    for (int64_t m = 0; m < micros; ++m)
+      batches.push_back(case_batch(s, m * c.micro * c.data + rank * c.micro, c.micro));
+    for (int64_t m = 0; m < micros; ++m)
+      micro.push_back({&batches[static_cast<size_t>(m)], m * c.micro * c.data + rank * c.micro});
+    double loss = 0;
+    const auto score = [&](size_t, const nn::Bundle& output) {
+      loss += output.at("loss_sum").item<double>();
+      nn::Bundle seed;
+      seed["loss_sum"] = at::full({}, 1.0 / (kSamples * kTokens), output.at("loss_sum").options());
+      return seed;
+    };
+    if (engine.pipelined()) {
+      engine.run_pipeline(micro, score);
+    } else {
+      for (size_t m = 0; m < micro.size(); ++m) {
+        auto pass = engine.forward(*micro[m].batch, micro[m].first_sample);
+        engine.backward(pass, score(m, pass.output), m + 1 == micro.size());
+      }
+    }
+    engine.finish_gradients();
+    if (world) loss = world->all_reduce_value(loss, comm::Reduce::sum);
+    outcome.losses.push_back(loss / (kSamples * kTokens));
+    if (s == first)
+      outcome.gradients = whole_arrays(
+          model, engine.weights().arrays("", engine.weights().shard_gradient()), world);
+    update.prepare(s);
+    update.apply();
+    outcome.norms.push_back(update.read().gradient_norm);
+  }
+  outcome.parameters =
+      whole_arrays(model, engine.weights().arrays("", engine.weights().master()), world);
+  const nn::Bundle held_out = case_batch(99, rank * (kSamples / c.data), kSamples / c.data);
+  const nn::Bundle scored = engine.evaluate(held_out);
+  outcome.evaluation = scored.has("loss_sum") ? scored.at("loss_sum").item<double>() : 0;
+  if (world) outcome.evaluation = world->all_reduce_value(outcome.evaluation, comm::Reduce::sum);
+  if (examine) examine(engine, update);
+  return outcome;
+}
+
+}  // namespace ocoee::parallel
