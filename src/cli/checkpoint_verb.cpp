@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ocoee checkpoint inspect|verify FOLDER: what a checkpoint holds, and whether it is whole.
+// ocoee checkpoint inspect|verify|reshard: what a checkpoint holds, whether it is whole, and the
+// same in another number of files.
 #include <cstdio>
 #include <filesystem>
 
@@ -22,11 +23,41 @@ std::filesystem::path resolve(const std::filesystem::path& path) {
   return run::checkpoint_path(folder, steps.back());
 }
 
+void add_reshard(CLI::App& verb, Action& chosen) {
+  struct Options {
+    std::string from, to;
+    int64_t files = 1;
+  };
+  auto o = std::make_shared<Options>();
+  CLI::App* inner = verb.add_subcommand(
+      "reshard", "write the same checkpoint as another number of files; loading never needs it");
+  inner
+      ->add_option("path", o->from,
+                   "a run directory (its newest checkpoint) or a checkpoint's folder")
+      ->required();
+  inner->add_option("--to", o->to, "a folder that is not there yet")->required();
+  inner->add_option("--files", o->files, "1: any safetensors reader opens the whole")
+      ->check(CLI::Range(1, 99999))
+      ->capture_default_str();
+  inner->callback([&chosen, o] {
+    chosen = [o] {
+      const auto from = resolve(o->from);
+      run::reshard_checkpoint(from, without_end_slash(o->to), o->files);
+      const auto written = run::read_manifest(o->to).files.size();
+      std::printf("%s: %zu file%s, from %s\n", o->to.c_str(), written, written == 1 ? "" : "s",
+                  from.string().c_str());
+      return 0;
+    };
+  });
+}
+
 }  // namespace
 
 void add_checkpoint(CLI::App& program, Action& chosen) {
-  CLI::App* verb = program.add_subcommand("checkpoint", "look into a checkpoint, or verify it");
+  CLI::App* verb = program.add_subcommand(
+      "checkpoint", "look into a checkpoint, verify it, or write it as another number of files");
   verb->require_subcommand(1);
+  add_reshard(*verb, chosen);
   for (const bool verifies : {false, true}) {
     auto path = std::make_shared<std::string>();
     CLI::App* inner = verb->add_subcommand(

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/program.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <new>
 #include <set>
 
@@ -63,6 +65,16 @@ const run::TaskType& find_task(const Tasks& tasks, const std::string& name,
        near.empty() ? "one of " + join(names, ", ") : fmt::format("did you mean \"{}\"?", near));
 }
 
+void print_answer(const std::string& text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (std::fflush(stdout) != 0 || !written)
+    fail(ErrorKind::file, "standard output: cannot write the answer: {}", std::strerror(errno));
+}
+
+std::filesystem::path without_end_slash(std::filesystem::path path) {
+  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
+}
+
 int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) {
   Tasks tasks = tasks::builtin_tasks();
   tasks.insert(tasks.end(), extra.begin(), extra.end());
@@ -81,6 +93,7 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   add_doctor(program, chosen);
   add_data(program, chosen);
   add_checkpoint(program, chosen);
+  add_model_verbs(program, tasks, chosen);
 
   try {
     program.parse(argc, argv);

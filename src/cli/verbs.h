@@ -3,7 +3,9 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "run/task.h"
@@ -22,6 +24,11 @@ void add_data(CLI::App& program, Action& chosen);
 void add_checkpoint(CLI::App& program, Action& chosen);
 void add_model_verbs(CLI::App& program, const Tasks& tasks,
                      Action& chosen);  // score, sample, export, import
+
+// The answer of a verb, on standard output. Throws Error(file) when it cannot all be written.
+void print_answer(const std::string& text);
+// "runs/one/" names the folder "runs/one".
+std::filesystem::path without_end_slash(std::filesystem::path path);
 
 // The task a recipe names, with its nearest name when it is unknown.
 const run::TaskType& find_task(const Tasks& tasks, const std::string& name,

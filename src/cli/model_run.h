@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run directory of a language task says of its model: the recipe, the tokenizer, the
+// checkpoint.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "cli/recipe.h"
+#include "data/tokenizer.h"
+#include "tasks/language/interchange_files.h"
+#include "tasks/language/language_config.h"
+
+namespace ocoee::cli {
+
+struct TrainedRun {
+  std::unique_ptr<DescribedRecipe> recipe;
+  const tasks::LanguageConfig* config = nullptr;  // in `recipe`
+  tasks::TokenNames token_names;
+  std::shared_ptr<const data::Tokenizer> tokenizer;
+  std::filesystem::path checkpoint;
+  bool is_text() const { return token_names.name == "byte"; }
+};
+
+// `step` -1: the newest whole checkpoint. The files a recipe trains on need not be there any more.
+// Throws Error(config) where `folder` holds no run of a language task, Error(data) where it has no
+// such checkpoint.
+TrainedRun open_run(const Tasks& tasks, const std::filesystem::path& folder, int64_t step);
+
+// All parameters of a checkpoint on the host, under our names.
+tasks::HostTensors read_parameters(const tasks::LanguageConfig& config,
+                                   const std::filesystem::path& checkpoint);
+
+}  // namespace ocoee::cli
