@@ -117,6 +117,7 @@ def check_trained(fasta, work, failures):
 name = "{name}"
 dir = {json.dumps(str(work / ("trained_" + name)))}
 device = "cpu"
+log_every = 1
 [task]
 name = "genome_lm"
 fasta = [{json.dumps(str(fasta))}]
@@ -134,7 +135,6 @@ micro = 8
 learning_rate = 1e-2
 [train]
 steps = 30
-log_every = 1
 """)
         ocoee("run", recipe)
         run = work / f"trained_{name}"
