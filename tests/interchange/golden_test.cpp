@@ -2,6 +2,7 @@
 // golden/{gpt2,llama}: models that transformers saved, and the logits it computed (made by
 // tests/peers/interchange.sh --goldens).
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -25,7 +26,7 @@ using nlohmann::json;
 class Golden : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("ocoee_golden_" + std::string(GetParam()));
+    folder_ = fs::path(testing::TempDir()) / ("ocoee_golden_" + std::to_string(::getpid()));
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     std::ofstream fasta(folder_ / "some.fasta");

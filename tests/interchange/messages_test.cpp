@@ -3,6 +3,7 @@
 // golden/messages.txt. With OCOEE_WRITE_GOLDENS=1 in the environment that file is written anew.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -202,7 +203,8 @@ std::string answer_to(const std::string& words, const fs::path& folder) {
 }
 
 TEST(Messages, EachMistakeHasItsMessage) {
-  const fs::path folder = fs::canonical(testing::TempDir()) / "ocoee_model_verbs";
+  const fs::path folder =
+      fs::canonical(testing::TempDir()) / ("ocoee_model_verbs_" + std::to_string(::getpid()));
   const Workshop workshop(folder);
   const fs::path before = fs::current_path();
   ::setenv("OCOEE_CACHE", (folder / "cache").c_str(), 1);

@@ -3,6 +3,7 @@
 // with each other.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 class Trained : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    folder_ = fs::path(testing::TempDir()) / "ocoee_trained_verbs";
+    folder_ = fs::path(testing::TempDir()) / fmt::format("ocoee_trained_verbs_{}", ::getpid());
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     // Words of a small language, so that there is something to learn.
