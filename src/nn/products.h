@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The matrix products of hand-written layers, each as its forward and the two halves of its
+// backward, with what stands beside it (bias, GELU, residual) done in the same call where the
+// library can. Tensors are contiguous; leading dimensions are rows: x [..., in], weight [out, in],
+// bias [out], g [..., out].
+//
+// No tape: call under NoGradGuard. Weight gradients are added to, in float32 (float64 when
+// computing in it), without a copy of the product in the compute type where the library allows.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace ocoee::nn {
+
+// x weight' + bias + residual; bias and residual may be undefined.
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {},
+                   const at::Tensor& residual = {});
+
+// gelu(x weight' + bias), GELU in its tanh form; `before`, unless null, receives GELU's argument.
+at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                        at::Tensor* before);
+
+// g weight: the gradient of x.
+at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight);
+
+// (g weight) * gelu'(before): the gradient of GELU's argument, g and weight being those of the
+// product that follows the GELU.
+at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& weight,
+                                       const at::Tensor& before);
+
+// weight_gradient += g' x, and bias_gradient += the column sums of g unless undefined.
+void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,
+                             const at::Tensor& weight_gradient,
+                             const at::Tensor& bias_gradient = {});
+
+}  // namespace ocoee::nn
