@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ocoee_room(NAME [TORCH] [SYMBOLIC] NEEDS ...): a static library from every .cpp (and .cu) under src/NAME.
 # A file that ends in _cuda.cpp or .cu is built only with CUDA, one that ends in _nocuda.cpp only without; _notorch.cpp
-# only without LibTorch.
+# only without LibTorch; _spglib.cpp and _eigen.cpp are built where that library is, _nospglib.cpp and _noeigen.cpp elsewhere.
 # Rooms marked TORCH see torch headers through one precompiled header, and are left out without LibTorch.
 function(ocoee_room name)
   cmake_parse_arguments(arg "TORCH" "" "NEEDS" ${ARGN})
@@ -16,6 +16,13 @@ function(ocoee_room name)
   else()
     list(FILTER sources EXCLUDE REGEX "_cuda\\.cpp$")
   endif()
+  foreach(library IN ITEMS spglib eigen)
+    if(TARGET ocoee_${library})
+      list(FILTER sources EXCLUDE REGEX "_no${library}\\.cpp$")
+    else()
+      list(FILTER sources EXCLUDE REGEX "_${library}\\.cpp$")
+    endif()
+  endforeach()
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "_build\\.cpp$")  # sees torch: a library of its own, made by the room
   if(OCOEE_TORCH_FOUND)

@@ -10,7 +10,7 @@
 
 #include "core/error.h"
 
-namespace ocoee::science {
+namespace ocoee::atoms {
 namespace {
 
 Structure cell_of_two() {
@@ -106,4 +106,4 @@ TEST(Structure, Elements) {
 }
 
 }  // namespace
-}  // namespace ocoee::science
+}  // namespace ocoee::atoms

@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "science/atoms/structure.h"
 
-namespace ocoee::science {
+namespace ocoee::atoms {
 namespace {
 
 struct Element {
@@ -54,4 +54,4 @@ double atomic_mass(int number) {
   return kElements[static_cast<size_t>(number) - 1].mass;
 }
 
-}  // namespace ocoee::science
+}  // namespace ocoee::atoms

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/text.h"
 
-namespace ocoee::science {
+namespace ocoee::atoms {
 namespace {
 
 Vector3 cross(const Vector3& a, const Vector3& b) {
@@ -141,4 +141,4 @@ Structure with_species_names(const Structure& structure, const std::vector<std::
   return out;
 }
 
-}  // namespace ocoee::science
+}  // namespace ocoee::atoms

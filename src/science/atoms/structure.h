@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace ocoee::science {
+namespace ocoee::atoms {
 
 using Vector3 = std::array<double, 3>;
 using Matrix3 = std::array<Vector3, 3>;
@@ -53,4 +53,4 @@ int atomic_number(const std::string& symbol);
 std::optional<std::string> element_symbol(int number);
 double atomic_mass(int number);  // standard atomic weight, g/mol; of 1 to 118
 
-}  // namespace ocoee::science
+}  // namespace ocoee::atoms
