@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/tune/tuner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/random.h"
+
+namespace ocoee::plan {
+namespace {
+
+using Eigen::Index;
+using Eigen::MatrixXd;
+using Eigen::VectorXd;
+
+constexpr double kMostListed = 20000;  // points that are looked at one by one
+constexpr int64_t kSampled = 4000;     // else so many at random, and the neighbours of the best
+constexpr size_t kBestOnes = 8;
+constexpr int64_t kAlwaysFitted = 96;  // trials up to which the models are fitted anew each time
+constexpr double kFeasibilityNoise = 0.05;
+
+// Values that are all positive act by their ratios: times, memory, losses.
+bool logarithmic(const std::vector<Trial>& trials) {
+  return std::all_of(trials.begin(), trials.end(), [](const Trial& trial) {
+    return trial.outcome != TrialOutcome::ok || trial.value > 0;
+  });
+}
+
+MatrixXd rows_of(const KnobSpace& space, const std::vector<const Trial*>& trials) {
+  MatrixXd x(static_cast<Index>(trials.size()), static_cast<Index>(space.size()));
+  for (size_t i = 0; i < trials.size(); ++i)
+    x.row(static_cast<Index>(i)) = space.coordinates(trials[i]->point);
+  return x;
+}
+
+std::vector<const Trial*> of_outcome(const std::vector<Trial>& trials, TrialOutcome outcome) {
+  std::vector<const Trial*> out;
+  for (const Trial& trial : trials) {
+    if (trial.outcome == outcome) out.push_back(&trial);
+  }
+  return out;
+}
+
+double normal_cdf(double z) {
+  return 0.5 * std::erfc(-z / std::sqrt(2.0));
+}
+
+// log E[max(best - f, 0)], f normal. Far below, the tail's expansion: the plain form would be zero
+// for all candidates alike.
+double log_expected_improvement(double best, double mean, double variance) {
+  const double sigma = std::sqrt(variance), z = (best - mean) / sigma;
+  const double density = std::exp(-z * z / 2) / std::sqrt(2 * M_PI);
+  if (z > -5) return std::log(sigma * (z * normal_cdf(z) + density));
+  return std::log(sigma) - z * z / 2 - 0.5 * std::log(2 * M_PI) - 2 * std::log(-z);
+}
+
+}  // namespace
+
+const char* name_of(TrialOutcome outcome) {
+  switch (outcome) {
+    case TrialOutcome::pending:
+      return "pending";
+    case TrialOutcome::ok:
+      return "ok";
+    case TrialOutcome::infeasible:
+      return "infeasible";
+  }
+  return "?";
+}
+
+Tuner::Tuner(KnobSpace space, TunerOptions options)
+    : space_(std::move(space)),
+      options_(std::move(options)),
+      value_model_(space_.categorical()),
+      feasibility_model_(space_.categorical()) {
+  if (options_.method != "gp" && options_.method != "random")
+    fail(ErrorKind::config, "there is no search method '{}'\n    fix: gp or random",
+         options_.method);
+  if (options_.initial <= 0)
+    options_.initial = std::max<int64_t>(4, static_cast<int64_t>(space_.size()) + 2);
+}
+
+bool Tuner::admissible(const Point& point) const {
+  return !options_.admissible || options_.admissible(point);
+}
+
+int64_t Tuner::start(const Point& point) {
+  const int64_t id = static_cast<int64_t>(trials_.size());
+  trials_.push_back({id, point});
+  seen_.insert(space_.number(point));
+  return id;
+}
+
+void Tuner::finish(int64_t id, TrialOutcome outcome, double value, double seconds,
+                   std::string note) {
+  Trial& trial = trials_.at(static_cast<size_t>(id));
+  trial.outcome = outcome, trial.value = value, trial.seconds = seconds;
+  trial.note = std::move(note);
+  if (outcome == TrialOutcome::ok && !std::isfinite(value)) {
+    trial.outcome = TrialOutcome::infeasible;
+    if (trial.note.empty()) trial.note = "its value is no number";
+  }
+}
+
+void Tuner::restore(Trial trial) {
+  OCOEE_CHECK(trial.id == static_cast<int64_t>(trials_.size()), "trials come back in order");
+  seen_.insert(space_.number(trial.point));
+  trials_.push_back(std::move(trial));
+}
+
+int64_t Tuner::finished() const {
+  return std::count_if(trials_.begin(), trials_.end(),
+                       [](const Trial& trial) { return trial.outcome != TrialOutcome::pending; });
+}
+
+const Trial* Tuner::best() const {
+  const Trial* found = nullptr;
+  for (const Trial& trial : trials_) {
+    if (trial.outcome == TrialOutcome::ok && (!found || trial.value < found->value)) found = &trial;
+  }
+  return found;
+}
+
+// ---- where to look next
+
+std::vector<Point> Tuner::candidates() {
+  std::vector<Point> out;
+  if (space_.points() <= kMostListed) {
+    if (!listed_) {
+      for (uint64_t n = 0; n < static_cast<uint64_t>(space_.points()); ++n) {
+        if (Point point = space_.point(n); admissible(point)) all_.push_back(std::move(point));
+      }
+      listed_ = true;
+    }
+    std::copy_if(all_.begin(), all_.end(), std::back_inserter(out),
+                 [&](const Point& point) { return !seen(point); });
+    return out;
+  }
+  std::unordered_set<uint64_t> taken;
+  const auto take = [&](Point point) {
+    if (seen(point) || !taken.insert(space_.number(point)).second || !admissible(point)) return;
+    out.push_back(std::move(point));
+  };
+  RandomStream random(options_.seed, Purpose::tuner, trials_.size(), 0);
+  for (int64_t i = 0; i < kSampled; ++i)
+    take(space_.point(random.below(static_cast<uint64_t>(space_.points()))));
+  std::vector<const Trial*> ok = of_outcome(trials_, TrialOutcome::ok);
+  std::stable_sort(ok.begin(), ok.end(),
+                   [](const Trial* a, const Trial* b) { return a->value < b->value; });
+  ok.resize(std::min(ok.size(), kBestOnes));
+  for (const Trial* trial : ok) {
+    for (size_t k = 0; k < space_.size(); ++k) {
+      const int values = static_cast<int>(space_.knobs()[k].values.size());
+      for (int v = 0; v < values; ++v) {
+        Point near = trial->point;
+        near[k] = v;
+        take(std::move(near));
+      }
+    }
+  }
+  return out;
+}
+
+// Of a few at random, the one that is farthest from all that were tried: an even spread.
+std::optional<Point> Tuner::farthest(const std::vector<Point>& from) const {
+  if (from.empty()) return std::nullopt;
+  constexpr int kDrawn = 200;
+  const std::vector<bool> categorical = space_.categorical();
+  RandomStream random(options_.seed, Purpose::tuner, trials_.size(), 1);
+  const Point* chosen = nullptr;
+  double most = -1;
+  for (int i = 0; i < (trials_.empty() ? 1 : kDrawn); ++i) {
+    const Point& point = from[random.below(from.size())];
+    const VectorXd x = space_.coordinates(point);
+    double nearest = std::numeric_limits<double>::infinity();
+    for (const Trial& trial : trials_) {
+      const VectorXd other = space_.coordinates(trial.point);
+      double sum = 0;
+      for (Index k = 0; k < x.size(); ++k) {
+        const double gap =
+            categorical[static_cast<size_t>(k)] ? (x[k] == other[k] ? 0.0 : 1.0) : x[k] - other[k];
+        sum += gap * gap;
+      }
+      nearest = std::min(nearest, sum);
+    }
+    if (nearest > most) most = nearest, chosen = &point;
+  }
+  return *chosen;
+}
+
+std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
+  const std::vector<const Trial*> ok = of_outcome(trials_, TrialOutcome::ok),
+                                  bad = of_outcome(trials_, TrialOutcome::infeasible),
+                                  pending = of_outcome(trials_, TrialOutcome::pending);
+  const bool logs = logarithmic(trials_);
+  // What the model sees: the value, or its ratio to what was expected there.
+  const auto expected = [&](const Point& point) {
+    const double value = options_.expect ? options_.expect(point) : 0;
+    if (!options_.expect || !std::isfinite(value) || (logs && value <= 0)) return 0.0;
+    return logs ? std::log(value) : value;
+  };
+  VectorXd y(static_cast<Index>(ok.size()));
+  double best = std::numeric_limits<double>::infinity();
+  for (size_t i = 0; i < ok.size(); ++i) {
+    const double value = logs ? std::log(ok[i]->value) : ok[i]->value;
+    best = std::min(best, value);
+    y[static_cast<Index>(i)] = value - expected(ok[i]->point);
+  }
+  const MatrixXd x = rows_of(space_, ok);
+  std::vector<const Trial*> told = ok;
+  told.insert(told.end(), bad.begin(), bad.end());
+  VectorXd feasible(static_cast<Index>(told.size()));
+  for (size_t i = 0; i < told.size(); ++i)
+    feasible[static_cast<Index>(i)] = told[i]->outcome == TrialOutcome::ok ? 1 : -1;
+  const auto count = static_cast<int64_t>(told.size());
+  const bool fit = count <= kAlwaysFitted || count >= modelled_ + 4 || modelled_ == 0;
+  if (fit) modelled_ = count;
+  const auto learn = [&](GaussianProcess& model, const MatrixXd& at, const VectorXd& what) {
+    fit ? model.fit(at, what) : model.condition(at, what);
+  };
+  learn(value_model_, x, y);
+  if (!bad.empty()) learn(feasibility_model_, rows_of(space_, told), feasible);
+  if (!pending.empty()) {
+    // Those under way are taken to end as predicted, so that the next one goes elsewhere.
+    MatrixXd with(x.rows() + static_cast<Index>(pending.size()), x.cols());
+    VectorXd y_with(with.rows());
+    with.topRows(x.rows()) = x;
+    y_with.head(x.rows()) = y;
+    for (size_t i = 0; i < pending.size(); ++i) {
+      const Index row = x.rows() + static_cast<Index>(i);
+      with.row(row) = space_.coordinates(pending[i]->point);
+      y_with[row] = value_model_.predict(with.row(row)).mean;
+    }
+    value_model_.condition(with, y_with);
+  }
+  const Point* chosen = nullptr;
+  double most = -std::numeric_limits<double>::infinity();
+  for (const Point& point : from) {
+    const VectorXd at = space_.coordinates(point);
+    const auto value = value_model_.predict(at);
+    double score = log_expected_improvement(best, value.mean + expected(point), value.variance);
+    if (!bad.empty()) {
+      const auto label = feasibility_model_.predict(at);
+      score += std::log(
+          std::max(1e-12, normal_cdf(label.mean / std::sqrt(label.variance + kFeasibilityNoise))));
+    }
+    if (!chosen || score > most) most = score, chosen = &point;
+  }
+  return chosen ? std::optional<Point>(*chosen) : std::nullopt;
+}
+
+std::optional<Point> Tuner::suggest() {
+  for (const Point& point : options_.first) {
+    if (!seen(point) && admissible(point)) return point;
+  }
+  const std::vector<Point> from = candidates();
+  if (from.empty()) return std::nullopt;
+  if (options_.method == "random") {
+    RandomStream random(options_.seed, Purpose::tuner, trials_.size(), 1);
+    return from[random.below(from.size())];
+  }
+  const size_t ok = of_outcome(trials_, TrialOutcome::ok).size();
+  if (static_cast<int64_t>(trials_.size()) < options_.initial || ok < 2) return farthest(from);
+  return most_promising(from);
+}
+
+// ---- importance
+
+std::vector<double> knob_importance(const Tuner& tuner, uint64_t seed) {
+  constexpr int kShuffles = 32;
+  const std::vector<const Trial*> ok = of_outcome(tuner.trials(), TrialOutcome::ok);
+  if (ok.size() < 4) return {};
+  const bool logs = logarithmic(tuner.trials());
+  const MatrixXd x = rows_of(tuner.space(), ok);
+  VectorXd y(x.rows());
+  for (Index i = 0; i < y.size(); ++i) {
+    const double value = ok[static_cast<size_t>(i)]->value;
+    y[i] = logs ? std::log(value) : value;
+  }
+  GaussianProcess model(tuner.space().categorical());
+  model.fit(x, y);
+  const auto squared_error = [&](const MatrixXd& at) {
+    double sum = 0;
+    for (Index i = 0; i < at.rows(); ++i) {
+      const double error = model.predict(at.row(i)).mean - y[i];
+      sum += error * error;
+    }
+    return sum / static_cast<double>(at.rows());
+  };
+  const double as_it_is = squared_error(x);
+  std::vector<double> rise(tuner.space().size(), 0.0);
+  for (size_t k = 0; k < rise.size(); ++k) {
+    for (int s = 0; s < kShuffles; ++s) {
+      RandomStream random(seed, Purpose::tuner, static_cast<uint64_t>(s), 1000 + k);
+      MatrixXd shuffled = x;
+      for (Index i = x.rows() - 1; i > 0; --i) {
+        const auto j = static_cast<Index>(random.below(static_cast<uint64_t>(i + 1)));
+        std::swap(shuffled(i, static_cast<Index>(k)), shuffled(j, static_cast<Index>(k)));
+      }
+      rise[k] += std::max(0.0, squared_error(shuffled) - as_it_is) / kShuffles;
+    }
+  }
+  const double sum = std::accumulate(rise.begin(), rise.end(), 0.0);
+  for (double& share : rise) share = sum > 0 ? share / sum : 0;
+  return rise;
+}
+
+}  // namespace ocoee::plan

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Black-box search for the best point of a knob space in few trials: Gaussian-process search by
+// expected improvement (Jones, Schonlau, Welch 1998) times the probability that a point is feasible
+// (Gelbart, Snoek, Adams 2014), learnt from trials that ran out of memory; or random search. What a
+// trial is, the caller knows: a training run, or the planner's simulator.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "plan/tune/gaussian_process.h"
+#include "plan/tune/knobs.h"
+
+namespace ocoee::plan {
+
+enum class TrialOutcome : uint8_t {
+  pending,
+  ok,
+  infeasible,  // out of memory, refused, failed or too slow: nothing to learn but that
+};
+const char* name_of(TrialOutcome outcome);
+
+struct Trial {
+  int64_t id = 0;  // from 0, in the order of their start
+  Point point;
+  TrialOutcome outcome = TrialOutcome::pending;
+  double value = 0;    // what is minimised; ok trials only
+  double seconds = 0;  // what it cost
+  std::string note;    // "out of memory", ...
+};
+
+struct TunerOptions {
+  std::string method = "gp";  // gp | random
+  uint64_t seed = 1;
+  int64_t initial = 0;  // trials spread over the space before the first model; 0: by the number of
+                        // knobs
+  std::vector<Point> first;  // tried before all others: a planner's ranking
+  std::function<double(const Point&)>
+      expect;  // a planner's value: the model learns the ratio to it
+  std::function<bool(const Point&)> admissible;  // what a recipe's own checks let through
+};
+
+class Tuner {
+ public:
+  Tuner(KnobSpace space, TunerOptions options);  // throws Error(config)
+
+  // The next point to try, which was not tried before; nothing when all were.
+  std::optional<Point> suggest();
+  int64_t start(const Point& point);  // its id
+  void finish(int64_t id, TrialOutcome outcome, double value, double seconds,
+              std::string note = "");
+  void restore(Trial trial);  // of an earlier process, in the order of ids
+
+  const KnobSpace& space() const { return space_; }
+  const std::vector<Trial>& trials() const { return trials_; }
+  int64_t finished() const;
+  const Trial* best() const;  // null before the first ok trial
+
+ private:
+  bool seen(const Point& point) const { return seen_.contains(space_.number(point)); }
+  bool admissible(const Point& point) const;
+  std::vector<Point> candidates();
+  std::optional<Point> farthest(const std::vector<Point>& from) const;
+  std::optional<Point> most_promising(const std::vector<Point>& from);
+
+  KnobSpace space_;
+  TunerOptions options_;
+  std::vector<Trial> trials_;
+  std::unordered_set<uint64_t> seen_;
+  std::vector<Point> all_;  // every admissible point, where they are few enough to list
+  bool listed_ = false;
+  GaussianProcess value_model_, feasibility_model_;
+  int64_t modelled_ = 0;  // trials the models were fitted to
+};
+
+// How much the model of the trials' values leans on each knob: the rise of its squared error when
+// the knob's column is shuffled (permutation importance, Breiman 2001), as shares of their sum.
+// Empty with fewer than four ok trials.
+std::vector<double> knob_importance(const Tuner& tuner, uint64_t seed);
+
+}  // namespace ocoee::plan
