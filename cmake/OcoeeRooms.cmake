@@ -50,10 +50,10 @@ endfunction()
 # One precompiled torch header serves every target that sees torch.
 function(ocoee_use_torch target)
   target_link_libraries(${target} PUBLIC $<BUILD_INTERFACE:ocoee_torch> $<INSTALL_INTERFACE:ocoee_torch_wheel>)
-  if(NOT TARGET ocoee_torch_pch)
-    add_library(ocoee_torch_pch OBJECT ${PROJECT_SOURCE_DIR}/cmake/torch_pch.cpp)
-    target_link_libraries(ocoee_torch_pch PRIVATE ocoee_torch ocoee_flags)
-    target_precompile_headers(ocoee_torch_pch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/torch_pch.h)
+  if(NOT TARGET ocoee_torch_header)
+    add_library(ocoee_torch_header OBJECT ${PROJECT_SOURCE_DIR}/cmake/torch_pch.cpp)
+    target_link_libraries(ocoee_torch_header PRIVATE ocoee_torch ocoee_flags)
+    target_precompile_headers(ocoee_torch_header PRIVATE ${PROJECT_SOURCE_DIR}/cmake/torch_pch.h)
   endif()
   # The header was compiled with -fPIC; a program's own -fPIE would not match it.
   get_target_property(kind ${target} TYPE)
@@ -61,7 +61,7 @@ function(ocoee_use_torch target)
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
     target_compile_options(${target} PRIVATE -fPIC)
   endif()
-  target_precompile_headers(${target} REUSE_FROM ocoee_torch_pch)
+  target_precompile_headers(${target} REUSE_FROM ocoee_torch_header)
 endfunction()
 
 # ocoee_tests(ROOM [NEEDS rooms...] [RANKS n...]): tests/ROOM/*_test.cpp become the program test_ROOM, whose cases

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `ocoee calibrate` measures of the machine at hand, and the profile it makes of it
+// (machines/NAME.toml). Every rank measures its device while the others do the same, as in a run.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "comm/mesh.h"
+#include "device/device.h"
+
+namespace ocoee::cli {
+
+struct Sample {
+  double size = 0;     // FLOPs, bytes, or head size
+  double seconds = 0;  // of one call
+  double work = 0;     // FLOPs or bytes that the call does; size where left out
+  double rate() const { return (work > 0 ? work : size) / seconds; }
+};
+
+struct DeviceFigures {
+  double memory = 0;                                      // bytes that a rank may take
+  std::map<std::string, std::vector<Sample>> products;    // by type, rising FLOPs
+  std::map<std::string, std::vector<Sample>> attentions;  // by type, head sizes; FLOPs of the full
+                                                          // matrix, forward and backward
+  std::vector<Sample> streams;                            // rising bytes read and written
+  double launch = 0;                                      // seconds a small kernel costs
+  double random = 0;                                      // random numbers a second
+};
+
+// By the products, fused attention and element-wise work that layers use. Throws Error(config) in a
+// program built without LibTorch.
+DeviceFigures measure_device(const device::Device& device, int threads);
+
+struct LinkFigures {
+  int ranks = 1;
+  double latency = 0;               // seconds a message
+  std::vector<Sample> all_reduces;  // rising bytes of the whole buffer
+};
+LinkFigures measure_links(comm::Mesh& mesh);
+
+struct StorageFigures {
+  double read = 0, write = 0;  // bytes/s of this host's ranks together
+};
+StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder);
+
+// A machine profile as TOML, with where each figure comes from.
+std::string profile_text(const std::string& name, const std::string& note,
+                         const DeviceFigures& device, const LinkFigures& links,
+                         const StorageFigures& storage, const std::string& device_name);
+
+}  // namespace ocoee::cli

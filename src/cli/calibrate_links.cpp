@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Links between ranks, and the file system.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+
+#include "cli/calibrate.h"
+#include "core/error.h"
+
+namespace ocoee::cli {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// A file descriptor that closes itself.
+struct File {
+  int handle;
+  explicit File(int opened) : handle(opened) {}
+  ~File() {
+    if (handle >= 0) ::close(handle);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+};
+
+}  // namespace
+
+LinkFigures measure_links(comm::Mesh& mesh) {
+  comm::Communicator& all = mesh.axis(comm::Axis::data);
+  LinkFigures figures;
+  figures.ranks = all.size();
+  if (all.size() == 1) return figures;
+  const device::Device device = mesh.device();
+  const device::OwnedStream own(device);
+  const device::Stream stream = own.view();
+  const int64_t largest = device.is_cuda() ? int64_t{1} << 28 : int64_t{1} << 25;
+  const device::Memory memory(static_cast<size_t>(largest), device::Memory::Where::device, device);
+  device::set_zero({memory.data(), largest / 4, DType::f32, device}, stream);
+  for (int64_t bytes = 16; bytes <= largest; bytes *= 8) {
+    const device::Buffer buffer{memory.data(), bytes / 4, DType::f32, device};
+    const auto call = [&] { all.all_reduce(buffer, comm::Reduce::sum, stream); };
+    for (int i = 0; i < 3; ++i) call();
+    const int calls = static_cast<int>(std::clamp<int64_t>((int64_t{1} << 26) / bytes, 5, 200));
+    std::vector<double> times;
+    for (int batch = 0; batch < 5; ++batch) {
+      device::synchronize(stream);
+      mesh.world().barrier();
+      const double begin = now();
+      for (int i = 0; i < calls; ++i) call();
+      device::synchronize(stream);
+      times.push_back(mesh.world().all_reduce_value((now() - begin) / calls, comm::Reduce::max));
+    }
+    std::nth_element(times.begin(), times.begin() + 2, times.end());
+    figures.all_reduces.push_back({static_cast<double>(bytes), times[2]});
+  }
+  // A ring of n ranks passes 2 (n - 1) messages one after the other.
+  figures.latency = figures.all_reduces[0].seconds / (2.0 * (all.size() - 1));
+  return figures;
+}
+
+StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder) {
+  constexpr size_t kBytes = size_t{64} << 20;
+  const std::filesystem::path path =
+      std::filesystem::path(folder) / fmt::format(".ocoee-calibrate-{}", mesh.world().rank());
+  const std::vector<char> block(size_t{1} << 20, 'x');
+  const auto check = [&](bool works, const char* what) {
+    if (!works)
+      fail(ErrorKind::file, "{}: cannot {}: {}", path.string(), what, std::strerror(errno));
+  };
+  StorageFigures figures;
+  mesh.world().barrier();
+  double begin = now();
+  {
+    const File file(::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
+    check(file.handle >= 0, "write");
+    for (size_t done = 0; done < kBytes; done += block.size())
+      check(::write(file.handle, block.data(), block.size()) == static_cast<ssize_t>(block.size()),
+            "write");
+    check(::fsync(file.handle) == 0, "write");
+    figures.write = kBytes / (now() - begin);
+    ::posix_fadvise(file.handle, 0, 0, POSIX_FADV_DONTNEED);  // the read shall come from the disk
+  }
+  mesh.world().barrier();
+  begin = now();
+  {
+    std::vector<char> into(block.size());
+    const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    check(file.handle >= 0, "read");
+    while (::read(file.handle, into.data(), into.size()) > 0) {
+    }
+    figures.read = kBytes / (now() - begin);
+  }
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+  figures.read = mesh.world().all_reduce_value(figures.read, comm::Reduce::sum);
+  figures.write = mesh.world().all_reduce_value(figures.write, comm::Reduce::sum);
+  return figures;
+}
+
+}  // namespace ocoee::cli

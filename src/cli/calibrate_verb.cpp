@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// ocoee calibrate: measures this machine and writes its profile, which `ocoee plan --machine FILE`
+// reads.
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+
+#include "cli/calibrate.h"
+#include "cli/verbs.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "run/run_directory.h"
+
+namespace ocoee::cli {
+namespace {
+
+struct Options {
+  std::string out = "machines/here.toml", name = "this machine", device = "auto";
+  int threads = 0;
+};
+
+int calibrate(const Options& options) {
+  comm::World world = comm::World::start();
+  log::set_rank(world.rank(), world.size());
+  device::Device device;
+  const int gpus = device::cuda_device_count();
+  if (options.device == "cuda" && gpus == 0)
+    fail(ErrorKind::device, "--device cuda, but {}", device::cuda_unavailable_reason());
+  if (options.device != "cpu" && gpus > 0) device = {device::Kind::cuda, world.local_rank() % gpus};
+  const int threads =
+      options.threads > 0
+          ? options.threads
+          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world.local_size());
+  comm::Shape shape;
+  shape[comm::Axis::data] = world.size();
+  comm::Mesh mesh(world, shape, device);
+  const auto say = [&](const char* what) {
+    if (world.rank() == 0) std::fprintf(stderr, "measuring %s\n", what);
+  };
+  say("products, attention and memory");
+  DeviceFigures figures = measure_device(device, threads);
+  if (!device.is_cuda()) figures.memory /= world.local_size();
+  say("links between ranks");
+  const LinkFigures links = measure_links(mesh);
+  say("the file system");
+  const std::filesystem::path out = options.out;
+  const std::string folder = out.has_parent_path() ? out.parent_path().string() : ".";
+  std::filesystem::create_directories(folder);
+  const StorageFigures storage = measure_storage(mesh, folder);
+  if (world.rank() != 0) return 0;
+  const std::string device_name =
+      device.is_cuda()
+          ? device::properties(device).name
+          : fmt::format("{} thread{} of {}", threads, threads == 1 ? "" : "s",
+                        run::environment(world, {}).value("cpu", std::string("a CPU")));
+  const std::string note =
+      fmt::format("{} rank{} on {}", world.size(), world.size() == 1 ? "" : "s", world.hosts()[0]);
+  write_file_atomically(out,
+                        profile_text(options.name, note, figures, links, storage, device_name));
+  print_answer(fmt::format("{}\nplan with it: ocoee plan RECIPE --machine {}\n", out.string(),
+                           out.string()));
+  return 0;
+}
+
+}  // namespace
+
+void add_calibrate(CLI::App& program, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = program.add_subcommand(
+      "calibrate", "measure this machine, for plans; under mpirun its links too");
+  verb->add_option("--out", options->out, "the profile to write")->capture_default_str();
+  verb->add_option("--name", options->name, "what tables call it")->capture_default_str();
+  verb->add_option("--device", options->device, "auto, cpu or cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  verb->add_option("--threads", options->threads, "of a rank; 0 = its share of the cores")
+      ->check(CLI::NonNegativeNumber);
+  verb->callback([&chosen, options] { chosen = [options] { return calibrate(*options); }; });
+}
+
+}  // namespace ocoee::cli

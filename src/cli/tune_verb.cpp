@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// ocoee tune RECIPE --knob KEY=VALUES ...: finds the best settings of a recipe by short runs.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "cli/recipe.h"
+#include "cli/tune.h"
+#include "cli/verbs.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/text.h"
+#include "plan/tune/tune_log.h"
+#include "report/tune_page.h"
+
+namespace ocoee::cli {
+namespace {
+
+struct Options {
+  std::string recipe, launcher, metric = "tokens_per_second", out, method = "gp";
+  std::vector<std::string> knobs, overrides;
+  int64_t trials = 32, steps = 20;
+  int ranks = 1, parallel = 1;
+  uint64_t seed = 1;
+  double timeout = 600;
+};
+
+bool has_field(const config::Description& description, const std::string& section,
+               const std::string& name) {
+  for (const auto& [title, inner] : description.sections()) {
+    if (title != section) continue;
+    for (const config::Field& field : inner->fields()) {
+      if (field.name == name) return true;
+    }
+  }
+  return false;
+}
+
+// A short run: no evaluation or checkpoint on the way, and a few logged steps.
+std::vector<std::string> short_run(const Recipe& recipe, int64_t steps) {
+  std::vector<std::string> out{fmt::format("run.log_every={}", std::max<int64_t>(1, steps / 5))};
+  const std::pair<const char*, std::string> settings[] = {
+      {"steps", std::to_string(steps)}, {"evaluate_every", "0"}, {"checkpoint_every", "0"}};
+  for (const auto& [name, value] : settings) {
+    if (has_field(recipe.description, "train", name))
+      out.push_back(fmt::format("train.{}={}", name, value));
+  }
+  if (has_field(recipe.description, "optimizer", "warmup_steps"))
+    out.push_back("optimizer.warmup_steps=0");
+  return out;
+}
+
+class Search {
+ public:
+  Search(const Tasks& tasks, const Options& options)
+      : tasks_(tasks),
+        options_(options),
+        base_(read_recipe(tasks, options.recipe, options.overrides, options.ranks)),
+        tuner_(space_of(options), tuner_options()),
+        log_(folder() / "trials.jsonl", tuner_.space(), about()) {
+    for (const plan::Trial& trial : log_.earlier()) tuner_.restore(trial);
+    if (!log_.earlier().empty())
+      std::fprintf(stderr, "going on after %zu trials of %s\n", log_.earlier().size(),
+                   (folder() / "trials.jsonl").c_str());
+    std::fprintf(stderr, "%s points, %lld trials of %lld steps\n",
+                 format_count(tuner_.space().points()).c_str(),
+                 static_cast<long long>(options_.trials), static_cast<long long>(options_.steps));
+  }
+
+  int run() {
+    if (tuner_.trials().empty() && !tuner_.suggest())
+      fail(ErrorKind::config, "the recipe refuses every point; of the first it says:\n{}",
+           refusal(tuner_.space().point(0)));
+    std::vector<std::thread> workers;
+    for (int w = 0; w < options_.parallel; ++w) workers.emplace_back([this] { work(); });
+    for (std::thread& worker : workers) worker.join();
+    write_page();
+    if (failure_) std::rethrow_exception(failure_);
+    finish();
+    return 0;
+  }
+
+ private:
+  static plan::KnobSpace space_of(const Options& options) {
+    std::vector<plan::Knob> knobs;
+    for (const std::string& text : options.knobs) knobs.push_back(plan::parse_knob(text));
+    return plan::KnobSpace(std::move(knobs));
+  }
+
+  plan::TunerOptions tuner_options() {
+    plan::TunerOptions out;
+    out.method = options_.method, out.seed = options_.seed;
+    // What the recipe's own checks refuse costs no trial. A key that no recipe has is refused
+    // everywhere, so it is told at once.
+    out.admissible = [this](const plan::Point& point) { return refusal(point).empty(); };
+    return out;
+  }
+
+  std::string refusal(const plan::Point& point) const {
+    std::vector<std::string> all = options_.overrides;
+    for (const std::string& one : tuner_.space().assignments(point)) all.push_back(one);
+    try {
+      read_recipe(tasks_, options_.recipe, all, options_.ranks);
+      return "";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  }
+
+  std::filesystem::path folder() const {
+    return options_.out.empty() ? "tune/" + base_->run.name : options_.out;
+  }
+
+  nlohmann::json about() const {
+    return {{"recipe", config::to_toml(base_->description)},
+            {"metric", options_.metric},
+            {"steps", options_.steps},
+            {"launcher", options_.launcher},
+            {"method", options_.method},
+            {"seed", options_.seed}};
+  }
+
+  void work() {
+    for (;;) {
+      plan::Trial trial;
+      {
+        const std::lock_guard lock(mutex_);
+        if (failure_ || static_cast<int64_t>(tuner_.trials().size()) >= options_.trials) return;
+        const auto point = tuner_.suggest();
+        if (!point) return;
+        trial.id = tuner_.start(*point), trial.point = *point;
+      }
+      TrialResult result;
+      try {
+        result = run_trial(trial_run(trial));
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        if (!failure_) failure_ = std::current_exception();
+        return;
+      }
+      const std::lock_guard lock(mutex_);
+      record(trial, result);
+    }
+  }
+
+  TrialRun trial_run(const plan::Trial& trial) const {
+    TrialRun run;
+    for (const std::string& word : split(options_.launcher, ' ')) {
+      if (!word.empty()) run.launcher.push_back(word);
+    }
+    run.program = std::filesystem::canonical("/proc/self/exe").string();
+    run.recipe = std::filesystem::absolute(options_.recipe).string();
+    run.assignments = options_.overrides;
+    for (const std::string& one : short_run(*base_, options_.steps)) run.assignments.push_back(one);
+    for (const std::string& one : tuner_.space().assignments(trial.point))
+      run.assignments.push_back(one);
+    run.folder = folder() / "trials" / std::to_string(trial.id);
+    run.metric = options_.metric;
+    run.timeout = options_.timeout;
+    return run;
+  }
+
+  void record(const plan::Trial& trial, const TrialResult& result) {
+    const double sign = higher_is_better(options_.metric) ? -1 : 1;
+    // The tuner minimises; a rate's reciprocal falls as it rises, and stays positive.
+    const double cost = sign > 0 ? result.value : 1 / result.value;
+    tuner_.finish(trial.id, result.outcome, cost, result.seconds, result.note);
+    log_.finished(tuner_.trials()[static_cast<size_t>(trial.id)], tuner_.space());
+    const plan::Trial* best = tuner_.best();
+    std::fprintf(stderr, "trial %-3lld %-34s best %s  %s\n", static_cast<long long>(trial.id),
+                 result.outcome == plan::TrialOutcome::ok ? value_text(cost).c_str()
+                                                          : result.note.substr(0, 34).c_str(),
+                 best ? value_text(best->value).c_str() : "none",
+                 tuner_.space().text(trial.point).c_str());
+    failed_in_row_ =
+        result.outcome == plan::TrialOutcome::ok || result.out_of_memory ? 0 : failed_in_row_ + 1;
+    constexpr int kMostFailures = 3;
+    if (!best && failed_in_row_ >= kMostFailures && !failure_) {
+      failure_ = std::make_exception_ptr(Error(
+          ErrorKind::config,
+          fmt::format("the first {} trials all failed, the last with: {}\n    fix: run it by hand: "
+                      "ocoee run {} {}",
+                      failed_in_row_, result.note, options_.recipe,
+                      join(tuner_.space().assignments(trial.point), " "))));
+    }
+  }
+
+  double metric_value(double cost) const {
+    return higher_is_better(options_.metric) ? 1 / cost : cost;
+  }
+  std::string value_text(double cost) const {
+    return fmt::format("{:.5g} {}", metric_value(cost), options_.metric);
+  }
+
+  std::string best_command() const {
+    const plan::Trial* best = tuner_.best();
+    if (!best) return "";
+    std::string command = options_.launcher.empty() ? "" : options_.launcher + " ";
+    command += "ocoee run " + options_.recipe;
+    for (const std::string& one : options_.overrides) command += " '" + one + "'";
+    for (const std::string& one : tuner_.space().assignments(best->point)) command += " " + one;
+    return command;
+  }
+
+  void write_page() const {
+    report::TuneSearch page;
+    page.title = fmt::format("Tuning {}", base_->run.name);
+    page.metric = options_.metric;
+    page.higher_is_better = higher_is_better(options_.metric);
+    for (const plan::Knob& knob : tuner_.space().knobs()) page.knobs.push_back(knob.key);
+    page.importance = plan::knob_importance(tuner_, options_.seed);
+    for (const plan::Trial& trial : tuner_.trials()) {
+      if (trial.outcome == plan::TrialOutcome::pending) continue;
+      report::TuneTrial row;
+      for (size_t k = 0; k < trial.point.size(); ++k)
+        row.values.push_back(tuner_.space().knobs()[k].values[static_cast<size_t>(trial.point[k])]);
+      row.ok = trial.outcome == plan::TrialOutcome::ok;
+      row.value = row.ok ? metric_value(trial.value) : 0;
+      row.seconds = trial.seconds, row.note = trial.note;
+      page.trials.push_back(std::move(row));
+    }
+    page.best_command = best_command();
+    write_file_atomically(folder() / "tune.html", report::tune_page(page));
+  }
+
+  void finish() const {
+    const plan::Trial* best = tuner_.best();
+    if (!best)
+      fail(ErrorKind::config, "none of {} trials worked; see {}", tuner_.finished(),
+           (folder() / "trials.jsonl").string());
+    std::string text = fmt::format("best {} (trial {} of {})\n", value_text(best->value), best->id,
+                                   tuner_.finished());
+    const std::vector<double> shares = plan::knob_importance(tuner_, options_.seed);
+    for (size_t k = 0; k < shares.size(); ++k)
+      text += fmt::format("  {:<28} {:<12} importance {:3.0f} %\n", tuner_.space().knobs()[k].key,
+                          tuner_.space().knobs()[k].values[static_cast<size_t>(best->point[k])],
+                          100 * shares[k]);
+    text += fmt::format("run it: {}\npage {}\n", best_command(), (folder() / "tune.html").string());
+    print_answer(text);
+  }
+
+  const Tasks& tasks_;
+  Options options_;
+  std::unique_ptr<Recipe> base_;
+  plan::Tuner tuner_;
+  plan::TuneLog log_;
+  std::mutex mutex_;
+  std::exception_ptr failure_;
+  int failed_in_row_ = 0;
+};
+
+}  // namespace
+
+void add_tune(CLI::App& program, const Tasks& tasks, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb =
+      program.add_subcommand("tune", "find the best settings of a recipe by short runs");
+  verb->add_option("recipe", options->recipe, "a TOML file")->required();
+  verb->add_option("overrides", options->overrides, "section.key=value, of every trial");
+  verb->add_option("--knob", options->knobs,
+                   "what to turn: layout.tensor=1,2,4; batch.micro=1..64*2; "
+                   "optimizer.learning_rate=1e-4..1e-2:9")
+      ->required();
+  verb->add_option("--trials", options->trials, "in all, earlier ones counted in")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--steps", options->steps, "of a trial")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--metric", options->metric,
+                   "of the logged steps; rates are to rise, others to fall")
+      ->capture_default_str();
+  verb->add_option("--launcher", options->launcher, "put before the program: \"mpirun -n 2\"");
+  verb->add_option("--ranks", options->ranks, "that the launcher starts, for checks")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--parallel", options->parallel, "trials at a time")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  verb->add_option("--timeout", options->timeout, "seconds that a trial may take")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--method", options->method, "gp (a model) or random")
+      ->check(CLI::IsMember({"gp", "random"}))
+      ->capture_default_str();
+  verb->add_option("--seed", options->seed, "of the search")->capture_default_str();
+  verb->add_option("--out", options->out, "folder of the search; default tune/NAME");
+  verb->callback([&tasks, &chosen, options] {
+    chosen = [&tasks, options] { return Search(tasks, *options).run(); };
+  });
+}
+
+}  // namespace ocoee::cli

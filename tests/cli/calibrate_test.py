@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""ocoee calibrate writes a profile in which every figure is one: on one rank, and on two with their links.
+
+    tests/cli/calibrate_test.py OCOEE MPIRUN_SH
+"""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+ocoee, mpirun = (os.path.abspath(path) for path in sys.argv[1:3])
+
+
+def profile(ranks):
+    command = [ocoee, "calibrate", "--out", f"machines/{ranks}.toml", "--name", "here", "--device", "cpu"]
+    if ranks > 1:
+        command = [mpirun, str(ranks)] + command
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return tomllib.loads(pathlib.Path(f"machines/{ranks}.toml").read_text())
+
+
+with tempfile.TemporaryDirectory(prefix="ocoee-calibrate-") as folder:
+    os.chdir(folder)
+    for ranks in (1, 2):
+        machine = profile(ranks)
+        device = machine["device"]
+        for name in ("memory", "bandwidth", "float32", "bfloat16", "float64", "launch", "random"):
+            assert device[name] > 0, name
+        assert device["float32"] > device["float64"] > 1e8, device
+        for curve in ("product", "attention", "stream"):
+            at, share = device[curve + "_at"], device[curve + "_share"]
+            assert len(at) == len(share) > 2 and at == sorted(at), curve
+            assert all(0 < s < 2 for s in share), (curve, share)
+        assert max(device["product_share"]) == 1
+        assert machine["node"]["devices"] == ranks
+        assert machine["storage"]["read"] > 0 and machine["storage"]["write"] > 0
+        if ranks > 1:
+            assert 0 < machine["node"]["latency"] < 1 and machine["node"]["bandwidth"] > 1e6
+            assert len(machine["node"]["efficiency_at"]) == len(machine["node"]["efficiency_share"]) > 2
+    assert not list(pathlib.Path("machines").glob(".ocoee*"))
+print("ok")
