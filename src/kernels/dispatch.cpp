@@ -2,6 +2,8 @@
 // Which version of a kernel runs: that of the stream's device.
 #include "core/error.h"
 #include "kernels/activation.h"
+#include "kernels/alloy_ising.h"
+#include "kernels/alloy_swap.h"
 #include "kernels/cast.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
@@ -52,6 +54,11 @@ OCOEE_KERNEL(cross_entropy_gradient, PartialCrossEntropy)
 OCOEE_KERNEL(dropout, Dropout)
 OCOEE_KERNEL(embedding_forward, Embedding)
 OCOEE_KERNEL(embedding_backward, EmbeddingBackward)
+OCOEE_KERNEL(alloy_swap, AlloySwap)
+OCOEE_KERNEL(alloy_count, AlloyCount)
+OCOEE_KERNEL(alloy_fill, AlloyFill)
+OCOEE_KERNEL(ising_sweep, Ising)
+OCOEE_KERNEL(ising_measure, IsingMeasure)
 
 void cross_entropy_rebase(const PartialCrossEntropy& a, const void* common,
                           const device::Stream& stream) {
