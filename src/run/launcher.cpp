@@ -118,6 +118,7 @@ ChildEnd watch(pid_t child, const ChildJob& job) {
       if (!missing && now != size) {
         size = now;
         alive = Clock::now();
+        if (job.grown) job.grown();
       }
     }
     if (seconds_since(alive) > job.timeout) {

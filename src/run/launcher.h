@@ -25,6 +25,7 @@ struct ChildJob {
   // that file of the folder has grown.
   double timeout = 600;
   std::string grows;
+  std::function<void()> grown;  // called whenever it has, while the child runs
 };
 
 struct ChildEnd {
