@@ -1,31 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-// ocoee list [tasks|optimizers|recipes]: what a recipe can name.
+// ocoee list [KIND]: what a recipe can name.
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <filesystem>
 
 #include "cli/engine.h"
+#include "cli/layers.h"
 #include "cli/verbs.h"
+#include "core/text.h"
+#include "models/shapes.h"
 #include "optim/optimizer_config.h"
 
 namespace ocoee::cli {
 namespace {
 
+void line(const std::string& name, const std::string& text) {
+  std::printf("  %-20s %s\n", name.c_str(), text.c_str());
+}
+
 void list_tasks(const Tasks& tasks) {
   std::printf("tasks ([task] name = ...):\n");
-  for (const run::TaskType& task : tasks) {
-    std::printf(
-        "  %-20s %s%s\n", task.name.c_str(), task.summary.c_str(),
-        task.build || engine_is_elsewhere() ? "" : " (not in this build: it has no LibTorch)");
+  for (const run::TaskType& task : tasks)
+    line(task.name, task.summary + (task.build || engine_is_elsewhere()
+                                        ? ""
+                                        : " (not in this build: it has no LibTorch)"));
+}
+
+void list_optimizers(const Tasks&) {
+  std::printf("optimizers ([optimizer] name = ...):\n");
+  for (const auto& [name, summary] : optim::optimizer_names()) line(name, summary);
+}
+
+// Published shapes; [model] of a language model takes any.
+void list_models(const Tasks&) {
+  std::printf("models (published shapes):\n");
+  for (const models::NamedShape& shape : models::named_shapes()) {
+    const double parameters =
+        static_cast<double>(models::build_gpt(shape.config, shape.vocabulary).parameters());
+    line(shape.name,
+         fmt::format("{:>7} parameters, {} layers, width {}; {}", format_count(parameters),
+                     shape.config.layers, shape.config.width, shape.note));
   }
 }
 
-void list_optimizers() {
-  std::printf("optimizers ([optimizer] name = ...):\n");
-  for (const auto& [name, summary] : optim::optimizer_names())
-    std::printf("  %-20s %s\n", name.c_str(), summary.c_str());
+void list_layers(const Tasks&) {
+  std::printf("layers (a model is an ordered list of them):\n");
+  for (const auto& [kind, summary] : layers()) line(kind, summary);
 }
 
-void list_recipes() {
+void list_recipes(const Tasks&) {
   std::printf("recipes:\n");
   if (!std::filesystem::is_directory("recipes")) {
     std::printf("  (no folder `recipes` here: run this from Ocoee's own folder)\n");
@@ -39,18 +63,30 @@ void list_recipes() {
   for (const std::string& path : paths) std::printf("  %s\n", path.c_str());
 }
 
+struct List {
+  const char* name;
+  void (*print)(const Tasks&);
+};
+constexpr List kLists[] = {{"tasks", list_tasks},
+                           {"models", list_models},
+                           {"layers", list_layers},
+                           {"optimizers", list_optimizers},
+                           {"recipes", list_recipes}};
+
 }  // namespace
 
 void add_list(CLI::App& program, const Tasks& tasks, Action& chosen) {
   auto what = std::make_shared<std::string>();
-  CLI::App* verb = program.add_subcommand("list", "tasks, optimizers and recipes");
-  verb->add_option("what", *what, "tasks, optimizers or recipes; all without it")
-      ->check(CLI::IsMember({"tasks", "optimizers", "recipes"}));
+  std::vector<std::string> names;
+  for (const List& list : kLists) names.emplace_back(list.name);
+  CLI::App* verb = program.add_subcommand("list", join(names, ", "));
+  verb->add_option("what", *what, "one of them; all without it")->check(CLI::IsMember(names));
   verb->callback([&tasks, &chosen, what] {
     chosen = [&tasks, what] {
-      if (what->empty() || *what == "tasks") list_tasks(tasks);
-      if (what->empty() || *what == "optimizers") list_optimizers();
-      if (what->empty() || *what == "recipes") list_recipes();
+      if (what->empty() || *what == "layers") enter_engine();  // LibTorch runs them
+      for (const List& list : kLists) {
+        if (what->empty() || *what == list.name) list.print(tasks);
+      }
       return 0;
     };
   });

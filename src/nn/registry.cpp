@@ -6,12 +6,19 @@
 namespace ocoee::nn {
 namespace {
 
-using Maker = std::unique_ptr<Layer> (*)(const plan::LayerSpec&);
-const std::vector<std::pair<std::string, Maker>>& makers() {
-  static const std::vector<std::pair<std::string, Maker>> table{
-      {"embedding", make_embedding}, {"norm", make_norm},
-      {"attention", make_attention}, {"mlp", make_mlp},
-      {"head", make_head},           {"linear", make_linear},
+struct Entry {
+  std::string kind;
+  std::string summary;
+  std::unique_ptr<Layer> (*make)(const plan::LayerSpec&);
+};
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> table{
+      {"embedding", "tokens, and learned positions, to vectors", make_embedding},
+      {"norm", "LayerNorm or RMSNorm", make_norm},
+      {"attention", "causal self-attention: rotary positions, grouped queries", make_attention},
+      {"mlp", "feed-forward: GELU or SwiGLU", make_mlp},
+      {"head", "logits and cross-entropy", make_head},
+      {"linear", "a matrix, a bias and an activation", make_linear},
   };
   return table;
 }
@@ -19,16 +26,22 @@ const std::vector<std::pair<std::string, Maker>>& makers() {
 }  // namespace
 
 std::unique_ptr<Layer> make_layer(const plan::LayerSpec& spec) {
-  for (const auto& [kind, make] : makers()) {
-    if (kind == spec.kind) return make(spec);
+  for (const Entry& entry : entries()) {
+    if (entry.kind == spec.kind) return entry.make(spec);
   }
   fail(ErrorKind::internal, "layer {} is of the unknown kind '{}'", spec.name, spec.kind);
 }
 
 std::vector<std::string> layer_kinds() {
   std::vector<std::string> kinds;
-  for (const auto& entry : makers()) kinds.push_back(entry.first);
+  for (const Entry& entry : entries()) kinds.push_back(entry.kind);
   return kinds;
+}
+
+std::vector<std::pair<std::string, std::string>> layer_summaries() {
+  std::vector<std::pair<std::string, std::string>> summaries;
+  for (const Entry& entry : entries()) summaries.emplace_back(entry.kind, entry.summary);
+  return summaries;
 }
 
 }  // namespace ocoee::nn

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nn/layer.h"
@@ -13,6 +14,7 @@ namespace ocoee::nn {
 std::unique_ptr<Layer> make_layer(
     const plan::LayerSpec& spec);  // throws Error(internal) for an unknown kind
 std::vector<std::string> layer_kinds();
+std::vector<std::pair<std::string, std::string>> layer_summaries();  // kind, one line
 
 // One maker a file, by kind.
 std::unique_ptr<Layer> make_embedding(const plan::LayerSpec& spec);

@@ -25,8 +25,8 @@ class StepGraph {
   std::unique_ptr<Impl> impl_;
 };
 
-// Puts this thread's work on a stream of its own for as long as it lives, as capture needs. Nothing
-// on the CPU.
+// Puts this thread's work on a stream of its own for as long as it lives, as capture needs, and has
+// LibTorch's waits counted. Nothing on the CPU.
 class StreamScope {
  public:
   explicit StreamScope(const device::Device& device);
@@ -36,6 +36,11 @@ class StreamScope {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// How often the host has waited for the device since the program began: in our own calls, and in
+// those of LibTorch that a thread makes within its StreamScope (item(), nonzero(), copies to
+// pageable memory).
+int64_t host_waits();
 
 // Peak bytes of the tensor allocator since the program began; 0 where it keeps no count (CPU).
 int64_t peak_allocated_bytes(const device::Device& device);

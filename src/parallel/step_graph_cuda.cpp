@@ -3,10 +3,36 @@
 
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <c10/util/Exception.h>
 
 namespace ocoee::parallel {
+namespace {
+
+thread_local int64_t torch_waits = 0;
+
+// LibTorch can warn of each call that waits for the device. Autograd's own threads hand their
+// warnings to the thread that called backward.
+class WaitCounter final : public c10::WarningHandler {
+ public:
+  void process(const c10::Warning& warning) override {
+    if (warning.msg().find("synchronizing CUDA operation") != std::string::npos)
+      ++torch_waits;
+    else
+      before_->process(warning);
+  }
+
+ private:
+  c10::WarningHandler* before_ = c10::WarningUtils::get_warning_handler();
+};
+
+void warn_of_waits(c10::cuda::SyncDebugMode mode) {
+  c10::cuda::warning_state().set_sync_debug_mode(mode);
+}
+
+}  // namespace
 
 struct StepGraph::Impl {
   device::Device device;
@@ -30,7 +56,6 @@ void StepGraph::run(const std::function<void()>& step) {
     return;
   }
   if (!impl_->graph) {
-    c10::cuda::getCurrentCUDAStream().synchronize();
     impl_->graph = std::make_unique<at::cuda::CUDAGraph>();
     // thread_local: a prefetching thread may allocate pinned memory meanwhile
     impl_->graph->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
@@ -45,8 +70,13 @@ bool StepGraph::captured() const {
 }
 
 struct StreamScope::Impl {
-  explicit Impl(c10::cuda::CUDAStream stream) : guard(stream) {}
-  c10::cuda::CUDAStreamGuard guard;
+  explicit Impl(c10::cuda::CUDAStream stream) : on_stream(stream), counting(&counter) {
+    warn_of_waits(c10::cuda::SyncDebugMode::L_WARN);
+  }
+  ~Impl() { warn_of_waits(c10::cuda::SyncDebugMode::L_DISABLED); }
+  c10::cuda::CUDAStreamGuard on_stream;
+  WaitCounter counter;
+  c10::WarningUtils::WarningHandlerGuard counting;
 };
 
 StreamScope::StreamScope(const device::Device& device) {
@@ -55,6 +85,10 @@ StreamScope::StreamScope(const device::Device& device) {
   impl_ = std::make_unique<Impl>(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, index));
 }
 StreamScope::~StreamScope() = default;
+
+int64_t host_waits() {
+  return device::host_waits() + torch_waits;
+}
 
 int64_t peak_allocated_bytes(const device::Device& device) {
   if (!device.is_cuda()) return 0;

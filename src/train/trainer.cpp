@@ -36,6 +36,7 @@ struct Runner {
 struct Meter {  // since the last logged step
   double begin = trace::now_seconds();
   int64_t steps = 0;
+  int64_t host_waits = 0;  // inside steps: none, or the GPU idles
 };
 
 std::function<std::shared_ptr<void>(size_t)> pinned_memory(const device::Device& device) {
@@ -163,8 +164,10 @@ void Trainer::run_objective(Runner& runner) {
   // The copies from pinned memory are over once the event behind them is; then their batches go
   // back to be refilled.
   if (runner.copied) runner.copied->record(parallel::current_stream(device_));
+  const int64_t waits_before = parallel::host_waits();
   for (Update& update : runner.updates) update.prepare(runner.runs);
   runner.graph.run([&] { step_body(runner); });
+  meter_.host_waits += parallel::host_waits() - waits_before;
   ++runner.runs;
 }
 
@@ -265,6 +268,7 @@ void Trainer::log_step(bool due) {
     fields["tokens_per_second"] = samples * tokens_per_sample_ / per_step;
   }
   if (flops_per_sample_ > 0) fields["flops_per_second"] = flops_per_sample_ * samples / per_step;
+  fields["host_waits"] = meter_.host_waits;
   if (peak_flops_ > 0 && flops_per_sample_ > 0) {
     const double peak = peak_flops_ * context_.world.size();
     fields["mfu"] = flops_per_sample_ * samples / per_step / peak;
