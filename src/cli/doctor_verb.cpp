@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // ocoee doctor: what this machine is, which parts of Ocoee work on it, and how to mend those that
 // do not.
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -26,6 +29,25 @@ void good(const char* part, const std::string& text) {
 void bad(const char* part, const std::string& text, const std::string& fix) {
   ++problems;
   std::printf("  --    %-14s %s\n        %-14s fix: %s\n", part, text.c_str(), "", fix.c_str());
+}
+
+bool is_command(const std::string& name) {
+  const char* path = std::getenv("PATH");
+  for (const std::string& folder : split(path ? path : "", ':')) {
+    if (::access((folder + "/" + name).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+void check_mpi(const comm::World& world) {
+  const comm::Launcher launcher = comm::detect_launcher();
+  if (launcher != comm::Launcher::none)
+    good("MPI", std::to_string(world.size()) + " ranks by " + comm::name_of(launcher));
+  else if (is_command("mpirun") || is_command("srun"))
+    good("MPI", "one rank; `mpirun -n N ocoee ...` or srun starts more");
+  else
+    bad("MPI", "neither mpirun nor srun is in PATH: only one rank can run",
+        "apt-get install openmpi-bin, or load the cluster's MPI module");
 }
 
 void check_writable(const char* part, const std::filesystem::path& folder) {
@@ -56,11 +78,7 @@ int doctor() {
     good("training", "LibTorch is in this program");
   else
     bad("training", "this program was built without LibTorch", "./dev build");
-  const comm::Launcher launcher = comm::detect_launcher();
-  if (launcher == comm::Launcher::none)
-    good("MPI", "one rank; `mpirun -n N ocoee ...` or srun starts more");
-  else
-    good("MPI", std::to_string(world.size()) + " ranks by " + comm::name_of(launcher));
+  check_mpi(world);
   if (!device::built_with_cuda())
     bad("GPU", "this program was built without CUDA",
         "./dev cuda, on a machine with a GPU; CPUs work without it");
@@ -81,6 +99,8 @@ int doctor() {
     good("demo genome", genome);
   else
     bad("demo genome", std::string(genome) + " is not here", "./dev setup brings it");
+  std::printf("%s\n", problems == 0 ? "all of it works"
+                                    : "what is marked -- does not work yet; the rest does");
   return 0;
 }
 

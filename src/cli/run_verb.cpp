@@ -13,6 +13,7 @@
 #include "device/device.h"
 #include "report/report.h"
 #include "run/recipe_identity.h"
+#include "run/run_directory.h"
 #include "run/runner.h"
 
 namespace ocoee::cli {
@@ -86,11 +87,11 @@ void add_run(CLI::App& program, const Tasks& tasks, Action& chosen) {
                  "only read and check the recipe, and say what would happen");
   verb->callback([&tasks, &chosen, options] {
     chosen = [&tasks, options] {
-      std::string command =
-          comm::launched_size() > 1 ? fmt::format("mpirun -n {} ", comm::launched_size()) : "";
-      command += "ocoee run " + options->recipe;
-      for (const std::string& assignment : options->overrides) command += " '" + assignment + "'";
-      return run(tasks, *options, command);
+      const std::string launcher =
+          comm::launched_size() > 1
+              ? fmt::format("{} -n {} ", name_of(comm::detect_launcher()), comm::launched_size())
+              : "";
+      return run(tasks, *options, launcher + run::command_line());
     };
   });
 }

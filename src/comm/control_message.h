@@ -67,7 +67,7 @@ struct Alive {  // heartbeat of the hub
 struct Ask {  // the hub wants a StateReport now
   bool operator==(const Ask&) const = default;
 };
-struct Abort {  // the hub has told the user; everyone ends
+struct Abort {  // the user has been told: by the hub, or of the hub by others; everyone ends
   int32_t code = 0;
   std::string message;
   bool operator==(const Abort&) const = default;

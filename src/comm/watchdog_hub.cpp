@@ -2,6 +2,7 @@
 // The thread on rank 0: hears everybody, judges, tells the user, ends the job.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "comm/judge.h"
@@ -10,10 +11,8 @@
 namespace ocoee::comm {
 namespace {
 
-constexpr double kAskSeconds = 0.35;    // to hear the others before a verdict
-constexpr double kSettleSeconds = 0.1;  // for a second failure on the heels of the first
-constexpr double kLossSeconds =
-    0.02;  // for a second death; short, since mpirun, too, sees it and soon forwards nothing
+constexpr double kAskSeconds = 0.35;       // to hear the others before a verdict
+constexpr double kSettleSeconds = 0.1;     // for a second failure on the heels of the first
 constexpr double kUndecidedSeconds = 1.0;  // for those who have not come to where the others differ
 constexpr double kSleptSeconds = 2.0;      // a gap in our own time: we were stopped, not they
 constexpr double kHelloSeconds = 5.0;      // for a connection to say who it is
@@ -44,6 +43,7 @@ class Hub {
         wake_at = std::min(wake_at, asked_again_ + kSettleSeconds);
       sleep_until(wake_at);
       listen(watch_seconds());
+      if (ended_) return w_.end(ended_->code, ended_->message, true);
       const auto wishes = w_.wishes();
       if (wishes.cancelled) return;
       if (wishes.judging && settle(wishes, watch_seconds())) return;
@@ -93,6 +93,7 @@ class Hub {
       from.channel.close();
       return;
     }
+    if (const auto* abort = std::get_if<Abort>(&message)) ended_ = *abort;
     judge_.hear(from.rank, message, now);
     if (std::holds_alternative<Goodbye>(message)) from.channel.send(Farewell{});
     if (std::holds_alternative<StateReport>(message)) awaited_.erase(from.rank);
@@ -174,7 +175,8 @@ class Hub {
   Judge judge_;
   FlightReporter reporter_;
   std::vector<std::unique_ptr<Connection>> connections_;
-  std::set<int> awaited_;  // ranks that have not yet answered
+  std::set<int> awaited_;       // ranks that have not yet answered
+  std::optional<Abort> ended_;  // while we were stopped, the others named us and left
   double asked_ = 0, asked_again_ = 0, due_ = 0;
 };
 

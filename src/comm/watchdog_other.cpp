@@ -100,6 +100,8 @@ class Other {
     for (int r = 1; r < w_.rank && !lower_lives; ++r)
       lower_lives = w_.connect(w_.endpoints[static_cast<size_t>(r)], 0.15).open();
     if (!lower_lives) w_.say(code, message);
+    // A hub that was only stopped, and is woken by the end of the job, shall not call us dead.
+    if (w_.to_hub.open()) w_.to_hub.send(Abort{code, message});
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
     w_.end(code, message, false);  // a failure of our own is not yet told
   }

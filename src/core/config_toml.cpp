@@ -3,6 +3,7 @@
 #define TOML_EXCEPTIONS 1
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -10,6 +11,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/text.h"
+#include "core/toml_scan.h"
 
 namespace ocoee::config {
 namespace {
@@ -52,16 +54,40 @@ std::string single_line(std::string_view text) {
   return out;
 }
 
-toml::table parse(std::string_view text, const std::string& name) {
-  try {
-    return toml::parse(text, std::string_view(name));
-  } catch (const toml::parse_error& error) {
-    fail(ErrorKind::config,
-         "{}:{}:{}: not valid TOML: {}\n    fix: text values need quotes, sections are [name], and "
-         "each key is written once",
-         name, error.source().begin.line, error.source().begin.column,
-         single_line(error.description()));
+// toml++ 3.3 has undefined behaviour where it asks whether some characters outside of ASCII are
+// spaces. It does not ask in sound TOML; so a twin, of characters that are none of these, goes
+// first.
+toml::table parse_toml(std::string_view text, std::string_view name) {
+  if (!is_ascii(text)) {
+    [[maybe_unused]] const toml::table twin = toml::parse(far_twin(text), name);
+    if (misplaced_character(text) != std::string_view::npos) return {};
   }
+  return toml::parse(text, name);
+}
+
+toml::table parse(std::string_view text, const std::string& name) {
+  std::string why;
+  toml::source_position where{};
+  const size_t misplaced = misplaced_character(text);
+  try {
+    toml::table table = parse_toml(text, name);
+    if (misplaced == std::string_view::npos) return table;
+  } catch (const toml::parse_error& error) {
+    where = error.source().begin;
+    why = single_line(error.description()) +
+          "\n    fix: text values need quotes, sections are [name], and each key is written once";
+  }
+  const bool is_text = why.find("utf-8") == std::string::npos;
+  if (misplaced != std::string_view::npos && is_text) {
+    const std::string_view before = text.substr(0, misplaced);
+    const auto line = std::count(before.begin(), before.end(), '\n') + 1;
+    where = {static_cast<toml::source_index>(line),
+             static_cast<toml::source_index>(misplaced - (before.rfind('\n') + 1) + 1)};
+    why =
+        "a character outside of ASCII, which only quotes and comments may hold\n    fix: put the "
+        "text in quotes; a space may be a no-break space, pasted from somewhere";
+  }
+  fail(ErrorKind::config, "{}:{}:{}: not valid TOML: {}", name, where.line, where.column, why);
 }
 
 }  // namespace
@@ -120,10 +146,10 @@ void Document::override_value(const std::string& assignment) {
 
   toml::table parsed;
   try {
-    parsed = toml::parse("v = " + text);
+    parsed = parse_toml("v = " + text, "command line");
   } catch (const toml::parse_error&) {
-    parsed.insert_or_assign("v", text);  // a bare word is a text
   }
+  if (!parsed.contains("v")) parsed.insert_or_assign("v", text);  // a bare word is a text
   toml::table* table = &impl_->table;
   const std::vector<std::string> parts = split(key, '.');
   for (size_t i = 0; i + 1 < parts.size(); ++i) {

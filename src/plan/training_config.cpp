@@ -48,7 +48,7 @@ void PrecisionConfig::describe(config::Description& d) {
           "type of weights and activations; masters, gradients and optimizer states are float32 "
           "(float64 with it)")
       .choices({"float32", "float64", "bfloat16", "float16"});
-  d.field("loss_scale", loss_scale, "float16: the first loss scale").at_least(1);
+  d.field("loss_scale", loss_scale, "float16: the first loss scale").at_least(1).at_most(16777216);
   d.field("loss_scale_window", loss_scale_window,
           "float16: steps without overflow before the scale doubles")
       .at_least(1)

@@ -69,6 +69,7 @@ MetricInfo metric_info(const std::string& name) {
       {"gradient_norm", {"Gradient norm", ""}},
       {"tokens_per_second", {"Throughput", "tokens/s"}},
       {"samples_per_second", {"Throughput", "samples/s"}},
+      {"step_seconds", {"Time of a step", "seconds"}},
       {"mfu", {"Model FLOP utilisation (MFU)", "% of peak"}},
       {"hfu", {"Hardware FLOP utilisation (HFU)", "% of peak"}},
       {"peak_bytes", {"Peak memory", "bytes"}},

@@ -33,6 +33,7 @@ std::string optimisation_section(const SectionContext& context) {
                                        "learning_rate",
                                        "tokens_per_second",
                                        "samples_per_second",
+                                       "step_seconds",
                                        "mfu",
                                        "hfu",
                                        "peak_bytes"};
@@ -42,9 +43,9 @@ std::string optimisation_section(const SectionContext& context) {
   for (const std::string& group : groups) {
     const std::vector<std::string> metrics = with_parts(steps, group);
     if (drawn.contains(group) || metrics.empty()) continue;
-    bool moves = false;
+    bool moves = false;  // the rate of FLOPs moves as the throughput does
     for (const std::string& metric : metrics) moves = moves || !is_constant(steps.column(metric));
-    if (moves && charts.size() < kMostCharts) {
+    if (moves && group != "flops_per_second" && charts.size() < kMostCharts) {
       charts.push_back(metric_figure(context, steps, group));
       continue;
     }

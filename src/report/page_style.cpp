@@ -57,9 +57,9 @@ figcaption{font-size:12.5px;color:var(--soft);margin-top:8px;max-width:70em}
 figure .scroll{margin-bottom:0}
 table{border-collapse:collapse;font-size:13.5px;width:100%}
 th,td{text-align:left;padding:5px 14px 5px 0;border-bottom:1px solid var(--rule);vertical-align:top;
-overflow-wrap:anywhere}
+overflow-wrap:break-word}td:last-child{overflow-wrap:anywhere}
 th{font-weight:600;color:var(--soft);font-size:12.5px}
-td:first-child{min-width:8em}
+td:first-child:not(.n){min-width:8em}
 th.n,td.n{text-align:right;white-space:nowrap}
 tr:last-child td{border-bottom:0}
 tr.strong td{font-weight:700}

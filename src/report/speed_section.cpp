@@ -144,6 +144,8 @@ std::string speed_section(const SectionContext& context) {
       const std::string picture = metric_figure(context, steps, name, true);
       if (!picture.empty()) parts.push_back(picture);
     }
+  if (steps.has("step_seconds"))
+    parts.push_back(metric_figure(context, steps, "step_seconds", true));
   if (steps.has("mfu")) parts.push_back(metric_figure(context, steps, "mfu", true));
   const bool recomputes =
       steps.has("hfu") &&

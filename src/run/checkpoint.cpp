@@ -65,7 +65,17 @@ struct CheckpointWriter::Shard {
 CheckpointWriter::CheckpointWriter(std::filesystem::path folder, comm::Communicator& world,
                                    int64_t keep, Labels labels)
     : folder_(std::move(folder)), world_(world), keep_(keep), labels_(std::move(labels)) {}
-CheckpointWriter::~CheckpointWriter() = default;
+
+// The run failed with a save under way: nothing half-written stays. The last rank removes the
+// folder.
+CheckpointWriter::~CheckpointWriter() {
+  if (!shard_) return;
+  const std::filesystem::path path = shard_->path;
+  shard_.reset();
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+  std::filesystem::remove(path.parent_path(), ignored);
+}
 
 bool CheckpointWriter::shard_done() const {
   return !shard_ || shard_->done;

@@ -27,21 +27,6 @@ std::string processor() {
   return "unknown";
 }
 
-// The operating system's arguments of this process, as a shell would take them.
-std::string command_line() {
-  std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  std::string all((std::istreambuf_iterator<char>(file)), {}), out;
-  if (!all.empty() && all.back() == '\0') all.pop_back();
-  for (const std::string& argument : split(all, '\0')) {
-    const bool plain = !argument.empty() &&
-                       argument.find_first_of(" \t\n'\"\\$&|;<>()*?[]{}#~`!") == std::string::npos;
-    std::string quoted;
-    for (const char c : argument) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    out += (out.empty() ? "" : " ") + (plain ? argument : "'" + quoted + "'");
-  }
-  return out;
-}
-
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -64,6 +49,20 @@ json variables() {
 }
 
 }  // namespace
+
+std::string command_line() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string all((std::istreambuf_iterator<char>(file)), {}), out;
+  if (!all.empty() && all.back() == '\0') all.pop_back();
+  for (const std::string& argument : split(all, '\0')) {
+    const bool plain = !argument.empty() &&
+                       argument.find_first_of(" \t\n'\"\\$&|;<>()*?[]{}#~`!") == std::string::npos;
+    std::string quoted;
+    for (const char c : argument) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    out += (out.empty() ? "" : " ") + (plain ? argument : "'" + quoted + "'");
+  }
+  return out;
+}
 
 json environment(const comm::World& world, const device::Device& device) {
   json out;

@@ -44,6 +44,7 @@ std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request
 
 // Host, processor, memory, build, launcher, command line.
 nlohmann::json environment(const comm::World& world, const device::Device& device);
+std::string command_line();  // of this process, as a shell would take it
 
 // All ranks' spans in one Chrome trace (chrome://tracing, Perfetto): pid = rank, a thread for each
 // track. Long runs keep the first and the last spans. Collective.

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/toml_scan.h"
 
 namespace ocoee::config {
 namespace {
@@ -35,6 +36,44 @@ struct Reading {
     document.read(description, problems);
   }
 };
+
+TEST(Config, FindsCharactersThatTomlDoesNotAllow) {
+  const size_t none = std::string::npos;
+  for (const char* allowed :
+       {"\xEF\xBB\xBF"
+        "a = 1",
+        "a = 'é' # ü", R"("é" = "\"é")", "a = \"\"\"é\\\"é\\\n  \"\"\"\nb = 1", "a = '''é'\n''é'''",
+        "a = \"\"\"\"é\"\"\"\"\"\nb = 2", "# é"}) {
+    EXPECT_EQ(misplaced_character(allowed), none) << allowed;
+  }
+  EXPECT_EQ(misplaced_character("é = 1"), 0U);
+  EXPECT_EQ(misplaced_character("a =\xC2\xA0 1"), 3U);
+  EXPECT_EQ(misplaced_character("a = 'b\né"), 7U) << "a quote that is open ends with its line";
+  EXPECT_EQ(misplaced_character("a = \"\"\"b\"\"\"\"\né"), 13U) << "four quotes end a text, too";
+  EXPECT_EQ(misplaced_character("a = \"\"\"b\\ \n é\"\"\""), 12U);
+  EXPECT_EQ(misplaced_character("a = \"\"\"\\\n\"\"\"é"), 12U);
+}
+
+TEST(Config, AFarTwinHasAsManyCharactersAndNoneThatTomlKnows) {
+  EXPECT_EQ(far_twin("a = 'b'"), "a = 'b'");
+  EXPECT_EQ(far_twin("\xEF\xBB\xBF"
+                     "é\xE3\x80\x80"),
+            "\xEF\xBB\xBF\xF4\x80\x83\xA9\xF4\x83\x80\x80");
+  EXPECT_EQ(far_twin("\xF0\x9F\xA7\xAC \xC3"), "\xF0\x9F\xA7\xAC \xC3")
+      << "whole or broken, others stay";
+}
+
+TEST(Config, TextOutsideOfAsciiNeedsQuotesInARecipeButNotOnTheCommandLine) {
+  try {
+    Reading r("version = 1\n[batch]\nglobal =\xC2\xA0 8\n");
+    FAIL() << "a no-break space is no space of TOML";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("r.toml:3:9: not valid TOML: a character outside"));
+  }
+  EXPECT_THAT(Reading("[batch]\nfiles = ['ä.fa']\n", {"batch.schedule=größe"}).problems.text(),
+              testing::HasSubstr("größe"));
+}
 
 TEST(Config, ReadsValuesAndOverrides) {
   Reading r("version = 1\n[batch]\nglobal = 8\nfiles = [\"a\"]\n",

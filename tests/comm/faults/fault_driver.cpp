@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// fault_driver PROGRAM MODE COUNT [timed]: starts a job of four ranks COUNT times, makes another
-// rank of it misbehave each time, and checks that the message names that rank, once, and that the
-// job ends. Prints the seconds from the fault to the message; `timed` fails where they are more
-// than promised (by hand, on a quiet machine: tests never depend on time).
+// fault_driver PROGRAM MODE COUNT [FIRST] [timed]: starts a job of four ranks COUNT times, makes
+// another rank of it misbehave each time, FIRST (2) before the others, and checks that the message
+// names that rank, once, and that the job ends. Prints the seconds from the fault to the message;
+// `timed` fails where they are more than promised (by hand, on a quiet machine: tests never depend
+// on time).
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -164,11 +165,12 @@ int main(int argc, char** argv) {
   if (argc < 4) return 64;
   const std::string program = argv[1], mode = argv[2];
   const int count = std::atoi(argv[3]);
-  const bool timed = argc > 4;
+  const bool timed = std::string(argv[argc - 1]) == "timed";
+  const int first = argc > 4 + timed ? std::atoi(argv[4]) : 2;
   int good = 0;
   std::vector<double> times;
   for (int i = 0; i < count; ++i) {
-    const int victim = (i + 2) % kRanks;
+    const int victim = (i + first) % kRanks;
     const Outcome outcome = Job(program, mode, victim).watch();
     const std::string complaint = judge(outcome, mode, victim, timed);
     if (complaint.empty()) {
