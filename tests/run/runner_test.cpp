@@ -54,6 +54,9 @@ TEST_F(RunnerTest, SignalsWriteACheckpointAndEndWith75) {
   for (const int number : {SIGTERM, SIGUSR1, SIGINT}) {
     Process process(command(1, "a", {kLong, kSlow, "task.every=0"}), scratch_ / "a.out");
     ASSERT_TRUE(wait_for_checkpoint(std::max<int64_t>(0, before), process)) << process.output();
+    while (before >= 0 && process.running() &&
+           process.output().find("going on from") == std::string::npos)
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     process.signal(number);
     EXPECT_EQ(process.wait(), 75) << process.output();
