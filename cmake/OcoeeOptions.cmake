@@ -46,6 +46,8 @@ endif()
 add_library(ocoee_flags INTERFACE)
 target_compile_options(ocoee_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Werror>)
+# A loop that is asked to be vectorised and cannot be, as under a sanitizer, is no mistake.
+target_compile_options(ocoee_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-pass-failed>)
 # g++ 13 takes every reference returned by a function of a temporary for a dangling one.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
   target_compile_options(ocoee_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-dangling-reference>)
