@@ -81,12 +81,6 @@ std::map<int64_t, double> enumerate(const ExactCase& c) {
   return counts;
 }
 
-struct OneThread {
-  OneThread() { set_thread_count(1); }
-  ~OneThread() { set_thread_count(before); }
-  int before = thread_count();
-};
-
 enum class Fault { none, temperature, shared_bond };
 
 double p_of(const ExactCase& c, Fault fault) {

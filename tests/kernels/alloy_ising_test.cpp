@@ -201,6 +201,7 @@ double onsager_energy(double temperature) {
 }
 
 TEST(Ising, Onsager) {
+  const OneThread one;
   EXPECT_NEAR(onsager_energy(1.5), -1.9511165731, 1e-9);
   EXPECT_NEAR(onsager_energy(3.0), -0.8173095925, 1e-9);
   const int64_t size = on_gpu() ? 4096 : 256;

@@ -14,6 +14,13 @@
 
 namespace ocoee::kernels::test {
 
+// For work in pieces that are too small for a team of threads.
+struct OneThread {
+  OneThread() { set_thread_count(1); }
+  ~OneThread() { set_thread_count(before); }
+  int before = thread_count();
+};
+
 template <class T>
 class DeviceArray {
  public:

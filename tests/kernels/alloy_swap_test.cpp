@@ -134,6 +134,7 @@ TEST(AlloySwap, EqualsTheChainWrittenOut) {
 
 // The energy of accepted swaps, added up, is what a recount of all bonds says, after a million.
 TEST(AlloySwap, AMillionMovesAddUpToTheRecount) {
+  const OneThread one;
   AlloyCase c{"bcc", {12, 12, 12}, 6, 4, 2};
   c.atoms = {864, 864, 864, 864};
   c.energies = random_energies(6, 4, 100000, 3);
