@@ -93,6 +93,7 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   add_doctor(program, chosen);
   add_data(program, chosen);
   add_checkpoint(program, chosen);
+  add_alloy(program, chosen);
   add_model_verbs(program, tasks, chosen);
 
   try {
@@ -109,7 +110,8 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   }
   try {
     // These need no tensor, or (run) say themselves where they do.
-    static const std::set<std::string> light{"run", "report", "list", "help", "data", "checkpoint"};
+    static const std::set<std::string> light{"run",  "report",     "list", "help",
+                                             "data", "checkpoint", "alloy"};
     for (const CLI::App* verb : program.get_subcommands()) {
       if (!light.contains(verb->get_name())) enter_engine();
     }

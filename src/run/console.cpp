@@ -74,7 +74,13 @@ class Console final : public ConsoleListener {
       if (name.starts_with("loss") && !name.starts_with("loss_scale") && value.is_number())
         text += fmt::format("  {} {:.4f}", name, value.get<double>());
     }
-    for (const char* unit : {"tokens", "samples"}) {
+    for (const json& name : f.value("shown", json::array())) {  // what the task wants seen
+      if (!name.is_string() || !f.contains(name.get<std::string>())) continue;
+      const json& value = f[name.get<std::string>()];
+      if (value.is_number())
+        text += fmt::format("  {} {:.4g}", words(name.get<std::string>()), value.get<double>());
+    }
+    for (const char* unit : {"tokens", "samples", "trials"}) {
       const std::string key = std::string(unit) + "_per_second";
       if (!f.contains(key) || !f[key].is_number()) continue;
       text += fmt::format("  {} {}/s", format_count(f[key].get<double>()), unit);

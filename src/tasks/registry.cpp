@@ -4,7 +4,8 @@
 namespace ocoee::tasks {
 
 std::vector<run::TaskType> builtin_tasks() {
-  return {genome_lm_task(), text_lm_task(), toy_gan_task()};
+  return {genome_lm_task(),    text_lm_task(),           toy_gan_task(),
+          alloy_ladder_task(), alloy_wang_landau_task(), alloy_anneal_task()};
 }
 
 }  // namespace ocoee::tasks

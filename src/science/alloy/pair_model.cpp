@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/error.h"
 
@@ -129,6 +130,13 @@ Energy PairModel::energy_of(const BondCounts& bonds,
         sum += bonds.at(shell, a, b) *
                values_[static_cast<size_t>((shell * species() + a) * species() + b)];
   return sum;
+}
+
+Energy PairModel::level_spacing() const {
+  Energy spacing = 0;
+  for (const int32_t value : values_) spacing = std::gcd(spacing, Energy{value});
+  for (const Energy value : points_) spacing = std::gcd(spacing, value);
+  return std::max<Energy>(1, spacing);
 }
 
 Energy PairModel::total(const Configuration& configuration) const {

@@ -38,6 +38,8 @@ class PairModel final : public EnergyModel {
   BondCounts count_bonds(const Configuration& configuration) const;
   Energy energy_of(const BondCounts& bonds, const std::vector<int64_t>& composition) const;
   const PairInteractions& pairs() const { return pairs_; }
+  // The largest number of which all energies are multiples.
+  Energy level_spacing() const;
   double temperature_unit() const { return pairs_.boltzmann(); }  // k_B
 
   // What samplers inline. sum_k V(b, k) - V(a, k) over the neighbours k of a place, for the row

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "science/alloy/ladder_analysis.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace ocoee::alloy {
+namespace {
+
+std::vector<double> power(const std::vector<double>& values, int exponent) {
+  std::vector<double> out(values);
+  for (double& value : out) value = std::pow(value, exponent);
+  return out;
+}
+
+// (x - mean)^k, so that small variances of large energies keep their digits.
+std::vector<double> centred(const std::vector<double>& values, double& mean) {
+  mean = 0;
+  for (const double value : values) mean += value / static_cast<double>(values.size());
+  std::vector<double> out(values);
+  for (double& value : out) value -= mean;
+  return out;
+}
+
+}  // namespace
+
+std::vector<LadderPoint> analyse(const LadderSeries& series) {
+  std::vector<LadderPoint> points;
+  const auto n = static_cast<double>(series.sites);
+  for (size_t t = 0; t < series.k_t.size(); ++t) {
+    LadderPoint point;
+    point.k_t = series.k_t[t];
+    double mean = 0;
+    const std::vector<double> energy = centred(series.energy[t], mean);
+    const bool has_order = !series.order.empty();
+    std::vector<std::span<const double>> slow{energy};
+    if (has_order) slow.emplace_back(series.order[t]);
+    for (const auto& one : slow)
+      point.autocorrelation = std::max(point.autocorrelation, autocorrelation_time(one));
+    const auto samples = static_cast<int64_t>(energy.size());
+    point.effective_samples = static_cast<double>(samples) / (2 * point.autocorrelation);
+    const Blocks blocks = Blocks::for_time(samples, point.autocorrelation);
+
+    point.energy = jackknife({energy}, blocks,
+                             [&](const std::vector<double>& m) { return (m[0] + mean) / n; });
+    const std::vector<double> square = power(energy, 2);
+    point.heat_capacity = jackknife({energy, square}, blocks, [&](const std::vector<double>& m) {
+      return (m[1] - m[0] * m[0]) / (point.k_t * point.k_t * n);
+    });
+    if (has_order) {
+      const std::vector<double>& order = series.order[t];
+      const std::vector<double> second = power(order, 2), fourth = power(order, 4);
+      point.order = jackknife({order}, blocks, [](const std::vector<double>& m) { return m[0]; });
+      point.susceptibility = jackknife({order, second}, blocks, [&](const std::vector<double>& m) {
+        return n * (m[1] - m[0] * m[0]) / point.k_t;
+      });
+      point.binder = jackknife({second, fourth}, blocks, [](const std::vector<double>& m) {
+        return m[0] > 0 ? 1 - m[1] / (3 * m[0] * m[0]) : 0;
+      });
+    }
+    for (const auto& column : series.columns)
+      point.columns.push_back(
+          jackknife({column[t]}, blocks, [](const std::vector<double>& m) { return m[0]; }));
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+Reweighted::Reweighted(const LadderSeries& series, int64_t most, int64_t blocks)
+    : sites_(static_cast<double>(series.sites)),
+      low_(*std::min_element(series.k_t.begin(), series.k_t.end())),
+      high_(*std::max_element(series.k_t.begin(), series.k_t.end())),
+      blocks_(blocks) {
+  const auto samples = static_cast<int64_t>(series.energy.front().size());
+  const int64_t stride = std::max<int64_t>(1, samples / most), used = samples / stride;
+  if (used < blocks_) blocks_ = 0;  // too short for errors
+  std::vector<double> betas, start;
+  for (const double k_t : series.k_t) betas.push_back(1 / k_t);
+  for (int64_t without = -1; without < blocks_; ++without) {
+    std::vector<std::vector<double>> energies;
+    std::vector<double> order;
+    for (size_t t = 0; t < betas.size(); ++t) {
+      energies.emplace_back();
+      for (int64_t i = 0; i < used; ++i) {
+        if (without >= 0 && i * blocks_ / used == without) continue;
+        energies.back().push_back(series.energy[t][static_cast<size_t>(i * stride)]);
+        if (!series.order.empty())
+          order.push_back(series.order[t][static_cast<size_t>(i * stride)]);
+      }
+    }
+    Mbar mbar(betas, std::move(energies), start);
+    if (without < 0) start = mbar.free_energies();
+    parts_.push_back({std::move(mbar), std::move(order)});
+  }
+}
+
+double Reweighted::heat_capacity(double k_t, int64_t without) const {
+  return part(without).mbar.moments(1 / k_t).heat_capacity / sites_;
+}
+
+double Reweighted::binder(double k_t, int64_t without) const {
+  const Part& one = part(without);
+  const std::vector<double> weights = one.mbar.weights(1 / k_t);
+  double second = 0, fourth = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const double square = one.order[i] * one.order[i];
+    second += weights[i] * square;
+    fourth += weights[i] * square * square;
+  }
+  return 1 - fourth / (3 * second * second);
+}
+
+double Reweighted::susceptibility(double k_t, int64_t without) const {
+  const Part& one = part(without);
+  const std::vector<double> weights = one.mbar.weights(1 / k_t);
+  double first = 0, second = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    first += weights[i] * one.order[i];
+    second += weights[i] * one.order[i] * one.order[i];
+  }
+  return sites_ * (second - first * first) / k_t;
+}
+
+std::optional<Estimate> Reweighted::peak_of(double (Reweighted::*curve)(double, int64_t)
+                                                const) const {
+  const auto where = [&](int64_t without, double low, double high, int points) {
+    return find_peak([&](double k_t) { return (this->*curve)(k_t, without); }, low, high, points);
+  };
+  const double whole = where(-1, low_, high_, 60), span = high_ - low_;
+  if (whole < low_ + 0.01 * span || whole > high_ - 0.01 * span) return std::nullopt;
+  // Without a block the peak moves a little: a search nearby is enough.
+  return jackknife(blocks_, [&](int64_t without) {
+    return without < 0 ? whole
+                       : where(without, std::max(low_, whole - 0.1 * span),
+                               std::min(high_, whole + 0.1 * span), 12);
+  });
+}
+
+std::optional<Estimate> Reweighted::heat_capacity_peak() const {
+  return peak_of(&Reweighted::heat_capacity);
+}
+std::optional<Estimate> Reweighted::susceptibility_peak() const {
+  return parts_.front().order.empty() ? std::nullopt : peak_of(&Reweighted::susceptibility);
+}
+
+std::optional<Estimate> binder_crossing(const Reweighted& small, const Reweighted& large) {
+  const double low = std::max(small.low(), large.low()),
+               high = std::min(small.high(), large.high());
+  const auto crossing = [&](int64_t without_small, int64_t without_large, double from, double to,
+                            int points) {
+    return find_zero(
+        [&](double k_t) {
+          return large.binder(k_t, without_large) - small.binder(k_t, without_small);
+        },
+        from, to, points);
+  };
+  // The steepest change of sign is the transition; noise far from it changes sign as well.
+  const double span = high - low;
+  double whole = NAN, steepest = 0;
+  for (int piece = 0; piece < 12; ++piece) {
+    const double from = low + span * piece / 12, to = low + span * (piece + 1) / 12;
+    const double zero = crossing(-1, -1, from, to, 4);
+    if (std::isnan(zero)) continue;
+    const double step = span / 200;
+    const double slope = std::abs(large.binder(std::min(high, zero + step)) -
+                                  large.binder(std::max(low, zero - step)));
+    if (slope > steepest) whole = zero, steepest = slope;
+  }
+  if (std::isnan(whole)) return std::nullopt;
+  const double from = std::max(low, whole - 0.1 * span), to = std::min(high, whole + 0.1 * span);
+  const auto near = [&](int64_t s, int64_t l) {
+    const double zero = crossing(s, l, from, to, 10);
+    return std::isnan(zero) ? whole : zero;
+  };
+  // Sizes are independent, so their errors add in squares.
+  const Estimate one = jackknife(small.blocks(), [&](int64_t k) { return near(k, -1); });
+  const Estimate other = jackknife(large.blocks(), [&](int64_t k) { return near(-1, k); });
+  return Estimate{whole, std::hypot(one.error, other.error)};
+}
+
+}  // namespace ocoee::alloy

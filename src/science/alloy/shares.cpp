@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "science/alloy/shares.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace ocoee::alloy {
+
+Share::Share(int64_t all, int rank, int ranks) : rows(all), per_rank((all + ranks - 1) / ranks) {
+  first = std::min(rows, per_rank * rank);
+  count = std::min(rows, first + per_rank) - first;
+}
+
+std::vector<double> gather_rows(comm::Communicator& ranks, const Share& share,
+                                const std::vector<double>& mine, int64_t width) {
+  OCOEE_CHECK(static_cast<int64_t>(mine.size()) == share.count * width);
+  if (ranks.size() == 1) return mine;
+  const int64_t block = share.per_rank * width;
+  std::vector<double> padded(mine), all(static_cast<size_t>(block * ranks.size()));
+  padded.resize(static_cast<size_t>(block));
+  ranks.all_gather({padded.data(), block, DType::f64, {}},
+                   {all.data(), static_cast<int64_t>(all.size()), DType::f64, {}});
+  all.resize(static_cast<size_t>(share.rows * width));
+  return all;
+}
+
+bool metropolis_exchange(double gain, double uniform) {
+  return gain >= 0 || uniform < std::exp(gain);
+}
+
+}  // namespace ocoee::alloy

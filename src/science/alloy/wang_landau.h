@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// The density of states by a walk that is flat in energy (Wang and Landau 2001), with the 1/t end
+// (Belardinelli and Pereyra 2007), and its replica-exchange form over windows of energy (Vogel, Li,
+// Wuest and Landau 2013).
+//
+// Walkers number ((group * windows) + window) * per_window + k. Groups are independent estimates,
+// for errors. Walkers of a window share one refinement and their ln g are averaged when it changes;
+// walkers of neighbouring windows exchange configurations. Everything is decided from whole-number
+// energies and from draws all ranks make alike: the result does not depend on the number of ranks.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "run/state.h"
+#include "science/alloy/density_of_states.h"
+#include "science/alloy/moves.h"
+#include "science/alloy/shares.h"
+
+namespace ocoee::alloy {
+
+struct EnergyBins {  // bin b holds energies [low + b width, low + (b + 1) width)
+  Energy low = 0, width = 1;
+  int64_t count = 1;
+  bool levels = false;               // all energies lie at lower ends of bins: each holds one level
+  int64_t of(Energy energy) const {  // may lie outside
+    const Energy from = energy - low;
+    return from < 0 ? -1 : from / width;
+  }
+  static EnergyBins covering(Energy low, Energy high, Energy width);
+};
+
+struct WangLandauSettings {
+  EnergyBins bins;
+  Moves moves;  // far swaps, or flips
+  int64_t groups = 1, windows = 1, per_window = 1;
+  double overlap = 0.75;  // of a window with the next
+  double flatness = 0.8;  // lowest count over the mean, for ln f to be halved
+  double final_ln_f = 1e-6;
+  bool one_over_t = true;
+  int64_t sweeps_per_step = 100;  // of each walker, before exchanges and looks at flatness
+  uint64_t seed = 1;
+  ExchangeRule rule = metropolis_exchange;
+};
+
+class WangLandau {
+ public:
+  // `start`: species by site of each walker that this rank holds.
+  WangLandau(std::shared_ptr<const EnergyModel> model, WangLandauSettings settings,
+             comm::Communicator& ranks, const std::vector<std::vector<uint8_t>>& start);
+
+  void advance();  // collective
+  bool finished() const;
+  double ln_f() const;  // the largest of all windows
+  int64_t steps() const { return step_; }
+  int64_t walkers() const { return share_.rows; }
+  const Share& share() const { return share_; }
+  // Bins that walkers of a window may visit: [first, second).
+  std::pair<int64_t, int64_t> window(int64_t index) const;
+  int64_t exchanged() const { return exchanged_; }
+  int64_t tried() const { return tried_; }
+
+  // ln g of each group over all bins, NaN where none was met, up to a constant. Collective.
+  std::vector<std::vector<double>> ln_g();
+  DensityOfStates density(const std::vector<double>& ln_g, double ln_states) const;
+  const Configuration& walker(int64_t row) const { return held_[static_cast<size_t>(row)].at; }
+  Energy energy(int64_t row) const { return held_[static_cast<size_t>(row)].energy; }
+
+  void add_state(run::State& state);
+  void loaded(const nlohmann::json& values);
+
+ private:
+  struct Walker {
+    Configuration at;
+    Energy energy = 0;
+    bool inside = false;  // has reached its window
+  };
+  struct Refinement {  // of a window of a group; the same on all ranks
+    double ln_f = 1;
+    bool ending = false;  // in the 1/t part
+    int64_t trials = 0;   // of each walker, since all were inside
+    int64_t met = 0;      // bins
+  };
+  int64_t window_of(int64_t walker) const {
+    return walker / settings_.per_window % settings_.windows;
+  }
+  size_t refinement_of(int64_t walker) const {
+    return static_cast<size_t>(walker / settings_.per_window);
+  }
+  void walk(int64_t row);
+  void refine();
+  void exchange();
+
+  std::shared_ptr<const EnergyModel> model_;
+  WangLandauSettings settings_;
+  comm::Communicator& ranks_;
+  Share share_;
+  std::vector<Walker> held_;
+  std::vector<std::vector<double>> ln_g_;            // of held walkers, all bins
+  std::vector<std::vector<int64_t>> histogram_;      // since ln f last changed
+  std::vector<std::vector<uint8_t>> met_, species_;  // bins ever met; what a checkpoint copies
+  std::vector<Refinement> refinements_;
+  int64_t step_ = 0, tried_ = 0, exchanged_ = 0;
+};
+
+}  // namespace ocoee::alloy

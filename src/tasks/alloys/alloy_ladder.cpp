@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tasks/alloys/alloy_ladder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/text.h"
+#include "core/trace.h"
+#include "science/alloy/tempering.h"
+#include "tasks/alloys/ladder_report.h"
+#include "tasks/registry.h"
+
+namespace ocoee::tasks {
+
+using nlohmann::json;
+
+void LadderConfig::describe(config::Description& recipe) {
+  config::Description& task = recipe.section(
+      "task", "An alloy at a ladder of temperatures: curves with errors, transitions.");
+  task.field("name", name_, "the task; `ocoee list tasks` shows them").required();
+  system.describe(recipe, true);
+
+  config::Description& t =
+      recipe.section("temperatures", "Kelvin, or J/k_B where energies are in J; from low to high.");
+  t.field("values", values, "every temperature; empty = count of them between low and high")
+      .above(0);
+  t.field("low", low, "the lowest").at_least(0);
+  t.field("high", high, "the highest").at_least(0);
+  t.field("count", count, "how many").at_least(1).at_most(4096);
+  t.field("spacing", spacing, "between low and high").choices({"linear", "geometric"});
+
+  config::Description& s =
+      recipe.section("sampling", "How each temperature is sampled. A sweep is a trial a site.");
+  s.field(
+       "moves", moves,
+       "of canonical runs: swaps of any two sites (far), of nearest neighbours (near), or half of "
+       "each (mixed)")
+      .choices({"far", "near", "mixed"});
+  s.field("start", start, "random, or an ordering that the composition allows")
+      .choices({"random", "B2", "L1_0", "L1_2", "D0_3", "B32"});
+  s.field("exchange", exchange, "parallel tempering: neighbouring temperatures exchange replicas");
+  s.field("equilibration", equilibration, "samples at the beginning that are not used").at_least(0);
+  s.field("samples", samples, "of each temperature").at_least(1);
+  s.field("sweeps", sweeps, "between samples, and between exchanges").at_least(1);
+  s.field("samples_per_round", samples_per_round,
+          "a round is what is done between looks at signals and checkpoints")
+      .at_least(1);
+  s.field("checkpoint_every", checkpoint_every, "rounds; 0 = only at the end")
+      .at_least(0)
+      .may_change_on_resume();
+
+  config::Description& o = recipe.section("observables", "What is measured beside the energy.");
+  o.field("order", order,
+          "order parameter: that of an ordering, the magnetisation, waves of your own, or none")
+      .choices({"none", "B2", "L1_0", "L1_2", "D0_3", "B32", "magnetisation", "waves"});
+  o.field("waves", waves,
+          "of order = \"waves\": h, k, l of each, in units of 2 pi over the unit cell's edges");
+  o.field("shells", shells, "coordination shells whose Warren-Cowley parameters are measured")
+      .at_least(0)
+      .at_most(20);
+  o.field("reweight", reweight,
+          "join all temperatures (MBAR) for curves between them and for transition temperatures");
+}
+
+std::vector<double> LadderConfig::temperatures() const {
+  std::vector<double> out = values;
+  if (out.empty()) {
+    for (int64_t k = 0; k < count; ++k) {
+      const double part = count == 1 ? 0 : static_cast<double>(k) / static_cast<double>(count - 1);
+      out.push_back(spacing == "linear" ? low + (high - low) * part
+                                        : low * std::pow(high / low, part));
+    }
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+int LadderConfig::counted_shells() const {
+  return static_cast<int>(std::max<int64_t>(shells, system.pairs().shells));
+}
+
+std::vector<std::string> LadderConfig::columns() const {
+  const alloy::PairInteractions pairs = system.pairs();
+  std::vector<std::string> out{"energy"};
+  if (order != "none") out.emplace_back("order");
+  if (!system.canonical())
+    for (const std::string& name : pairs.species) out.push_back("fraction " + name);
+  for (int64_t shell = 1; shell <= shells; ++shell)
+    for (const std::string& pair : alloy::pair_names(pairs.species))
+      out.push_back(fmt::format("alpha {} {}", shell, pair));
+  return out;
+}
+
+std::vector<alloy::WaveVector> LadderConfig::wave_vectors() const {
+  std::vector<alloy::WaveVector> out;
+  for (size_t i = 0; i + 2 < waves.size(); i += 3)
+    out.push_back({waves[i], waves[i + 1], waves[i + 2]});
+  return out;
+}
+
+void LadderConfig::check(config::Problems& problems, const run::RunConfig&, int) const {
+  system.check(problems);
+  if (values.empty() && !(low > 0 && high >= low))
+    problems.add("temperatures.low", fmt::format("from {} to {} there is no ladder", low, high),
+                 "0 < low <= high, or values");
+  for (const auto& [key, number] :
+       {std::pair{"sampling.samples", samples}, std::pair{"sampling.equilibration", equilibration}})
+    if (number % samples_per_round != 0)
+      problems.add(key, fmt::format("{} is no multiple of sampling.samples_per_round = {}", number,
+                                    samples_per_round));
+  if (order == "waves" && (waves.empty() || waves.size() % 3 != 0))
+    problems.add("observables.waves", fmt::format("{} numbers", waves.size()),
+                 "three for each wave: h, k, l");
+  if (!problems.empty()) return;
+  for (const int64_t size : system.sizes()) {
+    const alloy::Lattice cells = system.lattice_of(size);
+    try {
+      if (order != "none") alloy::OrderParameter(order, cells, wave_vectors());
+    } catch (const Error& error) {
+      problems.add("observables.order", error.what());
+    }
+    try {
+      if (start != "random") ordered_start(system, start, cells);
+    } catch (const Error& error) {
+      problems.add("sampling.start", error.what());
+    }
+    if (!problems.empty()) return;
+  }
+}
+
+comm::Shape LadderConfig::mesh(int ranks) const {
+  comm::Shape shape;
+  shape[comm::Axis::data] = ranks;
+  return shape;
+}
+
+json LadderConfig::preview(const run::RunConfig&, int ranks) const {
+  const std::vector<double> ladder = temperatures();
+  std::vector<std::string> lines = system.lines();
+  const auto replicas = static_cast<int64_t>(ladder.size());
+  const auto width = static_cast<int64_t>(columns().size());
+  int64_t elements = 0, sites = 0;
+  for (const int64_t size : system.sizes()) {
+    const int64_t n = system.lattice_of(size).sites();
+    sites += n;
+    elements += replicas * (n + samples * (width + 1));
+  }
+  const int64_t held = (replicas + ranks - 1) / ranks;
+  lines.push_back(fmt::format(
+      "ladder: {} temperatures from {:.6g} to {:.6g} {}, {} samples each, {} sweeps between them{}",
+      replicas, ladder.front(), ladder.back(), system.temperature_unit(), samples, sweeps,
+      exchange ? ", with exchanges" : ""));
+  lines.push_back(fmt::format(
+      "work: {} trials on {} rank{}",
+      format_count(static_cast<double>((equilibration + samples) * sweeps * sites * replicas)),
+      ranks, ranks == 1 ? "" : "s"));
+  return alloy_preview(lines, elements, static_cast<double>(3 * held * sites),
+                       static_cast<double>(8 * (held + replicas) * samples * (width + 1)) *
+                           static_cast<double>(system.sizes().size()),
+                       rounds());
+}
+
+namespace {
+
+class LadderTask final : public run::Task {
+ public:
+  LadderTask(const LadderConfig& config, run::Context& context)
+      : config_(config), context_(context), ladder_(config.temperatures()) {
+    const alloy::PairInteractions pairs = config.system.pairs();
+    const std::vector<alloy::Shell> shells =
+        config.system.shells(std::max(1, config.counted_shells()));
+    comm::Communicator& ranks = context.mesh.axis(comm::Axis::data);
+    for (const int64_t size : config.system.sizes()) {
+      const alloy::Lattice lattice = config.system.lattice_of(size);
+      One one{size,
+              lattice,
+              std::make_shared<alloy::PairModel>(lattice, shells, pairs, config.counted_shells()),
+              nullptr,
+              nullptr,
+              {},
+              {}};
+      alloy::TemperingSettings settings;
+      for (const double t : ladder_) settings.betas.push_back(1 / config.system.k_t(t));
+      settings.moves = config.system.moves(config.moves, lattice, shells);
+      settings.exchange = config.exchange;
+      settings.seed = static_cast<uint64_t>(context.run.seed);
+      settings.id = systems_.size();
+      const alloy::Share share(static_cast<int64_t>(ladder_.size()), ranks.rank(), ranks.size());
+      std::vector<std::vector<uint8_t>> start;
+      for (int64_t row = 0; row < share.count; ++row)
+        start.push_back(config.start == "random"
+                            ? alloy::random_arrangement(
+                                  config.system.atoms(lattice.sites()), settings.seed,
+                                  static_cast<uint64_t>(share.first + row) + (settings.id << 32))
+                            : ordered_start(config.system, config.start, lattice));
+      one.tempering = std::make_unique<alloy::Tempering>(one.model, settings, ranks, start);
+      if (config.order != "none")
+        one.order =
+            std::make_unique<alloy::OrderParameter>(config.order, lattice, config.wave_vectors());
+      const auto numbers = static_cast<size_t>(config.samples * width());
+      one.series.assign(static_cast<size_t>(share.count), std::vector<double>(numbers, 0));
+      one.temperature.assign(static_cast<size_t>(share.count),
+                             std::vector<int32_t>(static_cast<size_t>(config.samples), 0));
+      systems_.push_back(std::move(one));
+    }
+  }
+
+  int64_t position() const override { return round_; }
+  int64_t total() const override { return config_.rounds(); }
+  int64_t checkpoint_every() const override { return config_.checkpoint_every; }
+  std::string position_name() const override { return "round"; }
+
+  void advance() override {
+    const double begin = trace::now_seconds();
+    const alloy::Tally before = tally();
+    for (int64_t k = 0; k < config_.samples_per_round; ++k) {
+      const int64_t sample = round_ * config_.samples_per_round + k - config_.equilibration;
+      for (One& one : systems_) {
+        one.tempering->advance(config_.sweeps);
+        if (sample >= 0) measure(one, sample);
+      }
+    }
+    ++round_;
+    if (round_ % context_.run.log_every == 0 || round_ == total()) log(before, begin);
+  }
+
+  run::State state() override {
+    run::State state;
+    for (One& one : systems_) {
+      const std::string prefix = fmt::format("size{}", one.size);
+      one.tempering->add_state(prefix, state);
+      const alloy::Share& share = one.tempering->share();
+      run::StateArray series{
+          prefix + ".series", {share.rows, config_.samples, width()}, DType::f64, {}};
+      run::StateArray temperature{
+          prefix + ".temperature", {share.rows, config_.samples}, DType::i32, {}};
+      for (int64_t row = 0; row < share.count; ++row) {
+        const auto r = static_cast<size_t>(row);
+        series.pieces.push_back(
+            run::host_piece({{share.first + row, 0, 0}, {1, config_.samples, width()}},
+                            one.series[r].data(), DType::f64));
+        temperature.pieces.push_back(run::host_piece({{share.first + row, 0}, {1, config_.samples}},
+                                                     one.temperature[r].data(), DType::i32));
+      }
+      state.arrays.push_back(std::move(series));
+      state.arrays.push_back(std::move(temperature));
+    }
+    state.values["round"] = round_;
+    return state;
+  }
+  void loaded(const json& values) override {
+    round_ = values.at("round");
+    for (One& one : systems_) one.tempering->loaded(fmt::format("size{}", one.size), values);
+  }
+
+  void finish() override {
+    std::vector<LadderResult> results;
+    comm::Communicator& ranks = context_.mesh.axis(comm::Axis::data);
+    for (One& one : systems_) {
+      LadderResult result{one.size, one.lattice, gather(one), {}, one.tempering->round_trips(), 0};
+      std::string mine;  // arrangements of this rank's replicas, byte by byte
+      for (int64_t row = 0; row < one.tempering->share().count; ++row) {
+        const std::vector<uint8_t> species = one.tempering->replica(row).species();
+        mine.append(species.begin(), species.end());
+      }
+      const std::vector<std::string> all = ranks.gather_text(mine, 0);
+      if (ranks.rank() == 0) {
+        std::string together;
+        for (const std::string& part : all) together += part;
+        const auto sites = static_cast<size_t>(one.lattice.sites());
+        result.snapshots.resize(ladder_.size());
+        for (size_t r = 0; r < ladder_.size(); ++r)
+          result.snapshots[static_cast<size_t>(one.tempering->temperature()[r])].assign(
+              together.begin() + static_cast<std::ptrdiff_t>(r * sites),
+              together.begin() + static_cast<std::ptrdiff_t>((r + 1) * sites));
+      }
+      int64_t tried = 0, exchanged = 0;
+      for (const int64_t n : one.tempering->tried()) tried += n;
+      for (const int64_t n : one.tempering->exchanged()) exchanged += n;
+      result.exchange_rate =
+          tried > 0 ? static_cast<double>(exchanged) / static_cast<double>(tried) : 0;
+      results.push_back(std::move(result));
+    }
+    if (ranks.rank() != 0) return;
+    json summary = ladder_summary(config_, results, context_.folder, context_.events);
+    context_.events.emit({"summary", round_, std::move(summary)});
+  }
+
+ private:
+  struct One {
+    int64_t size;
+    alloy::Lattice lattice;
+    std::shared_ptr<const alloy::PairModel> model;
+    std::unique_ptr<alloy::Tempering> tempering;
+    std::unique_ptr<alloy::OrderParameter> order;
+    std::vector<std::vector<double>> series;        // by held replica: [sample][column]
+    std::vector<std::vector<int32_t>> temperature;  // by held replica and sample
+  };
+
+  int64_t width() const { return static_cast<int64_t>(config_.columns().size()); }
+
+  void measure(One& one, int64_t sample) {
+    const alloy::Tempering& replicas = *one.tempering;
+    for (int64_t row = 0; row < replicas.share().count; ++row) {
+      const alloy::Configuration& now = replicas.replica(row);
+      const std::vector<int64_t> atoms = now.composition(one.model->species());
+      std::vector<double> values{config_.system.moves("far", one.lattice, {})
+                                     .weighed(*one.model, now, replicas.energy(row))};
+      if (one.order) values.push_back(one.order->of(now, one.model->species()));
+      if (!config_.system.canonical())
+        for (const int64_t n : atoms)
+          values.push_back(static_cast<double>(n) / static_cast<double>(now.sites()));
+      if (config_.shells > 0) {
+        alloy::BondCounts bonds = one.model->count_bonds(now);
+        bonds.shells = static_cast<int>(config_.shells);
+        for (const double alpha : alloy::warren_cowley(bonds, atoms))
+          values.push_back(std::isfinite(alpha) ? alpha : 0);
+      }
+      const auto r = static_cast<size_t>(row);
+      std::copy(values.begin(), values.end(),
+                one.series[r].begin() + static_cast<std::ptrdiff_t>(sample * width()));
+      one.temperature[r][static_cast<size_t>(sample)] = static_cast<int32_t>(
+          replicas.temperature()[static_cast<size_t>(replicas.share().first + row)]);
+    }
+  }
+
+  // From series by replica to series by temperature, on every rank.
+  alloy::LadderSeries gather(One& one) {
+    comm::Communicator& ranks = context_.mesh.axis(comm::Axis::data);
+    const std::vector<std::string> names = config_.columns();
+    const size_t columns = names.size(), samples = static_cast<size_t>(config_.samples),
+                 replicas = ladder_.size();
+    std::vector<double> mine, where;
+    for (size_t r = 0; r < one.series.size(); ++r) {
+      mine.insert(mine.end(), one.series[r].begin(), one.series[r].end());
+      where.insert(where.end(), one.temperature[r].begin(), one.temperature[r].end());
+    }
+    const alloy::Share& share = one.tempering->share();
+    mine = alloy::gather_rows(ranks, share, mine, static_cast<int64_t>(samples * columns));
+    where = alloy::gather_rows(ranks, share, where, static_cast<int64_t>(samples));
+
+    alloy::LadderSeries out;
+    out.sites = one.lattice.sites();
+    for (const double t : ladder_) out.k_t.push_back(config_.system.k_t(t));
+    const std::vector<std::vector<double>> empty(replicas, std::vector<double>(samples, 0));
+    const size_t first = config_.order == "none" ? 1 : 2;
+    out.energy = empty;
+    if (first == 2) out.order = empty;
+    out.column_names.assign(names.begin() + static_cast<std::ptrdiff_t>(first), names.end());
+    out.columns.assign(columns - first, empty);
+    for (size_t r = 0; r < replicas; ++r) {
+      for (size_t i = 0; i < samples; ++i) {
+        const double* row = mine.data() + (r * samples + i) * columns;
+        const auto t = static_cast<size_t>(where[r * samples + i]);
+        out.energy[t][i] = row[0];
+        if (first == 2) out.order[t][i] = row[1];
+        for (size_t c = first; c < columns; ++c) out.columns[c - first][t][i] = row[c];
+      }
+    }
+    return out;
+  }
+
+  alloy::Tally tally() const {
+    alloy::Tally sum;
+    for (const One& one : systems_) sum += one.tempering->tally();
+    return sum;
+  }
+
+  void log(const alloy::Tally& before, double begin) {
+    comm::Communicator& ranks = context_.mesh.axis(comm::Axis::data);
+    const One& one = systems_.back();
+    const alloy::Tally now = tally();
+    double sums[2] = {static_cast<double>(now.trials - before.trials),
+                      static_cast<double>(now.accepted - before.accepted)};
+    ranks.all_reduce({sums, 2, DType::f64, {}}, comm::Reduce::sum);
+    std::vector<double> mine;
+    for (int64_t row = 0; row < one.tempering->share().count; ++row)
+      mine.push_back(one.model->value(one.tempering->energy(row)) /
+                     static_cast<double>(one.lattice.sites()));
+    const std::vector<double> energies = alloy::gather_rows(ranks, one.tempering->share(), mine);
+    json fields;
+    for (size_t r = 0; r < energies.size(); ++r)
+      if (one.tempering->temperature()[r] == 0) fields["energy"] = energies[r];
+    fields["acceptance"] = sums[1] / sums[0];
+    const double seconds = trace::now_seconds() - begin;
+    fields["seconds"] = seconds;
+    fields["trials_per_second"] = sums[0] / std::max(seconds, 1e-9);
+    if (config_.exchange && ladder_.size() > 1) {
+      int64_t tried = 0, exchanged = 0;
+      for (const int64_t n : one.tempering->tried()) tried += n;
+      for (const int64_t n : one.tempering->exchanged()) exchanged += n;
+      fields["exchange_rate"] =
+          tried > 0 ? static_cast<double>(exchanged) / static_cast<double>(tried) : 0.0;
+    }
+    fields["shown"] = {"energy", "acceptance", "exchange_rate"};
+    context_.events.emit({"step", round_, std::move(fields)});
+  }
+
+  LadderConfig config_;
+  run::Context& context_;
+  std::vector<double> ladder_;
+  std::vector<One> systems_;
+  int64_t round_ = 0;
+};
+
+run::DebugRecipe debug_ladder(const std::filesystem::path&) {
+  return {
+      "version = 1\n"
+      "[task]\nname = \"alloy_ladder\"\n"
+      "[lattice]\nkind = \"bcc\"\ncells = [4, 4, 4]\n"
+      "[interactions]\nmodel = \"ising\"\ncoupling = -1\n"
+      "[temperatures]\nlow = 2\nhigh = 4\ncount = 2\n"
+      "[sampling]\nequilibration = 4\nsamples = 8\nsweeps = 1\nsamples_per_round = 1\n"
+      "checkpoint_every = 3\n"
+      "[observables]\norder = \"B2\"\nreweight = false\n",
+      "energy", -2.5};
+}
+
+}  // namespace
+
+run::TaskType alloy_ladder_task() {
+  return {"alloy_ladder",
+          "an alloy at a ladder of temperatures: curves with errors, transition temperatures",
+          [] { return std::make_unique<LadderConfig>(); },
+          [](const run::TaskConfig& config, run::Context& context) -> std::unique_ptr<run::Task> {
+            return std::make_unique<LadderTask>(dynamic_cast<const LadderConfig&>(config), context);
+          },
+          debug_ladder};
+}
+
+}  // namespace ocoee::tasks

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Task alloy_ladder: an alloy at a ladder of temperatures, by parallel tempering or independent
+// chains: heat capacity, order, short-range order and transition temperatures with errors.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "science/alloy/order.h"
+#include "tasks/alloys/system_config.h"
+
+namespace ocoee::tasks {
+
+struct LadderConfig final : run::TaskConfig {
+  SystemConfig system;
+  // [temperatures]
+  std::vector<double> values;
+  double low = 0, high = 0;
+  int64_t count = 16;
+  std::string spacing = "linear";
+  // [sampling]
+  std::string moves = "far", start = "random";
+  bool exchange = true;
+  int64_t equilibration = 100, samples = 400, sweeps = 10, samples_per_round = 10;
+  int64_t checkpoint_every = 10;
+  // [observables]
+  std::string order = "none";
+  std::vector<double> waves;
+  int64_t shells = 2;
+  bool reweight = true;
+
+  void describe(config::Description& recipe) override;
+  void check(config::Problems& problems, const run::RunConfig& run, int ranks) const override;
+  comm::Shape mesh(int ranks) const override;
+  nlohmann::json preview(const run::RunConfig& run, int ranks) const override;
+
+  std::vector<double> temperatures() const;  // ascending
+  int64_t rounds() const { return (equilibration + samples) / samples_per_round; }
+  int counted_shells() const;
+  std::vector<std::string> columns() const;  // of a sample: energy, order, the rest
+  std::vector<alloy::WaveVector> wave_vectors() const;
+
+ private:
+  std::string name_;
+};
+
+}  // namespace ocoee::tasks

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tasks/alloys/ladder_report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/text.h"
+#include "tasks/alloys/pictures.h"
+
+namespace ocoee::tasks {
+namespace {
+
+using alloy::Estimate;
+using nlohmann::json;
+
+struct Transition {
+  std::string what, where;
+  Estimate t;  // in the recipe's unit
+};
+
+class Summary {
+ public:
+  Summary(const LadderConfig& config, const std::vector<LadderResult>& results, run::Events& events)
+      : config_(config), results_(results), events_(events) {
+    scale_ = config.system.k_t(1);
+    unit_ = config.system.temperature_unit();
+    for (const LadderResult& result : results) points_.push_back(alloy::analyse(result.series));
+    if (config.reweight && config.temperatures().size() > 1) reweight();
+  }
+
+  json fields() {
+    const json table = transitions_table();
+    if (!table.is_null()) figures_.push_back(table);
+    curves(
+        "heat_capacity", "Heat capacity", "k_B a site",
+        [](const alloy::LadderPoint& p) { return p.heat_capacity; },
+        [](const alloy::Reweighted& r, double k_t) { return r.heat_capacity(k_t); });
+    curves(
+        "energy", "Energy", config_.system.energy_unit() + " a site",
+        [](const alloy::LadderPoint& p) { return p.energy; }, nullptr);
+    if (config_.order != "none") {
+      curves(
+          "order", "Order parameter: " + config_.order, "",
+          [](const alloy::LadderPoint& p) { return p.order; }, nullptr);
+      curves(
+          "susceptibility", "Susceptibility of the order parameter", "",
+          [](const alloy::LadderPoint& p) { return p.susceptibility; },
+          [](const alloy::Reweighted& r, double k_t) { return r.susceptibility(k_t); });
+      curves(
+          "binder", "Binder cumulant", "", [](const alloy::LadderPoint& p) { return p.binder; },
+          [](const alloy::Reweighted& r, double k_t) { return r.binder(k_t); });
+    }
+    columns();
+    snapshots();
+    json headline = json::array();
+    for (const Transition& transition : transitions_)
+      headline.push_back(
+          {{"label", transition.what + (transition.where.empty() ? "" : ", " + transition.where)},
+           {"value", transition.t.value},
+           {"unit", unit_}});
+    return {{"figures", figures_}, {"headline", headline}, {"final", final()}};
+  }
+
+  json results() const {
+    json out = json::array();
+    for (size_t s = 0; s < results_.size(); ++s) {
+      json one{{"sites", results_[s].lattice.sites()},
+               {"size", results_[s].size},
+               {"exchange_rate", results_[s].exchange_rate},
+               {"round_trips", results_[s].round_trips}};
+      for (const alloy::LadderPoint& p : points_[s]) {
+        json point{{"temperature", p.k_t / scale_},
+                   {"energy", pair(p.energy)},
+                   {"heat_capacity", pair(p.heat_capacity)},
+                   {"autocorrelation_samples", p.autocorrelation},
+                   {"effective_samples", p.effective_samples}};
+        if (config_.order != "none") {
+          point["order"] = pair(p.order);
+          point["susceptibility"] = pair(p.susceptibility);
+          point["binder"] = pair(p.binder);
+        }
+        for (size_t c = 0; c < p.columns.size(); ++c)
+          point[results_[s].series.column_names[c]] = pair(p.columns[c]);
+        one["points"].push_back(point);
+      }
+      out.push_back(one);
+    }
+    json transitions = json::array();
+    for (const Transition& t : transitions_)
+      transitions.push_back(
+          {{"what", t.what}, {"where", t.where}, {"temperature", pair(t.t)}, {"unit", unit_}});
+    return {{"systems", out}, {"transitions", transitions}};
+  }
+
+ private:
+  static json pair(const Estimate& e) {
+    return {{"value", e.value}, {"error", std::isfinite(e.error) ? json(e.error) : json(nullptr)}};
+  }
+  std::string label(size_t s) const {
+    const alloy::CellIndex& r = results_[s].lattice.repeats();
+    return r[2] == 1 ? fmt::format("{} x {}", r[0], r[1])
+                     : fmt::format("{} x {} x {}", r[0], r[1], r[2]);
+  }
+
+  void reweight() {
+    for (size_t s = 0; s < results_.size(); ++s) {
+      try {
+        reweighted_.push_back(std::make_unique<alloy::Reweighted>(results_[s].series));
+      } catch (const Error& error) {
+        reweighted_.push_back(nullptr);
+        events_.emit({"warning", 0, {{"text", label(s) + ": " + error.what()}}});
+        continue;
+      }
+      const alloy::Reweighted& one = *reweighted_.back();
+      add("heat capacity peak", label(s), one.heat_capacity_peak());
+      if (config_.order != "none") add("susceptibility peak", label(s), one.susceptibility_peak());
+    }
+    if (config_.order == "none") return;
+    for (size_t s = 0; s + 1 < results_.size(); ++s)
+      if (reweighted_[s] && reweighted_[s + 1])
+        add("Binder crossing", label(s) + " and " + label(s + 1),
+            alloy::binder_crossing(*reweighted_[s], *reweighted_[s + 1]));
+    // The most telling ones first.
+    std::stable_sort(transitions_.begin(), transitions_.end(),
+                     [](const Transition& a, const Transition& b) {
+                       return (a.what[0] == 'B') > (b.what[0] == 'B');
+                     });
+  }
+  void add(const std::string& what, const std::string& where, std::optional<Estimate> k_t) {
+    if (k_t) transitions_.push_back({what, where, {k_t->value / scale_, k_t->error / scale_}});
+  }
+
+  json transitions_table() const {
+    if (transitions_.empty()) return nullptr;
+    json rows = json::array();
+    for (const Transition& t : transitions_)
+      rows.push_back({t.what, t.where, alloy::text_of(t.t) + " " + unit_});
+    return {{"chart", "table"},
+            {"title", "Transition temperatures"},
+            {"columns", {"from", "cells", "temperature"}},
+            {"rows", rows},
+            {"caption",
+             "In brackets the error of the last digits (68 %), by jackknife over blocks "
+             "of all temperatures together. Peaks move with the size of the cell; "
+             "crossings hardly do."}};
+  }
+
+  void curves(const std::string& id, const std::string& title, const std::string& unit,
+              const std::function<Estimate(const alloy::LadderPoint&)>& point,
+              const std::function<double(const alloy::Reweighted&, double)>& fine) {
+    json chart{{"chart", "line"},
+               {"id", id},
+               {"title", title},
+               {"x", {{"label", "temperature, " + unit_}}},
+               {"y", {{"label", unit}}},
+               {"series", json::array()},
+               {"caption", fine && !reweighted_.empty()
+                               ? "Points: each temperature by itself, with 68 % error bars from "
+                                 "blocks longer than ten autocorrelation times. Lines: all "
+                                 "temperatures together (MBAR)."
+                               : "Error bars: 68 %, from blocks longer than ten autocorrelation "
+                                 "times."}};
+    for (size_t s = 0; s < results_.size(); ++s) {
+      std::vector<double> x, y, error;
+      for (const alloy::LadderPoint& p : points_[s]) {
+        const Estimate e = point(p);
+        x.push_back(p.k_t / scale_);
+        y.push_back(e.value);
+        error.push_back(std::isfinite(e.error) ? e.error : 0);
+      }
+      const bool smooth = fine && s < reweighted_.size() && reweighted_[s];
+      if (smooth) {
+        std::vector<double> at, value;
+        const alloy::Reweighted& all = *reweighted_[s];
+        for (int i = 0; i <= 160; ++i) {
+          const double k_t = all.low() + (all.high() - all.low()) * i / 160;
+          at.push_back(k_t / scale_);
+          value.push_back(fine(all, k_t));
+        }
+        chart["series"].push_back(curve(label(s), at, value, {}, true));
+      }
+      json points = curve(smooth ? "" : label(s), x, y, error);
+      if (!smooth) points["draw"] = "line_and_points";
+      chart["series"].push_back(points);
+    }
+    for (const Transition& t : transitions_)
+      if (chart.value("references", json::array()).size() < 3 &&
+          (t.what[0] == 'B' || transitions_.front().what[0] != 'B'))
+        chart["references"].push_back(
+            {{"label", t.what}, {"value", t.t.value}, {"vertical", true}});
+    figures_.push_back(chart);
+  }
+
+  // Warren-Cowley parameters by shell, of the largest cell.
+  void columns() {
+    const size_t s = results_.size() - 1;
+    const auto& names = results_[s].series.column_names;
+    std::vector<double> x;
+    for (const alloy::LadderPoint& p : points_[s]) x.push_back(p.k_t / scale_);
+    for (int64_t shell = 0; shell <= config_.shells; ++shell) {
+      const std::string prefix = shell == 0 ? "fraction " : fmt::format("alpha {} ", shell);
+      json chart{
+          {"chart", "line"},
+          {"title", shell == 0 ? "Composition" : fmt::format("Short-range order, shell {}", shell)},
+          {"x", {{"label", "temperature, " + unit_}}},
+          {"y", {{"label", shell == 0 ? "fraction" : "Warren-Cowley alpha"}}},
+          {"series", json::array()},
+          {"caption", shell == 0 ? ""
+                                 : "Below zero: unlike neighbours are more frequent than "
+                                   "at random."}};
+      for (size_t c = 0; c < names.size(); ++c) {
+        if (!names[c].starts_with(prefix)) continue;
+        std::vector<double> y, error;
+        for (const alloy::LadderPoint& p : points_[s]) {
+          y.push_back(p.columns[c].value);
+          error.push_back(std::isfinite(p.columns[c].error) ? p.columns[c].error : 0);
+        }
+        json line = curve(names[c].substr(prefix.size()), x, y, error);
+        line["draw"] = "line_and_points";
+        chart["series"].push_back(line);
+      }
+      if (!chart["series"].empty()) figures_.push_back(chart);
+    }
+  }
+
+  void snapshots() {
+    const LadderResult& largest = results_.back();
+    const std::vector<std::string> names = config_.system.pairs().species;
+    const size_t last = largest.snapshots.size() - 1;
+    std::vector<size_t> shown{0};
+    if (!transitions_.empty()) {  // the temperature next to the transition
+      size_t nearest = 0;
+      for (size_t t = 0; t <= last; ++t)
+        if (std::abs(largest.series.k_t[t] / scale_ - transitions_.front().t.value) <
+            std::abs(largest.series.k_t[nearest] / scale_ - transitions_.front().t.value))
+          nearest = t;
+      if (nearest != 0 && nearest != last) shown.push_back(nearest);
+    }
+    if (last != 0) shown.push_back(last);
+    for (const size_t t : shown) {
+      const std::string at = fmt::format("{:.5g} {}", largest.series.k_t[t] / scale_, unit_);
+      figures_.push_back(
+          slice_figure(largest.lattice, largest.snapshots[t], names, "A layer at " + at));
+      if (largest.lattice.repeats()[2] > 1)
+        figures_.push_back(
+            crystal_figure(largest.lattice, largest.snapshots[t], names, "The lattice at " + at));
+    }
+  }
+
+  json final() const {
+    json out = json::object();
+    if (!transitions_.empty()) out["transition_temperature"] = transitions_.front().t.value;
+    const alloy::LadderPoint& coldest = points_.back().front();
+    out["energy_at_lowest"] = coldest.energy.value;
+    double fewest = 1e300;
+    for (const auto& list : points_)
+      for (const alloy::LadderPoint& p : list) fewest = std::min(fewest, p.effective_samples);
+    out["fewest_effective_samples"] = fewest;
+    return out;
+  }
+
+  const LadderConfig& config_;
+  const std::vector<LadderResult>& results_;
+  run::Events& events_;
+  double scale_ = 1;
+  std::string unit_;
+  std::vector<std::vector<alloy::LadderPoint>> points_;
+  std::vector<std::unique_ptr<alloy::Reweighted>> reweighted_;
+  std::vector<Transition> transitions_;
+  json figures_ = json::array();
+};
+
+}  // namespace
+
+json ladder_summary(const LadderConfig& config, const std::vector<LadderResult>& results,
+                    const std::filesystem::path& folder, run::Events& events) {
+  Summary summary(config, results, events);
+  json fields = summary.fields();
+  write_file_atomically(folder / "results.json", summary.results().dump(1) + "\n");
+  const LadderResult& largest = results.back();
+  const alloy::PairInteractions pairs = config.system.pairs();
+  const alloy::PairModel model(largest.lattice, config.system.shells(std::max(1, pairs.shells)),
+                               pairs);
+  alloy::Configuration configuration(model.grid());
+  std::vector<Snapshot> snapshots;
+  const std::vector<double> temperatures = config.temperatures();
+  for (size_t t = 0; t < temperatures.size(); ++t) {
+    configuration.assign(largest.snapshots[t]);
+    snapshots.push_back({largest.snapshots[t],
+                         model.value(model.total(configuration)),
+                         {{"temperature", fmt::format("{:.9g}", temperatures[t])}}});
+  }
+  write_snapshots(folder / "snapshots.extxyz", largest.lattice, pairs.species, snapshots);
+  double fewest = fields["final"]["fewest_effective_samples"];
+  if (fewest < 50)
+    events.emit(
+        {"warning",
+         0,
+         {{"text", fmt::format("at one temperature only {:.0f} samples are independent: its "
+                               "error bar is rough; raise sampling.samples or sweeps",
+                               fewest)}}});
+  return fields;
+}
+
+std::vector<uint8_t> ordered_start(const SystemConfig& system, const std::string& name,
+                                   const alloy::Lattice& lattice) {
+  const std::vector<uint8_t> pattern = alloy::arrange(alloy::ordering(name), lattice);
+  const std::vector<int64_t> atoms = system.atoms(lattice.sites());
+  // Species in order fill the pattern's first sublattice, then its second; the other way round
+  // where that leaves them whole.
+  std::vector<int64_t> places(2, 0);
+  for (const uint8_t side : pattern) ++places[side];
+  std::vector<uint8_t> species;
+  for (size_t a = 0; a < atoms.size(); ++a)
+    species.insert(species.end(), static_cast<size_t>(atoms[a]), static_cast<uint8_t>(a));
+  int64_t whole = 0;
+  bool forward = false, backward = false;
+  for (const int64_t n : atoms) {
+    whole += n;
+    forward |= whole == places[0];
+    backward |= whole == places[1];
+  }
+  const int first = forward || !backward ? 0 : 1;
+  std::vector<uint8_t> out(pattern.size());
+  size_t next = 0;
+  for (const int side : {first, 1 - first}) {
+    const auto begin = species.begin() + static_cast<std::ptrdiff_t>(next);
+    std::vector<uint8_t> here(
+        begin, begin + static_cast<std::ptrdiff_t>(places[static_cast<size_t>(side)]));
+    RandomStream random(1, Purpose::initialization, 1, static_cast<uint64_t>(side));
+    for (size_t i = here.size(); i > 1; --i) std::swap(here[i - 1], here[random.below(i)]);
+    size_t taken = 0;
+    for (size_t site = 0; site < pattern.size(); ++site)
+      if (pattern[site] == side) out[site] = here[taken++];
+    next += here.size();
+  }
+  return out;
+}
+
+}  // namespace ocoee::tasks

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arrangements as figures of a report and as files.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "science/alloy/lattice.h"
+
+namespace ocoee::tasks {
+
+// A layer of the lattice seen from above: every site of the cells z = 0 in its column and row.
+nlohmann::json slice_figure(const alloy::Lattice& lattice, const std::vector<uint8_t>& species,
+                            const std::vector<std::string>& names, const std::string& title,
+                            const std::string& caption = "");
+// A block of at most `most` sites in projection.
+nlohmann::json crystal_figure(const alloy::Lattice& lattice, const std::vector<uint8_t>& species,
+                              const std::vector<std::string>& names, const std::string& title,
+                              const std::string& caption = "", int64_t most = 2000);
+
+struct Snapshot {
+  std::vector<uint8_t> species;
+  double energy = 0;  // of the whole cell
+  std::vector<std::pair<std::string, std::string>> info;
+};
+// One frame each, extended XYZ.
+void write_snapshots(const std::filesystem::path& path, const alloy::Lattice& lattice,
+                     const std::vector<std::string>& names, const std::vector<Snapshot>& snapshots);
+
+// Columns of a curve for "figures" of summary.json.
+nlohmann::json curve(const std::string& name, const std::vector<double>& x,
+                     const std::vector<double>& y, const std::vector<double>& error = {},
+                     bool line = false);
+
+}  // namespace ocoee::tasks

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tasks/alloys/system_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "core/error.h"
+#include "core/text.h"
+#include "science/alloy/density_of_states.h"
+#include "science/atoms/formats.h"
+
+namespace ocoee::tasks {
+
+using alloy::PairInteractions;
+
+void LatticeConfig::describe(config::Description& d, bool with_sizes) {
+  d.field("kind", kind, "sites of the lattice; conventional cells").choices(alloy::lattice_kinds());
+  d.field("file", file, "POSCAR or extended XYZ whose sites are the lattice, instead of kind");
+  d.field("a", a, "edge of the conventional cell").above(0).unit("angstrom");
+  d.field("c_over_a", c_over_a, "for hcp and bct").above(0);
+  d.field("cells", cells, "unit cells along the three edges").at_least(1);
+  if (with_sizes)
+    d.field("sizes", sizes,
+            "multiples of cells that are simulated side by side, for Binder crossings; empty = 1")
+        .at_least(1);
+  d.field("shell_tolerance", shell_tolerance,
+          "distances that differ by less than this fraction are one coordination shell")
+      .above(0)
+      .at_most(0.2);
+}
+
+void InteractionConfig::describe(config::Description& d) {
+  d.field("model", model,
+          "pairs: effective pair interactions; ising: E = -coupling sum s s'; potts: E = -coupling "
+          "sum delta(s, s'), both over nearest neighbours")
+      .choices({"pairs", "ising", "potts"});
+  d.field("species", species, "names of the species, in the order that other keys follow");
+  d.field(
+      "pairs", pairs,
+      "energies of unlike pairs, shell after shell: AB, AC, .., BC, .. of the first shell, then "
+      "of the next");
+  d.field("file", file, "interactions as alloy_fit writes them, instead of species and pairs");
+  d.field("unit", unit, "of pairs: eV (temperatures in kelvin), or J (k_B = 1)")
+      .choices({"eV", "J"});
+  d.field("coupling", coupling, "of ising and potts; below zero, ising orders alternately");
+  d.field("states", states, "of potts").at_least(2).at_most(64);
+}
+
+void CompositionConfig::describe(config::Description& d) {
+  d.field("ensemble", ensemble,
+          "canonical: swaps at fixed composition; semi_grand: flips under chemical potentials")
+      .choices({"canonical", "semi_grand"});
+  d.field("fractions", fractions, "of each species, canonical; empty = equal parts").at_least(0);
+  d.field("potentials", potentials,
+          "chemical potential of each species, semi_grand, in the unit of energy; empty = zero");
+}
+
+void SystemConfig::describe(config::Description& recipe, bool with_sizes) {
+  lattice.describe(recipe.section("lattice", "Where the atoms sit."), with_sizes);
+  interactions.describe(recipe.section("interactions", "What pairs of atoms cost."));
+  composition.describe(recipe.section("composition", "How many atoms of which species."));
+}
+
+std::vector<int64_t> SystemConfig::sizes() const {
+  return lattice.sizes.empty() ? std::vector<int64_t>{1} : lattice.sizes;
+}
+
+void SystemConfig::check(config::Problems& problems) const {
+  if (lattice.cells.size() != 3) {
+    problems.add("lattice.cells", fmt::format("{} numbers", lattice.cells.size()),
+                 "three: cells along each edge, as in [8, 8, 8]");
+    return;
+  }
+  if (interactions.model == "pairs" && interactions.file.empty()) {
+    const std::set<std::string> different(interactions.species.begin(), interactions.species.end());
+    const size_t n = interactions.species.size(), per_shell = n * (n - 1) / 2;
+    if (n < 2 || different.size() != n || n > 64)
+      problems.add("interactions.species",
+                   "an alloy has from 2 to 64 species with different names");
+    else if (interactions.pairs.empty() || interactions.pairs.size() % per_shell != 0)
+      problems.add("interactions.pairs",
+                   fmt::format("{} energies for {} species", interactions.pairs.size(), n),
+                   fmt::format("{} for each shell, one a pair of unlike species", per_shell));
+    for (const double value : interactions.pairs)
+      if (!std::isfinite(value)) problems.add("interactions.pairs", "an energy is not finite");
+  }
+  if (!problems.empty()) return;
+  const auto told = [&](const std::string& key, const auto& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      problems.add(key, error.what());
+    }
+  };
+  told("interactions.file", [&] { pairs(); });
+  told("lattice.file", [&] { unit_cell(); });
+  if (!problems.empty()) return;
+
+  const auto species = static_cast<size_t>(pairs().count());
+  const std::vector<double>& fractions = composition.fractions;
+  if (!canonical()) {
+    if (!composition.potentials.empty() && composition.potentials.size() != species)
+      problems.add("composition.potentials", fmt::format("{} potentials for {} species",
+                                                         composition.potentials.size(), species));
+    return;
+  }
+  if (fractions.empty()) return;
+  const double sum = std::accumulate(fractions.begin(), fractions.end(), 0.0);
+  const auto present =
+      std::count_if(fractions.begin(), fractions.end(), [](double f) { return f > 0; });
+  if (fractions.size() != species)
+    problems.add("composition.fractions",
+                 fmt::format("{} fractions for {} species", fractions.size(), species),
+                 "one for each of " + join(pairs().species, ", "));
+  else if (!(std::abs(sum - 1) < 1e-6))
+    problems.add("composition.fractions", fmt::format("they add up to {:.6g}", sum), "to 1");
+  else if (present < 2)
+    problems.add("composition.fractions", "all sites would hold one species",
+                 "at least two species, or composition.ensemble = \"semi_grand\"");
+  if (!problems.empty()) return;
+  const std::vector<int64_t> multiples = sizes();
+  const int64_t smallest = *std::min_element(multiples.begin(), multiples.end());
+  const int64_t sites = lattice_of(smallest).sites();
+  const std::vector<int64_t> numbers = atoms(sites);
+  for (size_t a = 0; a < species; ++a)
+    if (fractions[a] > 0 && numbers[a] == 0)
+      problems.add("composition.fractions",
+                   fmt::format("{:.4g} of {} sites is less than one atom of {}", fractions[a],
+                               sites, pairs().species[a]),
+                   "more cells, or another composition");
+}
+
+alloy::UnitCell SystemConfig::unit_cell() const {
+  if (lattice.file.empty()) return alloy::lattice_cell(lattice.kind, lattice.a, lattice.c_over_a);
+  const std::vector<atoms::Frame> frames = atoms::read_structures(lattice.file);
+  if (frames.empty()) fail(ErrorKind::data, "{}: holds no structure", lattice.file);
+  alloy::UnitCell cell{lattice.file, frames.front().structure.cell,
+                       frames.front().structure.positions};
+  for (alloy::Vector& site : cell.sites)
+    for (double& part : site) part -= std::floor(part);
+  return cell;
+}
+
+PairInteractions SystemConfig::pairs() const {
+  if (interactions.model == "ising") return alloy::ising(interactions.coupling);
+  if (interactions.model == "potts")
+    return alloy::potts(static_cast<int>(interactions.states), interactions.coupling);
+  if (!interactions.file.empty()) return alloy::read_pairs(interactions.file);
+  return alloy::unlike_pairs(interactions.species, interactions.pairs, interactions.unit);
+}
+
+alloy::Lattice SystemConfig::lattice_of(int64_t size) const {
+  const bool flat = lattice.file.empty() && lattice.kind == "square";
+  return {unit_cell(),
+          {lattice.cells[0] * size, lattice.cells[1] * size, lattice.cells[2] * (flat ? 1 : size)}};
+}
+
+std::vector<alloy::Shell> SystemConfig::shells(int count) const {
+  return alloy::find_shells(unit_cell(), count, lattice.shell_tolerance);
+}
+
+std::vector<int64_t> SystemConfig::atoms(int64_t sites) const {
+  const auto species = static_cast<size_t>(pairs().count());
+  std::vector<double> fractions = composition.fractions;
+  if (fractions.empty() || !canonical())
+    fractions.assign(species, 1 / static_cast<double>(species));
+  return alloy::atoms_for(fractions, sites);
+}
+
+std::vector<double> SystemConfig::potentials() const {
+  std::vector<double> out = composition.potentials;
+  out.resize(static_cast<size_t>(pairs().count()), 0);
+  return out;
+}
+
+double SystemConfig::k_t(double temperature) const {
+  return pairs().boltzmann() * temperature;
+}
+std::string SystemConfig::temperature_unit() const {
+  return energy_unit() == "eV" ? "K" : "J/k_B";
+}
+std::string SystemConfig::energy_unit() const {
+  return interactions.model == "pairs" ? pairs().unit : "J";
+}
+
+std::vector<std::string> SystemConfig::lines() const {
+  std::vector<std::string> out;
+  const PairInteractions energies = pairs();
+  const std::vector<alloy::Shell> found = shells(std::max(1, energies.shells));
+  std::vector<std::string> coordination;
+  for (int s = 0; s < energies.shells; ++s)
+    coordination.push_back(std::to_string(found[static_cast<size_t>(s)].coordination()));
+  out.push_back(fmt::format("interactions: {} species ({}), {} shell{} of {} neighbours",
+                            energies.count(), join(energies.species, ", "), energies.shells,
+                            energies.shells == 1 ? "" : "s", join(coordination, ", ")));
+  for (const int64_t size : sizes()) {
+    const alloy::Lattice cells = lattice_of(size);
+    std::string line =
+        fmt::format("lattice: {} x {} x {} cells of {}, {} sites", cells.repeats()[0],
+                    cells.repeats()[1], cells.repeats()[2], cells.cell().name, cells.sites());
+    if (canonical()) {
+      const std::vector<int64_t> numbers = atoms(cells.sites());
+      std::vector<std::string> parts;
+      for (size_t a = 0; a < numbers.size(); ++a)
+        parts.push_back(fmt::format("{} {}", energies.species[a], numbers[a]));
+      line += ": " + join(parts, ", ");
+    }
+    out.push_back(line);
+    // Images are counted right, but such a cell is hardly a piece of a crystal.
+    bool wraps = false;
+    for (const alloy::Shell& shell : found)
+      for (const auto& list : shell.bonds)
+        for (const alloy::Bond& bond : list)
+          for (size_t k = 0; k < 3; ++k)
+            wraps |= bond.cell[k] != 0 && 2 * std::abs(bond.cell[k]) >= cells.repeats()[k];
+    if (wraps)
+      out.push_back(
+          "note: some neighbours lie half a cell away or more, so atoms meet images of "
+          "one another twice");
+  }
+  return out;
+}
+
+alloy::Moves SystemConfig::moves(const std::string& kind, const alloy::Lattice& sites,
+                                 const std::vector<alloy::Shell>& found) const {
+  alloy::Moves out;
+  if (!canonical()) {
+    out.kind = alloy::Moves::Kind::flip;
+    out.potentials = potentials();
+    return out;
+  }
+  if (kind == "far") return out;
+  out.kind = kind == "near" ? alloy::Moves::Kind::near : alloy::Moves::Kind::mixed;
+  out.near = std::make_shared<alloy::NeighbourTable>(
+      sites, std::vector<alloy::Shell>(found.begin(), found.begin() + 1));
+  return out;
+}
+
+double SystemConfig::ln_states(int64_t sites) const {
+  if (canonical()) return alloy::ln_multinomial(atoms(sites));
+  return static_cast<double>(sites) * std::log(static_cast<double>(pairs().count()));
+}
+
+nlohmann::json alloy_preview(const std::vector<std::string>& lines, int64_t state_elements,
+                             double lattice_bytes, double series_bytes, int64_t steps) {
+  nlohmann::json out;
+  out["state_elements"] = state_elements;
+  out["memory_bytes"] = {{"lattices", lattice_bytes}, {"series", series_bytes}};
+  out["memory_total_bytes"] = lattice_bytes + series_bytes;
+  out["steps"] = steps;
+  out["lines"] = lines;
+  out["lines"].push_back(fmt::format("memory per rank, at most: {} (lattices {}, series {})",
+                                     format_bytes(lattice_bytes + series_bytes),
+                                     format_bytes(lattice_bytes), format_bytes(series_bytes)));
+  return out;
+}
+
+}  // namespace ocoee::tasks

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the alloy tasks share in a recipe: the lattice, the interactions, the composition.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "run/task.h"
+#include "science/alloy/moves.h"
+#include "science/alloy/pair_model.h"
+
+namespace ocoee::tasks {
+
+struct LatticeConfig {  // [lattice]
+  std::string kind = "bcc";
+  std::string file;  // POSCAR or extxyz: its sites instead of `kind`
+  double a = 1, c_over_a = 1;
+  std::vector<int64_t> cells{4, 4, 4};
+  std::vector<int64_t> sizes;  // multiples of `cells`, where a task compares sizes
+  double shell_tolerance = 1e-4;
+  void describe(config::Description& d, bool with_sizes);
+};
+
+struct InteractionConfig {  // [interactions]
+  std::string model = "pairs";
+  std::vector<std::string> species{"A", "B"};
+  std::vector<double> pairs;
+  std::string file;
+  std::string unit = "eV";
+  double coupling = 1;
+  int64_t states = 3;
+  void describe(config::Description& d);
+};
+
+struct CompositionConfig {  // [composition]
+  std::string ensemble = "canonical";
+  std::vector<double> fractions;
+  std::vector<double> potentials;
+  void describe(config::Description& d);
+};
+
+class SystemConfig {
+ public:
+  LatticeConfig lattice;
+  InteractionConfig interactions;
+  CompositionConfig composition;
+
+  void describe(config::Description& recipe, bool with_sizes);
+  void check(config::Problems& problems) const;  // reads the files it names
+
+  // Once check() found nothing.
+  alloy::UnitCell unit_cell() const;
+  alloy::PairInteractions pairs() const;
+  alloy::Lattice lattice_of(int64_t size) const;  // cells times size
+  std::vector<alloy::Shell> shells(int count) const;
+  bool canonical() const { return composition.ensemble == "canonical"; }
+  std::vector<int64_t> sizes() const;
+  // Atoms of each species in a start; in the flip ensemble as even as can be.
+  std::vector<int64_t> atoms(int64_t sites) const;
+  std::vector<double> potentials() const;  // by species, zero where not given
+  double k_t(double temperature) const;    // in the unit of energy
+  std::string temperature_unit() const;    // "K", or "J/k_B"
+  std::string energy_unit() const;         // "eV", or "J"
+  std::vector<std::string> lines() const;  // what it is, for the preview
+  alloy::Moves moves(const std::string& kind, const alloy::Lattice& lattice,
+                     const std::vector<alloy::Shell>& shells) const;
+  double ln_states(int64_t sites) const;  // of the ensemble's arrangements
+};
+
+// What can be said of a run before it starts, in the form every task says it.
+nlohmann::json alloy_preview(const std::vector<std::string>& lines, int64_t state_elements,
+                             double lattice_bytes, double series_bytes, int64_t steps);
+
+}  // namespace ocoee::tasks

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every sequential sampler against exact enumerations: chi-square of thinned samples, all p-values
+// together under Holm's procedure at 0.001. Each is run a second time with a rule that is slightly
+// wrong, which its test must notice.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <numeric>
+
+#include "comm/world.h"
+#include "science/alloy/annealing.h"
+#include "science/alloy/tempering.h"
+#include "science/alloy/wang_landau_walk.h"
+#include "science/exact.h"
+#include "science/ising_square.h"
+
+namespace ocoee::alloy {
+namespace {
+
+using namespace testing_support;
+using Counts = std::map<Energy, int64_t>;
+
+// Right, or planted: uphill moves are a little too rare.
+struct Rule {
+  bool wrong = false;
+  bool operator()(double change, RandomWords& random) const {
+    return Metropolis::accept(wrong && change > 0 ? 1.1 * change : change, random);
+  }
+};
+
+struct System {
+  std::string name;
+  Lattice lattice;
+  std::vector<Shell> shells;
+  std::shared_ptr<const PairModel> model;
+  std::vector<uint8_t> start;
+  double beta;
+
+  System(const std::string& kind, CellIndex repeats, const PairInteractions& pairs,
+         const std::vector<int64_t>& atoms, double temperature)
+      : name(fmt::format("{} {} {} {}", kind, repeats[2], atoms.size(), temperature)),
+        lattice(lattice_cell(kind), repeats),
+        shells(find_shells(lattice.cell(), std::max(1, pairs.shells))),
+        model(std::make_shared<PairModel>(lattice, shells, pairs)),
+        start(random_arrangement(atoms, 3, 0)),
+        beta(1 / temperature) {}
+  Configuration configuration() const {
+    Configuration out(model->grid());
+    out.assign(start);
+    return out;
+  }
+  const Levels& levels() const {  // counted once for each system
+    static std::map<std::string, Levels> known;
+    Levels& mine = known[name];
+    if (mine.empty()) mine = enumerate(*model, start);
+    return mine;
+  }
+  Levels exact() const { return boltzmann(levels(), beta, model->quantum()); }
+};
+
+System square_swaps() {
+  return {"square", {4, 4, 1}, ising(1), {8, 8}, 3};
+}
+System bcc_swaps() {
+  return {"bcc", {2, 2, 2}, ising(-1), {8, 8}, 9};
+}
+
+PairInteractions four_species() {
+  PairInteractions pairs({"A", "B", "C", "D"}, 2);
+  const std::vector<double> values{3, -2, 1, -4, 2, -1, 1, 2, -1, 1, -2, 1};
+  size_t next = 0;
+  for (int s = 0; s < 2; ++s)
+    for (int a = 0; a < 4; ++a)
+      for (int b = a + 1; b < 4; ++b) pairs.set(s, a, b, values[next++]);
+  return pairs;
+}
+System quaternary() {
+  return {"fcc", {1, 1, 3}, four_species(), {3, 3, 3, 3}, 11};
+}
+// Every arrangement by itself: 8 sites, 2520 of them.
+System small_quaternary() {
+  return {"sc", {2, 2, 2}, four_species(), {2, 2, 2, 2}, 14};
+}
+
+template <class Step>
+Counts sample(const System& system, int64_t samples, Step&& step) {
+  Counts counts;
+  Configuration configuration = system.configuration();
+  RandomWords random(11, Purpose::monte_carlo, 0, 0);
+  for (int64_t n = -100; n < samples; ++n) {
+    step(configuration, random);
+    if (n >= 0) ++counts[system.model->total(configuration)];
+  }
+  return counts;
+}
+
+auto accept_at(const System& system, Rule rule) {
+  return [scale = system.beta * system.model->quantum(), rule](Energy change, RandomWords& random) {
+    return rule(scale * static_cast<double>(change), random);
+  };
+}
+
+double far(const System& system, Rule rule, bool through_interface) {
+  const auto accept = accept_at(system, rule);
+  const EnergyModel& any = *system.model;
+  const int64_t trials = 8 * system.lattice.sites();
+  return chi_square_p(system.exact(), sample(system, 40000, [&](Configuration& c, RandomWords& r) {
+                        if (through_interface)
+                          swap_far_loop(any, c, accept, trials, r);
+                        else
+                          swap_far_loop(*system.model, c, accept, trials, r);
+                      }));
+}
+
+double near(const System& system, Rule rule) {
+  const NeighbourTable table(system.lattice, system.shells);
+  const auto accept = accept_at(system, rule);
+  return chi_square_p(system.exact(), sample(system, 40000, [&](Configuration& c, RandomWords& r) {
+                        swap_near_loop(*system.model, table, c, accept, 12 * c.sites(), r);
+                      }));
+}
+
+// All arrangements of a small cell, told apart by their species and not by their energy alone.
+double far_by_arrangement(const System& system, Rule rule) {
+  std::map<std::vector<uint8_t>, double> probabilities;
+  std::map<std::vector<uint8_t>, int64_t> counts;
+  Configuration configuration = system.configuration();
+  std::vector<uint8_t> species = system.start;
+  std::sort(species.begin(), species.end());
+  double sum = 0;
+  do {
+    configuration.assign(species);
+    sum += probabilities[species] =
+        std::exp(-system.beta * system.model->value(system.model->total(configuration)));
+  } while (std::next_permutation(species.begin(), species.end()));
+  for (auto& [key, p] : probabilities) p /= sum;
+  sample(system, 150000, [&](Configuration& c, RandomWords& r) {
+    swap_far_loop(*system.model, c, accept_at(system, rule), 48, r);
+    ++counts[c.species()];
+  });
+  return chi_square_p(probabilities, counts);
+}
+
+double flips(Rule rule, std::vector<double> potentials) {
+  const System system{"square", {4, 4, 1}, ising(1), {16, 0}, 3};
+  const Levels exact = boltzmann(enumerate_binary(*system.model, system.beta, potentials),
+                                 system.beta, system.model->quantum());
+  const double scale = system.beta * system.model->quantum();
+  const auto accept = [&](Energy change, int from, int to, RandomWords& random) {
+    const double gain = potentials[static_cast<size_t>(to)] - potentials[static_cast<size_t>(from)];
+    return rule(scale * static_cast<double>(change) - system.beta * gain, random);
+  };
+  return chi_square_p(exact, sample(system, 40000, [&](Configuration& c, RandomWords& r) {
+                        flip_loop(*system.model, c, accept, 10 * c.sites(), r);
+                      }));
+}
+
+// Four temperatures with exchanges after every half sweep, so that exchanges do much of the work.
+double tempering(bool wrong) {
+  const System system = quaternary();
+  comm::World world = comm::World::alone();
+  TemperingSettings settings;
+  for (const double t : {1.0, 1.15, 1.35, 1.6}) settings.betas.push_back(system.beta / t);
+  if (wrong)
+    settings.rule = [](double gain, double uniform) {
+      return gain >= 0 || uniform < std::exp(0.5 * gain);
+    };
+  settings.seed = 5;
+  Tempering ladder(system.model, settings, *world.host(),
+                   {system.start, system.start, system.start, system.start});
+  std::vector<Counts> counts(4);
+  for (int64_t n = -50; n < 30000; ++n) {
+    for (int k = 0; k < 8; ++k) ladder.advance(1);
+    if (n < 0) continue;
+    for (int64_t r = 0; r < 4; ++r)
+      ++counts[static_cast<size_t>(ladder.temperature()[static_cast<size_t>(r)])][ladder.energy(r)];
+  }
+  EXPECT_GT(ladder.round_trips(), 100);
+  const Levels levels = system.levels();
+  double lowest = 1;
+  for (size_t t = 0; t < 4; ++t)
+    lowest = std::min(
+        lowest,
+        chi_square_p(boltzmann(levels, settings.betas[t], system.model->quantum()), counts[t]));
+  return std::min(1.0, 4 * lowest);
+}
+
+// Many chains at a constant temperature, looked at once each.
+double annealing(double error_of_temperature) {
+  const System system = quaternary();
+  comm::World world = comm::World::alone();
+  AnnealingSettings settings;
+  settings.first_k_t = settings.last_k_t = error_of_temperature / system.beta;
+  settings.steps = 6;
+  settings.sweeps = 5;
+  settings.chains = 20000;
+  Annealing chains(system.model, settings, *world.host(),
+                   std::vector<std::vector<uint8_t>>(20000, system.start));
+  for (int64_t step = 0; step < settings.steps; ++step) chains.advance();
+  Counts counts;
+  for (const double energy : chains.energies())
+    ++counts[std::llround(energy / system.model->quantum())];
+  return chi_square_p(system.exact(), counts);
+}
+
+// With the exact ln g and nothing added to it, the walk is even over energies.
+double flat_walk_is_even(bool wrong, bool canonical) {
+  const System system = canonical ? quaternary() : System{"square", {4, 4, 1}, ising(1), {8, 8}, 1};
+  const Levels levels = canonical ? system.levels() : enumerate_binary(*system.model);
+  const Energy low = levels.begin()->first;
+  const EnergyBins bins =
+      EnergyBins::covering(low, levels.rbegin()->first, std::llround(1 / system.model->quantum()));
+  std::vector<double> ln_g(static_cast<size_t>(bins.count), -1e9);
+  for (const auto& [energy, states] : levels)
+    ln_g[static_cast<size_t>(bins.of(energy))] = std::log(states);
+  std::vector<int64_t> histogram(ln_g.size());
+  std::vector<uint8_t> met(ln_g.size());
+  Moves moves;
+  moves.kind = canonical ? Moves::Kind::far : Moves::Kind::flip;
+  Configuration configuration = system.configuration();
+  FlatWalk walk{bins, 0, bins.count, system.model->total(configuration), ln_g, histogram, met};
+  walk.ln_f = 0;
+  RandomWords random(4, Purpose::monte_carlo, 0, 0);
+  Counts counts;
+  Levels even;
+  for (const auto& [energy, states] : levels) even[energy] = 1 / static_cast<double>(levels.size());
+  for (int n = 0; n < 30000; ++n) {
+    flat_walk_by(*system.model, configuration, moves, walk, 60 * configuration.sites(), random,
+                 Rule{wrong});
+    EXPECT_EQ(walk.energy, system.model->total(configuration));
+    ++counts[walk.energy];
+  }
+  return chi_square_p(even, counts);
+}
+
+TEST(Exactness, EverySamplerDrawsFromItsEnsembleAndAWrongRuleIsNoticed) {
+  const std::vector<std::pair<std::string, std::function<double(bool)>>> samplers{
+      {"far swaps, 4 x 4", [](bool wrong) { return far(square_swaps(), {wrong}, false); }},
+      {"far swaps, bcc", [](bool wrong) { return far(bcc_swaps(), {wrong}, false); }},
+      {"far swaps, quaternary", [](bool wrong) { return far(quaternary(), {wrong}, false); }},
+      {"far swaps, any model", [](bool wrong) { return far(quaternary(), {wrong}, true); }},
+      {"far swaps, arrangements",
+       [](bool wrong) { return far_by_arrangement(small_quaternary(), {wrong}); }},
+      {"near swaps, 4 x 4", [](bool wrong) { return near(square_swaps(), {wrong}); }},
+      {"near swaps, bcc", [](bool wrong) { return near(bcc_swaps(), {wrong}); }},
+      {"near swaps, quaternary", [](bool wrong) { return near(quaternary(), {wrong}); }},
+      {"flips",
+       [](bool wrong) {
+         return flips({wrong}, {0, 0});
+       }},
+      {"flips in a field",
+       [](bool wrong) {
+         return flips({wrong}, {0.3, -0.2});
+       }},
+      {"tempering", tempering},
+      {"annealing", [](bool wrong) { return annealing(wrong ? 0.93 : 1); }},
+      {"flat walk by swaps", [](bool wrong) { return flat_walk_is_even(wrong, true); }},
+      {"flat walk by flips", [](bool wrong) { return flat_walk_is_even(wrong, false); }},
+  };
+  std::vector<std::pair<double, std::string>> right;
+  for (const auto& [name, p_value] : samplers) {
+    right.emplace_back(p_value(false), name);
+    const double planted = p_value(true);
+    std::printf("%-26s p = %.4f, planted %.1e\n", name.c_str(), right.back().first, planted);
+    EXPECT_LT(planted, 1e-4) << name << ": the planted fault went unnoticed";
+  }
+  const std::vector<std::string> rejected = holm_rejects(right, 0.001);
+  for (const std::string& name : rejected) ADD_FAILURE() << name;
+}
+
+TEST(Exactness, TheEnumerationsAreTheKnownOnes) {
+  const System square = square_swaps();
+  const double unit = square.model->quantum();
+  const std::map<int, double> known{{-16, 8},  {-8, 768}, {-4, 1600}, {0, 4356}, {4, 3264},
+                                    {8, 2112}, {12, 576}, {16, 120},  {20, 64},  {32, 2}};
+  std::map<int, double> found;
+  for (const auto& [energy, states] : enumerate(*square.model, square.start))
+    found[static_cast<int>(std::lround(static_cast<double>(energy) * unit))] = states;
+  EXPECT_EQ(found, known);
+
+  const System all{"square", {4, 4, 1}, ising(1), {8, 8}, 1};
+  const std::map<int, double> table{{-32, 2},    {-24, 32},  {-20, 64},   {-16, 424},
+                                    {-12, 1728}, {-8, 6688}, {-4, 13568}, {0, 20524}};
+  for (const auto& [energy, states] : enumerate_binary(*all.model)) {
+    const int whole = static_cast<int>(std::lround(static_cast<double>(energy) * unit));
+    EXPECT_EQ(states, table.at(-std::abs(whole)));
+  }
+
+  // bcc 2 x 2 x 2: complete bipartite, E = J (2 k - 8)^2 / ... in closed form, C(8, k)^2 states.
+  const System bcc = bcc_swaps();
+  std::map<int, double> closed, counted;
+  double binomial = 1;
+  for (int k = 0; k <= 8; ++k) {
+    closed[-(2 * k - 8) * (2 * k - 8)] += binomial * binomial;
+    binomial = binomial * (8 - k) / (k + 1);
+  }
+  for (const auto& [energy, states] : enumerate(*bcc.model, bcc.start))
+    counted[static_cast<int>(std::lround(static_cast<double>(energy) * bcc.model->quantum()))] =
+        states;
+  EXPECT_EQ(counted, closed);
+}
+
+TEST(Exactness, CountsOfTheSquareLatticeAreWhole) {
+  const std::vector<double> four = ln_g_ising_square(4);
+  const std::vector<double> table{2, 0, 32, 64, 424, 1728, 6688, 13568, 20524};
+  for (size_t j = 0; j < 9; ++j) {
+    EXPECT_NEAR(std::exp(four[j]), table[j], 1e-9 * table[j]);
+    EXPECT_EQ(four[j], four[16 - j]);
+  }
+  for (const int edge : {6, 8, 16}) {
+    const std::vector<double> ln_g = ln_g_ising_square(edge);
+    double sum = 0;
+    const double all = edge * edge * std::log(2.0);
+    for (const double one : ln_g) sum += std::exp(one - all);
+    EXPECT_NEAR(sum, 1, 1e-12);
+    EXPECT_NEAR(std::exp(ln_g.front()), 2, 1e-12);
+    EXPECT_EQ(ln_g.front(), ln_g.back());
+    EXPECT_NEAR(std::exp(ln_g[2]), 2 * edge * edge, 1e-9);  // one spin turned
+  }
+}
+
+TEST(RandomWords, AreThoseOfARandomStream) {
+  for (const uint64_t id : {uint64_t{0}, uint64_t{5}, uint64_t{1} << 40}) {
+    RandomStream stream(3, Purpose::monte_carlo, 9, id);
+    RandomWords words(3, Purpose::monte_carlo, 9, id);
+    for (int i = 0; i < 5000; ++i) ASSERT_EQ(words.next(), stream.next32());
+  }
+}
+
+}  // namespace
+}  // namespace ocoee::alloy

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "science/samplers.h"
+
+#include <gtest/gtest.h>
+
+#include "science/alloy/metropolis_loops.h"
+#include "science/exact.h"
+#include "science/ising_square.h"
+
+namespace ocoee::alloy {
+namespace {
+
+using namespace testing_support;
+
+// Copies what a state saves into the pieces of another, as a checkpoint would.
+void copy_state(run::State& from, run::State& to) {
+  ASSERT_EQ(from.arrays.size(), to.arrays.size());
+  for (size_t a = 0; a < from.arrays.size(); ++a) {
+    ASSERT_EQ(from.arrays[a].name, to.arrays[a].name);
+    ASSERT_EQ(from.arrays[a].pieces.size(), to.arrays[a].pieces.size());
+    for (size_t p = 0; p < from.arrays[a].pieces.size(); ++p) {
+      std::vector<uint8_t> bytes(static_cast<size_t>(from.arrays[a].pieces[p].box.elements()) *
+                                 size_of(from.arrays[a].dtype));
+      from.arrays[a].pieces[p].save(bytes.data());
+      to.arrays[a].pieces[p].load(bytes.data());
+    }
+  }
+}
+
+TEST(Restart, TemperingGoesOnBitEqual) {
+  comm::World world = comm::World::alone();
+  Tempering whole = small_tempering(*world.host()), second = small_tempering(*world.host());
+  for (int step = 0; step < 30; ++step) whole.advance(2);
+  {
+    Tempering first = small_tempering(*world.host());
+    for (int step = 0; step < 13; ++step) first.advance(2);
+    run::State saved, into;
+    first.add_state("ladder", saved);
+    second.add_state("ladder", into);
+    copy_state(saved, into);
+    second.loaded("ladder", saved.values);
+  }
+  for (int step = 13; step < 30; ++step) second.advance(2);
+  EXPECT_EQ(second.temperature(), whole.temperature());
+  EXPECT_EQ(energies_of(second, *world.host()), energies_of(whole, *world.host()));
+  for (int64_t row = 0; row < 6; ++row)
+    EXPECT_EQ(second.replica(row).species(), whole.replica(row).species());
+}
+
+TEST(Restart, WangLandauGoesOnBitEqual) {
+  comm::World world = comm::World::alone();
+  const auto make = [&] { return square_wang_landau(*world.host(), 6, 1e-3, 2, 2); };
+  WangLandau whole = make(), second = make();
+  while (!whole.finished()) whole.advance();
+  {
+    WangLandau first = make();
+    for (int64_t step = 0; step < whole.steps() / 2; ++step) first.advance();
+    run::State saved, into;
+    first.add_state(saved);
+    second.add_state(into);
+    copy_state(saved, into);
+    second.loaded(saved.values);
+  }
+  while (!second.finished()) second.advance();
+  EXPECT_EQ(second.steps(), whole.steps());
+  const std::vector<double> one = second.ln_g()[0], other = whole.ln_g()[0];
+  for (size_t bin = 0; bin < one.size(); ++bin)  // NaN: a level that does not exist
+    EXPECT_TRUE(one[bin] == other[bin] || (std::isnan(one[bin]) && std::isnan(other[bin])));
+}
+
+TEST(Restart, AnotherAlloysCheckpointIsRefused) {
+  comm::World world = comm::World::alone();
+  Tempering ladder = small_tempering(*world.host());
+  run::State state;
+  ladder.add_state("ladder", state);
+  std::vector<uint8_t> bytes(54, 7);
+  state.arrays[0].pieces[0].load(bytes.data());
+  EXPECT_THROW(ladder.loaded("ladder", state.values), Error);
+}
+
+// Mean relative error of ln g over the levels that exist.
+double error_of_ln_g(WangLandau& walk, int edge) {
+  const std::vector<double> exact = ln_g_ising_square(edge);
+  const DensityOfStates found = walk.density(walk.ln_g()[0], edge * edge * std::log(2.0));
+  size_t next = 0;
+  double sum = 0;
+  int64_t levels = 0;
+  for (size_t j = 0; j < exact.size(); ++j) {
+    if (std::isinf(exact[j])) continue;
+    EXPECT_LT(next, found.energy.size()) << "a level was not met";
+    if (next >= found.energy.size()) return 1;
+    EXPECT_EQ(found.energy[next], -2.0 * edge * edge + 4.0 * static_cast<double>(j));
+    sum += std::abs(found.ln_g[next++] / exact[j] - 1);
+    ++levels;
+  }
+  EXPECT_EQ(next, found.energy.size()) << "a level was met that does not exist";
+  return sum / static_cast<double>(levels);
+}
+
+TEST(WangLandau, FindsTheExactCountsOfTheSquareLattice) {
+  comm::World world = comm::World::alone();
+  WangLandau one = square_wang_landau(*world.host(), 8, 2e-6, 1, 1);
+  while (!one.finished()) one.advance();
+  EXPECT_LT(error_of_ln_g(one, 8), 5e-3);  // bench/alloys goes on to below 1e-3
+  WangLandau windows = square_wang_landau(*world.host(), 16, 5e-6, 4, 1);
+  while (!windows.finished()) windows.advance();
+  EXPECT_GT(windows.exchanged(), 100);
+  EXPECT_LT(error_of_ln_g(windows, 16), 8e-3);
+}
+
+TEST(WangLandau, WindowsOverlapAndCoverTheRange) {
+  comm::World world = comm::World::alone();
+  const WangLandau walk = square_wang_landau(*world.host(), 8, 1e-3, 4, 1);
+  EXPECT_EQ(walk.window(0).first, 0);
+  EXPECT_EQ(walk.window(3).second, 65);
+  for (int64_t w = 0; w + 1 < 4; ++w) {
+    EXPECT_LT(walk.window(w + 1).first, walk.window(w).second);
+    EXPECT_LT(walk.window(w).first, walk.window(w + 1).first);
+  }
+}
+
+TEST(DensityOfStates, GivesThermodynamicsOfTheExactCounts) {
+  DensityOfStates exact;
+  exact.sites = 256;
+  const std::vector<double> ln_g = ln_g_ising_square(16);
+  for (size_t j = 0; j < ln_g.size(); ++j) {
+    if (std::isinf(ln_g[j])) continue;
+    exact.energy.push_back(-512 + 4.0 * static_cast<double>(j));
+    exact.ln_g.push_back(ln_g[j] + 17);
+  }
+  exact.normalise(256 * std::log(2.0));
+  EXPECT_NEAR(exact.ln_g[0], std::log(2.0), 1e-9);
+  const auto hot = exact.at(1e9);
+  EXPECT_NEAR(hot.entropy, std::log(2.0), 1e-9);
+  EXPECT_NEAR(hot.energy, 0, 1e-6);
+  const auto warm = exact.at(2.0), near = exact.at(2.0 + 1e-4);
+  EXPECT_NEAR((near.energy - warm.energy) / 1e-4, warm.heat_capacity, 1e-3);
+  EXPECT_NEAR(-(near.free_energy - warm.free_energy) / 1e-4, warm.entropy, 1e-4);
+  EXPECT_NEAR(warm.free_energy, warm.energy - 2 * warm.entropy, 1e-12);
+}
+
+TEST(DensityOfStates, WindowsThatShareNothingAreRefused) {
+  EXPECT_THROW(join_windows({{1, 2, NAN, NAN}, {NAN, NAN, 3, 4}}), Error);
+  const std::vector<double> joined = join_windows({{1, 2, 3, NAN}, {NAN, 12, 13, 14}});
+  EXPECT_EQ(joined, (std::vector<double>{1, 2, 3, 4}));
+}
+
+TEST(Annealing, FindsGroundStates) {
+  comm::World world = comm::World::alone();
+  PairInteractions pairs({"A", "B"}, 2);
+  pairs.set(0, 0, 1, -4);
+  pairs.set(1, 0, 1, -2);
+  const auto model = pair_model("bcc", {4, 4, 4}, pairs);
+  AnnealingSettings settings;
+  settings.first_k_t = 12;
+  settings.last_k_t = 0.3;
+  settings.steps = 60;
+  settings.sweeps = 20;
+  settings.chains = 4;
+  const Share share(4, 0, 1);
+  Annealing annealing(model, settings, *world.host(), starts(*model, {96, 32}, share));
+  while (!annealing.finished()) annealing.advance();
+  Configuration perfect(model->grid());
+  perfect.assign(arrange(ordering("D0_3"), model->grid()->lattice()));
+  const std::vector<double> lowest = annealing.lowest_energies();
+  EXPECT_EQ(*std::min_element(lowest.begin(), lowest.end()), model->value(model->total(perfect)));
+}
+
+TEST(Moves, FractionsBecomeWholeAtoms) {
+  EXPECT_EQ(atoms_for({0.5, 0.5}, 16), (std::vector<int64_t>{8, 8}));
+  EXPECT_EQ(atoms_for({1.0 / 3, 1.0 / 3, 1.0 / 3}, 16), (std::vector<int64_t>{6, 5, 5}));
+  EXPECT_EQ(atoms_for({0.9, 0.1, 0}, 16), (std::vector<int64_t>{14, 2, 0}));
+}
+
+TEST(Moves, OneSpeciesCannotBeSwapped) {
+  const auto model = pair_model("bcc", {2, 2, 2}, ising(1));
+  EXPECT_THROW(require_two_species(Configuration(model->grid()), 2), Error);
+}
+
+}  // namespace
+}  // namespace ocoee::alloy

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "science/alloy/statistics.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "science/alloy/ladder_analysis.h"
+#include "science/alloy/metropolis.h"
+#include "science/alloy/order.h"
+#include "science/exact.h"
+#include "science/ising_square.h"
+#include "science/samplers.h"
+
+namespace ocoee::alloy {
+namespace {
+
+using namespace testing_support;
+
+TEST(Statistics, StudentsFactorIsTheKnownQuantile) {
+  const std::vector<std::pair<int64_t, double>> known{{1, 1.8373}, {2, 1.3213},  {3, 1.1969},
+                                                      {5, 1.1105}, {10, 1.0526}, {30, 1.0171}};
+  for (const auto& [degrees, factor] : known)
+    EXPECT_NEAR(student_factor(degrees), factor, 0.002) << degrees;
+}
+
+TEST(Statistics, TheAutocorrelationTimeOfAKnownProcess) {
+  RandomStream random(1, Purpose::monte_carlo, 0, 0);
+  for (const double memory : {0.0, 0.5, 0.9}) {
+    std::vector<double> series{0};
+    for (int i = 0; i < 100000; ++i) series.push_back(memory * series.back() + random.normal());
+    const double exact = 0.5 * (1 + memory) / (1 - memory);
+    EXPECT_NEAR(autocorrelation_time(series), exact, 0.06 * exact + 0.02);
+  }
+  EXPECT_EQ(autocorrelation_time(std::vector<double>(100, 3.0)), 0.5);
+}
+
+TEST(Statistics, AShortSeriesClaimsNoError) {
+  EXPECT_TRUE(std::isnan(mean_of(std::vector<double>{1, 2, 3}).error));
+  EXPECT_EQ(text_of({1.23456, 0.0012}), "1.2346(12)");
+  EXPECT_EQ(text_of({6.354, 0.04}), "6.35(4)");
+  EXPECT_EQ(text_of({663.2, 12}), "663(12)");
+  EXPECT_EQ(text_of({2, NAN}), "2 (error unknown)");
+}
+
+// The stated 68 % interval covers the exact value in 68 % of 1,000 runs, for means and for
+// fluctuations alike.
+TEST(Statistics, ErrorBarsCoverTheTruthAsOftenAsTheySay) {
+  const auto model = pair_model("bcc", {2, 2, 2}, ising(-1));
+  const double temperature = 9, beta = 1 / temperature;
+  const Levels exact =
+      boltzmann(enumerate(*model, random_arrangement({8, 8}, 1, 0)), beta, model->quantum());
+  double first = mean_energy(exact, model->quantum()), second = 0;
+  // |order| follows from the energy here: E = -(2 k - 8)^2, eta = |2 k - 8| / 8
+  double order = 0;
+  for (const auto& [energy, p] : exact) {
+    const double value = model->quantum() * static_cast<double>(energy);
+    second += p * value * value;
+    order += p * std::sqrt(-value) / 8;
+  }
+  const double heat = (second - first * first) * beta * beta / 16;
+  const OrderParameter eta("B2", model->grid()->lattice());
+  int energies = 0, heats = 0, orders = 0;
+  for (uint64_t seed = 1; seed <= 1000; ++seed) {
+    Configuration configuration(model->grid());
+    configuration.assign(random_arrangement({8, 8}, seed, 0));
+    swap_far(*model, configuration, beta, 400, {seed, 0, 0});
+    LadderSeries series;
+    series.sites = 16;
+    series.k_t = {temperature};
+    series.energy.resize(1);
+    series.order.resize(1);
+    Energy energy = model->total(configuration);
+    for (uint64_t n = 1; n <= 1200; ++n) {
+      energy += swap_far(*model, configuration, beta, 16, {seed, 0, n}).change;
+      series.energy[0].push_back(model->value(energy));
+      series.order[0].push_back(eta.of(configuration, 2));
+    }
+    const LadderPoint point = analyse(series)[0];
+    energies += std::abs(point.energy.value - first / 16) < point.energy.error;
+    heats += std::abs(point.heat_capacity.value - heat) < point.heat_capacity.error;
+    orders += std::abs(point.order.value - order) < point.order.error;
+  }
+  std::printf("covered of 1000: energy %d, heat capacity %d, order %d\n", energies, heats, orders);
+  EXPECT_NEAR(energies, 683, 50);
+  EXPECT_NEAR(heats, 683, 50);
+  EXPECT_NEAR(orders, 683, 50);
+}
+
+// Samples drawn from exact distributions at four temperatures give the truth in between.
+TEST(Mbar, AgreesWithTheExactCountsBetweenTemperatures) {
+  DensityOfStates exact;
+  exact.sites = 256;
+  const std::vector<double> ln_g = ln_g_ising_square(16);
+  for (size_t j = 0; j < ln_g.size(); ++j) {
+    if (std::isinf(ln_g[j])) continue;
+    exact.energy.push_back(-512 + 4.0 * static_cast<double>(j));
+    exact.ln_g.push_back(ln_g[j]);
+  }
+  RandomStream random(5, Purpose::monte_carlo, 0, 0);
+  const std::vector<double> k_t{2.0, 2.2, 2.4, 2.7};
+  LadderSeries series;
+  series.sites = 256;
+  series.k_t = k_t;
+  for (const double t : k_t) {
+    std::vector<double> cumulative;
+    double sum = 0;
+    for (size_t i = 0; i < exact.energy.size(); ++i)
+      cumulative.push_back(sum += std::exp(exact.ln_g[i] - exact.energy[i] / t - 300));
+    series.energy.emplace_back();
+    for (int n = 0; n < 4000; ++n) {
+      const auto at =
+          std::lower_bound(cumulative.begin(), cumulative.end(), sum * random.uniform());
+      series.energy.back().push_back(exact.energy[static_cast<size_t>(
+          std::min(at, cumulative.end() - 1) - cumulative.begin())]);
+    }
+  }
+  const Mbar mbar({1 / 2.0, 1 / 2.2, 1 / 2.4, 1 / 2.7}, series.energy);
+  for (const double t : {2.05, 2.3, 2.55}) {
+    EXPECT_NEAR(mbar.moments(1 / t).energy / 256, exact.at(t).energy, 0.01);
+    EXPECT_NEAR(mbar.moments(1 / t).heat_capacity / 256, exact.at(t).heat_capacity, 0.06);
+    const double ratio = exact.at(t).free_energy / t - exact.at(2.0).free_energy / 2.0;
+    EXPECT_NEAR(mbar.free_energy(1 / t), 256 * ratio, 0.15);
+  }
+  const Reweighted reweighted(series, 4000);
+  const auto peak = reweighted.heat_capacity_peak();
+  ASSERT_TRUE(peak);
+  const double truth = find_peak([&](double t) { return exact.at(t).heat_capacity; }, 2.0, 2.7);
+  EXPECT_NEAR(peak->value, truth, 4 * peak->error);
+  EXPECT_LT(peak->error, 0.02);
+}
+
+TEST(Mbar, TemperaturesThatShareNoEnergiesAreRefused) {
+  EXPECT_THROW(Mbar({1, 100}, {std::vector<double>(50, 0.0), std::vector<double>(50, -1e6)}),
+               Error);
+}
+
+TEST(Order, IsOneInEveryVariantAndLowAtRandom) {
+  for (const std::string& name : ordering_names()) {
+    const Ordering one = ordering(name);
+    const Lattice lattice(lattice_cell(one.parent), {4, 4, 4});
+    const auto model = pair_model(one.parent, {4, 4, 4}, ising(1));
+    const OrderParameter eta(name, lattice);
+    Configuration configuration(model->grid());
+    const std::vector<uint8_t> pattern = arrange(one, lattice);
+    configuration.assign(pattern);
+    EXPECT_NEAR(eta.of(configuration, 2), 1, 1e-12) << name;
+    std::vector<uint8_t> shifted(pattern.size());  // by a lattice step: another domain
+    for (int64_t site = 0; site < lattice.sites(); ++site) {
+      CellIndex cell = lattice.cell_of(site);
+      ++cell[0];
+      shifted[static_cast<size_t>(lattice.site(cell, lattice.basis_of(site)))] =
+          pattern[static_cast<size_t>(site)];
+    }
+    configuration.assign(shifted);
+    EXPECT_NEAR(eta.of(configuration, 2), 1, 1e-12) << name;
+    configuration.assign(random_arrangement({lattice.sites() / 2, lattice.sites() / 2}, 2, 0));
+    EXPECT_LT(eta.of(configuration, 2), 0.4) << name;
+
+    // One domain fills the crystal; after a shift of one half, there are two.
+    const NeighbourTable neighbours(lattice, find_shells(lattice.cell(), 1));
+    EXPECT_EQ(cluster_sizes(neighbours, domain_labels(one, lattice, neighbours, pattern)),
+              std::vector<int64_t>{lattice.sites()});
+  }
+  EXPECT_THROW(OrderParameter("waves", Lattice(lattice_cell("sc"), {3, 3, 3}), {{0.5, 0.5, 0.5}}),
+               Error);
+}
+
+TEST(Order, TheStructureFactorPeaksWhereTheOrderIs) {
+  const Lattice lattice(lattice_cell("bcc"), {4, 4, 4});
+  const StructureFactorPlane plane =
+      structure_factor(lattice, arrange(ordering("B2"), lattice), 1, 0);
+  ASSERT_EQ(plane.columns, 8);
+  for (int64_t j = 0; j < 8; ++j) {
+    for (int64_t i = 0; i < 8; ++i) {
+      const bool superlattice = (i + j) % 8 == 4 && i % 4 == 0 && j % 4 == 0;
+      EXPECT_NEAR(plane.values[static_cast<size_t>(j * 8 + i)], superlattice ? 32 : 0, 1e-9)
+          << i << " " << j;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ocoee::alloy
