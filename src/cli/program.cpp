@@ -94,6 +94,8 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   add_data(program, chosen);
   add_checkpoint(program, chosen);
   add_alloy(program, chosen);
+  add_calibrate(program, chosen);
+  add_tune(program, tasks, chosen);
   add_model_verbs(program, tasks, chosen);
 
   try {
@@ -110,8 +112,8 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   }
   try {
     // These need no tensor, or (run) say themselves where they do.
-    static const std::set<std::string> light{"run",  "report",     "list", "help",
-                                             "data", "checkpoint", "alloy"};
+    static const std::set<std::string> light{"run",  "report",     "list",  "help",
+                                             "data", "checkpoint", "alloy", "tune"};
     for (const CLI::App* verb : program.get_subcommands()) {
       if (!light.contains(verb->get_name())) enter_engine();
     }

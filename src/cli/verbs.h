@@ -23,6 +23,8 @@ void add_help(CLI::App& program, const Tasks& tasks, Action& chosen);
 void add_data(CLI::App& program, Action& chosen);
 void add_checkpoint(CLI::App& program, Action& chosen);
 void add_alloy(CLI::App& program, Action& chosen);
+void add_calibrate(CLI::App& program, Action& chosen);
+void add_tune(CLI::App& program, const Tasks& tasks, Action& chosen);
 void add_model_verbs(CLI::App& program, const Tasks& tasks,
                      Action& chosen);  // score, sample, export, import
 
