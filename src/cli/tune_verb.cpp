@@ -14,6 +14,7 @@
 #include "core/text.h"
 #include "plan/tune/tune_log.h"
 #include "report/tune_page.h"
+#include "run/launcher.h"
 
 namespace ocoee::cli {
 namespace {
@@ -70,6 +71,12 @@ class Search {
   }
 
   int run() {
+    const std::string starter = options_.launcher.substr(0, options_.launcher.find(' '));
+    if (!starter.empty() && run::find_program(starter).empty())
+      fail(ErrorKind::config,
+           "--launcher: there is no program '{}' in PATH\n    fix: mpirun -n 2, srun, or the path "
+           "of one",
+           starter);
     if (tuner_.trials().empty() && !tuner_.suggest())
       fail(ErrorKind::config, "the recipe refuses every point; of the first it says:\n{}",
            refusal(tuner_.space().point(0)));
