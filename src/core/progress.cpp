@@ -49,37 +49,38 @@ Progress::~Progress() {
   finish();
 }
 
-std::string Progress::line_for(int64_t done, const std::string& text, double now) const {
-  std::string line = text;
+std::string Progress::time_for(int64_t done, double now) const {
+  std::string line;
   const double elapsed = now - begin_;
   const int64_t made = done - options_.first;
   if (done >= options_.total) {
-    line += fmt::format("  done in {}", format_seconds(elapsed));
+    line = fmt::format("done in {}", format_seconds(elapsed));
   } else if (made > 0) {
     const double each = elapsed / static_cast<double>(made);
-    line +=
-        fmt::format("  {} left", format_seconds(each * static_cast<double>(options_.total - done)));
+    line =
+        fmt::format("{} left", format_seconds(each * static_cast<double>(options_.total - done)));
   }
   if (options_.wall_seconds > 0 && done < options_.total)
-    line += fmt::format("  wall time left {}",
+    line += fmt::format("{}wall time left {}", line.empty() ? "" : "  ",
                         format_seconds(std::max(0.0, options_.wall_seconds - elapsed)));
   return line;
 }
 
 void Progress::update(int64_t done, const std::string& text, double now) {
-  const std::string line = line_for(done, text, now);
+  const std::string time = time_for(done, now);
   if (!options_.terminal) {
     if (done < next_line_ && done < options_.total) return;
     const int64_t lines = std::max<int64_t>(1, options_.lines);
     next_line_ = done + std::max<int64_t>(1, (options_.total - options_.first) / lines);
-    say(line);
+    say(text + (time.empty() ? "" : "  ") + time);
     return;
   }
   const double share =
       options_.total > 0 ? static_cast<double>(done) / static_cast<double>(options_.total) : 1;
   const int filled = static_cast<int>(options_.width * std::clamp(share, 0.0, 1.0));
-  bar_ = fmt::format("[{:=>{}}{:>{}}] {}", "", filled, "", options_.width - filled, line);
-  // A longer line would wrap, and could not be cleared.
+  bar_ = fmt::format("[{:=>{}}{:>{}}] {}{}{}", "", filled, "", options_.width - filled, time,
+                     time.empty() ? "" : "  ", text);
+  // A longer line would wrap, and could not be cleared; so the time stands first.
   if (const size_t columns = columns_of(options_.out); bar_.size() >= columns)
     bar_.resize(columns - 1);
   std::fputs((kClearLine + bar_).c_str(), options_.out);

@@ -37,8 +37,8 @@ class Progress {
   void say(const std::string& line);  // a line of its own; the bar moves below it
   void finish();                      // the bar stays as it is, the cursor goes to the next line
 
-  // The line of an update without the bar: text, time left (or taken, at the end), wall time left.
-  std::string line_for(int64_t done, const std::string& text, double now) const;
+  // What an update says of time: time left (or taken, at the end), wall time left.
+  std::string time_for(int64_t done, double now) const;
 
  private:
   Options options_;

@@ -35,9 +35,9 @@ TEST(Progress, BatchLogHasFewLinesAndTheLast) {
 
 TEST(Progress, TimeLeftCountsFromWhereTheRunGoesOn) {
   Progress progress({.first = 80, .total = 100, .wall_seconds = 60}, 10);
-  EXPECT_EQ(progress.line_for(85, "s", 20), "s  30.0 s left  wall time left 50.0 s");
-  EXPECT_EQ(progress.line_for(80, "s", 20), "s  wall time left 50.0 s");
-  EXPECT_EQ(progress.line_for(100, "s", 90), "s  done in 1 min 20 s");
+  EXPECT_EQ(progress.time_for(85, 20), "30.0 s left  wall time left 50.0 s");
+  EXPECT_EQ(progress.time_for(80, 20), "wall time left 50.0 s");
+  EXPECT_EQ(progress.time_for(100, 90), "done in 1 min 20 s");
 }
 
 TEST(Progress, TerminalRedrawsTheBarBelowOtherLines) {
@@ -49,8 +49,15 @@ TEST(Progress, TerminalRedrawsTheBarBelowOtherLines) {
     progress.update(4, "b", 4);
   }
   const std::string clear = "\r\033[2K";
-  EXPECT_EQ(page.text(), clear + "[=   ] a  3.0 s left" + clear + "note\n[=   ] a  3.0 s left" +
-                             clear + "[====] b  done in 4.0 s\n");
+  EXPECT_EQ(page.text(), clear + "[=   ] 3.0 s left  a" + clear + "note\n[=   ] 3.0 s left  a" +
+                             clear + "[====] done in 4.0 s  b\n");
+}
+
+TEST(Progress, ANarrowTerminalCutsTheTextAndNotTheTime) {
+  const Page page;
+  Progress progress({.first = 0, .total = 4, .terminal = true, .width = 4, .out = page.file}, 0);
+  progress.update(1, std::string(200, 'a'), 1);
+  EXPECT_EQ(page.text(), "\r\033[2K[=   ] 3.0 s left  " + std::string(60, 'a'));
 }
 
 TEST(Progress, SlurmSaysWhenTheJobEnds) {
