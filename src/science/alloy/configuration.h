@@ -28,12 +28,12 @@ class Grid {
   }
   struct Located {
     int64_t place;
-    size_t basis;
+    size_t basis, row;
   };
   Located locate(int64_t site) const {
     const size_t row = row_of(static_cast<uint32_t>(site));
     const int64_t column = site - static_cast<int64_t>(row) * row_length_;
-    return {row_place_[row] + column, column_basis_[static_cast<size_t>(column)]};
+    return {row_place_[row] + column, column_basis_[static_cast<size_t>(column)], row};
   }
   // From the place of a site of basis `from` to the place of the site the bond leads to.
   int64_t displacement(const Bond& bond, int from) const {
@@ -53,10 +53,9 @@ class Grid {
         visit(image_rows_[image] + at);
   }
   // Whether a bond within the halo may join the two; never false where one does.
-  bool may_be_near(int64_t a, int64_t b) const {
-    const size_t row_a = row_of(static_cast<uint32_t>(a)), row_b = row_of(static_cast<uint32_t>(b));
-    const auto& first = row_cell_[row_a];
-    const auto& second = row_cell_[row_b];
+  bool may_be_near(const Located& a, const Located& b) const {
+    const auto& first = row_cell_[a.row];
+    const auto& second = row_cell_[b.row];
     return near_[0][static_cast<size_t>(first[0] - second[0] + repeats_[0])] != 0 &&
            near_[1][static_cast<size_t>(first[1] - second[1] + repeats_[1])] != 0;
   }

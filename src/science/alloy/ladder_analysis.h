@@ -39,7 +39,7 @@ std::vector<LadderPoint> analyse(const LadderSeries& series);
 class Reweighted {
  public:
   // At most `most` samples a temperature are used (evenly thinned), cut into `blocks` for errors.
-  Reweighted(const LadderSeries& series, int64_t most = 1500, int64_t blocks = 16);
+  Reweighted(const LadderSeries& series, int64_t most = 3000, int64_t blocks = 16);
   double low() const { return low_; }  // k_B T between which it may be asked
   double high() const { return high_; }
   int64_t blocks() const { return blocks_; }

@@ -47,7 +47,7 @@ Tally swap_far_loop(const PairModel& model, Configuration& configuration, Accept
       b = places[other.place];
     } while (a == b);
     Energy change;
-    if (grid.may_be_near(site_a, site_b)) {
+    if (grid.may_be_near(one, other)) {
       change = model.change_by_swap(configuration, {site_a, site_b});
     } else {
       change = model.sum_around(places + one.place, one.basis, model.difference(a, b)) +

@@ -153,7 +153,8 @@ Energy PairModel::change_by_flip(const Configuration& configuration, int64_t sit
 Energy PairModel::change_by_swap(Configuration& configuration, Swap swap) const {
   const int a = configuration[swap.a], b = configuration[swap.b];
   const Energy first = change_by_flip(configuration, swap.a, b);
-  if (!grid()->may_be_near(swap.a, swap.b)) return first + change_by_flip(configuration, swap.b, a);
+  if (!grid()->may_be_near(grid()->locate(swap.a), grid()->locate(swap.b)))
+    return first + change_by_flip(configuration, swap.b, a);
   configuration.set(swap.a, b);  // the bond between the two is seen as it then is
   const Energy second = change_by_flip(configuration, swap.b, a);
   configuration.set(swap.a, a);

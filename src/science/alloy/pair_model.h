@@ -51,9 +51,11 @@ class PairModel final : public EnergyModel {
     const int64_t* displacement = displacements_.data();
     const uint32_t* bound = bounds_.data() + basis * (acting_ + 1);
     Energy sum = 0;
-    for (size_t shell = 0; shell < acting_; ++shell, difference += species())
-      for (uint32_t k = bound[shell]; k < bound[shell + 1]; ++k)
-        sum += difference[at[displacement[k]]];
+    for (size_t shell = 0; shell < acting_; ++shell, difference += species()) {
+      const uint32_t end = bound[shell + 1];
+#pragma GCC unroll 2
+      for (uint32_t k = bound[shell]; k < end; ++k) sum += difference[at[displacement[k]]];
+    }
     return sum;
   }
   Energy own_images(size_t basis, int a, int b) const {

@@ -12,6 +12,7 @@ namespace ocoee::alloy {
 
 class RandomWords {
  public:
+  static constexpr size_t kBlocks = 128;  // made at once, of four words each
   RandomWords(uint64_t seed, Purpose purpose, uint64_t step, uint64_t id)
       : key_(random_key(seed, purpose, step)), id_(id) {}
 
@@ -38,7 +39,6 @@ class RandomWords {
 
   PhiloxKey key_;
   uint64_t id_, draw_ = 0;
-  static constexpr size_t kBlocks = 128;
   alignas(64) std::array<uint32_t, 4 * kBlocks> words_{};
   size_t used_ = 4 * kBlocks;
 };
