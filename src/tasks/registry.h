@@ -13,6 +13,7 @@ std::vector<run::TaskType> builtin_tasks();
 run::TaskType genome_lm_task();  // language/genome_lm.cpp
 run::TaskType text_lm_task();    // language/text_lm.cpp
 run::TaskType toy_gan_task();    // gans/toy_gan.cpp
+run::TaskType alloy_fit_task();  // alloys/alloy_fit.cpp
 
 run::TaskType alloy_ladder_task();       // alloys/alloy_ladder.cpp
 run::TaskType alloy_wang_landau_task();  // alloys/alloy_wang_landau.cpp

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tasks/alloys/fit_figures.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "science/alloy/cluster_model.h"
+#include "science/atoms/formats.h"
+
+namespace ocoee::tasks {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kMilli = 1000;  // meV an eV
+
+// Columns of the model with `shells` shells, in a space of more; clusters are kept.
+std::vector<int64_t> columns_with(const alloy::FeatureSpace& space, int shells) {
+  std::vector<int64_t> columns(static_cast<size_t>(space.columns_of(shells)));
+  std::iota(columns.begin(), columns.end(), 0);
+  for (int64_t c = space.columns_of(static_cast<int>(space.shells().size())); c < space.columns();
+       ++c)
+    columns.push_back(c);
+  return columns;
+}
+
+alloy::Design with_columns(const alloy::Design& d, const std::vector<int64_t>& columns) {
+  alloy::Design out;
+  out.rows = d.rows;
+  out.columns = static_cast<int64_t>(columns.size());
+  out.free = d.free;
+  out.targets = d.targets;
+  for (int64_t r = 0; r < d.rows; ++r) {
+    for (const int64_t c : columns) out.features.push_back(d.row(r)[static_cast<size_t>(c)]);
+  }
+  return out;
+}
+
+json curve(const std::string& name, const std::vector<double>& x, const std::vector<double>& y,
+           const std::vector<double>& error = {}, const char* draw = "line_and_points") {
+  return {{"name", name}, {"x", x}, {"y", y}, {"error", error}, {"draw", draw}};
+}
+
+json shells_figure(const alloy::Choice& choice, int first, int chosen) {
+  std::vector<double> shells, bic, loo;
+  for (size_t i = 0; i < choice.bic.size(); ++i) {
+    shells.push_back(first + static_cast<double>(i));
+    bic.push_back(choice.bic[i]);
+    loo.push_back(kMilli * choice.loo_rmse[i]);
+  }
+  json figure = {{"chart", "line"},
+                 {"title", "How many shells the data bear: BIC, least squares"},
+                 {"x", {{"label", "shells of pairs"}}},
+                 {"y", {{"label", "BIC"}}},
+                 {"series", {curve("BIC", shells, bic)}},
+                 {"references", {{{"label", "chosen"}, {"value", chosen}, {"vertical", true}}}}};
+  json other = {{"chart", "line"},
+                {"title", "Each structure predicted by the others"},
+                {"x", {{"label", "shells of pairs"}}},
+                {"y", {{"label", "leave-one-out error, meV/atom"}, {"log", true}}},
+                {"series", {curve("leave-one-out error", shells, loo)}}};
+  return json::array({figure, other});
+}
+
+json learning_figure(const std::vector<alloy::LearningPoint>& points) {
+  std::vector<double> rows, train, test, error;
+  for (const alloy::LearningPoint& point : points) {
+    rows.push_back(static_cast<double>(point.rows));
+    train.push_back(kMilli * point.train_rmse);
+    test.push_back(kMilli * point.test_rmse);
+    error.push_back(kMilli * point.test_error);
+  }
+  return {{"chart", "line"},
+          {"title", "Learning curve"},
+          {"caption", "Folds are even over compositions; bars are standard errors over folds."},
+          {"x", {{"label", "structures fitted to"}}},
+          {"y", {{"label", "error, meV/atom"}, {"log", true}}},
+          {"series", {curve("held out", rows, test, error), curve("fitted to", rows, train)}}};
+}
+
+json interactions_figure(const alloy::PairInteractions& pairs, const alloy::FeatureSpace& space) {
+  json series = json::array();
+  const int n = pairs.count();
+  for (int a = 0; a < n; ++a) {
+    for (int b = a + 1; b < n; ++b) {
+      std::vector<double> r, v, e;
+      for (int shell = 0; shell < pairs.shells; ++shell) {
+        r.push_back(space.shells()[static_cast<size_t>(shell)].distance);
+        v.push_back(kMilli * pairs.at(shell, a, b));
+        e.push_back(kMilli * pairs.errors[static_cast<size_t>((shell * n + a) * n + b)]);
+      }
+      series.push_back(
+          curve(pairs.species[static_cast<size_t>(a)] + "-" + pairs.species[static_cast<size_t>(b)],
+                r, v, e));
+    }
+  }
+  return {
+      {"chart", "line"},
+      {"title", "Pair interactions by distance"},
+      {"caption",
+       "What an unlike pair costs beside the mean of the two like ones; below zero it is sought. "
+       "Bars are standard deviations."},
+      {"x", {{"label", "distance, angstrom"}}},
+      {"y", {{"label", "interaction, meV"}}},
+      {"series", series}};
+}
+
+// Predicted against given, both less the mixing of the elements as the fit has them.
+json parity_figure(const alloy::Fit& fit,
+                   const std::vector<std::pair<std::string, const alloy::Design*>>& sets) {
+  json series = json::array();
+  double low = 0, high = 0;
+  for (const auto& [name, design] : sets) {
+    std::vector<double> x, y;
+    for (int64_t r = 0; r < design->rows; ++r) {
+      double mixing = 0;
+      for (int64_t a = 0; a < design->free; ++a)
+        mixing += fit.coefficients[static_cast<size_t>(a)] * design->row(r)[static_cast<size_t>(a)];
+      x.push_back(kMilli * (design->targets[static_cast<size_t>(r)] - mixing));
+      y.push_back(kMilli * (fit.predict(design->row(r)) - mixing));
+      low = std::min(low, x.back());
+      high = std::max(high, x.back());
+    }
+    if (!x.empty()) series.push_back(curve(name, x, y, {}, "points"));
+  }
+  series.push_back(curve("equal", {low, high}, {low, high}, {}, "line"));
+  return {{"chart", "line"},
+          {"title", "Mixing energies: fitted against given"},
+          {"x", {{"label", "given, meV/atom"}}},
+          {"y", {{"label", "by the fit, meV/atom"}}},
+          {"series", series}};
+}
+
+json parameters_table(const alloy::Fit& fit, const std::vector<std::string>& names) {
+  json rows = json::array();
+  for (size_t j = 0; j < names.size(); ++j) {
+    const double scale = names[j].starts_with("c ") ? 1 : kMilli;
+    rows.push_back(
+        {names[j], scale * fit.coefficients[j],
+         std::isfinite(fit.errors[j]) ? json(scale * fit.errors[j]) : json("not determined"),
+         scale == 1 ? "eV" : "meV"});
+  }
+  return {{"chart", "table"},
+          {"title", "Every parameter"},
+          {"columns", {"term", "value", "standard deviation", "unit"}},
+          {"rows", rows}};
+}
+
+void write_structures(const FitOutcome& outcome, const alloy::Fit& fit,
+                      const std::vector<int64_t>& columns, const std::filesystem::path& path) {
+  std::string text;
+  const auto add = [&](const std::vector<size_t>& rows, const alloy::Design& design,
+                       const char* set) {
+    const alloy::Design narrow = with_columns(design, columns);
+    for (size_t k = 0; k < rows.size(); ++k) {
+      const FitSample& sample = outcome.samples[rows[k]];
+      atoms::Frame frame;
+      frame.structure = sample.structure;
+      frame.structure.comment = sample.name;
+      frame.energy = outcome.energies[rows[k]];
+      const auto atoms = static_cast<double>(sample.structure.size());
+      frame.info = {
+          {"set", set},
+          {"fitted_energy",
+           fmt::format("{:.12g}", atoms * fit.predict(narrow.row(static_cast<int64_t>(k))))}};
+      text += atoms::write_extxyz(frame);
+    }
+  };
+  add(outcome.train_rows, outcome.train, "train");
+  add(outcome.test_rows, outcome.test, "test");
+  add(outcome.check_rows, outcome.check, "check");
+  write_file_atomically(path, text);
+}
+
+// Mean and standard deviation of fit less given: an offset shifts no transition, a spread does.
+std::pair<double, double> deviation(const alloy::Fit& fit, const alloy::Design& design) {
+  double sum = 0, squares = 0;
+  for (int64_t r = 0; r < design.rows; ++r) {
+    const double d = fit.predict(design.row(r)) - design.targets[static_cast<size_t>(r)];
+    sum += d;
+    squares += d * d;
+  }
+  const auto rows = static_cast<double>(design.rows);
+  const double mean = sum / rows;
+  return {mean, std::sqrt(std::max(squares / rows - mean * mean, 0.0))};
+}
+
+}  // namespace
+
+json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
+              const std::filesystem::path& folder, uint64_t seed) {
+  const alloy::FeatureSpace& space = outcome.space;
+  if (outcome.train.rows <= outcome.train.free || outcome.test.rows == 0) {
+    fail(ErrorKind::data, "{} structures have energies, too few to fit to{}",
+         outcome.train.rows + outcome.test.rows,
+         outcome.failures.empty() ? ""
+                                  : "; the first that failed: " + outcome.failures[0].first + ": " +
+                                        outcome.failures[0].second);
+  }
+  json figures = json::array();
+  int shells = static_cast<int>(config.fit.shells);
+  if (shells == 0) {
+    // Clusters need the pairs within their reach.
+    const int first = static_cast<int>(std::max(config.fit.triplets, config.fit.quadruplets));
+    std::vector<alloy::Design> nested;
+    alloy::Choice choice;
+    for (int s = first; s <= config.fit.max_shells; ++s) {
+      const alloy::Fit model =
+          alloy::fit(with_columns(outcome.train, columns_with(space, s)), alloy::Shrinkage::none);
+      choice.bic.push_back(model.bic);
+      choice.loo_rmse.push_back(model.loo_rmse);
+      if (model.bic < choice.bic[choice.best]) choice.best = choice.bic.size() - 1;
+    }
+    shells = first + static_cast<int>(choice.best);
+    for (const json& figure : shells_figure(choice, first, shells)) figures.push_back(figure);
+  }
+  const std::vector<int64_t> columns = columns_with(space, shells);
+  const alloy::Design train = with_columns(outcome.train, columns),
+                      test = with_columns(outcome.test, columns),
+                      check = with_columns(outcome.check, columns);
+  const alloy::Fit fit = alloy::fit(train, config.shrinkage(), config.fit.lambda);
+  std::vector<std::string> names;
+  for (const int64_t c : columns) names.push_back(space.names()[static_cast<size_t>(c)]);
+
+  alloy::ClusterInteractions interactions;
+  interactions.pairs = space.pairs(fit, shells);
+  interactions.triplets = static_cast<int>(config.fit.triplets);
+  interactions.quadruplets = static_cast<int>(config.fit.quadruplets);
+  const auto pair_columns = static_cast<size_t>(space.columns_of(shells));
+  interactions.names.assign(names.begin() + static_cast<std::ptrdiff_t>(pair_columns), names.end());
+  interactions.values.assign(fit.coefficients.begin() + static_cast<std::ptrdiff_t>(pair_columns),
+                             fit.coefficients.end());
+  interactions.errors.assign(fit.errors.begin() + static_cast<std::ptrdiff_t>(pair_columns),
+                             fit.errors.end());
+  write_interactions(folder / "interactions.json", interactions);
+  write_structures(outcome, fit, columns, folder / "structures.extxyz");
+
+  figures.push_back(interactions_figure(interactions.pairs, space));
+  figures.push_back(
+      parity_figure(fit, {{"fitted to", &train}, {"held out", &test}, {"check files", &check}}));
+  if (config.fit.learning_points > 0) {
+    std::vector<int64_t> strata;
+    for (const size_t i : outcome.train_rows) strata.push_back(outcome.samples[i].stratum);
+    figures.push_back(learning_figure(alloy::learning_curve(
+        train, strata, config.shrinkage(), static_cast<int>(config.fit.learning_points),
+        static_cast<int>(config.fit.folds), seed)));
+  }
+  figures.push_back(parameters_table(fit, names));
+  if (!outcome.failures.empty()) {
+    json rows = json::array();
+    for (const auto& [name, problem] : outcome.failures) rows.push_back({name, problem});
+    figures.push_back({{"chart", "table"},
+                       {"title", "Structures without an energy"},
+                       {"columns", {"structure", "what happened"}},
+                       {"rows", rows}});
+  }
+
+  json final = {{"shells", shells},
+                {"parameters", columns.size()},
+                {"structures", outcome.train.rows + outcome.test.rows},
+                {"failed", outcome.failures.size()},
+                {"held_out_rmse_mev", kMilli * alloy::rmse(fit, test)},
+                {"train_rmse_mev", kMilli * fit.rmse},
+                {"loo_rmse_mev", kMilli * fit.loo_rmse},
+                {"noise_mev", kMilli * fit.noise},
+                {"effective_parameters", fit.parameters}};
+  json headline = {{{"label", "held-out error"},
+                    {"value", final["held_out_rmse_mev"]},
+                    {"unit", "meV/atom"},
+                    {"better", "lower"}}};
+  if (check.rows > 0) {
+    const auto [mean, spread] = deviation(fit, check);
+    final["check_rmse_mev"] = kMilli * alloy::rmse(fit, check);
+    final["check_offset_mev"] = kMilli * mean;
+    final["check_spread_mev"] = kMilli * spread;
+    headline.push_back({{"label", "error on the check files"},
+                        {"value", final["check_rmse_mev"]},
+                        {"unit", "meV/atom"},
+                        {"better", "lower"}});
+  }
+  return {{"final", final}, {"headline", headline}, {"figures", figures}};
+}
+
+}  // namespace ocoee::tasks
