@@ -201,7 +201,7 @@ Energy ClusterModel::change_by_swap(Configuration& configuration, Swap swap) con
   if (a == b) return 0;
   Energy sum =
       pairs_->change_by_swap(configuration, swap) + cluster_change(configuration, swap.a, b);
-  if (!sees_itself_ && !grid()->may_be_near(swap.a, swap.b))
+  if (!sees_itself_ && !grid()->may_be_near(grid()->locate(swap.a), grid()->locate(swap.b)))
     return sum + cluster_change(configuration, swap.b, a);
   configuration.set(swap.a, b);
   sum += cluster_change(configuration, swap.b, a);
