@@ -11,6 +11,7 @@ Prints one JSON line: tokens per second (median over steps after the warm-up), m
 import argparse
 import json
 import statistics
+import sys
 import time
 
 import torch
@@ -63,6 +64,7 @@ def main():
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--clip", type=float, default=0.0)
+    parser.add_argument("--serve", action="store_true", help="a line on stdin, eager or compiled, is one run; its JSON line follows")
     a = parser.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)
@@ -72,11 +74,11 @@ def main():
     model = Gpt(a).to(a.device)
     count = sum(p.numel() for p in model.parameters())
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    run = torch.compile(model) if a.compile else model
+    runs = {"eager": model}
     data = torch.randint(0, min(a.vocabulary, 50257), (a.batch, a.context + 1), device=a.device)
     micro = a.micro or a.batch
 
-    def step():
+    def step(run):
         for rows in data.split(micro):
             with torch.autocast(a.device, dtype=torch.bfloat16, enabled=a.dtype == "bfloat16"):
                 loss = run(rows[:, :-1], rows[:, 1:]) * (len(rows) / a.batch)
@@ -86,28 +88,37 @@ def main():
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    for _ in range(a.warmup):
-        step()
-    times = []
-    if cuda:
-        torch.cuda.synchronize()
-        begin = time.perf_counter()
-        for _ in range(a.steps):
-            step()
-        torch.cuda.synchronize()
-        times = [(time.perf_counter() - begin) / a.steps]
-    else:
-        for _ in range(a.steps):
+    def measure(kind):
+        if kind not in runs:
+            runs[kind] = torch.compile(model)
+        run = runs[kind]
+        for _ in range(a.warmup):
+            step(run)
+        times = []
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.synchronize()
             begin = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - begin)
-    seconds = statistics.median(times)
-    tokens = a.batch * a.context / seconds
-    flops = 6 * count + 12 * a.layers * a.width * a.context
-    print(json.dumps({"peer": "pytorch " + torch.__version__ + (" compiled" if a.compile else " eager"), "parameters": count,
-                      "tokens_per_second": tokens, "milliseconds": seconds * 1e3,
-                      "mfu": tokens * flops / 989.5e12 if cuda else None,
-                      "peak_bytes": torch.cuda.max_memory_allocated() if cuda else None}))
+            for _ in range(a.steps):
+                step(run)
+            torch.cuda.synchronize()
+            times = [(time.perf_counter() - begin) / a.steps]
+        else:
+            for _ in range(a.steps):
+                begin = time.perf_counter()
+                step(run)
+                times.append(time.perf_counter() - begin)
+        seconds = statistics.median(times)
+        tokens = a.batch * a.context / seconds
+        flops = 6 * count + 12 * a.layers * a.width * a.context
+        print(json.dumps({"peer": f"pytorch {torch.__version__} {kind}", "parameters": count, "tokens_per_second": tokens,
+                          "milliseconds": seconds * 1e3, "mfu": tokens * flops / 989.5e12 if cuda else None,
+                          "peak_bytes": torch.cuda.max_memory_allocated() if cuda else None}), flush=True)
+        if cuda:  # others measure meanwhile
+            torch.cuda.empty_cache()
+
+    for line in sys.stdin if a.serve else ["compiled" if a.compile else "eager"]:
+        measure(line.strip())
 
 
 if __name__ == "__main__":

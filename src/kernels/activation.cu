@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/activation.h"
 #include "kernels/activation_math.h"
-#include "kernels/cuda_support.cuh"
+#include "kernels/column_partials.cuh"
 
 namespace ocoee::kernels::cuda {
 namespace {
@@ -55,6 +55,70 @@ void launch_gelu(const Gelu& a, const char* name, const device::Stream& stream) 
           <<<blocks_for(a.rows * a.width, kThreads), kThreads, 0, handle_of(stream)>>>(a);
     }
     check_launch(name);
+  });
+}
+
+// Thread (x, y) of a block takes rows y, y + 8, ... of the block's share for the columns of pack x,
+// and keeps their sums.
+template <class T, int N>
+__global__ void __launch_bounds__(256) gelu_backward_sums(Gelu a, Wide<T>* partials) {
+  using W = Wide<T>;
+  __shared__ W scratch[8][32 * N];
+  const DeviceExponential exponential;
+  const int64_t column = (static_cast<int64_t>(blockIdx.x) * 32 + threadIdx.x) * N;
+  const int64_t each = (a.rows + gridDim.y - 1) / gridDim.y;
+  const int64_t begin = each * blockIdx.y, end = begin + each < a.rows ? begin + each : a.rows;
+  W sum[N] = {};
+  if (column < a.width) {
+    Pack<T, N> bias{};
+    if (a.bias) bias = load<N>(static_cast<const T*>(a.bias) + column);
+#pragma unroll 2
+    for (int64_t row = begin + threadIdx.y; row < end; row += 8) {
+      const int64_t i = row * a.width + column;
+      const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i),
+                       dy = load<N>(static_cast<const T*>(a.dy) + i);
+      Pack<T, N> dx;
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        dx.v[k] =
+            narrow<T>(widen(dy.v[k]) * gelu_slope(widen(x.v[k]) + widen(bias.v[k]), exponential));
+        sum[k] += widen(dx.v[k]);
+      }
+      store<N>(static_cast<T*>(a.out) + i, dx);
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < N; ++k) scratch[threadIdx.y][threadIdx.x * N + k] = sum[k];
+  __syncthreads();
+  if (threadIdx.y != 0 || column >= a.width) return;
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    W total = 0;
+    for (int y = 0; y < 8; ++y) total += scratch[y][threadIdx.x * N + k];
+    partials[blockIdx.y * a.width + column + k] = total;
+  }
+}
+
+void launch_gelu_backward_sums(const Gelu& a, const device::Stream& stream) {
+  if (a.rows * a.width == 0) return;
+  with_float_type(a.dtype, "gelu_backward", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using W = Wide<T>;
+    const int parts = row_parts(a.rows);
+    W* partials = static_cast<W*>(a.workspace);
+    const auto launch = [&](auto pack) {
+      constexpr int N = decltype(pack)::value;
+      const dim3 grid(blocks_for(a.width, 32 * N), static_cast<unsigned>(parts));
+      gelu_backward_sums<T, N><<<grid, dim3(32, 8), 0, handle_of(stream)>>>(a, partials);
+    };
+    if (a.width % kPack<T> == 0 && aligned16(a.x, a.bias, a.dy, a.out)) {
+      launch(std::integral_constant<int, kPack<T>>());
+    } else {
+      launch(std::integral_constant<int, 1>());
+    }
+    check_launch("gelu_backward");
+    launch_column_partials<W>(partials, parts, 1, a.width, static_cast<W*>(a.d_bias), nullptr,
+                              handle_of(stream));
   });
 }
 
@@ -114,6 +178,7 @@ void gelu_forward(const Gelu& a, const device::Stream& stream) {
   launch_gelu<false>(a, "gelu_forward", stream);
 }
 void gelu_backward(const Gelu& a, const device::Stream& stream) {
+  if (a.d_bias) return launch_gelu_backward_sums(a, stream);
   launch_gelu<true>(a, "gelu_backward", stream);
 }
 void swiglu_forward(const Swiglu& a, const device::Stream& stream) {

@@ -18,6 +18,9 @@ struct Gelu {
   const void* bias = nullptr;  // [width], or null: z = x + bias
   const void* dy = nullptr;    // backward: [rows, width]
   void* out = nullptr;         // [rows, width]: y, or in the backward dx; may be x or dy itself
+  // Backward: the column sums of dx are added here, in the same pass; f32 (f64 for f64), or null.
+  void* d_bias = nullptr;     // [width]
+  void* workspace = nullptr;  // of column_sum_workspace() bytes (reduce.h), with d_bias
 };
 void gelu_forward(const Gelu& a, const device::Stream& stream);
 void gelu_backward(const Gelu& a, const device::Stream& stream);

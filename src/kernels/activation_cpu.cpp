@@ -5,6 +5,7 @@
 
 #include "kernels/activation_math.h"
 #include "kernels/parallel_for.h"
+#include "kernels/reduce.h"
 #include "kernels/row_buffer.h"
 #include "kernels/simd_math.h"
 
@@ -58,6 +59,15 @@ void gelu_backward(const Gelu& a) {
       return narrow<T>(widen(dy[i]) * gelu_slope(z, kExp));
     });
   });
+  if (!a.d_bias) return;
+  ColumnSum sum;
+  sum.dtype = a.dtype;
+  sum.rows = a.rows;
+  sum.width = a.width;
+  sum.x = a.out;
+  sum.out = a.d_bias;
+  sum.workspace = a.workspace;
+  column_sum(sum);
 }
 
 void swiglu_forward(const Swiglu& a) {

@@ -7,6 +7,12 @@
 
 namespace ocoee::kernels::cuda {
 
+// Shares of the rows whose sums are partials: a function of the rows alone.
+inline int row_parts(int64_t rows) {
+  const int64_t parts = ceil_div(rows, 64);
+  return static_cast<int>(parts < 1 ? 1 : parts > 256 ? 256 : parts);
+}
+
 template <class W>
 __global__ void __launch_bounds__(1024)
     add_column_partials(const W* partials, int parts, int planes, int64_t width, W* out0, W* out1) {

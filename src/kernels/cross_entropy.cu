@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One online pass finds maximum and sum of a row (Milakov, Gimelshein 2018); the second pass,
-// backwards through what the cache still holds, writes the gradient. So the logits cross the memory
-// bus once each way.
+// One online pass finds maximum and sum of a row (Milakov, Gimelshein 2018); the second writes the
+// gradient. A long row waits between them in shared memory; one that does not fit there, or is
+// short, is read again, backwards through what the cache still holds. So the logits cross the
+// memory bus once each way.
 #include "kernels/cross_entropy.h"
 #include "kernels/cuda_support.cuh"
 
@@ -139,6 +140,93 @@ __global__ void cross_entropy_kernel(CrossEntropy a) {
   write_gradient<T, N>(logits, a.columns, a.row_stride, statistics, scale * weight, target);
 }
 
+// 2^x: exact enough (2 ulp) and one instruction.
+__device__ inline float power_two(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ inline double power_two(double x) {
+  return exp2(x);
+}
+
+constexpr int kRowThreads = 512;
+constexpr int kAhead = 4;  // packs of a thread on their way from memory at once
+
+// A block a row, which lies in shared memory from the first pass to the second. `columns` is a
+// multiple of N.
+template <class T, int N>
+__global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossEntropy a) {
+  using W = Wide<T>;
+  constexpr W kLog2E = W(1.44269504088896340736);
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  T* kept = reinterpret_cast<T*>(shared_bytes);
+  __shared__ Online<W> scratch[64];
+  int turn = 0;
+  const int64_t row = blockIdx.x;
+  T* logits = static_cast<T*>(a.logits) + row * a.row_stride;
+  W* losses = static_cast<W*>(a.losses);
+  const int64_t target = a.targets[row];
+  if (target < 0) {
+    if (threadIdx.x == 0) losses[row] = 0;
+    if (a.gradient) zero_row(logits, a.row_stride);
+    return;
+  }
+  const int packs = static_cast<int>(a.columns / N), threads = static_cast<int>(blockDim.x);
+  Online<W> own{W(-3e38), 0};  // finite: -infinity less it is -infinity
+  for (int first = static_cast<int>(threadIdx.x); first < packs; first += kAhead * threads) {
+    Pack<T, N> pack[kAhead];
+#pragma unroll
+    for (int u = 0; u < kAhead; ++u) {
+      if (first + u * threads < packs) pack[u] = load<N>(logits + (first + u * threads) * N);
+    }
+#pragma unroll
+    for (int u = 0; u < kAhead; ++u) {
+      if (first + u * threads >= packs) continue;
+      store<N>(kept + (first + u * threads) * N, pack[u]);
+      W largest = widen(pack[u].v[0]);
+#pragma unroll
+      for (int k = 1; k < N; ++k) {
+        const W z = widen(pack[u].v[k]);
+        largest = z > largest ? z : largest;
+      }
+      if (largest > own.maximum) {
+        own.sum *= power_two((own.maximum - largest) * kLog2E);
+        own.maximum = largest;
+      }
+      const W shift = own.maximum * kLog2E;
+#pragma unroll
+      for (int k = 0; k < N; ++k) own.sum += power_two(widen(pack[u].v[k]) * kLog2E - shift);
+    }
+  }
+  const Online<W> all = row_combine(own, OnlineSum<W>(), scratch, turn);
+  __syncthreads();  // the row is there
+  const W weight = a.weights ? static_cast<W>(a.weights[row]) : W(1);
+  if (threadIdx.x == 0) {
+    losses[row] = target < a.columns ? weight * (log(all.sum) + (all.maximum - widen(kept[target])))
+                                     : static_cast<W>(NAN);
+  }
+  if (!a.gradient) return;
+  const W factor = static_cast<W>(a.scale ? *a.scale : 1.0) * weight, share = factor / all.sum;
+  const W shift = all.maximum * kLog2E;
+  const int target_pack = target < a.columns ? static_cast<int>(target / N) : -1;
+  for (int p = static_cast<int>(threadIdx.x); p < packs; p += threads) {
+    Pack<T, N> pack = load<N>(kept + p * N);
+    W value[N];
+#pragma unroll
+    for (int k = 0; k < N; ++k) value[k] = power_two(widen(pack.v[k]) * kLog2E - shift) * share;
+    if (p == target_pack) {
+#pragma unroll
+      for (int k = 0; k < N; ++k) value[k] -= k == target % N ? factor : W(0);
+    }
+#pragma unroll
+    for (int k = 0; k < N; ++k) pack.v[k] = narrow<T>(value[k]);
+    store<N>(logits + static_cast<int64_t>(p) * N, pack);
+  }
+  for (int64_t i = a.columns + threadIdx.x; i < a.row_stride; i += blockDim.x)
+    logits[i] = narrow<T>(W(0));
+}
+
 template <class T, int N>
 __global__ void statistics_kernel(PartialCrossEntropy a) {
   using W = Wide<T>;
@@ -217,7 +305,40 @@ void launch_rows(const Arguments& a, const char* name, const Launch& launch) {
 
 }  // namespace
 
+namespace {
+
+// Bytes of shared memory that a row takes; 0: it is short, odd or too long.
+template <class T>
+size_t row_in_shared(const CrossEntropy& a) {
+  constexpr int N = kPack<T>;
+  constexpr size_t kReserved = 4096;  // for what the kernel declares itself, and the system
+  const size_t bytes = static_cast<size_t>(a.columns) * sizeof(T);
+  if (a.columns < 8 * kRowThreads || a.columns % N != 0 || a.row_stride % N != 0 ||
+      !aligned16(a.logits))
+    return 0;
+  int device = 0, most = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  return bytes + kReserved <= static_cast<size_t>(most) ? bytes : 0;
+}
+
+}  // namespace
+
 void cross_entropy(const CrossEntropy& a, const device::Stream& stream) {
+  if (a.rows == 0) return;
+  bool done = false;
+  with_float_type(a.dtype, "cross_entropy", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const size_t bytes = row_in_shared<T>(a);
+    if (bytes == 0) return;
+    auto* kernel = cross_entropy_in_shared<T, kPack<T>>;
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(bytes));
+    kernel<<<static_cast<unsigned>(a.rows), kRowThreads, bytes, handle_of(stream)>>>(a);
+    check_launch("cross_entropy");
+    done = true;
+  });
+  if (done) return;
   launch_rows(a, "cross_entropy", [&](auto tag, auto pack, dim3 grid, dim3 block) {
     cross_entropy_kernel<typename decltype(tag)::type, decltype(pack)::value>
         <<<grid, block, 0, handle_of(stream)>>>(a);

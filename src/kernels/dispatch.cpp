@@ -11,6 +11,7 @@
 #include "kernels/norm.h"
 #include "kernels/optimizer_step.h"
 #include "kernels/reduce.h"
+#include "kernels/rotary.h"
 
 #ifdef OCOEE_WITH_CUDA
 #define OCOEE_ON_CUDA(call) call
@@ -52,6 +53,7 @@ OCOEE_KERNEL(cross_entropy, CrossEntropy)
 OCOEE_KERNEL(cross_entropy_statistics, PartialCrossEntropy)
 OCOEE_KERNEL(cross_entropy_gradient, PartialCrossEntropy)
 OCOEE_KERNEL(dropout, Dropout)
+OCOEE_KERNEL(rotary, Rotary)
 OCOEE_KERNEL(embedding_forward, Embedding)
 OCOEE_KERNEL(embedding_backward, EmbeddingBackward)
 OCOEE_KERNEL(alloy_swap, AlloySwap)

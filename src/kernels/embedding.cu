@@ -3,6 +3,7 @@
 // Each block adds up runs within a fixed piece of the sorted list; runs that cross pieces leave
 // partial sums, which the piece where the run began collects in order. No atomics, and the same
 // bits every time.
+#include <algorithm>
 #include <cub/device/device_radix_sort.cuh>
 
 #include "kernels/cuda_support.cuh"
@@ -90,24 +91,48 @@ __global__ void add_runs(const T* dy, const uint32_t* keys, const uint32_t* row_
   }
 }
 
+constexpr int kJoinColumns = 32, kJoinLanes = 8;
+
+// A run that crosses pieces: its tail and the heads that follow, by kJoinLanes threads a column,
+// whose sums are added in order.
 template <class W>
-__global__ void join_runs(const uint32_t* keys, int64_t rows, int64_t width, int64_t vocabulary,
-                          W* d_token, const W* heads, const W* tails) {
-  const int64_t begin = static_cast<int64_t>(blockIdx.x) * kPiece;
-  const int64_t end = begin + kPiece;
+__global__ void __launch_bounds__(kJoinColumns* kJoinLanes)
+    join_runs(const uint32_t* keys, int64_t rows, int64_t width, int64_t vocabulary, W* d_token,
+              const W* heads, const W* tails) {
+  __shared__ W scratch[kJoinLanes][kJoinColumns];
+  const int64_t begin = static_cast<int64_t>(blockIdx.x) * kPiece, end = begin + kPiece;
   if (end >= rows) return;
   const uint32_t id = keys[end - 1];
   const bool goes_on = keys[end] == id && id < vocabulary;
   const bool began_before = keys[begin] == id && begin > 0 && keys[begin - 1] == id;
   if (!goes_on || began_before) return;
-  for (int64_t column = threadIdx.x; column < width; column += blockDim.x) {
-    W sum = tails[blockIdx.x * width + column];
-    for (int64_t piece = blockIdx.x + 1;; ++piece) {
-      sum += heads[piece * width + column];
-      const int64_t next = (piece + 1) * kPiece;
-      if (next >= rows || keys[next - 1] != id || keys[next] != id) break;
+  int64_t low = end, high = rows;  // the first row beyond the run
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (keys[middle] > id) {
+      high = middle;
+    } else {
+      low = middle + 1;
     }
-    d_token[id * width + column] += sum;
+  }
+  const int64_t last = (low - 1) / kPiece;
+  for (int64_t first = static_cast<int64_t>(blockIdx.y) * kJoinColumns; first < width;
+       first += static_cast<int64_t>(gridDim.y) * kJoinColumns) {
+    const int64_t column = first + threadIdx.x;
+    W sum = 0;
+    if (column < width) {
+#pragma unroll 4
+      for (int64_t piece = blockIdx.x + 1 + threadIdx.y; piece <= last; piece += kJoinLanes)
+        sum += heads[piece * width + column];
+    }
+    scratch[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0 && column < width) {
+      W total = tails[blockIdx.x * width + column];
+      for (int lane = 0; lane < kJoinLanes; ++lane) total += scratch[lane][threadIdx.x];
+      d_token[id * width + column] += total;
+    }
+    __syncthreads();
   }
 }
 
@@ -199,7 +224,8 @@ void backward(const EmbeddingBackward& a, const device::Stream& stream) {
       dy, w.keys, w.rows, rows, a.width, a.vocabulary, static_cast<W*>(a.d_token),
       static_cast<W*>(w.heads), static_cast<W*>(w.tails));
   check_launch("embedding_backward (runs)");
-  join_runs<W><<<grid.x, kThreads, 0, handle_of(stream)>>>(
+  const dim3 join_grid(grid.x, std::min(8u, blocks_for(a.width, kJoinColumns)));
+  join_runs<W><<<join_grid, dim3(kJoinColumns, kJoinLanes), 0, handle_of(stream)>>>(
       w.keys, rows, a.width, a.vocabulary, static_cast<W*>(a.d_token), static_cast<W*>(w.heads),
       static_cast<W*>(w.tails));
   check_launch("embedding_backward (join)");

@@ -11,6 +11,7 @@
 #include "core/random.h"  // OCOEE_HOST_DEVICE
 
 #if defined(__CUDACC__)
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #elif defined(__F16C__)
 #include <immintrin.h>
@@ -70,10 +71,14 @@ OCOEE_HOST_DEVICE static inline float widen(Float16 x) {
 
 // Rounds to nearest, ties to even; NaN stays NaN.
 OCOEE_HOST_DEVICE static inline BFloat16 bfloat16_from(float x) {
+#if defined(__CUDA_ARCH__)
+  return {__bfloat16_as_ushort(__float2bfloat16_rn(x))};
+#else
   const uint32_t bits = bits_as<uint32_t>(x);
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const uint32_t quiet = (bits >> 16) | 0x40u;
   return {static_cast<uint16_t>(x != x ? quiet : rounded)};
+#endif
 }
 
 OCOEE_HOST_DEVICE static inline Float16 float16_from(float x) {

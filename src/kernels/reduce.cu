@@ -50,10 +50,6 @@ __global__ void finish_squares(const double* partials, int count, double factor,
   if (threadIdx.x == 0) *out += factor * sum;
 }
 
-int row_parts(int64_t rows) {
-  return static_cast<int>(std::clamp<int64_t>(ceil_div(rows, 64), 1, 256));
-}
-
 // Thread (x, y) adds rows y, y + 8, ... of the block's share for the columns of pack x.
 template <class T, int N>
 __global__ void column_sum_kernel(const T* x, int64_t rows, int64_t width, Wide<T>* partials) {

@@ -1,47 +1,228 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/products.h"
 
+#include <array>
+#include <map>
+
+#include "kernels/activation.h"
+#include "kernels/reduce.h"
+#include "nn/gpu_calls.h"
+#include "nn/tensors.h"
+
 namespace ocoee::nn {
 namespace {
 
+using kernels::Epilogue;
+
 at::Tensor rows_of(const at::Tensor& t) {
   return t.reshape({-1, t.size(-1)});
+}
+
+// Half precision on a GPU, and contiguous: what the library's fused products are for.
+bool suits_gpu(const at::Tensor& t) {
+  return t.is_cuda() && t.is_contiguous() &&
+         (t.scalar_type() == at::kBFloat16 || t.scalar_type() == at::kHalf);
+}
+
+bool even(int64_t a, int64_t b, int64_t c) {
+  return a % 8 == 0 && b % 8 == 0 && c % 8 == 0;
+}
+
+std::vector<int64_t> with_last(const at::Tensor& t, int64_t last) {
+  std::vector<int64_t> shape = t.sizes().vec();
+  shape.back() = last;
+  return shape;
+}
+
+void* address(const at::Tensor& t) {
+  return t.defined() ? t.data_ptr() : nullptr;
+}
+
+// y = epilogue(x weight'); undefined where the library cannot.
+at::Tensor gpu_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                       const at::Tensor& residual, Epilogue epilogue, at::Tensor* before) {
+  kernels::Matmul call;
+  call.n = weight.size(0);
+  call.k = weight.size(1);
+  call.m = call.k > 0 ? x.numel() / call.k : 0;
+  if (!suits_gpu(x) || (residual.defined() && !residual.is_contiguous()) ||
+      !even(call.m, call.n, call.k) || x.numel() == 0)
+    return {};
+  const at::Tensor y = at::empty(with_last(x, call.n), x.options());
+  if (before) *before = at::empty_like(y);
+  call.dtype = call.d_dtype = dtype_of(x.scalar_type());
+  call.b_transposed = true;
+  call.a = x.data_ptr();
+  call.b = weight.data_ptr();
+  call.c = address(residual);
+  call.d = y.data_ptr();
+  call.bias = address(bias);
+  call.aux = before ? before->data_ptr() : nullptr;
+  call.epilogue = epilogue;
+  return gpu_matmul(call, x) ? y : at::Tensor();
+}
+
+// dx = scale g weight, or that times gelu'(before).
+at::Tensor gpu_input_gradient(const at::Tensor& g, const at::Tensor& weight,
+                              const at::Tensor& before, const at::Tensor& scale) {
+  kernels::Matmul call;
+  call.k = weight.size(0);
+  call.n = weight.size(1);
+  call.m = call.k > 0 ? g.numel() / call.k : 0;
+  if (!suits_gpu(g) || !even(call.m, call.n, call.k) || g.numel() == 0) return {};
+  const at::Tensor dx = at::empty(with_last(g, call.n), g.options());
+  call.dtype = call.d_dtype = dtype_of(g.scalar_type());
+  call.a = g.data_ptr();
+  call.b = weight.data_ptr();
+  call.d = dx.data_ptr();
+  call.alpha = static_cast<const float*>(address(scale));
+  call.aux = address(before);
+  call.epilogue = before.defined() ? Epilogue::gelu_gradient : Epilogue::none;
+  return gpu_matmul(call, g) ? dx : at::Tensor();
+}
+
+bool gpu_weight_gradient(const at::Tensor& g, const at::Tensor& x,
+                         const at::Tensor& weight_gradient, const at::Tensor& scale) {
+  kernels::Matmul call;
+  call.m = weight_gradient.size(0);
+  call.n = weight_gradient.size(1);
+  call.k = call.n > 0 ? x.numel() / call.n : 0;
+  if (!suits_gpu(g) || !suits_gpu(x) || !even(call.m, call.n, call.k) || x.numel() == 0)
+    return false;
+  call.dtype = dtype_of(g.scalar_type());
+  call.d_dtype = dtype_of(weight_gradient.scalar_type());
+  call.a_transposed = true;
+  call.a = g.data_ptr();
+  call.b = x.data_ptr();
+  call.c = call.d = weight_gradient.data_ptr();
+  call.alpha = static_cast<const float*>(address(scale));
+  return gpu_matmul(call, x);
+}
+
+void add_column_sums(const at::Tensor& g, const at::Tensor& sums) {
+  const at::Tensor dense = rows_of(g).contiguous();
+  const device::Device place = place_of(dense);
+  kernels::ColumnSum a;
+  a.dtype = dtype_of(dense.scalar_type());
+  a.rows = dense.size(0);
+  a.width = dense.size(1);
+  a.x = dense.data_ptr();
+  a.out = sums.data_ptr();
+  const at::Tensor space =
+      workspace(kernels::column_sum_workspace(a.dtype, a.rows, a.width, place), dense);
+  a.workspace = space.data_ptr();
+  kernels::column_sum(a, current_stream(place));
+}
+
+// dx *= gelu'(before), with its column sums in the same pass.
+void multiply_by_gelu_gradient(const at::Tensor& dx, const at::Tensor& before,
+                               const at::Tensor& bias_gradient) {
+  const device::Device place = place_of(dx);
+  kernels::Gelu a;
+  a.dtype = dtype_of(dx.scalar_type());
+  a.width = dx.size(-1);
+  a.rows = a.width > 0 ? dx.numel() / a.width : 0;
+  a.x = before.data_ptr();
+  a.dy = a.out = dx.data_ptr();
+  at::Tensor space;
+  if (bias_gradient.defined()) {
+    space = workspace(kernels::column_sum_workspace(a.dtype, a.rows, a.width, place), dx);
+    a.d_bias = bias_gradient.data_ptr();
+    a.workspace = space.data_ptr();
+  }
+  kernels::gelu_backward(a, current_stream(place));
+}
+
+// The product of product_input_gradient_gelu, with gelu' in its epilogue or in a pass of its own.
+at::Tensor input_gradient_gelu(bool in_epilogue, const at::Tensor& g, const at::Tensor& weight,
+                               const at::Tensor& before, const at::Tensor& bias_gradient) {
+  if (in_epilogue) {
+    const at::Tensor dx = gpu_input_gradient(g, weight, before, {});
+    if (dx.defined()) {
+      if (bias_gradient.defined()) add_column_sums(dx, bias_gradient);
+      return dx;
+    }
+  }
+  const at::Tensor dx = product_input_gradient(g, weight).contiguous();
+  multiply_by_gelu_gradient(dx, before, bias_gradient);
+  return dx;
+}
+
+// The library has good kernels with that epilogue for some shapes and bad ones for others: timed
+// once for each shape, unless the same choice is wanted in every run.
+bool epilogue_is_faster(const at::Tensor& g, const at::Tensor& weight, const at::Tensor& before,
+                        const at::Tensor& bias_gradient) {
+  if (!suits_gpu(g) || at::globalContext().deterministicAlgorithms()) return false;
+  const device::Stream stream = current_stream(place_of(g));
+  static std::map<std::array<int64_t, 4>, bool> known;
+  const std::array<int64_t, 4> shape{g.numel(), weight.size(0), weight.size(1),
+                                     bias_gradient.defined()};
+  const auto found = known.find(shape);
+  if (found != known.end()) return found->second;
+  if (device::capturing(stream)) return false;
+  const at::Tensor sums = bias_gradient.defined() ? at::zeros_like(bias_gradient) : at::Tensor();
+  double times[2] = {0, 0};
+  for (int round = 0; round < 5; ++round) {
+    for (const bool in_epilogue : {false, true}) {
+      device::Event begin(stream.device, true), end(stream.device, true);
+      begin.record(stream);
+      input_gradient_gelu(in_epilogue, g, weight, before, sums);
+      end.record(stream);
+      end.synchronize();
+      if (round > 0) times[in_epilogue] += end.milliseconds_since(begin);
+    }
+  }
+  return known[shape] = times[1] < times[0];
 }
 
 }  // namespace
 
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                    const at::Tensor& residual) {
-  at::Tensor y = bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
+  const Epilogue epilogue = bias.defined() ? Epilogue::bias : Epilogue::none;
+  at::Tensor y = gpu_product(x, weight, bias, residual, epilogue, nullptr);
+  if (y.defined()) return y;
+  y = bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
   if (residual.defined()) y.add_(residual);
   return y;
 }
 
 at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                         at::Tensor* before) {
+  at::Tensor y = gpu_product(x, weight, bias, {}, Epilogue::gelu, before);
+  if (y.defined()) return y;
   const at::Tensor argument = product(x, weight, bias);
   if (before) *before = argument;
   return at::gelu(argument, "tanh");
 }
 
-at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight) {
-  return at::matmul(g, weight);
+at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,
+                                  const at::Tensor& scale) {
+  const at::Tensor dx = gpu_input_gradient(g, weight, {}, scale);
+  if (dx.defined()) return dx;
+  const at::Tensor plain = at::matmul(g, weight);
+  return scale.defined() ? plain.mul_(scale) : plain;
 }
 
 at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& weight,
-                                       const at::Tensor& before) {
-  return at::gelu_backward(product_input_gradient(g, weight), before, "tanh");
+                                       const at::Tensor& before, const at::Tensor& bias_gradient) {
+  return input_gradient_gelu(epilogue_is_faster(g, weight, before, bias_gradient), g, weight,
+                             before, bias_gradient);
 }
 
 void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,
-                             const at::Tensor& weight_gradient, const at::Tensor& bias_gradient) {
-  const at::Tensor rows = rows_of(g);
-  if (g.scalar_type() == weight_gradient.scalar_type())
-    weight_gradient.addmm_(rows.t(), rows_of(x));
-  else
-    weight_gradient.add_(at::mm(rows.t(), rows_of(x)));
-  if (bias_gradient.defined())
-    bias_gradient.add_(at::sum(rows, {0}, /*keepdim=*/false, bias_gradient.scalar_type()));
+                             const at::Tensor& weight_gradient, const at::Tensor& bias_gradient,
+                             const at::Tensor& scale) {
+  if (!gpu_weight_gradient(g, x, weight_gradient, scale)) {
+    const at::Tensor rows = rows_of(g);
+    // The smaller operand takes the factor.
+    const at::Tensor in = scale.defined() ? rows_of(x) * scale.to(x.scalar_type()) : rows_of(x);
+    if (g.scalar_type() == weight_gradient.scalar_type())
+      weight_gradient.addmm_(rows.t(), in);
+    else
+      weight_gradient.add_(at::mm(rows.t(), in));
+  }
+  if (bias_gradient.defined()) add_column_sums(g, bias_gradient);
 }
 
 }  // namespace ocoee::nn

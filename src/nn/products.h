@@ -20,17 +20,20 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                         at::Tensor* before);
 
-// g weight: the gradient of x.
-at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight);
+// g weight: the gradient of x. `scale`: a float32 scalar on the device that multiplies it, or
+// undefined.
+at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,
+                                  const at::Tensor& scale = {});
 
 // (g weight) * gelu'(before): the gradient of GELU's argument, g and weight being those of the
-// product that follows the GELU.
+// product that follows the GELU. Its column sums are added to `bias_gradient` unless undefined.
 at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& weight,
-                                       const at::Tensor& before);
+                                       const at::Tensor& before,
+                                       const at::Tensor& bias_gradient = {});
 
-// weight_gradient += g' x, and bias_gradient += the column sums of g unless undefined.
+// weight_gradient += scale g' x, and bias_gradient += the column sums of g unless undefined.
 void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,
                              const at::Tensor& weight_gradient,
-                             const at::Tensor& bias_gradient = {});
+                             const at::Tensor& bias_gradient = {}, const at::Tensor& scale = {});
 
 }  // namespace ocoee::nn

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/harness.h"
+#include "kernels/reduce.h"
 
 namespace ocoee::kernels::test {
 namespace {
@@ -41,6 +42,23 @@ TEST(Gelu, EveryTypeAndShape) {
         }
         EXPECT_NEAR_ARRAY(y.read(), want_y, tolerance(dtype)) << label(dtype) << width;
         EXPECT_NEAR_ARRAY(dx.read(), want_dx, tolerance(dtype)) << label(dtype) << width;
+
+        // With column sums in the same pass: the same dx, and its sums added to what was there.
+        const std::vector<unsigned char> alone = dx.bits();
+        const Array again(dtype, dy);
+        const Array sums(wide_dtype(dtype), std::vector<double>(static_cast<size_t>(width), 1.0));
+        const Array space =
+            workspace(column_sum_workspace(dtype, rows, width, test_stream().device));
+        a.dy = again.data(), a.out = again.data();
+        a.d_bias = sums.data(), a.workspace = space.data();
+        gelu_backward(a, test_stream());
+        EXPECT_EQ(again.bits(), alone) << label(dtype) << width;
+        std::vector<double> want_sums(static_cast<size_t>(width), 1.0);
+        const auto rounded_dx = again.read();
+        for (size_t i = 0; i < rounded_dx.size(); ++i)
+          want_sums[i % static_cast<size_t>(width)] += rounded_dx[i];
+        EXPECT_NEAR_ARRAY(sums.read(), want_sums, tolerance(wide_dtype(dtype)))
+            << label(dtype) << width;
       }
     }
   }

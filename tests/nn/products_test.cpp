@@ -38,6 +38,11 @@ TEST(Products, HalvesOfTheBackwardEqualAutograd) {
   product_weight_gradient(c.g, c.x, dw, db);
   expect_close(dw - 1, w.grad(), "weight gradient");
   expect_close(db - 1, b.grad(), "bias gradient");
+  // With a factor.
+  const at::Tensor scale = at::full({}, 0.375, at::kFloat);
+  expect_close(product_input_gradient(c.g, c.weight, scale), x.grad() * 0.375, "scaled");
+  product_weight_gradient(c.g, c.x, dw, {}, scale);
+  expect_close(dw - 1, w.grad() * 1.375, "scaled weight gradient");
 }
 
 TEST(Products, GeluStandsBetweenTwoOfThem) {
@@ -45,14 +50,18 @@ TEST(Products, GeluStandsBetweenTwoOfThem) {
   const ProductCase c;
   const at::Tensor x = c.x.clone().requires_grad_(true);
   const at::Tensor down = at::randn({4, 7}, at::kDouble), g = at::randn({2, 3, 4}, at::kDouble);
-  const at::Tensor argument = at::linear(x, c.weight, c.bias);
+  const at::Tensor bias = c.bias.clone().requires_grad_(true);
+  const at::Tensor argument = at::linear(x, c.weight, bias);
   const at::Tensor expected = at::gelu(argument, "tanh");
   at::linear(expected, down).backward(g);
   at::Tensor before;
   expect_close(product_gelu(c.x, c.weight, c.bias, &before), expected, "gelu");
   expect_close(before, argument, "argument of gelu");
-  const at::Tensor d_before = product_input_gradient_gelu(g, down, before);
+  const at::Tensor db = at::ones_like(c.bias);
+  const at::Tensor d_before = product_input_gradient_gelu(g, down, before, db);
   expect_close(product_input_gradient(d_before, c.weight), x.grad(), "gradient through gelu");
+  expect_close(db - 1, bias.grad(), "bias gradient through gelu");
+  expect_close(product_input_gradient_gelu(g, down, before), d_before, "without a bias");
 }
 
 TEST(Products, LowPrecisionGradientsGatherInFloat32) {

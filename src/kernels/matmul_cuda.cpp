@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <tuple>
+#include <vector>
+
+#include "core/error.h"
+#include "kernels/matmul.h"
+
+namespace ocoee::kernels::cuda {
+namespace {
+
+void check(cublasStatus_t status, const char* call) {
+  if (status != CUBLAS_STATUS_SUCCESS)
+    fail(ErrorKind::device, "cuBLASLt: {} failed: {}", call, cublasLtGetStatusString(status));
+}
+
+cudaDataType_t type_of(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return CUDA_R_16BF;
+    case DType::f16:
+      return CUDA_R_16F;
+    case DType::f32:
+      return CUDA_R_32F;
+    default:
+      fail(ErrorKind::internal, "no matrix product on {}", name_of(dtype));
+  }
+}
+
+cublasLtEpilogue_t epilogue_of(const Matmul& a) {
+  switch (a.epilogue) {
+    case Epilogue::bias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::gelu:
+      if (!a.aux) return a.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+      return a.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    case Epilogue::gelu_gradient:
+      return CUBLASLT_EPILOGUE_DGELU;
+    default:
+      return CUBLASLT_EPILOGUE_DEFAULT;
+  }
+}
+
+// What makes two products of one kind: all but the addresses.
+using Key = std::tuple<int, DType, DType, int64_t, int64_t, int64_t, bool, bool, int, bool, bool,
+                       bool, size_t, bool>;
+
+Key key_of(const Matmul& a, const device::Stream& stream) {
+  return {stream.device.index,
+          a.dtype,
+          a.d_dtype,
+          a.m,
+          a.n,
+          a.k,
+          a.a_transposed,
+          a.b_transposed,
+          static_cast<int>(epilogue_of(a)),
+          a.c != nullptr,
+          a.c == a.d,
+          a.alpha != nullptr,
+          a.workspace_bytes,
+          a.measure};
+}
+
+// The library's description of a product, and the algorithm that was chosen for it.
+class Plan {
+ public:
+  explicit Plan(const Matmul& a) {
+    check(cublasLtMatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describe");
+    // Column-major, the product is d' = b' a': our b comes first.
+    set(CUBLASLT_MATMUL_DESC_TRANSA, a.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, a.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(a));
+    if (a.alpha)
+      set(CUBLASLT_MATMUL_DESC_POINTER_MODE, static_cast<int32_t>(CUBLASLT_POINTER_MODE_DEVICE));
+    if (a.epilogue == Epilogue::gelu || a.epilogue == Epilogue::gelu_gradient)
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, a.n);
+    if (a.bias) set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<int32_t>(type_of(a.dtype)));
+    point_at(a);
+    const auto lay_out = [](cublasLtMatrixLayout_t& layout, DType dtype, int64_t rows,
+                            int64_t columns) {
+      check(cublasLtMatrixLayoutCreate(&layout, type_of(dtype), static_cast<uint64_t>(rows),
+                                       static_cast<uint64_t>(columns), rows),
+            "lay out");
+    };
+    lay_out(first_, a.dtype, a.b_transposed ? a.k : a.n, a.b_transposed ? a.n : a.k);
+    lay_out(second_, a.dtype, a.a_transposed ? a.m : a.k, a.a_transposed ? a.k : a.m);
+    lay_out(result_, a.d_dtype, a.n, a.m);
+  }
+  ~Plan() {
+    cublasLtMatmulDescDestroy(operation_);
+    for (auto* layout : {first_, second_, result_}) cublasLtMatrixLayoutDestroy(layout);
+  }
+  Plan(const Plan&) = delete;
+
+  // The addresses of this call.
+  void point_at(const Matmul& a) {
+    if (a.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, a.bias);
+    if (a.aux) set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, a.aux);
+  }
+
+  std::vector<cublasLtMatmulAlgo_t> algorithms(cublasLtHandle_t handle, const Matmul& a,
+                                               int most) const {
+    cublasLtMatmulPreference_t preference;
+    check(cublasLtMatmulPreferenceCreate(&preference), "prefer");
+    cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                         &a.workspace_bytes, sizeof a.workspace_bytes);
+    std::vector<cublasLtMatmulHeuristicResult_t> found(static_cast<size_t>(most));
+    int count = 0;
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(handle, operation_, first_, second_, result_, result_,
+                                       preference, most, found.data(), &count);
+    cublasLtMatmulPreferenceDestroy(preference);
+    std::vector<cublasLtMatmulAlgo_t> out;
+    if (status != CUBLAS_STATUS_SUCCESS) return out;
+    for (int i = 0; i < count; ++i) {
+      const auto& one = found[static_cast<size_t>(i)];
+      if (one.state == CUBLAS_STATUS_SUCCESS) out.push_back(one.algo);
+    }
+    return out;
+  }
+
+  cublasStatus_t run(cublasLtHandle_t handle, const Matmul& a,
+                     const cublasLtMatmulAlgo_t& algorithm, void* d, const float* device_numbers,
+                     cudaStream_t stream) const {
+    const float one = 1, zero = 0;
+    const void* alpha = a.alpha ? a.alpha : &one;
+    const void* beta = a.alpha ? (a.c ? device_numbers + 1 : device_numbers) : (a.c ? &one : &zero);
+    return cublasLtMatmul(handle, operation_, alpha, a.b, first_, a.a, second_, beta,
+                          a.c == a.d || !a.c ? d : a.c, result_, d, result_, &algorithm,
+                          a.workspace, a.workspace_bytes, stream);
+  }
+
+  cublasLtMatmulAlgo_t chosen{};
+
+ private:
+  template <class T>
+  void set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
+    check(cublasLtMatmulDescSetAttribute(operation_, attribute, &value, sizeof value), "describe");
+  }
+
+  cublasLtMatmulDesc_t operation_ = nullptr;
+  cublasLtMatrixLayout_t first_ = nullptr, second_ = nullptr, result_ = nullptr;
+};
+
+// Of one device; lives as long as the program.
+struct Library {
+  cublasLtHandle_t handle = nullptr;
+  float* numbers = nullptr;                    // {0, 1} on the device
+  std::map<Key, std::unique_ptr<Plan>> plans;  // null: the library has no such product
+};
+
+std::mutex mutex;
+
+Library& library_of(const device::Device& device) {
+  static std::map<int, Library> libraries;
+  Library& library = libraries[device.index];
+  if (!library.handle) {
+    check(cublasLtCreate(&library.handle), "create");
+    const float numbers[2] = {0, 1};
+    if (cudaMalloc(reinterpret_cast<void**>(&library.numbers), sizeof numbers) != cudaSuccess ||
+        cudaMemcpy(library.numbers, numbers, sizeof numbers, cudaMemcpyHostToDevice) != cudaSuccess)
+      fail(ErrorKind::device, "cuBLASLt: no memory for two numbers on {}", name_of(device));
+  }
+  return library;
+}
+
+// The fastest of `algorithms` on the operands of this very call. A product that is added to its own
+// result runs into scratch, so that it counts once. The clock of a GPU under load depends on what
+// ran just before, so the best few run in turns, without a pause, until their medians stand.
+class Contest {
+ public:
+  Contest(const Plan& plan, const Library& library, const Matmul& a, const device::Stream& stream)
+      : plan_(plan), library_(library), a_(a), stream_(stream), d_(a.d) {
+    if (a.c != a.d) return;
+    scratch_ = device::Memory(static_cast<size_t>(a.m * a.n) * size_of(a.d_dtype),
+                              device::Memory::Where::device, stream.device);
+    d_ = scratch_.data();
+  }
+
+  cublasLtMatmulAlgo_t winner(std::vector<cublasLtMatmulAlgo_t> algorithms) {
+    const cublasLtMatmulAlgo_t first = algorithms[0];
+    std::erase_if(algorithms, [this](const auto& algorithm) { return !run(algorithm); });
+    if (algorithms.empty()) return first;
+    algorithms = best_of(algorithms, /*rounds=*/2, /*most=*/5);
+    return best_of(algorithms, /*rounds=*/9, /*most=*/1)[0];
+  }
+
+ private:
+  bool run(const cublasLtMatmulAlgo_t& algorithm) {
+    return plan_.run(library_.handle, a_, algorithm, d_, library_.numbers,
+                     static_cast<cudaStream_t>(stream_.handle)) == CUBLAS_STATUS_SUCCESS;
+  }
+
+  std::vector<cublasLtMatmulAlgo_t> best_of(const std::vector<cublasLtMatmulAlgo_t>& algorithms,
+                                            int rounds, size_t most) {
+    const size_t count = algorithms.size();
+    std::vector<device::Event> marks;
+    for (size_t i = 0; i <= count * static_cast<size_t>(rounds); ++i)
+      marks.emplace_back(stream_.device, /*timing=*/true);
+    marks[0].record(stream_);
+    for (size_t i = 0; i + 1 < marks.size(); ++i) {
+      run(algorithms[i % count]);
+      marks[i + 1].record(stream_);
+    }
+    marks.back().synchronize();
+    std::vector<std::pair<double, size_t>> order;  // median time, which
+    for (size_t which = 0; which < count; ++which) {
+      std::vector<double> times;
+      for (size_t i = which; i + 1 < marks.size(); i += count)
+        times.push_back(marks[i + 1].milliseconds_since(marks[i]));
+      std::sort(times.begin(), times.end());
+      order.emplace_back(times[(times.size() - 1) / 2], which);
+    }
+    std::sort(order.begin(), order.end());
+    std::vector<cublasLtMatmulAlgo_t> best;
+    for (size_t i = 0; i < std::min(most, count); ++i) best.push_back(algorithms[order[i].second]);
+    return best;
+  }
+
+  const Plan& plan_;
+  const Library& library_;
+  const Matmul& a_;
+  const device::Stream stream_;
+  device::Memory scratch_;
+  void* d_;
+};
+
+}  // namespace
+
+bool matmul(const Matmul& a, const device::Stream& stream) {
+  const std::lock_guard lock(mutex);
+  Library& library = library_of(stream.device);
+  Matmul call = a;
+  call.measure = a.measure && !device::capturing(stream);
+  auto [entry, is_new] = library.plans.try_emplace(key_of(a, stream));
+  if (is_new) {
+    auto plan = std::make_unique<Plan>(call);
+    const auto algorithms = plan->algorithms(library.handle, call, call.measure ? 32 : 1);
+    if (!algorithms.empty()) {
+      plan->chosen =
+          call.measure ? Contest(*plan, library, call, stream).winner(algorithms) : algorithms[0];
+      entry->second = std::move(plan);
+    }
+  }
+  if (!entry->second) return false;
+  entry->second->point_at(a);
+  check(entry->second->run(library.handle, a, entry->second->chosen, a.d, library.numbers,
+                           static_cast<cudaStream_t>(stream.handle)),
+        "multiply");
+  return true;
+}
+
+}  // namespace ocoee::kernels::cuda
