@@ -118,7 +118,13 @@ def main():
             torch.cuda.empty_cache()
 
     for line in sys.stdin if a.serve else ["compiled" if a.compile else "eager"]:
-        measure(line.strip())
+        try:
+            measure(line.strip())
+        except torch.OutOfMemoryError as error:
+            if not a.serve:
+                raise
+            print(json.dumps({"peer": line.strip(), "failure": str(error), "tokens_per_second": float("nan"), "peak_bytes": 0}),
+                  flush=True)
 
 
 if __name__ == "__main__":
