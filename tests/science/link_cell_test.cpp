@@ -12,6 +12,7 @@
 #include "comm/backend.h"
 #include "core/error.h"
 #include "core/random.h"
+#include "science/alloy/pair_model.h"
 
 namespace ocoee::alloy {
 namespace {
@@ -96,10 +97,34 @@ TEST(LinkCell, EnergiesAreThoseOfTheLattice) {
     auto sorted = sampler.species(0), original = start;
     std::sort(sorted.begin(), sorted.end()), std::sort(original.begin(), original.end());
     EXPECT_EQ(sorted, original) << "the composition stays";
-    double bonds = 0;
-    for (const double n : sampler.bonds(0)) bonds += n;
+    const BondCounts counts = sampler.bonds(0);
+    int64_t bonds = 0;
+    for (int shell = 0; shell < s.shells; ++shell)
+      for (int a = 0; a < s.species; ++a)
+        for (int b = a; b < s.species; ++b) bonds += counts.at(shell, a, b);
     const int z = s.lattice == "square" ? 4 : s.lattice == "sc" ? 18 : s.lattice == "bcc" ? 14 : 18;
-    EXPECT_EQ(bonds, sites * z / 2);
+    EXPECT_EQ(bonds, sampler.sites() * z / 2);
+  }
+}
+
+// Sites, bonds and energies are those of the sequential samplers' model.
+TEST(LinkCell, CountsBondsAsPairModelsDo) {
+  for (const LinkCellSetup& s : {setup("square", {9, 7, 1}, 2, 2), setup("sc", {5, 6, 7}, 2, 3),
+                                 setup("bcc", {5, 7, 6}, 4, 6), setup("fcc", {4, 7, 6}, 5, 4)}) {
+    SCOPED_TRACE(s.lattice);
+    PairInteractions pairs(std::vector<std::string>(static_cast<size_t>(s.species), "X"), s.shells);
+    pairs.values = s.energies;
+    LinkCellSampler sampler(link_cell_setup(s.lattice, s.cells, pairs, {700.0}), alone(), {});
+    const Lattice lattice(lattice_cell(s.lattice), s.cells);
+    const PairModel model(lattice, find_shells(lattice.cell(), s.shells), pairs);
+    Configuration configuration(model.grid());
+    sampler.assign(0, random_species(sampler.sites(), s.species));
+    sampler.advance(30);
+    configuration.assign(sampler.species(0));
+    EXPECT_EQ(sampler.bonds(0).counts, model.count_bonds(configuration).counts);
+    EXPECT_NEAR(static_cast<double>(sampler.energy(0)) * sampler.quantum(),
+                model.value(model.total(configuration)),
+                1e-6 * static_cast<double>(sampler.sites()));
   }
 }
 

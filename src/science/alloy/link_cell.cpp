@@ -55,6 +55,16 @@ void check(const LinkCellSetup& s) {
 
 }  // namespace
 
+LinkCellSetup link_cell_setup(const std::string& lattice, const std::array<int64_t, 3>& cells,
+                              const PairInteractions& pairs,
+                              const std::vector<double>& temperatures) {
+  LinkCellSetup s;
+  s.lattice = lattice, s.cells = cells;
+  s.species = pairs.count(), s.shells = pairs.shells, s.energies = pairs.values;
+  for (const double t : temperatures) s.temperatures.push_back(t * pairs.boltzmann());
+  return s;
+}
+
 LinkCellSampler::LinkCellSampler(LinkCellSetup setup, std::shared_ptr<comm::Communicator> ranks,
                                  device::Device device)
     : setup_(std::move(setup)),
@@ -316,10 +326,14 @@ std::vector<uint64_t> LinkCellSampler::counts(int64_t replica) {
   return {all.begin(), all.end()};
 }
 
-std::vector<double> LinkCellSampler::bonds(int64_t replica) {
-  std::vector<double> once;
-  for (const uint64_t n : counts(replica)) once.push_back(static_cast<double>(n) / 2);
-  return once;
+BondCounts LinkCellSampler::bonds(int64_t replica) {
+  const std::vector<uint64_t> from_both_ends = counts(replica);
+  BondCounts bonds{setup_.species, setup_.shells, {}};
+  for (size_t k = 0; k < from_both_ends.size(); ++k) {
+    const size_t n = static_cast<size_t>(setup_.species), a = k / n % n, b = k % n;
+    bonds.counts.push_back(static_cast<int64_t>(from_both_ends[k]) / (a == b ? 2 : 1));
+  }
+  return bonds;
 }
 
 int64_t LinkCellSampler::energy(int64_t replica) {

@@ -21,6 +21,7 @@
 #include "comm/communicator.h"
 #include "kernels/alloy_swap.h"
 #include "run/state.h"
+#include "science/alloy/pair_model.h"
 
 namespace ocoee::alloy {
 
@@ -34,6 +35,12 @@ struct LinkCellSetup {
   uint64_t seed = 1;
   int trials = 0;  // of a link cell in a sub-sweep; 0: as many as it has sites
 };
+
+// For interactions as other samplers take them; temperatures in their unit (kelvin, or J / k_B).
+// Point energies and the constant are left out: they stay the same at fixed composition.
+LinkCellSetup link_cell_setup(const std::string& lattice, const std::array<int64_t, 3>& cells,
+                              const PairInteractions& pairs,
+                              const std::vector<double>& temperatures);
 
 class LinkCellSampler {
  public:
@@ -60,11 +67,9 @@ class LinkCellSampler {
   struct Tally {
     int64_t trials = 0, accepted = 0, change = 0;  // change: of the energy, in quanta
   };
-  Tally tally(int64_t replica);  // since the sampler was made or loaded; collective
-  // Bonds [shell][a][b], counted anew: each bond once, so [a][b] with a != b holds half of the
-  // bonds between a and b. Twice the counts are whole numbers. Collective.
-  std::vector<double> bonds(int64_t replica);
-  int64_t energy(int64_t replica);  // in quanta, from counted bonds; collective
+  Tally tally(int64_t replica);       // since the sampler was made or loaded; collective
+  BondCounts bonds(int64_t replica);  // counted anew; collective
+  int64_t energy(int64_t replica);    // in quanta, from counted bonds; collective
 
   // Arrays "PREFIX.words" and what goes with them; a checkpoint goes on on any number of ranks.
   void add_state(const std::string& prefix, run::State& state);
