@@ -11,6 +11,7 @@
 #include "core/text.h"
 #include "models/shapes.h"
 #include "optim/optimizer_config.h"
+#include "plan/machine.h"
 
 namespace ocoee::cli {
 namespace {
@@ -63,15 +64,21 @@ void list_recipes(const Tasks&) {
   for (const std::string& path : paths) std::printf("  %s\n", path.c_str());
 }
 
+void list_machines(const Tasks&) {
+  std::printf("machines (ocoee plan --machine ...):\n");
+  for (const plan::BuiltinMachine& builtin : plan::builtin_machines()) {
+    const plan::Machine machine = plan::load_machine(builtin.name);
+    std::printf("  %-20s %s\n", builtin.name.c_str(), machine.note.c_str());
+  }
+}
+
 struct List {
   const char* name;
   void (*print)(const Tasks&);
 };
-constexpr List kLists[] = {{"tasks", list_tasks},
-                           {"models", list_models},
-                           {"layers", list_layers},
-                           {"optimizers", list_optimizers},
-                           {"recipes", list_recipes}};
+constexpr List kLists[] = {{"tasks", list_tasks},       {"models", list_models},
+                           {"layers", list_layers},     {"optimizers", list_optimizers},
+                           {"machines", list_machines}, {"recipes", list_recipes}};
 
 }  // namespace
 

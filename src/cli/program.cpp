@@ -87,6 +87,7 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   program.footer(kFooter);
   Action chosen;
   add_run(program, tasks, chosen);
+  add_plan(program, tasks, chosen);
   add_report(program, chosen);
   add_list(program, tasks, chosen);
   add_help(program, tasks, chosen);
@@ -112,8 +113,8 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   }
   try {
     // These need no tensor, or (run) say themselves where they do.
-    static const std::set<std::string> light{"run",  "report",     "list",  "help",
-                                             "data", "checkpoint", "alloy", "tune"};
+    static const std::set<std::string> light{"run",  "plan",       "report", "list", "help",
+                                             "data", "checkpoint", "alloy",  "tune"};
     for (const CLI::App* verb : program.get_subcommands()) {
       if (!light.contains(verb->get_name())) enter_engine();
     }

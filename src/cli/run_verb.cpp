@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ocoee run RECIPE [section.key=value ...]: the one verb for every task.
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -11,6 +12,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "device/device.h"
+#include "plan/machine.h"
 #include "report/report.h"
 #include "run/recipe_identity.h"
 #include "run/run_directory.h"
@@ -38,12 +40,23 @@ device::Device choose_device(const std::string& name, const comm::World& world) 
   return {device::Kind::cuda, world.local_rank() % gpus};
 }
 
+// The profile that times are predicted from: the recipe's, what `ocoee calibrate` wrote, or the
+// GPU's own; "" where none is known.
+std::string choose_machine(const run::RunConfig& run, const device::Device* device) {
+  if (!run.machine.empty()) return run.machine;
+  const char* const calibrated = "machines/here.toml";
+  if (std::filesystem::exists(calibrated)) return calibrated;
+  return device && device->is_cuda() ? plan::machine_of_device(device::properties(*device).name)
+                                     : "";
+}
+
 int run(const Tasks& tasks, const Options& options, const std::string& command) {
   // A recipe error should answer at once, so the recipe is read before MPI starts.
   const std::unique_ptr<Recipe> recipe =
       read_recipe(tasks, options.recipe, options.overrides, comm::launched_size());
   if (options.check) {
     std::printf("%s: no problems\n", options.recipe.c_str());
+    recipe->run.machine = choose_machine(recipe->run, nullptr);
     const nlohmann::json preview = recipe->task->preview(recipe->run, comm::launched_size());
     for (const auto& line : preview.at("lines"))
       std::printf("%s\n", line.get<std::string>().c_str());
@@ -69,6 +82,7 @@ int run(const Tasks& tasks, const Options& options, const std::string& command) 
   request.command = command;
   request.fresh = options.fresh;
   request.device = choose_device(recipe->run.device, world);
+  request.run.machine = choose_machine(recipe->run, &request.device);
   request.write_report = [](const std::filesystem::path& folder) { report::write_report(folder); };
   const run::Outcome outcome = run::run_task(world, request);
   return outcome == run::Outcome::finished ? 0 : exit_code(ErrorKind::interrupted);

@@ -16,6 +16,7 @@ using Tasks = std::vector<run::TaskType>;
 using Action = std::function<int()>;  // set by the verb that was chosen; returns the exit code
 
 void add_run(CLI::App& program, const Tasks& tasks, Action& chosen);
+void add_plan(CLI::App& program, const Tasks& tasks, Action& chosen);
 void add_report(CLI::App& program, Action& chosen);
 void add_doctor(CLI::App& program, Action& chosen);
 void add_list(CLI::App& program, const Tasks& tasks, Action& chosen);

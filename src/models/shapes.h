@@ -14,6 +14,7 @@ struct NamedShape {
   std::string note;  // where its numbers come from
   GptConfig config;
   int64_t vocabulary = 0;
+  int64_t batch = 512;  // samples of a step, as its authors trained or timed it
 };
 
 const std::vector<NamedShape>& named_shapes();

@@ -39,6 +39,7 @@ std::string speed_section(const SectionContext& context);
 std::string timeline_section(const SectionContext& context);
 std::string traffic_section(const SectionContext& context);
 std::string memory_section(const SectionContext& context);
+std::string plan_section(const SectionContext& context);
 std::string optimisation_section(const SectionContext& context);
 std::string events_section(const SectionContext& context);
 std::string recipe_section(const SectionContext& context);

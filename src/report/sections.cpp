@@ -12,6 +12,7 @@ const std::vector<Section>& standard_sections() {
       {"timeline", "Timeline", {}, timeline_section},
       {"traffic", "Communication", {}, traffic_section},
       {"memory", "Memory", {}, memory_section},
+      {"plan", "Plan", {}, plan_section},
       {"optimisation", "Optimisation", {}, optimisation_section},
       {"events", "Events", {}, events_section},
       {"reproduce", "Run it again", {}, reproduce_section},

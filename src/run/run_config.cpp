@@ -12,6 +12,11 @@ void RunConfig::describe(config::Description& d) {
   d.field("device", device, "auto takes a GPU where there is one")
       .choices({"auto", "cpu", "cuda"})
       .may_change_on_resume();
+  d.field(
+       "machine", machine,
+       "profile that times are predicted from, a name or a TOML file; empty = machines/here.toml "
+       "where `ocoee calibrate` wrote it, or the GPU's own")
+      .may_change_on_resume();
   d.field("threads", threads, "per rank; 0 = the cores of this host over the ranks on it")
       .at_least(0)
       .may_change_on_resume();

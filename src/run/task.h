@@ -17,11 +17,16 @@
 #include "run/events.h"
 #include "run/state.h"
 
+namespace ocoee::plan {
+struct Planned;
+}
+
 namespace ocoee::run {
 
 struct RunConfig {  // section [run]
   std::string name = "run";
-  std::string dir;  // "" = runs/NAME
+  std::string dir;      // "" = runs/NAME
+  std::string machine;  // profile that times are predicted from; "" = what is known of the device
   int64_t seed = 1;
   std::string device = "auto";  // auto | cpu | cuda
   int64_t threads = 0;          // per rank; 0 = cores of this host / ranks on it
@@ -68,6 +73,9 @@ class TaskConfig {
   // Parameters, FLOPs and a memory bound, for plan.json and the lines before step 1. Keys:
   // "parameters", "flops_per_step", "memory_bytes" {category: bytes}, "lines" [text].
   virtual nlohmann::json preview(const RunConfig& run, int ranks) const = 0;
+  // For the planner: what is trained, and the recipe's layout on `ranks` (plan/system.h). Null
+  // where the task does not say.
+  virtual std::shared_ptr<const plan::Planned> planned(int64_t /*ranks*/) const { return nullptr; }
 };
 
 // The smallest recipe that shows a task at work within seconds on one core. Every task declares

@@ -115,7 +115,7 @@ void SystemConfig::check(config::Problems& problems) const {
                  fmt::format("{} fractions for {} species", fractions.size(), species),
                  "one for each of " + join(pairs().species, ", "));
   else if (!(std::abs(sum - 1) < 1e-6))
-    problems.add("composition.fractions", fmt::format("they add up to {:.6g}, not to 1", sum));
+    problems.add("composition.fractions", fmt::format("they add up to {:.6g}", sum), "to 1");
   else if (present < 2)
     problems.add("composition.fractions", "all sites would hold one species",
                  "at least two species, or composition.ensemble = \"semi_grand\"");

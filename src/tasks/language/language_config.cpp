@@ -6,8 +6,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/error.h"
 #include "core/text.h"
+#include "plan/machine.h"
 #include "plan/placement.h"
+#include "plan/run_plan.h"
 
 namespace ocoee::tasks {
 
@@ -23,8 +26,25 @@ void LanguageConfig::describe(config::Description& recipe) {
   recipe.section("train", train, "How long, and how often it looks up.");
 }
 
-void LanguageConfig::check(config::Problems& problems, const run::RunConfig&, int ranks) const {
+namespace {
+
+void check_machine(config::Problems& problems, const std::string& machine) {
+  if (machine.empty()) return;
+  try {
+    plan::load_machine(machine);
+  } catch (const Error& error) {
+    const std::string text = error.what(), mark = "\n    fix: ";
+    const size_t fix = text.rfind(mark);
+    problems.add("run.machine", text.substr(0, fix),
+                 fix == std::string::npos ? "" : text.substr(fix + mark.size()));
+  }
+}
+
+}  // namespace
+
+void LanguageConfig::check(config::Problems& problems, const run::RunConfig& run, int ranks) const {
   check_task(problems);
+  check_machine(problems, run.machine);
   model.check(problems);
   optimizer.check(problems, train.steps);
   plan::check_training(problems, batch, layout, ranks, {.pipeline = true, .shard = true});
@@ -41,36 +61,37 @@ comm::Shape LanguageConfig::mesh(int ranks) const {
   return shape;
 }
 
-nlohmann::json LanguageConfig::preview(const run::RunConfig&, int ranks) const {
-  const plan::ModelSpec spec = model_spec();
-  const plan::BatchPlan plan = plan::plan_batch(batch, layout, ranks);
-  const double n = static_cast<double>(spec.parameters());
+std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) const {
+  auto planned = std::make_shared<plan::Planned>();
+  plan::Workload& w = planned->workload;
+  w.name = name_;
+  w.model = model_spec();
+  w.sequence = model.context;
+  w.global_batch = batch.global;
+  w.compute = precision.compute;
+  w.optimizer_states = static_cast<double>(optimizer.states_per_parameter());
+  if (ranks % layout.model_ranks() != 0 || layout.instances > 1) return planned;
+  if (batch.global % layout.data(ranks) != 0) return planned;
+  const plan::BatchPlan split = plan::plan_batch(batch, layout, ranks);
+  plan::Configuration c;
+  c.tensor = layout.tensor;
+  c.context = layout.context;
+  c.pipeline = layout.pipeline;
+  c.data = split.data;
+  c.micro = split.micro;
+  c.chunks = layout.chunks;
+  c.schedule = plan::schedule_from_name(layout.schedule);
+  c.shard = plan::shard_from_name(layout.shard);
+  c.recompute = plan::recompute_from_name(layout.recompute);
+  planned->layout = c;
+  return planned;
+}
+
+nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) const {
+  const auto planned = this->planned(ranks);
+  const plan::ModelSpec& spec = planned->workload.model;
+  const plan::BatchPlan split = plan::plan_batch(batch, layout, ranks);
   const double tokens = static_cast<double>(batch.global * model.context);
-  const double compute_bytes = static_cast<double>(precision.compute_bytes());
-  const double master_bytes = precision.compute == "float64" ? 8 : 4;
-  const bool has_copy = compute_bytes < master_bytes;
-
-  // An upper bound for one rank: what is kept, and the largest temporaries beside it.
-  const double micro_tokens = static_cast<double>(plan.micro * model.context);
-  const double weights = n * (master_bytes + (has_copy ? compute_bytes : 0));
-  const double optimizer_states =
-      n * master_bytes * static_cast<double>(optimizer.states_per_parameter());
-  double activations = spec.saved_bytes_per_token(static_cast<int>(compute_bytes)) * micro_tokens;
-  if (layout.recompute == "full") {
-    const double per_block = activations / static_cast<double>(model.layers);
-    activations =
-        per_block + micro_tokens * static_cast<double>(model.width * model.layers) * compute_bytes;
-  }
-  const double logits = micro_tokens * static_cast<double>(vocabulary()) *
-                        (compute_bytes + 2 * std::max(4.0, compute_bytes));
-  const nlohmann::json memory = {{"weights", weights},
-                                 {"gradients", n * master_bytes},
-                                 {"optimizer", optimizer_states},
-                                 {"activations", activations},
-                                 {"loss", logits}};
-  double total = 0;
-  for (const auto& [category, bytes] : memory.items()) total += bytes.get<double>();
-
   const double flops = spec.training_flops_per_token() * tokens;
   nlohmann::json out;
   out["parameters"] = spec.parameters();
@@ -81,23 +102,18 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig&, int ranks) const {
       "products with weights 6 per weight and token; attention 12 x layers x width x context "
       "(full, not causal); recompute apart";
   out["tokens_per_step"] = tokens;
-  out["memory_bytes"] = memory;
-  out["memory_total_bytes"] = total;
-  out["micro_batch"] = plan.micro;
-  out["accumulation"] = plan.accumulation;
-  out["data_ranks"] = plan.data;
+  out["micro_batch"] = split.micro;
+  out["accumulation"] = split.accumulation;
+  out["data_ranks"] = split.data;
   out["steps"] = train.steps;
   out["lines"] = {
       fmt::format("model: {} parameters, {} layers, width {}, {} heads, vocabulary {}, context {}",
-                  format_count(n), model.layers, model.width, model.heads, vocabulary(),
-                  model.context),
+                  format_count(static_cast<double>(spec.parameters())), model.layers, model.width,
+                  model.heads, vocabulary(), model.context),
       fmt::format("step: {} samples = {} tokens, {} data rank{} x {} samples x {} passes, {}FLOP",
-                  batch.global, format_count(tokens), plan.data, plan.data == 1 ? "" : "s",
-                  plan.micro, plan.accumulation, format_count(flops)),
-      fmt::format("memory per rank, at most: {} (weights {}, gradients {}, optimizer {}, "
-                  "activations {}, loss {})",
-                  format_bytes(total), format_bytes(weights), format_bytes(n * master_bytes),
-                  format_bytes(optimizer_states), format_bytes(activations), format_bytes(logits))};
+                  batch.global, format_count(tokens), split.data, split.data == 1 ? "" : "s",
+                  split.micro, split.accumulation, format_count(flops))};
+  plan::predict_run(*planned, run.machine, train.steps, out);
   return out;
 }
 

@@ -26,6 +26,7 @@ class LanguageConfig : public run::TaskConfig {
   void check(config::Problems& problems, const run::RunConfig& run, int ranks) const override;
   comm::Shape mesh(int ranks) const override;
   nlohmann::json preview(const run::RunConfig& run, int ranks) const override;
+  std::shared_ptr<const plan::Planned> planned(int64_t ranks) const override;
 
   virtual int64_t vocabulary() const = 0;  // of the tokenizer, special tokens counted
   plan::ModelSpec model_spec() const { return models::build_gpt(model, vocabulary()); }

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shapes below: T tokens of a micro-batch on a rank, t tensor ranks, w width, q and kv the widths
+// of queries and keys, e bytes of an element.
+#include "plan/block_cost.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/error.h"
+
+namespace ocoee::plan {
+namespace {
+
+// Seconds of single operations on one device.
+class Timer {
+ public:
+  Timer(const Device& device, FlopsPerSecond peak, double element)
+      : device_(device), peak_(peak), element_(element) {}
+
+  // `count` products [m, k] x [k, n]; `extra` bytes beside operands and result.
+  double product(double m, double n, double k, double count = 1, double extra = 0) const {
+    const double flops = 2 * m * n * k * count;
+    const double bytes = element_ * count * (m * k + k * n + m * n) + extra;
+    return std::max(flops / (peak_.value * device_.product(flops)), streamed(bytes)) + launch();
+  }
+  double attention(double flops, double head) const {
+    return flops / (peak_.value * device_.attention(head)) + launch();
+  }
+  double stream(double bytes) const { return bytes > 0 ? streamed(bytes) + launch() : 0; }
+  double random(double numbers) const { return device_.random > 0 ? numbers / device_.random : 0; }
+
+ private:
+  double streamed(double bytes) const {
+    return bytes / (device_.bandwidth.value * device_.stream(bytes));
+  }
+  double launch() const { return device_.launch.value; }
+  const Device& device_;
+  FlopsPerSecond peak_;
+  double element_;
+};
+
+double whole_flops(const LayerSpec& layer) {
+  return layer.cost.matmul_flops + layer.cost.attention_flops;
+}
+
+// One layer's part of a block.
+class LayerCost {
+ public:
+  LayerCost(const Workload& workload, const System& system, const Network& network,
+            const Timer& timer, const Shape& shape, BlockCost& block)
+      : system_(system), network_(network), timer_(timer), b_(block) {
+    t_ = static_cast<double>(shape.tensor);
+    sequence_ = static_cast<double>(workload.sequence);
+    T_ = static_cast<double>(shape.micro) * sequence_ / static_cast<double>(shape.context);
+    micro_ = static_cast<double>(shape.micro);
+    e_ = static_cast<double>(workload.compute_bytes());
+    master_ = std::max(4.0, e_);
+    group_ = {shape.tensor, 1};
+    context_ = {shape.context, shape.tensor};
+    Ts_ = system.norms_sharded ? T_ / t_ : T_;
+  }
+
+  void add(const LayerSpec& layer) {
+    if (layer.kind == "norm") return norm(layer);
+    if (layer.kind == "attention") return attention(layer);
+    if (layer.kind == "mlp") return mlp(layer);
+    if (layer.kind == "embedding") return embedding(layer);
+    if (layer.kind == "head") return head(layer);
+    other(layer);
+  }
+
+ private:
+  void keep(double none, double selective) {
+    b_.saved[0] += none;
+    b_.saved[1] += selective;
+  }
+  void stream(double forward, double backward) {
+    b_.forward.of(Work::stream) += timer_.stream(forward);
+    b_.input.of(Work::stream) += timer_.stream(backward);
+  }
+  // y[T, n] = x[T, k] W: two products come back. Weight gradients are added in the master's type.
+  void linear(double n, double k) {
+    b_.forward.of(Work::product) += timer_.product(T_, n, k);
+    b_.input.of(Work::product) += timer_.product(T_, k, n);
+    b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, 2 * master_ * n * k);
+  }
+  // Gathers the input of a split layer and sums its output, there and back.
+  void tensor_traffic(double width, bool input, bool output) {
+    if (group_.ranks == 1) return;
+    const Bytes bytes(e_ * width * T_);
+    if (system_.norms_sharded) {
+      const double gather = network_.all_gather(group_, bytes).value;
+      const double scatter = network_.reduce_scatter(group_, bytes).value;
+      b_.forward.of(Work::tensor) += (input ? gather : 0) + (output ? scatter : 0);
+      // The input is gathered again for the weight gradient, beside a product.
+      b_.input.of(Work::tensor) +=
+          (output ? gather : 0) + (input ? scatter + network_.overlap_loss(group_) * gather : 0);
+    } else {
+      const double sum = network_.all_reduce(group_, bytes).value;
+      if (output) b_.forward.of(Work::tensor) += sum;
+      if (input) b_.input.of(Work::tensor) += sum;
+    }
+  }
+  // The sum onto the residual stream, with bias and dropout.
+  void residual(double w, bool dropout) {
+    stream((dropout ? 3 * e_ + 1 : 2 * e_) * w * Ts_, dropout ? (2 * e_ + 1) * w * Ts_ : 0);
+    if (dropout) b_.forward.of(Work::stream) += timer_.random(w * Ts_);
+    keep(dropout ? w * Ts_ : 0, dropout ? w * Ts_ : 0);
+  }
+  bool drops(const LayerSpec& layer, const char* option) const {
+    const auto found = layer.options.find(option);
+    return system_.dropout || (found != layer.options.end() && found->second > 0);
+  }
+
+  void norm(const LayerSpec& layer) {
+    const double w = layer.option("width");
+    stream(2 * e_ * w * Ts_, 4 * e_ * w * Ts_);
+    const double bytes = (e_ * w + layer.cost.saved_bytes_fixed) * Ts_;
+    keep(bytes, bytes);
+  }
+
+  void attention(const LayerSpec& layer) {
+    const double w = layer.option("width"), heads = layer.option("heads") / t_;
+    const double head = layer.option("head_dim"), q = heads * head;
+    const double kv = layer.option("kv_heads") * head / t_;
+    linear(q + 2 * kv, w);
+    linear(w, q);
+    stream(2 * e_ * (q + 2 * kv) * T_, 2 * e_ * (q + 2 * kv) * T_);  // into the kernel's order
+    tensor_traffic(w, true, true);
+    residual(w, drops(layer, "dropout"));
+    const double kept = e_ * (w * Ts_ + 2 * (q + kv) * T_);
+    if (!system_.fused_attention)
+      return scores(heads, head, drops(layer, "attention_dropout"), kept);
+    const double forward = timer_.attention(4 * sequence_ * q * T_, head);
+    b_.forward.of(Work::attention) += forward;
+    b_.input.of(Work::attention) += 2 * forward;
+    context_traffic(2 * e_ * kv * T_, forward);
+    // Selective recompute keeps the layer's input alone.
+    keep(kept + 4 * heads * T_, e_ * w * Ts_);
+    b_.again[1].of(Work::product) += timer_.product(T_, q + 2 * kv, w);
+    b_.again[1].of(Work::attention) += forward;
+    if (group_.ranks > 1 && system_.norms_sharded)
+      b_.again[1].of(Work::tensor) += network_.all_gather(group_, Bytes(e_ * w * T_)).value;
+  }
+
+  // Softmax(Q K^T) with its scores in memory.
+  void scores(double heads, double head, bool dropout, double kept) {
+    const double queries = T_ / micro_, count = heads * micro_;
+    const double elements = count * queries * sequence_;
+    const double qk = timer_.product(queries, sequence_, head, count);
+    const double pv = timer_.product(queries, head, sequence_, count);
+    double softmax = timer_.stream(2 * e_ * elements), back = timer_.stream(3 * e_ * elements);
+    if (dropout) {
+      softmax += timer_.stream((2 * e_ + 1) * elements) + timer_.random(elements);
+      back += timer_.stream((2 * e_ + 1) * elements);
+    }
+    b_.forward.of(Work::attention) += qk + softmax + pv;
+    b_.input.of(Work::attention) += 2 * qk + back + 2 * pv;
+    b_.again[1].of(Work::attention) += qk + softmax + pv;
+    keep(kept + (dropout ? 2 * e_ + 1 : e_) * elements, kept);
+  }
+
+  // Keys and values of the other context ranks arrive while scores are computed.
+  void context_traffic(double bytes, double hidden_by) {
+    if (context_.ranks == 1) return;
+    const Bytes whole(bytes * static_cast<double>(context_.ranks));
+    const double gather = network_.all_gather(context_, whole).value;
+    b_.forward.of(Work::context) += std::max(0.0, gather - hidden_by);
+    b_.input.of(Work::context) += std::max(0.0, 2 * gather - 2 * hidden_by);
+  }
+
+  void mlp(const LayerSpec& layer) {
+    const double w = layer.option("width"), inner = layer.option("feed_forward") / t_;
+    const double up = layer.choice("activation") == "swiglu" ? 2 * inner : inner;
+    linear(up, w);
+    linear(w, inner);
+    stream(e_ * (up + inner) * T_, e_ * (2 * up + inner) * T_);
+    tensor_traffic(w, true, true);
+    residual(w, drops(layer, "dropout"));
+    const double kept = e_ * (w * Ts_ + (layer.cost.saved_elements - w) / t_ * T_);
+    keep(kept, kept);
+  }
+
+  void embedding(const LayerSpec& layer) {
+    const double w = layer.option("width");
+    stream(2 * e_ * w * T_, (e_ + 2 * master_) * w * T_);
+    tensor_traffic(w, false, true);
+    const double mask = drops(layer, "dropout") ? w * Ts_ : 0;
+    keep(8 * T_ + mask, 8 * T_ + mask);
+  }
+
+  void head(const LayerSpec& layer) {
+    const double w = layer.option("width"), vocabulary = layer.option("vocabulary") / t_;
+    linear(vocabulary, w);
+    tensor_traffic(w, true, false);
+    const double logits = vocabulary * T_;
+    stream((e_ + 2 * master_) * logits, (e_ + master_) * logits);
+    const double kept = e_ * (w * Ts_ + logits);
+    keep(kept, kept);
+    b_.loss = std::max(b_.loss, 2 * master_ * logits);
+  }
+
+  void other(const LayerSpec& layer) {
+    const Cost& c = layer.cost;
+    const double share = std::any_of(layer.parameters.begin(), layer.parameters.end(),
+                                     [](const ParameterSpec& p) { return p.tensor_dim >= 0; })
+                             ? t_
+                             : 1;
+    const double flops = whole_flops(layer) * T_ / share;
+    // A product of this many FLOPs, and as many as each backward pass takes.
+    const double side = std::max(1.0, std::cbrt(flops / 2));
+    const double once = flops > 0 ? timer_.product(side, side, side) : 0;
+    b_.forward.of(Work::product) += once;
+    b_.input.of(Work::product) += once * c.backward_factor / 2;
+    b_.weight.of(Work::product) += once * c.backward_factor / 2;
+    stream(e_ * c.bytes_moved * T_, e_ * c.bytes_moved * T_ * c.backward_factor);
+    const double kept = (e_ * c.saved_elements + c.saved_bytes_fixed) * T_;
+    keep(kept, kept);
+  }
+
+  const System& system_;
+  const Network& network_;
+  const Timer& timer_;
+  BlockCost& b_;
+  double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4;
+  Group group_, context_;
+};
+
+// What tells one class of blocks from another: everything but names.
+std::string signature(const BlockSpec& block) {
+  std::string text;
+  for (const LayerSpec& layer : block.layers) {
+    text += layer.kind + '|';
+    for (const auto& [key, value] : layer.options) text += fmt::format("{}={};", key, value);
+    for (const auto& [key, value] : layer.choices) text += fmt::format("{}={};", key, value);
+    for (const ParameterSpec& p : layer.parameters)
+      text += fmt::format("{}/{}{};", fmt::join(p.shape, "x"), p.tensor_dim,
+                          p.tied_to.empty() ? "" : "t");
+    text += fmt::format("{},{},{},{}|", layer.cost.matmul_flops, layer.cost.attention_flops,
+                        layer.cost.saved_elements, layer.cost.bytes_moved);
+  }
+  return text;
+}
+
+}  // namespace
+
+bool is_recomputed(const BlockSpec& block) {
+  return std::none_of(block.layers.begin(), block.layers.end(), [](const LayerSpec& layer) {
+    return layer.kind == "embedding" || layer.kind == "head";
+  });
+}
+
+const char* name_of(Work work) {
+  static const char* const names[] = {"products", "attention", "elementwise", "tensor", "context"};
+  return names[static_cast<size_t>(work)];
+}
+
+double WorkSeconds::total() const {
+  return std::accumulate(begin(), end(), 0.0);
+}
+WorkSeconds& WorkSeconds::operator+=(const WorkSeconds& other) {
+  for (size_t i = 0; i < kWorks; ++i) (*this)[i] += other[i];
+  return *this;
+}
+
+BlockCosts::BlockCosts(const Workload& workload, const System& system, const Machine& machine)
+    : workload_(workload),
+      system_(system),
+      machine_(machine),
+      network_(machine),
+      peak_(machine.device.peak(workload.compute)) {
+  std::map<std::string, size_t> seen;
+  const auto& blocks = workload.model.blocks;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const auto [found, is_new] = seen.emplace(signature(blocks[i]), seen.size());
+    if (is_new) representative_.push_back(i);
+    class_of_block_.push_back(found->second);
+    for (const LayerSpec& layer : blocks[i].layers) {
+      const auto option = layer.options.find("width");
+      if (option != layer.options.end())
+        width_ = std::max(width_, static_cast<int64_t>(option->second));
+    }
+  }
+}
+
+std::string BlockCosts::problem(const Shape& shape) const {
+  if (shape.context > 1 && system_.least_context == 0)
+    return fmt::format("{} has no context axis", system_.name);
+  if (workload_.sequence % shape.context != 0)
+    return fmt::format("{} context ranks do not divide a sequence of {}", shape.context,
+                       workload_.sequence);
+  for (const size_t b : representative_) {
+    for (const LayerSpec& layer : workload_.model.blocks[b].layers) {
+      for (const char* option : {"heads", "kv_heads"}) {
+        const auto found = layer.options.find(option);
+        if (found != layer.options.end() && static_cast<int64_t>(found->second) % shape.tensor != 0)
+          return fmt::format("{} tensor ranks do not divide {} {}", shape.tensor, found->second,
+                             option);
+      }
+    }
+  }
+  return "";
+}
+
+const std::vector<BlockCost>& BlockCosts::at(const Shape& shape) {
+  std::vector<BlockCost>& costs = known_[shape];
+  if (costs.empty()) {
+    for (const size_t b : representative_) costs.push_back(cost(workload_.model.blocks[b], shape));
+  }
+  return costs;
+}
+
+BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
+  const auto element = static_cast<double>(workload_.compute_bytes());
+  const Timer timer(machine_.device, peak_, element);
+  BlockCost out;
+  LayerCost layers(workload_, system_, network_, timer, shape, out);
+  for (const LayerSpec& layer : block.layers) {
+    layers.add(layer);
+    for (const ParameterSpec& p : layer.parameters) {
+      const auto count = static_cast<double>(p.elements()) /
+                         (p.tensor_dim >= 0 ? static_cast<double>(shape.tensor) : 1);
+      (p.tied_to.empty() ? out.parameters : out.borrowed) += count;
+    }
+  }
+  const auto full = static_cast<size_t>(Recompute::full);
+  out.saved[full] = out.saved[0];
+  if (is_recomputed(block)) {
+    const double tokens =
+        static_cast<double>(shape.micro * workload_.sequence) / static_cast<double>(shape.context);
+    const double split = system_.norms_sharded ? static_cast<double>(shape.tensor) : 1;
+    out.working = out.saved[0];
+    out.saved[full] = element * static_cast<double>(width_) * tokens / split;
+    out.again[full] = out.forward;
+  }
+  return out;
+}
+
+}  // namespace ocoee::plan

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/collective.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ocoee::plan {
+namespace {
+
+// Ranks of a group that lie in one unit of `devices`.
+int64_t ranks_within(Group group, int64_t devices) {
+  return std::clamp<int64_t>(devices / group.stride, 1, group.ranks);
+}
+
+BytesPerSecond reached(const Link& link, Bytes bytes) {
+  return link.bandwidth * link.efficiency(bytes.value);
+}
+
+}  // namespace
+
+int64_t Network::ranks_in_node(Group group) const {
+  return ranks_within(group, machine_.node.devices);
+}
+
+Network::Path Network::path(Group group, Bytes bytes) const {
+  const int64_t in_node = ranks_in_node(group);
+  const int64_t in_package =
+      machine_.package.devices > 0 ? ranks_within(group, machine_.package.devices) : 1;
+  Path path{BytesPerSecond(1e30), Seconds(0)};
+  const auto cross = [&](const Link& link, double shares, double hops) {
+    path.bandwidth = std::min(path.bandwidth, reached(link, bytes) * shares);
+    path.latency += link.latency * hops;
+  };
+  const double nodes = std::ceil(static_cast<double>(group.ranks) / static_cast<double>(in_node));
+  const auto n = static_cast<double>(group.ranks);
+  if (in_package > 1) cross(machine_.package, 1, n - n / static_cast<double>(in_package));
+  if (in_node > in_package) cross(machine_.node, 1, n / static_cast<double>(in_package) - nodes);
+  // Between nodes a ring's efficiency is that of the pieces that each port passes on.
+  if (group.ranks > in_node) {
+    bytes = bytes / n / static_cast<double>(in_node);
+    cross(machine_.network, static_cast<double>(in_node), nodes);
+  }
+  return path;
+}
+
+Seconds Network::ring(Group group, Bytes whole) const {
+  const Path p = path(group, whole);
+  const auto n = static_cast<double>(group.ranks);
+  return p.latency * ((n - 1) / n) + whole * ((n - 1) / n) / p.bandwidth;
+}
+
+Seconds Network::two_level(Group group, Bytes whole, bool both_ways) const {
+  const int64_t in_node = ranks_in_node(group);
+  const Group inner{in_node, group.stride};
+  const Group outer{group.ranks / in_node, group.stride * in_node};
+  const Seconds once = ring(inner, whole) + ring(outer, whole / static_cast<double>(in_node));
+  return both_ways ? once * 2 : once;
+}
+
+Seconds Network::half(Group group, Bytes whole) const {
+  if (group.ranks <= 1) return Seconds(0);
+  const Seconds flat = ring(group, whole);
+  const int64_t in_node = ranks_in_node(group);
+  if (in_node == 1 || in_node == group.ranks || group.ranks % in_node != 0) return flat;
+  return std::min(flat, two_level(group, whole, false));
+}
+
+Seconds Network::all_reduce(Group group, Bytes whole) const {
+  if (group.ranks <= 1) return Seconds(0);
+  const Path p = path(group, whole);
+  const auto n = static_cast<double>(group.ranks);
+  const Seconds tree = p.latency * (2 * std::log2(n) / n) + 2 * whole / p.bandwidth;
+  return std::min(half(group, whole) * 2, tree);
+}
+
+Seconds Network::reduce_scatter(Group group, Bytes whole) const {
+  return half(group, whole);
+}
+Seconds Network::all_gather(Group group, Bytes whole) const {
+  return half(group, whole);
+}
+
+Seconds Network::message(int64_t distance, Bytes bytes) const {
+  const Link& link = distance < machine_.package.devices ? machine_.package
+                     : distance < machine_.node.devices  ? machine_.node
+                                                         : machine_.network;
+  return link.latency + bytes / reached(link, bytes);
+}
+
+double Network::overlap_loss(Group group) const {
+  return (group.ranks > ranks_in_node(group) ? machine_.network : machine_.node).overlap_loss;
+}
+
+}  // namespace ocoee::plan

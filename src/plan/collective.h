@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Times of collectives over the links of a machine. A group's ranks lie `stride` devices apart;
+// where they cross packages and nodes follows from that. The quickest of three ways is taken:
+//   ring       2 (n - 1) latency + 2 (n - 1) / n bytes / bandwidth
+//   tree       2 log2(n) latency + 2 bytes / bandwidth
+//   two-level  a ring within each node, a ring between nodes of what each rank holds then
+// Ranks of a group that share a node share its ports to the network; other groups of the node,
+// which communicate at the same time, use theirs.
+#pragma once
+
+#include <cstdint>
+
+#include "plan/machine.h"
+
+namespace ocoee::plan {
+
+struct Group {
+  int64_t ranks = 1, stride = 1;
+};
+
+class Network {
+ public:
+  explicit Network(const Machine& machine) : machine_(machine) {}
+
+  Seconds all_reduce(Group group, Bytes whole) const;
+  Seconds reduce_scatter(Group group, Bytes whole) const;  // `whole`: what one rank puts in
+  Seconds all_gather(Group group, Bytes whole) const;      // `whole`: what one rank gets
+  Seconds message(int64_t distance, Bytes bytes) const;    // to the rank `distance` devices away
+  double overlap_loss(Group group) const;                  // of the slowest links it uses
+
+  int64_t ranks_in_node(Group group) const;
+
+ private:
+  struct Path {  // as a ring sees it
+    BytesPerSecond bandwidth;
+    Seconds latency;  // of the whole way round
+  };
+  Path path(Group group, Bytes bytes) const;
+  Seconds ring(Group group, Bytes whole) const;  // one pass: a reduce-scatter or an all-gather
+  Seconds two_level(Group group, Bytes whole, bool both_ways) const;
+  Seconds half(Group group, Bytes whole) const;
+
+  Machine machine_;
+};
+
+}  // namespace ocoee::plan

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a machine can do: a device's peaks and curves, the links between devices from the package
+// outwards, storage. Read from TOML: machines/NAME.toml, or a file that calibration wrote.
+//
+// A curve says which share of a peak is reached at a size: points joined by straight lines over
+// the logarithm of the size, level beyond both ends.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "plan/units.h"
+
+namespace ocoee::plan {
+
+struct Curve {
+  std::vector<double> at, share;
+  double operator()(double size) const;  // 1 where no point is given
+};
+
+struct Device {
+  std::string name;
+  Bytes memory;
+  double reserve = 0.04;  // share of memory that runtime, communication library and driver take
+  BytesPerSecond bandwidth;
+  double bfloat16 = 0, float16 = 0, float32 = 0, float64 = 0;  // peak FLOP/s of matrix products
+  Curve product;                                               // over FLOPs of one matrix product
+  Curve attention;    // fused attention, over the head size; FLOPs of the full, not causal, matrix
+  Curve stream;       // over bytes read and written
+  Seconds launch;     // that a kernel costs beside its work
+  double random = 0;  // random numbers a second, for dropout; 0: free
+  Watts power;
+
+  FlopsPerSecond peak(const std::string& compute) const;  // throws Error(config) when unknown
+};
+
+// Devices that reach each other over links of one kind, as seen from one device.
+struct Link {
+  int64_t devices = 0;       // of one group: package, node; 0: no such level; network: any number
+  BytesPerSecond bandwidth;  // a device's share, one direction
+  Seconds latency;           // a message's
+  Curve efficiency;          // over the bytes of a message
+  double overlap_loss = 0;   // share of the compute beside it that a transfer takes
+  void describe(config::Description& d);
+};
+
+struct Host {                // where activations can wait
+  Bytes memory;              // of a node; 0: not known, so nothing is put there
+  BytesPerSecond bandwidth;  // a device's share, one direction
+};
+
+struct Machine {
+  std::string name, note;
+  std::vector<std::string> match;  // words of a device's name, for the machine at hand
+  Device device;
+  Host host;
+  Link package, node, network;
+  BytesPerSecond read, write;  // of a node, from and to the file system
+
+  void describe(config::Description& d);
+  void check(config::Problems& problems) const;
+};
+
+// `name` is a built-in profile, or the path of a TOML file (with a '/' or ending in ".toml").
+// Throws Error(config) with every problem of the file, or with the nearest name.
+Machine load_machine(const std::string& name);
+Machine parse_machine(const std::string& toml, const std::string& name);
+
+struct BuiltinMachine {
+  std::string name, toml;
+};
+const std::vector<BuiltinMachine>& builtin_machines();  // generated from machines/*.toml
+
+// Memory can be predicted of it, and nothing else: of no machine in particular.
+Machine unknown_machine();
+
+// The built-in profile whose `match` words stand in a device's name; "" when there is none.
+std::string machine_of_device(const std::string& device_name);
+
+}  // namespace ocoee::plan

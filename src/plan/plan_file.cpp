@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/plan_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/text.h"
+
+namespace ocoee::plan {
+namespace {
+
+using nlohmann::json;
+
+json layout_json(const Configuration& c) {
+  return {{"tensor", c.tensor},
+          {"context", c.context},
+          {"pipeline", c.pipeline},
+          {"data", c.data},
+          {"micro", c.micro},
+          {"schedule", name_of(c.schedule)},
+          {"chunks", c.chunks},
+          {"shard", name_of(c.shard)},
+          {"recompute", name_of(c.recompute)},
+          {"offload", c.offload},
+          {"placement", name_of(c.placement)}};
+}
+
+// A few micro-batches of the schedule on some of its stages: what happens, not how long it lasts.
+json timeline_json(Predictor& predictor, const Configuration& c) {
+  if (c.pipeline == 1) return nullptr;
+  constexpr int64_t kMostStages = 12;
+  Workload few = predictor.workload();
+  const int64_t micro_batches =
+      std::min(c.micro_batches(few.global_batch), c.pipeline * (c.pipeline > 8 ? 1 : 2));
+  few.global_batch = micro_batches * c.data * c.micro;
+  Predictor small(few, predictor.system(), predictor.machine());
+  if (!small.problem(c).empty()) return nullptr;
+  Timeline timeline;
+  small.simulate(c, &timeline);
+  const int64_t every = (c.pipeline + kMostStages - 1) / kMostStages;
+  json spans = json::array();
+  for (const TimelineEvent& event : timeline) {
+    if (event.stage % every != 0 && event.stage + 1 != c.pipeline) continue;
+    spans.push_back({{"stage", event.stage},
+                     {"kind", name_of(event.action)},
+                     {"chunk", event.chunk},
+                     {"micro", event.micro},
+                     {"begin", event.begin},
+                     {"end", event.end}});
+  }
+  return {{"micro_batches", micro_batches}, {"stages", c.pipeline}, {"spans", spans}};
+}
+
+json curves_json(const std::vector<WhatIf>& curves) {
+  json out = json::array();
+  for (const WhatIf& curve : curves) {
+    json series = json::array();
+    for (const WhatIfSeries& s : curve.series) {
+      json points = json::array();
+      for (const WhatIfPoint& p : s.points)
+        points.push_back({{"x", p.x},
+                          {"devices", p.devices},
+                          {"batch", p.batch},
+                          {"seconds", p.seconds},
+                          {"tokens_per_second_device", p.rate},
+                          {"bytes", p.bytes},
+                          {"fits", p.fits}});
+      series.push_back({{"name", s.name}, {"points", points}});
+    }
+    out.push_back({{"id", curve.id},
+                   {"title", curve.title},
+                   {"x", curve.x},
+                   {"caption", curve.caption},
+                   {"x_now", curve.x_now},
+                   {"series", series}});
+  }
+  return out;
+}
+
+// Masters and moments of every parameter, written once by the nodes that hold them.
+json checkpoint_json(const Predictor& predictor, int64_t devices) {
+  const Workload& w = predictor.workload();
+  const Machine& m = predictor.machine();
+  const double master = std::max<double>(4, static_cast<double>(w.compute_bytes()));
+  const Bytes bytes(static_cast<double>(w.model.parameters()) * master * (1 + w.optimizer_states));
+  const double nodes =
+      std::ceil(static_cast<double>(devices) / static_cast<double>(m.node.devices));
+  json out = {{"bytes", bytes.value}};
+  if (m.write > BytesPerSecond(0)) out["write_seconds"] = (bytes / (m.write * nodes)).value;
+  if (m.read > BytesPerSecond(0)) {
+    out["read_seconds"] = (bytes / (m.read * nodes)).value;
+    // Token files hold up to 4 bytes a token; every replica's samples are read once.
+    const Bytes samples(4.0 * static_cast<double>(w.global_batch * w.sequence));
+    out["samples_seconds"] = (samples / (m.read * nodes)).value;
+  }
+  return out;
+}
+
+std::string schedule_words(const json& layout) {
+  if (layout.at("pipeline") == 1) return "-";
+  std::string text = layout.at("schedule");
+  if (layout.at("chunks") > 1) text += fmt::format(" x{}", layout.at("chunks").get<int64_t>());
+  return text;
+}
+
+std::string row(const std::string& first, const json& proposal) {
+  const json& l = proposal.at("layout");
+  const auto whole = [&](const char* key) { return l.at(key).get<int64_t>(); };
+  return fmt::format(
+      "{:>6} {:>6} {:>7} {:>8} {:>5} {:>5} {:>8} {:<15} {:<10} {:<9} {:>9} {:>8.0f} {:>5.1f} "
+      "{:>5.1f} {:>6.1f} {:>10}  {}\n",
+      first, whole("tensor"), whole("context"), whole("pipeline"), whole("data"), whole("micro"),
+      proposal.at("micro_batches").get<int64_t>(), schedule_words(l),
+      l.at("shard").get<std::string>(),
+      l.at("offload").get<bool>() ? "offload" : l.at("recompute").get<std::string>(),
+      format_seconds(proposal.at("seconds")), proposal.at("tokens_per_second_device").get<double>(),
+      100 * proposal.at("mfu").get<double>(), 100 * proposal.at("hfu").get<double>(),
+      100 * proposal.at("bubble_share").get<double>(), format_bytes(proposal.at("bytes")),
+      proposal.at("simulated").get<bool>() ? "simulated" : "closed form");
+}
+
+}  // namespace
+
+json proposal_json(Predictor& predictor, const Configuration& c, const Prediction& p) {
+  const Workload& w = predictor.workload();
+  const double tokens = static_cast<double>(w.global_batch * w.sequence);
+  const auto devices = static_cast<double>(c.devices());
+  const double peak = predictor.peak_flops() * devices * p.seconds;
+  json parts = json::object(), memory = json::object();
+  for (size_t i = 0; i < kParts; ++i) parts[name_of(static_cast<Part>(i))] = p.parts[i];
+  for (size_t i = 0; i < kHeld; ++i) memory[name_of(static_cast<Held>(i))] = p.bytes[i];
+  return {{"layout", layout_json(c)},
+          {"words", words(c)},
+          {"micro_batches", c.micro_batches(w.global_batch)},
+          {"seconds", p.seconds},
+          {"least_seconds", p.least_seconds},
+          {"tokens_per_second", tokens / p.seconds},
+          {"tokens_per_second_device", tokens / p.seconds / devices},
+          {"mfu", predictor.model_flops() / peak},
+          {"hfu", predictor.executed_flops(c) / peak},
+          {"bubble_share", p.bubble_share},
+          {"bytes", p.total_bytes},
+          {"fits", p.fits},
+          {"simulated", p.simulated},
+          {"slowest_stage", p.slowest},
+          {"fullest_stage", p.fullest},
+          {"parts", parts},
+          {"memory_bytes", memory}};
+}
+
+Plan make_plan(Predictor& predictor, const PlanRequest& request) {
+  Plan plan;
+  plan.found = search(predictor, request.search);
+  const Workload& w = predictor.workload();
+  const Machine& m = predictor.machine();
+  const SearchResult& found = plan.found;
+  json& out = plan.json;
+  out["version"] = 1;
+  out["name"] = w.name;
+  out["devices"] = request.search.devices;
+  out["parameters"] = w.model.parameters();
+  out["batch"] = w.global_batch;
+  out["sequence"] = w.sequence;
+  out["compute"] = w.compute;
+  out["system"] = {{"name", predictor.system().name}, {"note", predictor.system().note}};
+  out["machine"] = {{"name", m.name},
+                    {"note", m.note},
+                    {"device", m.device.name},
+                    {"node_devices", m.node.devices},
+                    {"peak_flops", predictor.peak_flops()},
+                    {"memory_bytes", m.device.memory.value},
+                    {"usable_bytes", predictor.usable_bytes()}};
+  out["flop_convention"] =
+      "products with weights 6 per weight and token; attention 12 x layers x width x sequence "
+      "(full, not causal); MFU without recompute, HFU with it";
+  out["flops_per_step"] = predictor.model_flops();
+  out["searched"] = {{"costed", found.costed},
+                     {"fitting", found.fitting},
+                     {"simulated", found.simulated},
+                     {"seconds", found.seconds}};
+  out["proposals"] = json::array();
+  for (const Proposal& p : found.proposals) {
+    json one = proposal_json(predictor, p.configuration, p.prediction);
+    one["why"] = explain(predictor, p.configuration);
+    out["proposals"].push_back(std::move(one));
+  }
+  out["front"] = json::array();
+  for (const Proposal& p : found.front)
+    out["front"].push_back(proposal_json(predictor, p.configuration, p.prediction));
+  const Configuration& best = found.proposals.front().configuration;
+  if (request.own && predictor.problem(*request.own).empty()) {
+    out["own"] = proposal_json(predictor, *request.own, predictor.simulate(*request.own));
+    out["own"]["why"] = explain(predictor, *request.own);
+  }
+  out["timeline"] = timeline_json(predictor, best);
+  out["what_if"] = curves_json(what_if(w, predictor.system(), m, best));
+  out["checkpoint"] = checkpoint_json(predictor, request.search.devices);
+  if (request.tokens > 0) {
+    const Effort e =
+        effort(m, request.tokens, out["proposals"][0]["tokens_per_second"], request.search.devices);
+    out["effort"] = {{"tokens", request.tokens},
+                     {"hours", e.hours},
+                     {"device_hours", e.device_hours},
+                     {"node_hours", e.node_hours},
+                     {"megawatt_hours", e.megawatt_hours}};
+  }
+  return plan;
+}
+
+std::string plan_text(const json& plan) {
+  const json& machine = plan.at("machine");
+  std::string out = fmt::format(
+      "{}: {} parameters, {} samples of {} tokens a step, {}\n{} x {} of {} ({} usable), as {} "
+      "trains\n",
+      plan.at("name").get<std::string>(), format_count(plan.at("parameters")),
+      plan.at("batch").get<int64_t>(), plan.at("sequence").get<int64_t>(),
+      plan.at("compute").get<std::string>(), plan.at("devices").get<int64_t>(),
+      machine.at("device").get<std::string>(), machine.at("name").get<std::string>(),
+      format_bytes(machine.at("usable_bytes")), plan.at("system").at("name").get<std::string>());
+  const json& searched = plan.at("searched");
+  out +=
+      fmt::format("{} layouts costed, {} fit, {} simulated, in {}\n\n",
+                  searched.at("costed").get<int64_t>(), searched.at("fitting").get<int64_t>(),
+                  searched.at("simulated").get<int64_t>(), format_seconds(searched.at("seconds")));
+  out += fmt::format(
+      "{:>6} {:>6} {:>7} {:>8} {:>5} {:>5} {:>8} {:<15} {:<10} {:<9} {:>9} {:>8} {:>5} {:>5} "
+      "{:>6} {:>10}  {}\n",
+      "", "tensor", "context", "pipeline", "data", "micro", "micro-b.", "schedule", "shard",
+      "recompute", "step", "tok/s/d.", "MFU %", "HFU %", "bub. %", "memory", "time by");
+  int rank = 0;
+  for (const json& proposal : plan.at("proposals")) out += row(std::to_string(++rank), proposal);
+  if (plan.contains("own")) {
+    out += row("recipe", plan.at("own"));
+    if (!plan.at("own").at("fits").get<bool>()) out += "the recipe's own layout does not fit\n";
+  }
+  out += "\nThe first:\n";
+  for (const json& sentence : plan.at("proposals").at(0).at("why"))
+    out += "  " + sentence.get<std::string>() + "\n";
+  const json& checkpoint = plan.at("checkpoint");
+  if (checkpoint.contains("write_seconds"))
+    out += fmt::format("\nA checkpoint: {}, {} when every node writes its part{}\n",
+                       format_bytes(checkpoint.at("bytes")),
+                       format_seconds(checkpoint.at("write_seconds")),
+                       checkpoint.contains("samples_seconds")
+                           ? fmt::format("; samples of a step are read in {}",
+                                         format_seconds(checkpoint.at("samples_seconds")))
+                           : "");
+  if (plan.contains("effort")) {
+    const json& e = plan.at("effort");
+    out += fmt::format("\n{} tokens: {:.1f} hours, {} node-hours", format_count(e.at("tokens")),
+                       e.at("hours").get<double>(), format_count(e.at("node_hours")));
+    if (e.at("megawatt_hours") > 0)
+      out += fmt::format(", {:.1f} MWh of the devices", e.at("megawatt_hours").get<double>());
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace ocoee::plan

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan as JSON: plan.json, which the HTML page is made of. Seconds, bytes, tokens; shares are of
+// one. Written by `ocoee plan`, and in part by `ocoee run` into its run directory.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plan/explain.h"
+#include "plan/search.h"
+#include "plan/what_if.h"
+
+namespace ocoee::plan {
+
+// One layout and what is predicted of it.
+nlohmann::json proposal_json(Predictor& predictor, const Configuration& configuration,
+                             const Prediction& prediction);
+
+struct PlanRequest {
+  SearchRequest search;
+  std::optional<Configuration> own;  // the layout that the recipe has, beside the proposals
+  double tokens = 0;                 // to train on; 0: not asked
+};
+
+struct Plan {
+  SearchResult found;
+  nlohmann::json json;
+};
+Plan make_plan(Predictor& predictor, const PlanRequest& request);
+
+// The table on the terminal.
+std::string plan_text(const nlohmann::json& plan);
+
+}  // namespace ocoee::plan

@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/predict.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/error.h"
+#include "plan/placement.h"
+
+namespace ocoee::plan {
+namespace {
+
+constexpr size_t kMany = 65535;
+
+ScheduleRequest request_of(const Configuration& c, int64_t global_batch) {
+  return {c.schedule, static_cast<int>(c.pipeline), static_cast<int>(c.micro_batches(global_batch)),
+          static_cast<int>(c.chunks), Gather::never};
+}
+
+bool at_least(Shard shard, Shard level) {
+  return static_cast<int>(shard) >= static_cast<int>(level);
+}
+
+// Equal numbers of inner blocks for every part; the first takes the embedding, the last the head.
+std::vector<size_t> even_cuts(size_t blocks, int64_t parts) {
+  const auto inner = static_cast<int64_t>(blocks) - 2;
+  std::vector<size_t> cuts{0};
+  for (int64_t part = 1; part < parts; ++part)
+    cuts.push_back(static_cast<size_t>(1 + inner * part / parts));
+  cuts.push_back(blocks);
+  return cuts;
+}
+
+}  // namespace
+
+const char* name_of(Part part) {
+  static const char* const names[] = {"products", "attention", "elementwise", "recompute",
+                                      "tensor",   "context",   "messages",    "bubble",
+                                      "data",     "optimizer"};
+  return names[static_cast<size_t>(part)];
+}
+
+const char* name_of(Held held) {
+  static const char* const names[] = {"parameters",  "gradients",     "masters",   "optimizer",
+                                      "activations", "communication", "temporary", "slack"};
+  return names[static_cast<size_t>(held)];
+}
+
+Predictor::Predictor(const Workload& workload, const System& system, const Machine& machine)
+    : workload_(workload),
+      system_(system),
+      machine_(machine),
+      network_(machine),
+      costs_(workload_, system, machine_) {
+  peak_ = machine.device.peak(workload.compute).value;
+  const auto tokens = static_cast<double>(workload.global_batch * workload.sequence);
+  model_flops_ = workload.model.training_flops_per_token() * tokens;
+  for (const BlockSpec& block : workload.model.blocks) {
+    if (!is_recomputed(block)) continue;
+    for (const LayerSpec& layer : block.layers) {
+      full_flops_ += (layer.cost.matmul_flops + layer.cost.attention_flops) * tokens;
+      if (layer.kind != "attention") continue;
+      selective_flops_ += layer.cost.attention_flops * tokens;
+      if (!system.fused_attention) continue;  // scores alone, or queries, keys and values too
+      const double output =
+          layer.option("width") * layer.option("heads") * layer.option("head_dim");
+      selective_flops_ += (layer.cost.matmul_flops - 2 * output) * tokens;
+    }
+  }
+}
+
+double Predictor::usable_bytes() const {
+  return machine_.device.memory.value * (1 - machine_.device.reserve);
+}
+
+double Predictor::executed_flops(const Configuration& c) const {
+  const double again[] = {0, selective_flops_, full_flops_};
+  return model_flops_ + again[static_cast<size_t>(c.recompute)];
+}
+
+bool Predictor::changes_anything(const Configuration& c) {
+  if (c.recompute != Recompute::selective) return true;
+  for (const BlockCost& block : costs_.at({c.tensor, c.context, c.micro})) {
+    if (block.saved[1] != block.saved[0]) return true;
+  }
+  return false;
+}
+
+std::string Predictor::shape_problem(int64_t tensor, int64_t context) const {
+  return costs_.problem({tensor, context, 1});
+}
+
+std::string Predictor::problem(const Configuration& c) {
+  const auto blocks = static_cast<int64_t>(workload_.model.blocks.size());
+  if (c.tensor > 1 && !workload_.tensor) return "this task has no tensor axis";
+  if (c.context > 1 && !workload_.context) return "this task has no context axis";
+  if (c.pipeline > 1 && !workload_.pipeline) return "this task has no pipeline axis";
+  if (c.offload && !system_.offloads) return fmt::format("{} does not offload", system_.name);
+  if (c.offload && machine_.host.memory <= Bytes(0))
+    return fmt::format("the profile of {} states no host memory", machine_.name);
+  if (c.shard != Shard::none && !workload_.shard) return "this task keeps whole states";
+  if (c.devices() > machine_.node.devices && machine_.network.devices == 0)
+    return fmt::format("{} devices are more than the {} of {}, whose profile states no network",
+                       c.devices(), machine_.node.devices, machine_.name);
+  if (c.devices() > std::max(machine_.network.devices, machine_.node.devices))
+    return fmt::format("{} devices are more than the {} of {}", c.devices(),
+                       machine_.network.devices, machine_.name);
+  if (workload_.global_batch % (c.data * c.micro) != 0)
+    return fmt::format("data {} x micro {} do not divide a batch of {}", c.data, c.micro,
+                       workload_.global_batch);
+  const int64_t parts = c.pipeline * c.chunks;
+  if (parts > std::max<int64_t>(1, system_.even_stages ? blocks - 2 : blocks))
+    return fmt::format("{} parts for a model of {} blocks", parts, blocks);
+  if (system_.even_stages && parts > 1 && (blocks - 2) % parts != 0)
+    return fmt::format("{} parts do not divide {} layers", parts, blocks - 2);
+  if (std::string split = shape_problem(c.tensor, c.context); !split.empty()) return split;
+  return c.pipeline == 1 && c.chunks == 1 ? ""
+                                          : schedule_problem(request_of(c, workload_.global_batch));
+}
+
+const Predictor::Cut& Predictor::cut(int64_t stages, int64_t chunks) {
+  Cut& cut = cuts_[{stages, chunks}];
+  if (!cut.blocks.empty()) return cut;
+  const int64_t parts = stages * chunks;
+  const std::vector<size_t>& classes = costs_.class_of_block();
+  const std::vector<size_t> cuts = system_.even_stages && parts > 1
+                                       ? even_cuts(classes.size(), parts)
+                                       : pipeline_cuts(workload_.model, parts);
+  cut.blocks.assign(static_cast<size_t>(stages), std::vector<int>(costs_.classes(), 0));
+  for (size_t part = 0; part < static_cast<size_t>(parts); ++part) {
+    for (size_t b = cuts[part]; b < cuts[part + 1]; ++b)
+      ++cut.blocks[part % static_cast<size_t>(stages)][classes[b]];
+  }
+  return cut;
+}
+
+Group Predictor::data_group(const Configuration& c) const {
+  if (c.placement == Placement::data_inside) return {c.data * c.context, c.tensor};
+  return {c.data, c.tensor * c.context * c.pipeline};
+}
+
+// What a stage's `elements` cost once their gradients are complete.
+double Predictor::gradient_seconds(const Configuration& c, double elements) const {
+  const Group group = data_group(c);
+  const Bytes bytes(elements *
+                    std::max(system_.data_bytes, workload_.compute_bytes() == 8 ? 8.0 : 0.0));
+  double seconds = (c.shard == Shard::none ? network_.all_reduce(group, bytes)
+                                           : network_.reduce_scatter(group, bytes))
+                       .value;
+  if (c.placement == Placement::pipeline_inside && c.context > 1)
+    seconds += network_.all_reduce({c.context, c.tensor}, bytes).value;
+  return seconds;
+}
+
+double Predictor::gather_seconds(const Configuration& c, double elements) const {
+  return network_
+      .all_gather(data_group(c), Bytes(elements * static_cast<double>(workload_.compute_bytes())))
+      .value;
+}
+
+void Predictor::set_stages(const Configuration& c) {
+  blocks_ = &costs_.at({c.tensor, c.context, c.micro});
+  cut_ = &cut(c.pipeline, c.chunks);
+  const auto count = static_cast<size_t>(c.pipeline);
+  stages_.assign(count, {});
+  parameters_.assign(count, 0);
+  borrowed_.assign(count, 0);
+
+  const auto mode = static_cast<size_t>(c.recompute);
+  std::array<double, 64> forward{}, input{}, weight{};
+  const size_t classes = std::min<size_t>(blocks_->size(), forward.size());
+  for (size_t k = 0; k < classes; ++k) {
+    const BlockCost& block = (*blocks_)[k];
+    forward[k] = block.forward.total();
+    input[k] = block.input.total() + block.again[mode].total();
+    weight[k] = block.weight.total();
+  }
+  for (size_t s = 0; s < count; ++s) {
+    for (size_t k = 0; k < blocks_->size(); ++k) {
+      const double n = cut_->blocks[s][k];
+      if (n == 0) continue;
+      const BlockCost& block = (*blocks_)[k];
+      stages_[s].forward += n * (k < classes ? forward[k] : block.forward.total());
+      stages_[s].input +=
+          n * (k < classes ? input[k] : block.input.total() + block.again[mode].total());
+      stages_[s].weight += n * (k < classes ? weight[k] : block.weight.total());
+      parameters_[s] += n * block.parameters;
+      borrowed_[s] += n * block.borrowed;
+    }
+    if (count == 1) borrowed_[s] = 0;
+  }
+
+  if (c.offload) {  // a block's are copied out and back beside the passes of its neighbours
+    for (size_t s = 0; s < count; ++s) {
+      const double copy = saved_bytes(s, c) / machine_.host.bandwidth.value;
+      stages_[s].weight += std::max(0.0, copy - stages_[s].input - stages_[s].weight);
+      stages_[s].forward = std::max(stages_[s].forward, copy);
+    }
+  }
+
+  // Parameters that are whole only while they are used: what their collectives take beyond the
+  // passes that they run beside.
+  if (at_least(c.shard, Shard::gradients) && data_group(c).ranks > 1) {
+    for (size_t s = 0; s < count; ++s) {
+      Stage& stage = stages_[s];
+      const double held = parameters_[s] + borrowed_[s];
+      const double scatter = gradient_seconds(c, held);
+      double gather = 0;
+      if (c.shard == Shard::parameters) gather = gather_seconds(c, held);
+      const double loss = network_.overlap_loss(data_group(c)) * (2 * gather + scatter);
+      stage.weight += std::max(0.0, gather + scatter - stage.input - stage.weight) + loss;
+      stage.forward += std::max(0.0, gather - stage.forward);
+    }
+  }
+  if (count == 1) return;
+
+  const double tokens =
+      static_cast<double>(c.micro * workload_.sequence) / static_cast<double>(c.context);
+  const double whole = tokens * static_cast<double>(costs_.width() * workload_.compute_bytes());
+  const bool split = system_.split_messages || system_.norms_sharded;
+  const Bytes bytes(whole / (split ? static_cast<double>(c.tensor) : 1));
+  const int64_t stride =
+      c.placement == Placement::data_inside ? c.tensor * c.context * c.data : c.tensor * c.context;
+  double again = 0;  // what was split is put together again
+  if (split && !system_.norms_sharded && c.tensor > 1)
+    again = network_.all_gather({c.tensor, 1}, Bytes(whole)).value;
+  const int64_t node = machine_.node.devices;
+  const double near = network_.message(stride, bytes).value + again;
+  const double far = network_.message(std::max(stride, node), bytes).value + again;
+  for (size_t s = 0; s + 1 < count; ++s) {
+    const bool leaves = stride >= node || (static_cast<int64_t>(s + 1) * stride) % node == 0;
+    stages_[s].message = leaves ? far : near;
+  }
+  stages_[count - 1].message = c.chunks > 1 ? far : 0;
+  // What messages take from the passes beside them: everything, or a share of the processor.
+  const double taken = (system_.blocking_messages ? 1 : machine_.network.overlap_loss) *
+                       static_cast<double>(c.chunks);
+  for (size_t s = 0; s < count; ++s) {
+    const double slower = std::max(stages_[s].message, s > 0 ? stages_[s - 1].message : 0);
+    stages_[s].forward += slower * taken;
+    stages_[s].input += slower * taken;
+  }
+}
+
+// What a stage keeps of one micro-batch.
+double Predictor::saved_bytes(size_t stage, const Configuration& c) const {
+  double sum = 0;
+  for (size_t k = 0; k < blocks_->size(); ++k)
+    sum += cut_->blocks[stage][k] * (*blocks_)[k].saved[static_cast<size_t>(c.recompute)];
+  return sum;
+}
+
+double Predictor::pipeline_seconds(const Configuration& c, double& least) const {
+  const size_t p = stages_.size();
+  const auto m = static_cast<double>(c.micro_batches(workload_.global_batch));
+  const auto v = static_cast<double>(c.chunks);
+  const double hop = system_.blocking_messages ? 0 : 2;
+  double all = 0, slowest = 0, hops = 0;
+  for (const Stage& stage : stages_) {
+    all += stage.work();
+    slowest = std::max(slowest, stage.work());
+  }
+  for (size_t s = 0; s + 1 < p; ++s) hops += hop * stages_[s].message;
+  if (p == 1) return least = m * slowest;
+
+  double before = 0, passed = 0;  // sums over j < i of w_j, and of messages
+  double best = 0;
+  least = 0;
+  const bool splits = c.schedule == ScheduleKind::zero_bubble;
+  double first_way = 0;  // what must be over before stage i begins, and after it ends
+  for (size_t i = 0; i < p; ++i) {
+    const Stage& stage = stages_[i];
+    const double w = stage.work();
+    least = std::max(least, first_way + passed + m * w);
+    if (c.schedule == ScheduleKind::one_f_one_b && m >= static_cast<double>(p)) {
+      const double later = all - before - w + hops - passed;
+      const double held = static_cast<double>(p - i);
+      least = std::max(least, before + passed + 2 * later + (m - held + 1) * w);
+    }
+    before += w;
+    // Weight work that is put off may end after the stages before have ended.
+    first_way += (stage.forward + (splits ? 0 : stage.input + stage.weight)) / v;
+    passed += (splits ? hop / 2 : hop) * stage.message;
+  }
+  switch (c.schedule) {
+    case ScheduleKind::gpipe: {
+      double up = 0, down = 0, most_up = 0, most_down = 0;
+      for (const Stage& stage : stages_) {
+        up += stage.forward;
+        down += stage.input + stage.weight;
+        most_up = std::max(most_up, stage.forward);
+        most_down = std::max(most_down, stage.input + stage.weight);
+      }
+      best = up + down + hops + (m - 1) * (most_up + most_down);
+      break;
+    }
+    case ScheduleKind::one_f_one_b:
+      best = least;
+      break;
+    case ScheduleKind::interleaved:
+      best = m * slowest + (all - slowest) / v + hops;
+      break;
+    case ScheduleKind::zero_bubble: {
+      double lost = 0;
+      for (const Stage& stage : stages_)
+        lost += std::max(0.0, stage.forward + stage.input - stage.weight);
+      best = m * slowest + lost * static_cast<double>(p - 1) / static_cast<double>(p) + hops;
+      break;
+    }
+  }
+  return std::max(best, least);
+}
+
+void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) const {
+  const size_t count = stages_.size();
+  const auto m = static_cast<double>(c.micro_batches(workload_.global_batch));
+  const Group group = data_group(c);
+  const auto ranks = static_cast<double>(c.data * c.context);
+  const double element_scale = workload_.compute_bytes() == 8 ? 2 : 1;
+  const BytesPerSecond memory = machine_.device.bandwidth * machine_.device.stream(1e9);
+
+  // A stage that ends early averages its gradients while others still drain.
+  double reduced = pipeline, updated = 0, drain = 0;
+  for (size_t s = 0; s < count; ++s) {
+    const double elements = parameters_[s] + borrowed_[s];
+    double exposed = 0, gather = 0;
+    if (group.ranks > 1 || c.context > 1) {
+      if (!at_least(c.shard, Shard::gradients)) {
+        const double all = gradient_seconds(c, elements);
+        const double beside = system_.overlaps_gradients ? stages_[s].input + stages_[s].weight : 0;
+        exposed =
+            std::max(all - beside, 0.0) + network_.overlap_loss(group) * std::min(all, beside);
+      }
+      if (c.shard == Shard::states || c.shard == Shard::gradients)
+        gather = gather_seconds(c, parameters_[s]);
+    }
+    if (borrowed_[s] > 0)  // a tied matrix: its gradient to the lender, its values back
+      exposed += 2 * network_
+                         .message(machine_.node.devices,
+                                  Bytes(borrowed_[s] * std::max(4.0, 2 * element_scale)))
+                         .value;
+    const double owned = c.shard == Shard::none ? elements : elements / ranks;
+    const double held = at_least(c.shard, Shard::gradients) ? owned : elements;
+    const Bytes bytes((owned * system_.optimizer_bytes + held * system_.gradient_bytes) *
+                      element_scale);
+    reduced = std::max(reduced, pipeline - drain + exposed);
+    updated = std::max(updated, (bytes / memory).value + gather);
+    p.of(Part::optimizer) = std::max(p.of(Part::optimizer), (bytes / memory).value);
+    drain += stages_[s].input;
+  }
+  const double start = system_.stage_start.value * static_cast<double>(count - 1);
+  p.seconds = reduced + updated + start;
+  p.least_seconds = std::min(p.seconds, p.least_seconds + updated + start);
+
+  size_t slowest = 0;
+  for (size_t s = 1; s < count; ++s) {
+    if (stages_[s].work() > stages_[slowest].work()) slowest = s;
+  }
+  p.slowest = static_cast<int>(slowest);
+  const auto mode = static_cast<size_t>(c.recompute);
+  double work = 0;
+  const auto add = [&](Part part, double seconds) {
+    p.of(part) += seconds;
+    work += seconds;
+  };
+  for (size_t k = 0; k < blocks_->size(); ++k) {
+    const double n = m * cut_->blocks[slowest][k];
+    if (n == 0) continue;
+    WorkSeconds sum = (*blocks_)[k].forward;
+    sum += (*blocks_)[k].input;
+    sum += (*blocks_)[k].weight;
+    WorkSeconds again = (*blocks_)[k].again[mode];
+    add(Part::product, n * sum.of(Work::product));
+    add(Part::attention, n * sum.of(Work::attention));
+    add(Part::stream, n * sum.of(Work::stream));
+    add(Part::tensor, n * (sum.of(Work::tensor) + again.of(Work::tensor)));
+    add(Part::context, n * (sum.of(Work::context) + again.of(Work::context)));
+    add(Part::recompute,
+        n * (again.of(Work::product) + again.of(Work::attention) + again.of(Work::stream)));
+  }
+  const double sharding =
+      at_least(c.shard, Shard::gradients) && group.ranks > 1
+          ? std::max(0.0, m * stages_[slowest].work() - work -
+                              2 * m * static_cast<double>(c.chunks) *
+                                  (system_.blocking_messages ? 1 : machine_.network.overlap_loss) *
+                                  stages_[slowest].message)
+          : 0;
+  p.of(Part::messages) = std::max(0.0, m * stages_[slowest].work() - work - sharding);
+  p.of(Part::bubble) = std::max(0.0, pipeline - m * stages_[slowest].work()) + start;
+  p.of(Part::data) = sharding + reduced - pipeline + updated - p.of(Part::optimizer);
+  p.bubble_share = p.of(Part::bubble) / p.seconds;
+}
+
+void Predictor::set_memory(const Configuration& c, Prediction& out) const {
+  const auto element = static_cast<double>(workload_.compute_bytes());
+  const double master = std::max(4.0, element);
+  const int64_t ranks = c.data * c.context;
+  const StateRules& states = system_.states(c.shard, workload_.compute_bytes());
+  const auto mode = static_cast<size_t>(c.recompute);
+  const double tokens =
+      static_cast<double>(c.micro * workload_.sequence) / static_cast<double>(c.context);
+  const double message = tokens * static_cast<double>(costs_.width()) * element;
+  const double norm_split = system_.norms_sharded ? static_cast<double>(c.tensor) : 1;
+  const ScheduleRequest request = request_of(c, workload_.global_batch);
+  double host = 0;  // bytes of a rank that wait there
+
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    std::array<double, kHeld> bytes{};
+    const auto of = [&](Held held) -> double& { return bytes[static_cast<size_t>(held)]; };
+    double widest = 0, working = 0, loss = 0, largest = 0;
+    for (size_t k = 0; k < blocks_->size(); ++k) {
+      const double n = cut_->blocks[s][k];
+      if (n == 0) continue;
+      const BlockCost& block = (*blocks_)[k];
+      widest = std::max(widest, block.saved[mode]);
+      if (c.recompute == Recompute::full) working = std::max(working, block.working);
+      loss = std::max(loss, block.loss);
+      largest = std::max(largest, block.parameters + block.borrowed);
+    }
+    const double elements = parameters_[s] + borrowed_[s];
+    of(Held::parameters) = elements * states.weights.on_rank(ranks);
+    of(Held::gradients) = elements * states.gradients.on_rank(ranks);
+    of(Held::masters) = parameters_[s] * states.masters.on_rank(ranks);
+    of(Held::optimizer) =
+        parameters_[s] * states.moments.on_rank(ranks) * workload_.optimizer_states / 2;
+    const auto in_flight = static_cast<double>(
+        c.pipeline == 1 ? 1 : activations_in_flight(request, static_cast<int>(s)));
+    const double kept = saved_bytes(s, c) * in_flight / static_cast<double>(c.chunks);
+    host = std::max(host, kept);
+    of(Held::activations) = (c.offload ? 2 * widest : kept) + working;
+    // A gathered input beside the one in use, messages both ways, units that come and go whole.
+    if (c.tensor > 1) of(Held::communication) += 2 * message;
+    if (c.pipeline > 1) of(Held::communication) += 4 * message / norm_split;
+    if (ranks > 1 && at_least(c.shard, Shard::gradients))
+      of(Held::communication) += 2 * largest * master;
+    if (ranks > 1 && c.shard == Shard::parameters) of(Held::communication) += 2 * largest * element;
+    // The widest activation and its gradient, or the loss over the vocabulary.
+    of(Held::temporary) = std::max(loss, 4 * message);
+    of(Held::slack) =
+        system_.slack * (of(Held::activations) + of(Held::temporary) + of(Held::communication));
+    const double total = std::accumulate(bytes.begin(), bytes.end(), 0.0);
+    if (total > out.total_bytes) {
+      out.total_bytes = total;
+      out.bytes = bytes;
+      out.fullest = static_cast<int>(s);
+    }
+  }
+  out.fits = out.total_bytes <= usable_bytes();
+  if (c.offload)  // half of a node's memory is left to the rest
+    out.fits &= host * static_cast<double>(machine_.node.devices) <= machine_.host.memory.value / 2;
+}
+
+Prediction Predictor::predict(const Configuration& c) {
+  Prediction p;
+  set_stages(c);
+  set_memory(c, p);
+  const double pipeline = pipeline_seconds(c, p.least_seconds);
+  finish(c, pipeline, p);
+  return p;
+}
+
+Prediction Predictor::simulate(const Configuration& c, Timeline* timeline) {
+  Prediction p;
+  set_stages(c);
+  set_memory(c, p);
+  double pipeline = pipeline_seconds(c, p.least_seconds);
+  const auto micro_batches = static_cast<size_t>(c.micro_batches(workload_.global_batch));
+  if (c.pipeline > 1 && micro_batches <= kMany) {
+    const auto v = static_cast<double>(c.chunks);
+    const bool splits = c.schedule == ScheduleKind::zero_bubble;
+    std::vector<StageSeconds> seconds;
+    for (const Stage& stage : stages_)
+      seconds.push_back({stage.forward / v, (stage.input + (splits ? 0 : stage.weight)) / v,
+                         splits ? stage.weight / v : 0,
+                         system_.blocking_messages ? 0 : stage.message});
+    const ScheduleRequest request = request_of(c, workload_.global_batch);
+    pipeline = plan::simulate(make_schedule(request), seconds, timeline).seconds;
+    p.simulated = true;
+  }
+  finish(c, pipeline, p);
+  return p;
+}
+
+}  // namespace ocoee::plan

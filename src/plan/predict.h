@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Time and memory of one step of one configuration, in closed form.
+//
+// A pipeline of unequal stages takes at least, for every stage i with w = forward + backward
+// seconds of a micro-batch, x seconds of a message and m micro-batches (1f1b):
+//   sum_{j<i} (w_j + 2 x_j) + m w_i
+//   sum_{j<i} (w_j + 2 x_j) + 2 sum_{j>i} (w_j + 2 x_{j-1}) + (m - (p - i) + 1) w_i
+// the second because stage i may hold no more than p - i micro-batches; both are equalities for
+// equal stages, (m + p - 1) w. The other schedules have forms of their own, below.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "plan/block_cost.h"
+#include "plan/simulator.h"
+
+namespace ocoee::plan {
+
+enum class Part : uint8_t {  // of a step's seconds
+  product,
+  attention,
+  stream,
+  recompute,
+  tensor,
+  context,
+  messages,
+  bubble,
+  data,
+  optimizer
+};
+constexpr size_t kParts = 10;
+const char* name_of(Part part);
+
+enum class Held : uint8_t {  // of a rank's bytes
+  parameters,
+  gradients,
+  masters,
+  optimizer,
+  activations,
+  communication,
+  temporary,
+  slack
+};
+constexpr size_t kHeld = 8;
+const char* name_of(Held held);
+
+struct Prediction {
+  double seconds = 0;
+  std::array<double, kParts> parts{};  // of the slowest stage; they add up to `seconds`
+  std::array<double, kHeld> bytes{};   // of the fullest stage
+  double total_bytes = 0;
+  int slowest = 0, fullest = 0;  // stages
+  bool fits = false;
+  double least_seconds = 0;  // no execution of the schedule is quicker under the same costs
+  bool simulated = false;
+  double bubble_share = 0;  // of the step
+
+  double& of(Part part) { return parts[static_cast<size_t>(part)]; }
+  double of(Part part) const { return parts[static_cast<size_t>(part)]; }
+  double of(Held held) const { return bytes[static_cast<size_t>(held)]; }
+};
+
+class Predictor {
+ public:
+  Predictor(const Workload& workload, const System& system, const Machine& machine);
+
+  // Why this configuration cannot be; "" when it can. Says nothing of memory.
+  std::string problem(const Configuration& configuration);
+  bool changes_anything(const Configuration& c);  // selective recompute may have nothing to drop
+  std::string shape_problem(int64_t tensor, int64_t context) const;  // its part that these decide
+  Prediction predict(const Configuration& configuration);
+  // The same, its pipeline played over the schedule that the engine executes.
+  Prediction simulate(const Configuration& configuration, Timeline* timeline = nullptr);
+
+  double usable_bytes() const;                         // of a device
+  double model_flops() const { return model_flops_; }  // of a step, all devices
+  double executed_flops(const Configuration& configuration) const;
+  double peak_flops() const { return peak_; }  // of a device
+  const Workload& workload() const { return workload_; }
+  const System& system() const { return system_; }
+  const Machine& machine() const { return machine_; }
+
+ private:
+  struct Cut {                             // of the model into stages
+    std::vector<std::vector<int>> blocks;  // stage -> class -> blocks
+    int64_t head_stage = 0;
+  };
+  struct Stage {
+    double forward = 0, input = 0, weight = 0, message = 0;  // to the next stage
+    double work() const { return forward + input + weight; }
+  };
+  const Cut& cut(int64_t stages, int64_t chunks);
+  void set_stages(const Configuration& c);
+  void set_memory(const Configuration& c, Prediction& p) const;
+  double saved_bytes(size_t stage, const Configuration& c) const;
+  double pipeline_seconds(const Configuration& c, double& least) const;
+  void finish(const Configuration& c, double pipeline, Prediction& p) const;
+  double gradient_seconds(const Configuration& c, double elements) const;
+  double gather_seconds(const Configuration& c, double elements) const;
+  Group data_group(const Configuration& c) const;
+
+  Workload workload_;
+  const System& system_;
+  Machine machine_;
+  Network network_;
+  BlockCosts costs_;
+  double peak_ = 0, model_flops_ = 0, selective_flops_ = 0, full_flops_ = 0;
+  std::map<std::pair<int64_t, int64_t>, Cut> cuts_;
+
+  // Of the configuration at hand; kept to allocate nothing.
+  std::vector<Stage> stages_;
+  std::vector<double> parameters_, borrowed_;
+  const std::vector<BlockCost>* blocks_ = nullptr;
+  const Cut* cut_ = nullptr;
+};
+
+}  // namespace ocoee::plan

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/run_plan.h"
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/text.h"
+#include "plan/plan_file.h"
+
+namespace ocoee::plan {
+namespace {
+
+void add_memory(const Prediction& p, nlohmann::json& out) {
+  nlohmann::json memory = nlohmann::json::object();
+  std::vector<std::string> words;
+  for (size_t i = 0; i < kHeld; ++i) {
+    if (p.bytes[i] <= 0) continue;
+    const char* name = name_of(static_cast<Held>(i));
+    memory[name] = p.bytes[i];
+    words.push_back(fmt::format("{} {}", name, format_bytes(p.bytes[i])));
+  }
+  out["memory_bytes"] = memory;
+  out["memory_total_bytes"] = p.total_bytes;
+  out["lines"].push_back(fmt::format("memory per rank, at most: {} ({})",
+                                     format_bytes(p.total_bytes), join(words, ", ")));
+}
+
+}  // namespace
+
+void predict_run(const Planned& planned, const std::string& machine, int64_t steps,
+                 nlohmann::json& out) {
+  if (!planned.layout) return;
+  const Configuration& c = *planned.layout;
+  const System& system = system_named("ocoee");
+  Predictor sizes(planned.workload, system, unknown_machine());
+  if (sizes.problem(c).empty()) add_memory(sizes.predict(c), out);
+  if (machine.empty()) return;
+
+  const Machine profile = load_machine(machine);
+  Predictor predictor(planned.workload, system, profile);
+  const std::string problem = predictor.problem(c);
+  if (!problem.empty()) {
+    out["lines"].push_back("time: not predicted: " + problem);
+    return;
+  }
+  const Prediction p = predictor.simulate(c);
+  nlohmann::json predicted = proposal_json(predictor, c, p);
+  predicted["machine"] = profile.name;
+  predicted["device"] = profile.device.name;
+  out["predicted"] = predicted;
+  out["device_bytes"] = profile.device.memory.value;
+  out["lines"].push_back(fmt::format(
+      "plan: {} a step, {} tokens/s, {} for {} steps, by the profile of {}{}",
+      format_seconds(p.seconds), format_count(predicted.at("tokens_per_second").get<double>()),
+      format_seconds(p.seconds * static_cast<double>(steps)), steps, profile.name,
+      p.fits ? ""
+             : fmt::format("; it does NOT fit: {} of {}", format_bytes(p.total_bytes),
+                           format_bytes(predictor.usable_bytes()))));
+}
+
+}  // namespace ocoee::plan

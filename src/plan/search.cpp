@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/search.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <tuple>
+
+#include "core/error.h"
+#include "core/text.h"
+
+namespace ocoee::plan {
+namespace {
+
+std::vector<int64_t> divisors(int64_t n, int64_t most) {
+  std::vector<int64_t> out;
+  for (int64_t i = 1; i <= std::min(n, most); ++i) {
+    if (n % i == 0) out.push_back(i);
+  }
+  return out;
+}
+
+using Family = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>;
+Family family_of(const Configuration& c) {
+  return {c.tensor, c.context, c.pipeline, c.data, c.micro};
+}
+
+struct Candidate {
+  Configuration configuration;
+  double seconds, least, bytes;
+};
+
+// The K-th smallest of the families' best times so far; infinite while there are fewer.
+class Threshold {
+ public:
+  explicit Threshold(size_t count) : count_(count) {}
+  double best_of(const Family& family) const {
+    const auto found = best_.find(family);
+    return found == best_.end() ? 1e300 : found->second;
+  }
+  void note(const Family& family, double seconds) {
+    auto [found, is_new] = best_.emplace(family, seconds);
+    if (!is_new) found->second = std::min(found->second, seconds);
+    std::vector<double> all;
+    for (const auto& [key, value] : best_) all.push_back(value);
+    if (all.size() < count_) return;
+    std::nth_element(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count_ - 1), all.end());
+    limit_ = all[count_ - 1];
+  }
+  double limit() const { return limit_; }
+
+ private:
+  size_t count_;
+  double limit_ = 1e300;
+  std::map<Family, double> best_;
+};
+
+std::vector<Proposal> front_of(std::vector<Candidate> all, Predictor& predictor) {
+  std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
+    return std::tie(a.seconds, a.bytes) < std::tie(b.seconds, b.bytes);
+  });
+  std::vector<Proposal> front;
+  double least_bytes = 1e300;
+  for (const Candidate& candidate : all) {
+    if (candidate.bytes >= least_bytes * 0.99) continue;  // a percent is no difference
+    least_bytes = candidate.bytes;
+    front.push_back({candidate.configuration, predictor.predict(candidate.configuration)});
+  }
+  return front;
+}
+
+[[noreturn]] void nothing_can_be(Predictor& predictor, const SearchRequest& request) {
+  const Workload& w = predictor.workload();
+  Configuration plain;
+  plain.data = request.devices;
+  std::string reason = predictor.problem(plain);
+  if (reason.empty()) reason = "no layout with the axes that were set";
+  fail(ErrorKind::config,
+       "{} has no layout on {} device{} with a batch of {}: {}\n    fix: use another number of "
+       "devices, a batch with more divisors, or set fewer axes",
+       w.name, request.devices, request.devices == 1 ? "" : "s", w.global_batch, reason);
+}
+
+}  // namespace
+
+void each_configuration(Predictor& predictor, const SearchRequest& request,
+                        const std::function<void(const Configuration&)>& visit) {
+  const System& system = predictor.system();
+  const Workload& w = predictor.workload();
+  const auto blocks = static_cast<int64_t>(w.model.blocks.size());
+  const auto wanted = [](const auto& pin, auto value) { return !pin || *pin == value; };
+
+  for (const int64_t t : divisors(request.devices, w.tensor ? request.devices : 1)) {
+    if (!wanted(request.tensor, t)) continue;
+    if (t > predictor.machine().node.devices && !request.tensor_across_nodes && !request.tensor)
+      continue;
+    for (const int64_t k : divisors(request.devices / t, w.context ? request.devices : 1)) {
+      Configuration split;
+      split.tensor = t;
+      split.context = k;
+      split.data = 1;
+      if (k > 1 && !request.context && w.sequence / k < system.least_context) continue;
+      if (!wanted(request.context, k) || !predictor.shape_problem(t, k).empty()) continue;
+      for (const int64_t p : divisors(request.devices / t / k, w.pipeline ? blocks : 1)) {
+        if (!wanted(request.pipeline, p)) continue;
+        const int64_t data = request.devices / (t * k * p);
+        if (w.global_batch % data != 0) continue;
+        for (const int64_t b : divisors(w.global_batch / data, request.most_micro)) {
+          if (!wanted(request.micro, b)) continue;
+          Configuration c = split;
+          c.pipeline = p;
+          c.data = data;
+          c.micro = b;
+          for (const ScheduleKind kind : system.schedules) {
+            if (p == 1 && kind != ScheduleKind::one_f_one_b) continue;
+            c.schedule = kind;
+            const bool interleaves = kind == ScheduleKind::interleaved;
+            for (int64_t v = interleaves ? 2 : 1; v <= (interleaves ? blocks / p : 1); ++v) {
+              c.chunks = v;
+              if (!predictor.problem(c).empty()) continue;
+              for (const Shard shard : system.shards) {
+                if (!wanted(request.shard, shard)) continue;
+                if (shard != Shard::none && (data * k == 1 || !w.shard)) continue;
+                c.shard = shard;
+                for (const Recompute recompute : system.recomputes) {
+                  if (!wanted(request.recompute, recompute)) continue;
+                  c.recompute = recompute;
+                  if (!predictor.changes_anything(c)) continue;
+                  const bool can_offload = system.offloads && recompute == Recompute::none &&
+                                           predictor.machine().host.memory > Bytes(0);
+                  for (const bool offload : {false, true}) {
+                    if (offload && !can_offload) continue;
+                    c.offload = offload;
+                    c.placement = Placement::data_inside;
+                    visit(c);
+                    if (p == 1 || data == 1) continue;
+                    c.placement = Placement::pipeline_inside;
+                    visit(c);
+                  }
+                  c.offload = false;
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+SearchResult search(Predictor& predictor, const SearchRequest& request) {
+  const auto begin = std::chrono::steady_clock::now();
+  SearchResult result;
+  std::vector<Candidate> fitting;
+  double least_bytes = 1e300;
+  each_configuration(predictor, request, [&](const Configuration& c) {
+    const Prediction p = predictor.predict(c);
+    ++result.costed;
+    if (p.total_bytes < least_bytes) {
+      least_bytes = p.total_bytes;
+      result.leanest = {c, p};
+    }
+    if (p.fits) fitting.push_back({c, p.seconds, p.least_seconds, p.total_bytes});
+  });
+  if (result.costed == 0) nothing_can_be(predictor, request);
+  result.fitting = static_cast<int64_t>(fitting.size());
+  if (fitting.empty()) {
+    fail(ErrorKind::memory,
+         "{} does not fit on {} x {}: the leanest layout ({}) needs {} of {} a device\n    fix: "
+         "use more devices, or a shorter sequence",
+         predictor.workload().name, request.devices, predictor.machine().device.name,
+         words(result.leanest.configuration), format_bytes(result.leanest.prediction.total_bytes),
+         format_bytes(predictor.usable_bytes()));
+  }
+
+  // Equal bounds are taken by bytes, so that of equals the leanest comes first.
+  std::stable_sort(fitting.begin(), fitting.end(), [](const Candidate& a, const Candidate& b) {
+    return std::tie(a.least, a.bytes) < std::tie(b.least, b.bytes);
+  });
+  Threshold threshold(request.top);
+  std::map<Family, Proposal> best;
+  for (const Candidate& candidate : fitting) {
+    if (candidate.least >= threshold.limit()) break;
+    const Family family = family_of(candidate.configuration);
+    if (candidate.least >= threshold.best_of(family)) continue;
+    Prediction p = predictor.simulate(candidate.configuration);
+    result.simulated += p.simulated;
+    if (p.seconds >= threshold.best_of(family)) continue;
+    threshold.note(family, p.seconds);
+    best[family] = {candidate.configuration, p};
+  }
+  for (const auto& [family, proposal] : best) result.proposals.push_back(proposal);
+  std::sort(result.proposals.begin(), result.proposals.end(),
+            [](const Proposal& a, const Proposal& b) {
+              return a.prediction.seconds < b.prediction.seconds;
+            });
+  if (result.proposals.size() > request.top) result.proposals.resize(request.top);
+  result.front = front_of(std::move(fitting), predictor);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
+}
+
+}  // namespace ocoee::plan

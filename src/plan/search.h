@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every layout of a workload on a number of devices: all are costed in closed form, none is left
+// out by rule of thumb. Those that fit are then played over their schedules in order of what they
+// take at least, until nothing unplayed can be among the first.
+//
+// Proposals differ in tensor, context, pipeline, data or micro-batch; of layouts that differ only
+// in schedule, chunks, shard, recompute or placement, the quickest stands for all.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plan/predict.h"
+
+namespace ocoee::plan {
+
+struct SearchRequest {
+  int64_t devices = 1;
+  size_t top = 10;
+  int64_t most_micro = 64;
+  // Each layer waits several times for its tensor group. Across nodes each wait is for the slowest
+  // of many ports, which the bandwidths of a profile do not know: only on request.
+  bool tensor_across_nodes = false;
+  // Axes that are not searched.
+  std::optional<int64_t> tensor, context, pipeline, micro;
+  std::optional<Shard> shard;
+  std::optional<Recompute> recompute;
+};
+
+struct Proposal {
+  Configuration configuration;
+  Prediction prediction;
+};
+
+struct SearchResult {
+  std::vector<Proposal> proposals;  // quickest first
+  std::vector<Proposal> front;      // no other takes less time and less memory; by closed form
+  Proposal leanest;                 // of all costed, fitting or not: what memory there must be
+  int64_t costed = 0, fitting = 0, simulated = 0;
+  double seconds = 0;  // that the search took
+};
+
+// Calls `visit` with each configuration that could be; memory is not looked at.
+void each_configuration(Predictor& predictor, const SearchRequest& request,
+                        const std::function<void(const Configuration&)>& visit);
+
+// Throws Error(config) when nothing can be, and Error(memory) when nothing fits, with the nearest.
+SearchResult search(Predictor& predictor, const SearchRequest& request);
+
+}  // namespace ocoee::plan

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/machine.h"
+
+#include <gtest/gtest.h>
+
+#include <concepts>
+
+#include "core/error.h"
+#include "plan/collective.h"
+
+namespace ocoee::plan {
+namespace {
+
+template <class A, class B>
+concept Addable = requires(A a, B b) {
+  a + b;
+};
+static_assert(Addable<Bytes, Bytes>);
+static_assert(!Addable<Bytes, Seconds>);
+static_assert(!Addable<Bytes, double>);
+static_assert(!std::convertible_to<double, Seconds>);
+static_assert(std::same_as<decltype(Bytes(1) / BytesPerSecond(1)), Seconds>);
+static_assert(std::same_as<decltype(Flops(1) / Seconds(1)), FlopsPerSecond>);
+static_assert(std::same_as<decltype(Watts(1) * Seconds(1)), Joules>);
+
+TEST(Machine, EveryBuiltinProfileIsReadable) {
+  ASSERT_GE(builtin_machines().size(), 5u);
+  for (const BuiltinMachine& builtin : builtin_machines()) {
+    const Machine machine = load_machine(builtin.name);
+    EXPECT_GT(machine.device.memory.value, 1e10) << builtin.name;
+    EXPECT_GT(machine.device.peak("bfloat16").value, 1e14) << builtin.name;
+    EXPECT_GE(machine.node.devices, 1) << builtin.name;
+  }
+}
+
+TEST(Machine, CurvesRunThroughTheirPointsAndStayLevelBeyond) {
+  const Curve curve{{1e6, 1e8}, {0.2, 0.8}};
+  EXPECT_DOUBLE_EQ(curve(1), 0.2);
+  EXPECT_DOUBLE_EQ(curve(1e6), 0.2);
+  EXPECT_NEAR(curve(1e7), 0.5, 1e-12);
+  EXPECT_DOUBLE_EQ(curve(1e12), 0.8);
+  EXPECT_DOUBLE_EQ(Curve{}(5), 1);
+}
+
+TEST(Machine, DevicesAreKnownByTheirNames) {
+  EXPECT_EQ(machine_of_device("NVIDIA H200"), "h200");
+  EXPECT_EQ(machine_of_device("NVIDIA H100 80GB HBM3"), "h100");
+  EXPECT_EQ(machine_of_device("NVIDIA A100-SXM4-80GB"), "a100");
+  EXPECT_EQ(machine_of_device("A graphics card"), "");
+}
+
+void expect_error(const std::string& toml, const std::string& part) {
+  try {
+    parse_machine(toml, "mine.toml");
+    FAIL() << "nothing thrown for " << part;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::config);
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+TEST(Machine, MistakesOfAProfileAreToldWithTheirLine) {
+  const std::string device =
+      "version = 1\n[machine]\nname = \"x\"\n[device]\nname = \"d\"\nmemory = 1e9\nbandwidth = "
+      "1e9\nfloat32 = 1e9\n";
+  expect_error(device + "bandwith = 1\n[node]\ndevices = 1\n",
+               "mine.toml:9:12: device.bandwith: unknown key\n    fix: did you mean "
+               "'device.bandwidth'?");
+  expect_error(device + "product_at = [1e3, 1e2]\nproduct_share = [0.5]\n[node]\ndevices = 1\n",
+               "device.product_share: 1 shares for 2 sizes");
+  expect_error(device, "node.devices");
+  expect_error(device + "[node]\ndevices = 8\n[package]\ndevices = 3\n",
+               "3 devices of a package do not divide the 8 of a node");
+  EXPECT_THROW(load_machine("fronteer"), Error);
+}
+
+TEST(Collective, FormsOfRingAndTree) {
+  Machine machine;
+  machine.node.devices = 8;
+  machine.node.bandwidth = BytesPerSecond(1e9);
+  machine.node.latency = Seconds(1e-6);
+  machine.network.devices = 64;
+  machine.network.bandwidth = BytesPerSecond(1e8);
+  machine.network.latency = Seconds(1e-5);
+  const Network network(machine);
+  // 8 ranks of one node, 1 GB: 7/8 s and seven hops.
+  EXPECT_NEAR(network.reduce_scatter({8, 1}, Bytes(1e9)).value, 0.875 + 7e-6 * 7 / 8, 1e-9);
+  EXPECT_NEAR(network.all_reduce({8, 1}, Bytes(1e9)).value, 1.75 + 14e-6 * 7 / 8, 1e-9);
+  // A tiny message: the tree's 2 log2(n) hops beat the ring's 2 (n - 1).
+  EXPECT_LT(network.all_reduce({8, 1}, Bytes(1)).value, 14e-6 * 7 / 8);
+  // Between nodes with one rank each: a share of one port. With eight each: eight shares.
+  EXPECT_NEAR(network.all_gather({2, 8}, Bytes(1e9)).value, 5, 1e-3);
+  EXPECT_LT(network.all_gather({16, 1}, Bytes(1e9)).value, 2);
+  EXPECT_EQ(network.all_reduce({1, 1}, Bytes(1e9)).value, 0);
+  EXPECT_GT(network.message(8, Bytes(1e9)).value, network.message(1, Bytes(1e9)).value);
+}
+
+}  // namespace
+}  // namespace ocoee::plan

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/plan_file.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "models/shapes.h"
+#include "plan/run_plan.h"
+
+namespace ocoee::plan {
+namespace {
+
+Planned planned(const char* name, int64_t batch) {
+  const models::NamedShape& shape = models::named_shape(name);
+  Planned p;
+  p.workload.name = name;
+  p.workload.model = models::build_gpt(shape.config, shape.vocabulary);
+  p.workload.sequence = shape.config.context;
+  p.workload.global_batch = batch;
+  return p;
+}
+
+TEST(PlanFile, HoldsProposalsReasonsCurvesAndTheScheduleOfTheFirst) {
+  Predictor predictor(planned("22b", 640).workload, system_named("ocoee"),
+                      load_machine("frontier"));
+  PlanRequest request;
+  request.search.devices = 64;
+  request.search.top = 3;
+  request.tokens = 1e12;
+  request.own = Configuration{};
+  request.own->tensor = 8;
+  request.own->data = 8;
+  const nlohmann::json plan = make_plan(predictor, request).json;
+  ASSERT_EQ(plan.at("proposals").size(), 3u);
+  for (const nlohmann::json& p : plan.at("proposals")) {
+    EXPECT_GE(p.at("why").size(), 3u);
+    EXPECT_GT(p.at("mfu").get<double>(), 0.05);
+    EXPECT_LE(p.at("mfu").get<double>(), p.at("hfu").get<double>());
+    EXPECT_LT(p.at("hfu").get<double>(), 1);
+  }
+  EXPECT_EQ(plan.at("own").at("layout").at("tensor"), 8);
+  EXPECT_GE(plan.at("what_if").size(), 7u);
+  EXPECT_GT(plan.at("effort").at("node_hours").get<double>(), 0);
+  EXPECT_NEAR(plan.at("effort").at("device_hours").get<double>() /
+                  plan.at("effort").at("node_hours").get<double>(),
+              8, 1e-9);
+  const std::string text = plan_text(plan);
+  EXPECT_NE(text.find("recipe"), std::string::npos);
+  EXPECT_NE(text.find("node-hours"), std::string::npos);
+}
+
+TEST(PlanFile, WordsSayWhatATensorGroupCosts) {
+  Predictor predictor(planned("22b", 640).workload, system_named("ocoee"),
+                      load_machine("frontier"));
+  Configuration c;
+  c.tensor = 16;
+  c.data = 4;
+  std::string all;
+  for (const std::string& sentence : explain(predictor, c)) all += sentence + "\n";
+  EXPECT_NE(all.find("tensor 16 crosses nodes: "), std::string::npos) << all;
+  EXPECT_NE(all.find("of the step is exposed communication"), std::string::npos);
+  EXPECT_NE(all.find("Instead: tensor 8"), std::string::npos) << all;
+}
+
+TEST(RunPlan, MemoryIsToldWithoutAMachineAndTimeWithOne) {
+  Planned p = planned("gpt2-124m", 8);
+  p.workload.compute = "float32";
+  p.layout = Configuration{};
+  nlohmann::json out = {{"lines", nlohmann::json::array()}};
+  predict_run(p, "", 10, out);
+  EXPECT_EQ(out.at("lines").size(), 1u);
+  const auto parameters = static_cast<double>(p.workload.model.parameters());
+  EXPECT_EQ(out.at("memory_bytes").at("optimizer").get<double>(), 8 * parameters);
+  EXPECT_EQ(out.at("memory_bytes").at("gradients").get<double>(), 4 * parameters);
+  EXPECT_FALSE(out.contains("predicted"));
+  predict_run(p, "h200", 10, out);
+  EXPECT_GT(out.at("predicted").at("seconds").get<double>(), 0);
+  EXPECT_NE(out.at("lines").back().get<std::string>().find("H200"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace ocoee::plan

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+// The planner against published runs, and against laws that any prediction obeys.
+#include "plan/predict.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "models/shapes.h"
+
+namespace ocoee::plan {
+namespace {
+
+constexpr double kGiB = 1024.0 * 1024 * 1024;
+
+Workload gpt(int64_t layers, int64_t width, int64_t heads, int64_t vocabulary, int64_t batch) {
+  models::GptConfig config;
+  config.layers = layers;
+  config.width = width;
+  config.heads = heads;
+  config.context = 2048;
+  Workload w;
+  w.name = "gpt";
+  w.model = models::build_gpt(config, vocabulary);
+  w.sequence = 2048;
+  w.global_batch = batch;
+  return w;
+}
+
+// Korthikanti et al. (2205.05198), Table 5: seconds a step on A100, t = 8, full recompute without
+// sharded norms, and selective recompute with them.
+struct Published {
+  const char* name;
+  int64_t layers, width, heads, micro, pipeline, chunks, batch;
+  double full, selective;
+};
+const Published kTable5[] = {{"22B", 48, 6144, 64, 4, 1, 1, 4, 1.42, 1.10},
+                             {"175B", 96, 12288, 96, 1, 8, 3, 64, 18.13, 13.75},
+                             {"530B", 105, 20480, 128, 1, 35, 3, 280, 49.05, 37.83},
+                             {"1T", 128, 25600, 160, 1, 64, 1, 512, 94.42, 71.49}};
+
+double error_of(const Published& run, bool selective) {
+  System system = system_named("megatron");
+  system.norms_sharded = selective;
+  Predictor predictor(gpt(run.layers, run.width, run.heads, 51200, run.batch), system,
+                      load_machine("a100"));
+  Configuration c;
+  c.tensor = 8;
+  c.pipeline = run.pipeline;
+  c.chunks = run.chunks;
+  c.micro = run.micro;
+  c.schedule = run.chunks > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
+  c.recompute = selective ? Recompute::selective : Recompute::full;
+  EXPECT_EQ(predictor.problem(c), "");
+  const double seconds = predictor.simulate(c).seconds;
+  const double observed = selective ? run.selective : run.full;
+  std::printf("  %-5s %-22s predicted %6.2f s, measured %6.2f s, %+.1f %%\n", run.name,
+              selective ? "selective, norms split" : "full", seconds, observed,
+              100 * (seconds / observed - 1));
+  return std::abs(seconds / observed - 1);
+}
+
+TEST(Predict, TimesOfPublishedRunsOnA100) {
+  double sum = 0, most = 0, sum_of_others = 0;
+  for (const Published& run : kTable5) {
+    for (const bool selective : {false, true}) {
+      const double error = error_of(run, selective);
+      const bool is_oracle = run.width <= 12288;
+      (is_oracle ? sum : sum_of_others) += error;
+      if (is_oracle) most = std::max(most, error);
+    }
+  }
+  std::printf(
+      "  22B and 175B: mean %.2f %%, largest %.2f %%\n  all eight: mean %.2f %%; Calculon: "
+      "mean 3.65 %%, largest 8.87 %%\n",
+      25 * sum, 100 * most, 12.5 * (sum + sum_of_others));
+  EXPECT_LE(sum / 4, 0.03);
+  EXPECT_LE(most, 0.06);
+  EXPECT_LE(sum_of_others / 4, 0.03);
+}
+
+// Korthikanti et al., Table 4: forward and backward milliseconds of one layer of the 22B model.
+// The A100 profile's curves were set on these.
+TEST(Predict, TimesOfOneLayerOnA100) {
+  struct Row {
+    bool norms_sharded;
+    Recompute recompute;
+    double milliseconds;
+  };
+  for (const Row& row : {Row{false, Recompute::none, 19.6},
+                         {true, Recompute::none, 19.0},
+                         {false, Recompute::full, 27.2},
+                         {false, Recompute::selective, 20.9},
+                         {true, Recompute::selective, 20.3}}) {
+    System system = system_named("megatron");
+    system.norms_sharded = row.norms_sharded;
+    const Workload workload = gpt(48, 6144, 64, 51200, 4);
+    BlockCosts costs(workload, system, load_machine("a100"));
+    const BlockCost& layer = costs.at({8, 1, 4})[1];
+    const double seconds = layer.forward.total() + layer.input.total() + layer.weight.total() +
+                           layer.again[static_cast<size_t>(row.recompute)].total();
+    EXPECT_NEAR(1e3 * seconds / row.milliseconds, 1, 0.05) << row.milliseconds;
+  }
+}
+
+struct FrontierRun {
+  const char* shape;
+  int64_t tensor, pipeline, data, micro_batches;
+};
+
+double frontier_hfu(const FrontierRun& run) {
+  const models::NamedShape& shape = models::named_shape(run.shape);
+  Workload w;
+  w.name = run.shape;
+  w.model = models::build_gpt(shape.config, shape.vocabulary);
+  w.sequence = 2048;
+  w.global_batch = run.micro_batches * run.data;
+  w.compute = "float16";
+  Predictor predictor(w, system_named("megatron_deepspeed"), load_machine("frontier"));
+  Configuration c;
+  c.tensor = run.tensor;
+  c.pipeline = run.pipeline;
+  c.data = run.data;
+  c.recompute = Recompute::full;
+  c.shard = Shard::states;
+  EXPECT_EQ(predictor.problem(c), "");
+  const Prediction p = predictor.simulate(c);
+  EXPECT_TRUE(p.fits);
+  return predictor.executed_flops(c) / p.seconds /
+         (static_cast<double>(c.devices()) * predictor.peak_flops());
+}
+
+// Dash et al. (2312.12705), abstract: shares of the peak with recompute counted.
+TEST(Predict, ShareOfPeakOnFrontier) {
+  struct Row {
+    FrontierRun run;
+    double measured;
+  };
+  for (const Row& row : {Row{{"22b", 1, 8, 2, 320}, 0.3838},
+                         {{"175b", 4, 16, 16, 640}, 0.3614},
+                         {{"1t", 8, 64, 6, 1600}, 0.3196}}) {
+    const double hfu = frontier_hfu(row.run);
+    std::printf("  %-5s HFU predicted %.1f %%, measured %.1f %%\n", row.run.shape, 100 * hfu,
+                100 * row.measured);
+    EXPECT_NEAR(hfu / row.measured, 1, 0.15) << row.run.shape;
+  }
+}
+
+TEST(Predict, ScalingOnFrontier) {
+  const double weak = frontier_hfu({"1t", 8, 64, 6, 1600}) / frontier_hfu({"1t", 8, 64, 2, 1600});
+  const double weak175 =
+      frontier_hfu({"175b", 4, 16, 16, 640}) / frontier_hfu({"175b", 4, 16, 2, 640});
+  const double strong175 =
+      frontier_hfu({"175b", 4, 16, 16, 500}) / frontier_hfu({"175b", 4, 16, 2, 4000});
+  const double strong1t =
+      frontier_hfu({"1t", 8, 64, 6, 1336}) / frontier_hfu({"1t", 8, 64, 2, 4008});
+  std::printf("  weak %.1f and %.1f %% (100); strong %.1f %% (89.9), %.1f %% (87.1)\n",
+              100 * weak175, 100 * weak, 100 * strong175, 100 * strong1t);
+  EXPECT_NEAR(weak175, 1, 0.05);
+  EXPECT_NEAR(weak, 1, 0.05);
+  EXPECT_NEAR(strong175, 0.89, 0.05);
+  EXPECT_NEAR(strong1t, 0.87, 0.05);
+}
+
+// The pieces that the planner adds up are those of the published activation formulas.
+TEST(Predict, ActivationsOfALayerEqualThePublishedFormulas) {
+  for (const bool sharded : {false, true}) {
+    for (const int64_t tensor : {1, 2, 8}) {
+      System system = system_named("megatron");
+      system.norms_sharded = sharded;
+      const Workload w = gpt(4, 6144, 64, 51200, 8);
+      BlockCosts costs(w, system, load_machine("a100"));
+      const BlockCost& layer = costs.at({tensor, 1, 4})[1];
+      for (const Recompute mode : {Recompute::none, Recompute::selective, Recompute::full}) {
+        const double formula =
+            layer_activation_bytes({4, 6144, 64, 2048}, 4, tensor, sharded, mode);
+        // The formulas leave out what norms keep of their statistics: 16 bytes a token.
+        const double statistics =
+            mode == Recompute::full ? 0 : 2 * 8.0 * 4 * 2048 / (sharded ? double(tensor) : 1);
+        EXPECT_NEAR((layer.saved[static_cast<size_t>(mode)] - statistics) / formula, 1, 1e-9);
+      }
+    }
+  }
+}
+
+TEST(Predict, BytesOfOneRankEqualTheModelsSpec) {
+  const Workload w = gpt(4, 512, 8, 1000, 8);
+  BlockCosts costs(w, system_named("ocoee"), load_machine("h200"));
+  double saved = 0, parameters = 0;
+  for (const size_t k : costs.class_of_block()) {
+    saved += costs.at({1, 1, 2})[k].saved[0];
+    parameters += costs.at({1, 1, 2})[k].parameters;
+  }
+  EXPECT_DOUBLE_EQ(saved, w.model.saved_bytes_per_token(2) * 2 * 2048);
+  EXPECT_DOUBLE_EQ(parameters, static_cast<double>(w.model.parameters()));
+}
+
+std::vector<Configuration> some_configurations() {
+  std::vector<Configuration> all;
+  for (const int64_t tensor : {1, 2, 4}) {
+    for (const int64_t pipeline : {1, 4}) {
+      for (const int64_t data : {2, 8}) {
+        for (const int64_t micro : {1, 2}) {
+          for (const ScheduleKind kind : {ScheduleKind::gpipe, ScheduleKind::one_f_one_b,
+                                          ScheduleKind::zero_bubble, ScheduleKind::interleaved}) {
+            if (pipeline == 1 && kind != ScheduleKind::one_f_one_b) continue;
+            Configuration c;
+            c.tensor = tensor;
+            c.pipeline = pipeline;
+            c.data = data;
+            c.micro = micro;
+            c.schedule = kind;
+            c.chunks = kind == ScheduleKind::interleaved ? 2 : 1;
+            all.push_back(c);
+          }
+        }
+      }
+    }
+  }
+  return all;
+}
+
+TEST(Predict, PartsAddUpAndNothingIsNegative) {
+  for (const char* system : {"ocoee", "megatron"}) {
+    Predictor predictor(gpt(24, 2048, 16, 50304, 128), system_named(system),
+                        load_machine("dgx-h100"));
+    for (Configuration c : some_configurations()) {
+      for (const Shard shard : system_named(system).shards) {
+        for (const Recompute recompute : system_named(system).recomputes) {
+          c.shard = shard;
+          c.recompute = recompute;
+          if (!predictor.problem(c).empty()) continue;
+          SCOPED_TRACE(words(c));
+          for (const Prediction& p : {predictor.predict(c), predictor.simulate(c)}) {
+            double sum = 0;
+            for (const double part : p.parts) {
+              EXPECT_GE(part, -1e-12);
+              sum += part;
+            }
+            EXPECT_NEAR(sum / p.seconds, 1, 1e-9);
+            double bytes = 0;
+            for (const double held : p.bytes) bytes += held;
+            EXPECT_NEAR(bytes, p.total_bytes, 1);
+            EXPECT_LE(p.least_seconds, p.seconds * (1 + 1e-12));
+          }
+        }
+      }
+    }
+  }
+}
+
+// What the search relies on: a bound that no simulation goes below.
+TEST(Predict, NoSimulationIsQuickerThanTheBound) {
+  Predictor predictor(gpt(22, 2048, 16, 50304, 128), system_named("ocoee"),
+                      load_machine("dgx-h100"));
+  for (const Configuration& c : some_configurations()) {
+    if (!predictor.problem(c).empty()) continue;
+    SCOPED_TRACE(words(c));
+    const Prediction closed = predictor.predict(c), played = predictor.simulate(c);
+    EXPECT_GE(played.seconds, closed.least_seconds * (1 - 1e-12));
+    EXPECT_NEAR(played.seconds / closed.seconds, 1, 0.10);
+  }
+}
+
+TEST(Predict, MemoryFallsWithEveryShardLevelAndWithRecompute) {
+  Predictor predictor(gpt(24, 2048, 16, 50304, 128), system_named("ocoee"),
+                      load_machine("dgx-h100"));
+  for (Configuration c : some_configurations()) {
+    if (!predictor.problem(c).empty()) continue;
+    SCOPED_TRACE(words(c));
+    double before = 1e300;
+    for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
+      c.shard = shard;
+      const Prediction p = predictor.predict(c);
+      if (c.pipeline > 1 && p.fullest != 0) continue;  // buffers can make another stage the fullest
+      const double held = p.of(Held::parameters) + p.of(Held::gradients) + p.of(Held::masters) +
+                          p.of(Held::optimizer);
+      EXPECT_LT(held, before);
+      before = held;
+    }
+    c.shard = Shard::none;
+    before = 1e300;
+    for (const Recompute mode : {Recompute::none, Recompute::selective, Recompute::full}) {
+      c.recompute = mode;
+      const double now = predictor.predict(c).of(Held::activations);
+      EXPECT_LE(now, before);
+      before = now;
+    }
+  }
+}
+
+TEST(Predict, TimeNeverImprovesWhenAnythingBecomesSlower) {
+  const Machine machine = load_machine("dgx-h100");
+  const Workload w = gpt(24, 2048, 16, 50304, 128);
+  Predictor before(w, system_named("ocoee"), machine);
+  std::vector<std::pair<const char*, Machine>> slower;
+  const auto add = [&](const char* what, auto change) {
+    Machine changed = machine;
+    change(changed);
+    slower.emplace_back(what, changed);
+  };
+  add("memory", [](Machine& m) { m.device.bandwidth *= 0.7; });
+  add("links of a node", [](Machine& m) { m.node.bandwidth *= 0.5; });
+  add("network", [](Machine& m) { m.network.bandwidth *= 0.5; });
+  add("latency", [](Machine& m) { m.network.latency *= 3; });
+  add("peak", [](Machine& m) { m.device.bfloat16 *= 0.8; });
+  for (const auto& [what, changed] : slower) {
+    Predictor after(w, system_named("ocoee"), changed);
+    for (Configuration c : some_configurations()) {
+      for (const Shard shard : {Shard::none, Shard::states, Shard::parameters}) {
+        c.shard = shard;
+        if (!before.problem(c).empty()) continue;
+        EXPECT_GE(after.simulate(c).seconds, before.simulate(c).seconds * (1 - 1e-12))
+            << what << ": " << words(c);
+      }
+    }
+  }
+}
+
+TEST(Predict, WholeMemoryOfALargeModelFallsWithEveryShardLevel) {
+  const models::NamedShape& shape = models::named_shape("175b");
+  Workload w;
+  w.model = models::build_gpt(shape.config, shape.vocabulary);
+  w.sequence = 2048;
+  w.global_batch = 1024;
+  Predictor predictor(w, system_named("ocoee"), load_machine("dgx-h100"));
+  Configuration c;
+  c.tensor = 8;
+  c.pipeline = 8;
+  c.data = 16;
+  double before = 1e300;
+  for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
+    c.shard = shard;
+    const double now = predictor.predict(c).total_bytes;
+    EXPECT_LT(now, before) << name_of(shard);
+    before = now;
+  }
+}
+
+// The 175B run's log on Frontier: 9 bytes a parameter at two data ranks.
+TEST(Predict, StaticMemoryOfTheFrontierLog) {
+  const models::NamedShape& shape = models::named_shape("175b");
+  Workload w;
+  w.model = models::build_gpt(shape.config, shape.vocabulary);
+  w.sequence = 2048;
+  w.global_batch = 640;
+  w.compute = "float16";
+  Predictor predictor(w, system_named("megatron_deepspeed"), load_machine("frontier"));
+  Configuration c;
+  c.tensor = 4;
+  c.pipeline = 16;
+  c.data = 2;
+  c.shard = Shard::states;
+  c.recompute = Recompute::full;
+  const Prediction p = predictor.predict(c);
+  EXPECT_EQ(p.fullest, 0);
+  const double state =
+      p.of(Held::parameters) + p.of(Held::gradients) + p.of(Held::masters) + p.of(Held::optimizer);
+  EXPECT_DOUBLE_EQ(state, 2899359744.0 * 9);
+  EXPECT_LT(p.total_bytes, 64 * kGiB);
+}
+
+}  // namespace
+}  // namespace ocoee::plan

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/search.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "models/shapes.h"
+
+namespace ocoee::plan {
+namespace {
+
+Workload shape(const char* name, int64_t batch) {
+  const models::NamedShape& s = models::named_shape(name);
+  Workload w;
+  w.name = name;
+  w.model = models::build_gpt(s.config, s.vocabulary);
+  w.sequence = s.config.context;
+  w.global_batch = batch;
+  return w;
+}
+
+// Dash et al. (2312.12705) chose these by hand and by hundreds of trial runs.
+void expect_proposed(const char* name, int64_t devices, int64_t batch, int64_t tensor,
+                     int64_t pipeline) {
+  Predictor predictor(shape(name, batch), system_named("ocoee"), load_machine("frontier"));
+  SearchRequest request;
+  request.devices = devices;
+  const SearchResult result = search(predictor, request);
+  ASSERT_EQ(result.proposals.size(), 10u);
+  bool found = false;
+  double before = 0;
+  for (const Proposal& proposal : result.proposals) {
+    const Configuration& c = proposal.configuration;
+    EXPECT_LE(c.tensor, 8) << words(c);
+    EXPECT_TRUE(proposal.prediction.fits);
+    EXPECT_GE(proposal.prediction.seconds, before);
+    before = proposal.prediction.seconds;
+    found |=
+        c.tensor == tensor && c.pipeline == pipeline && c.micro == 1 && c.shard == Shard::states;
+  }
+  EXPECT_TRUE(found) << name;
+  EXPECT_GT(result.costed, 10000);
+}
+
+TEST(Search, ProposesTheLayoutsThatFrontierFound) {
+  expect_proposed("175b", 1024, 10240, 4, 16);
+  expect_proposed("1t", 3072, 9600, 8, 64);
+}
+
+// The bound lets the search play few schedules; playing all of them finds nothing better.
+TEST(Search, NothingIsMissedByPlayingOnlySurvivors) {
+  Predictor predictor(shape("gpt2-350m", 32), system_named("ocoee"), load_machine("h200"));
+  SearchRequest request;
+  request.devices = 8;
+  request.top = 5;
+  const SearchResult result = search(predictor, request);
+  double best = 1e300;
+  each_configuration(predictor, request, [&](const Configuration& c) {
+    const Prediction p = predictor.simulate(c);
+    if (p.fits) best = std::min(best, p.seconds);
+  });
+  EXPECT_NEAR(result.proposals.front().prediction.seconds / best, 1, 1e-9);
+  EXPECT_LT(result.simulated, result.fitting);
+}
+
+TEST(Search, TheFrontHoldsNoLayoutThatAnotherBeats) {
+  Predictor predictor(shape("llama3-8b", 128), system_named("ocoee"), load_machine("h200"));
+  SearchRequest request;
+  request.devices = 8;
+  const SearchResult result = search(predictor, request);
+  ASSERT_GT(result.front.size(), 2u);
+  for (size_t i = 1; i < result.front.size(); ++i) {
+    EXPECT_GE(result.front[i].prediction.seconds, result.front[i - 1].prediction.seconds);
+    EXPECT_LT(result.front[i].prediction.total_bytes, result.front[i - 1].prediction.total_bytes);
+  }
+}
+
+void expect_failure(Predictor& predictor, const SearchRequest& request, ErrorKind kind,
+                    const std::string& part) {
+  try {
+    search(predictor, request);
+    FAIL() << "nothing thrown for " << part;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind);
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+TEST(Search, WhatCannotBeSaysWhy) {
+  Predictor predictor(shape("175b", 64), system_named("ocoee"), load_machine("h200"));
+  SearchRequest request;
+  request.devices = 8;
+  expect_failure(predictor, request, ErrorKind::memory, "does not fit on 8 x H200");
+  request.devices = 16;
+  expect_failure(predictor, request, ErrorKind::config, "whose profile states no network");
+  Predictor cluster(shape("175b", 64), system_named("ocoee"), load_machine("dgx-h100"));
+  request.devices = 101;  // a prime above the number of blocks
+  expect_failure(cluster, request, ErrorKind::config, "do not divide a batch of 64");
+}
+
+}  // namespace
+}  // namespace ocoee::plan
