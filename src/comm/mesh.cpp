@@ -114,5 +114,8 @@ Communicator& Mesh::model() {
 Communicator& Mesh::loss() {
   return *loss_;
 }
+Communicator& Mesh::replicas() {
+  return shape_[Axis::context] * shape_[Axis::spatial] == 1 ? axis(Axis::data) : *loss_;
+}
 
 }  // namespace ocoee::comm

@@ -50,6 +50,9 @@ class Mesh {
   Communicator& model();  // tensor x context x spatial x pipeline: the ranks that hold one replica
   Communicator& world() { return *world_; }  // all ranks of the mesh, host buffers
   Communicator& loss();  // data x context x spatial: where sums of losses and weights are reduced
+  // The ranks that hold the same weights and see other tokens, where gradients are summed: those of
+  // loss(), but the data axis itself when it is the only one.
+  Communicator& replicas();
   // The pipeline axis again, for what goes against the stream: on a GPU it has its own queue.
   Communicator& pipeline_back() { return *back_; }
   device::Device device() const { return device_; }

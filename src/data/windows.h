@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "data/corpus.h"
@@ -14,17 +15,22 @@
 
 namespace ocoee::data {
 
+// [first, last) words of a window that a rank reads, of equal lengths; empty: the whole window. Its
+// tokens are, for each piece, the word before it and its words: [pieces * (length + 1)].
+using WindowPieces = std::vector<std::pair<int64_t, int64_t>>;
+
 struct WindowOptions {
   uint64_t seed = 1;
   int64_t context = 256;     // words in a window
   bool both_strands = true;  // half of the windows are reverse complements; false for text
   bool circular = false;     // whole records are rings: windows wrap around their ends
+  WindowPieces pieces = {};
 };
 
 // Training: windows of context x letters_per_token letters at random places, every place of every
 // segment with the same probability. Sample p is a function of (seed, p) alone: its place comes
 // from Purpose::data_offset, its strand from Purpose::data_augmentation, with id p and step 0.
-// Field: "tokens" i64 [context + 1].
+// Field: "tokens" i64 [context + 1], or of the pieces.
 class WindowSource final : public Source {
  public:
   // Throws Error(data) when no segment is as long as a window.
@@ -54,8 +60,10 @@ class WindowSource final : public Source {
 // padding, so that batches and ranks need not divide size().
 class HeldOutSource final : public EvaluationSource {
  public:
-  // Throws Error(config) when there is nothing to score.
-  HeldOutSource(Part part, std::shared_ptr<const Tokenizer> tokenizer, int64_t context);
+  // Throws Error(config) when there is nothing to score. With pieces, "weights" are those of the
+  // words predicted in them.
+  HeldOutSource(Part part, std::shared_ptr<const Tokenizer> tokenizer, int64_t context,
+                WindowPieces pieces = {});
 
   const std::vector<FieldSpec>& fields() const override { return fields_; }
   void fill(int64_t position, const std::vector<void*>& rows) const override;
@@ -72,6 +80,7 @@ class HeldOutSource final : public EvaluationSource {
   Part part_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   int64_t context_;
+  WindowPieces pieces_;
   std::vector<FieldSpec> fields_;
   std::vector<int64_t> first_window_;  // of segment i; one more at the end
   int64_t letters_scored_ = 0;

@@ -6,10 +6,9 @@
 //   y = [residual +] keep * x / (1 - probability)
 //   keep: word id % 4 of Philox(key(seed, dropout, step), id / 4) is at least probability * 2^32
 //
-// The local [rows, width] array is a part of a whole one: row r stands at first_row + (r /
-// group_rows) * group_stride + r % group_rows, its columns begin at first_column of whole_width. A
-// batch of sequence slices has groups of the slice's length, `group_stride` the whole sequence's;
-// first_row counts the samples before this micro-batch.
+// The local [rows, width] array is a part of a whole one: row r stands at first_row + r, or at
+// first_row + row_index[r]; its columns begin at first_column of whole_width. first_row counts the
+// rows of samples before this micro-batch.
 #pragma once
 
 #include "core/random.h"
@@ -21,7 +20,7 @@ struct Dropout {
   DType dtype = DType::f32;
   int64_t rows = 0, width = 0;
   int64_t first_row = 0;
-  int64_t group_rows = 0, group_stride = 0;   // 0: one group
+  const int64_t* row_index = nullptr;         // on the device, [rows]; or null
   int64_t first_column = 0, whole_width = 0;  // 0: width
   double probability = 0;
   uint64_t seed = 0;               // of the run, mixed with the layer's name and site
@@ -44,9 +43,7 @@ inline DropoutRule dropout_rule(double probability) {
 }
 OCOEE_HOST_DEVICE inline int64_t dropout_first_id(const Dropout& a, int64_t row) {
   const int64_t whole = a.whole_width ? a.whole_width : a.width;
-  const int64_t group = a.group_rows ? row / a.group_rows : 0;
-  return (a.first_row + group * a.group_stride + (row - group * a.group_rows)) * whole +
-         a.first_column;
+  return (a.first_row + (a.row_index ? a.row_index[row] : row)) * whole + a.first_column;
 }
 
 namespace cpu {

@@ -18,8 +18,9 @@ constexpr int kPiece = 32;  // sorted rows of a block
 template <class T, int N>
 __global__ void embedding_forward_kernel(Embedding a) {
   using W = Wide<T>;
-  const int64_t row = blockIdx.x, id = a.ids[row];
+  const int64_t row = blockIdx.x, id = a.ids[row] - a.first_id;
   const bool known = id >= 0 && id < a.vocabulary;
+  const bool elsewhere = a.ids[row] >= 0 && a.ids[row] < a.all_ids;
   for (int64_t i = threadIdx.x * N; i < a.width; i += static_cast<int64_t>(blockDim.x) * N) {
     Pack<T, N> y;
     if (known) {
@@ -32,19 +33,19 @@ __global__ void embedding_forward_kernel(Embedding a) {
       }
     } else {
 #pragma unroll
-      for (int k = 0; k < N; ++k) y.v[k] = narrow<T>(static_cast<W>(NAN));
+      for (int k = 0; k < N; ++k) y.v[k] = narrow<T>(elsewhere ? W(0) : static_cast<W>(NAN));
     }
     store<N>(static_cast<T*>(a.y) + row * a.width + i, y);
   }
 }
 
-__global__ void fill_keys(const int64_t* ids, int64_t rows, int64_t vocabulary, uint32_t* keys,
-                          uint32_t* row_of) {
+__global__ void fill_keys(const int64_t* ids, int64_t rows, int64_t first_id, int64_t vocabulary,
+                          uint32_t* keys, uint32_t* row_of) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= rows) return;
-  const bool known = ids[i] >= 0 && ids[i] < vocabulary;
-  keys[i] = static_cast<uint32_t>(
-      known ? ids[i] : vocabulary);  // unknown ones go to the end and are left out
+  const int64_t id = ids[i] - first_id;
+  // Those that are not here go to the end and are left out.
+  keys[i] = static_cast<uint32_t>(id >= 0 && id < vocabulary ? id : vocabulary);
   row_of[i] = static_cast<uint32_t>(i);
 }
 
@@ -212,7 +213,7 @@ void backward(const EmbeddingBackward& a, const device::Stream& stream) {
   if (!a.d_token) return;
   Workspace w = cut(a, a.workspace);
   fill_keys<<<blocks_for(rows, kThreads), kThreads, 0, handle_of(stream)>>>(
-      a.ids, rows, a.vocabulary, w.keys_in, w.rows_in);
+      a.ids, rows, a.first_id, a.vocabulary, w.keys_in, w.rows_in);
   check_launch("embedding_backward (keys)");
   cub::DeviceRadixSort::SortPairs(w.sort, w.sort_bytes, w.keys_in, w.keys, w.rows_in, w.rows,
                                   static_cast<int>(rows), 0, key_bits(a.vocabulary),

@@ -19,6 +19,9 @@ struct Embedding {
   const void* token_table = nullptr;     // [vocabulary, width]
   const void* position_table = nullptr;  // [positions, width], or null
   void* y = nullptr;                     // [batch, length, width]
+  // Of a split vocabulary: the table's rows are ids first_id .. first_id + vocabulary of all_ids,
+  // and another rank's ids give rows of zero. 0: the table is whole.
+  int64_t first_id = 0, all_ids = 0;
 };
 void embedding_forward(const Embedding& a, const device::Stream& stream);
 
@@ -30,6 +33,7 @@ struct EmbeddingBackward {
   void* d_token = nullptr;     // [vocabulary, width] f32 / f64, added to; or null
   void* d_position = nullptr;  // [positions, width] f32 / f64, added to; or null
   void* workspace = nullptr;   // of embedding_backward_workspace() bytes
+  int64_t first_id = 0;        // of a split vocabulary, as above
 };
 void embedding_backward(const EmbeddingBackward& a, const device::Stream& stream);
 size_t embedding_backward_workspace(const EmbeddingBackward& a, const device::Device& device);

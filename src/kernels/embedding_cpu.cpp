@@ -16,9 +16,10 @@ void forward_rows(const Embedding& a, int64_t begin, int64_t end) {
   const int64_t n = a.width;
   for (int64_t row = begin; row < end; ++row) {
     T* y = static_cast<T*>(a.y) + row * n;
-    const int64_t id = a.ids[row];
+    const int64_t id = a.ids[row] - a.first_id;
     if (id < 0 || id >= a.vocabulary) {
-      std::fill(y, y + n, narrow<T>(std::numeric_limits<W>::quiet_NaN()));
+      const bool elsewhere = a.ids[row] >= 0 && a.ids[row] < a.all_ids;
+      std::fill(y, y + n, narrow<T>(elsewhere ? W(0) : std::numeric_limits<W>::quiet_NaN()));
       continue;
     }
     const T* token = static_cast<const T*>(a.token_table) + id * n;
@@ -43,7 +44,7 @@ void backward_columns(const EmbeddingBackward& a, int64_t begin, int64_t end) {
   W* d_position = static_cast<W*>(a.d_position);
   for (int64_t row = 0; row < rows; ++row) {
     const T* dy = static_cast<const T*>(a.dy) + row * n;
-    const int64_t id = a.ids[row];
+    const int64_t id = a.ids[row] - a.first_id;
     if (d_token && id >= 0 && id < a.vocabulary) {
       W* out = d_token + id * n;
 #pragma omp simd

@@ -105,8 +105,15 @@ LayerSpec attention(const GptConfig& c, const std::string& name) {
   layer.cost.attention_flops =
       4.0 * static_cast<double>(c.context * q);  // QK' and PV, full convention
   layer.cost.saved_elements =
-      static_cast<double>(c.width + 2 * q + 2 * kv);                  // h, q, k, v, mixed heads
-  layer.cost.saved_bytes_fixed = 4.0 * static_cast<double>(c.heads);  // log-sum-exp
+      static_cast<double>(c.width + 2 * q + 2 * kv);         // h, q, k, v, mixed heads
+  layer.cost.cheap_elements = static_cast<double>(c.width);  // h
+  if (c.attention_dropout > 0) {
+    const auto probabilities = static_cast<double>(c.heads * c.context);
+    layer.cost.saved_elements += probabilities;
+    layer.cost.cheap_elements += probabilities;
+  } else {
+    layer.cost.saved_bytes_fixed = 4.0 * static_cast<double>(c.heads);  // log-sum-exp
+  }
   layer.cost.bytes_moved = static_cast<double>(3 * c.width + 4 * q + 2 * kv);
   return layer;
 }
@@ -128,7 +135,9 @@ LayerSpec mlp(const GptConfig& c, const std::string& name) {
   layer.options = {{"width", c.width}, {"feed_forward", inner}, {"dropout", c.dropout}};
   layer.choices = {{"activation", c.uses_swiglu() ? "swiglu" : "gelu"}};
   layer.cost.matmul_flops = product_flops(layer);
-  layer.cost.saved_elements = static_cast<double>(c.width + (c.uses_swiglu() ? 4 : 2) * inner);
+  layer.cost.saved_elements =  // h, up (and gate), and what the activation made of them
+      static_cast<double>(c.width + (c.uses_swiglu() ? 3 : 2) * inner);
+  layer.cost.cheap_elements = static_cast<double>(c.width + inner);  // all but what enters it
   layer.cost.bytes_moved = static_cast<double>(3 * c.width + 3 * inner);
   return layer;
 }
@@ -142,6 +151,7 @@ LayerSpec head(const GptConfig& c, int64_t vocabulary) {
   layer.options = {{"width", c.width}, {"vocabulary", vocabulary}};
   layer.cost.matmul_flops = product_flops(layer);
   layer.cost.saved_elements = static_cast<double>(c.width + vocabulary);
+  layer.cost.cheap_elements = static_cast<double>(c.width);
   layer.cost.bytes_moved = static_cast<double>(c.width + 2 * vocabulary);
   return layer;
 }

@@ -1,105 +1,198 @@
 // SPDX-License-Identifier: Apache-2.0
-// Causal self-attention with its residual: {x, h} -> {x + proj(attention(h))}.
+// Causal self-attention with its residual, written by hand: {x, h} -> {x + proj(attention(h))}.
 // h [B,T,width]; query heads share key-value heads in groups (Ainslie et al. 2023); rotary
-// positions use the half-split form of Llama in Hugging Face (Su et al. 2021). The product of
-// queries and keys is the library's fused attention; with dropout on its probabilities, whose mask
-// must be ours, the unfused form is used.
-#include <cmath>
-
-#include "core/error.h"
+// positions turn q and k in place, and their gradients back. The fused attention of
+// fused_attention.h is used; with dropout on its probabilities, whose mask must be ours, the
+// unfused form of probabilities.h. A sequence that is split over ranks meets itself as
+// sequence_exchange.h says.
 #include "nn/dropout.h"
+#include "nn/probabilities.h"
+#include "nn/products.h"
 #include "nn/registry.h"
+#include "nn/residual.h"
+#include "nn/rotary.h"
+#include "nn/sequence_exchange.h"
 
 namespace ocoee::nn {
 namespace {
 
-class Attention final : public AutogradLayer {
+class Attention final : public Layer {
  public:
   explicit Attention(const plan::LayerSpec& spec)
-      : AutogradLayer(spec),
+      : Layer(spec),
         heads_(static_cast<int64_t>(spec.option("heads"))),
         kv_heads_(static_cast<int64_t>(spec.option("kv_heads"))),
         head_dim_(static_cast<int64_t>(spec.option("head_dim"))),
         rope_(spec.choice("positions") == "rope"),
-        has_bias_(spec.parameters.size() == 8) {}
+        has_bias_(spec.parameters.size() == 8),
+        out_(has_bias_ ? 6 : 3) {}
+  bool splits_backward() const override { return true; }
 
- protected:
-  // q, k, v are one product: their weights are consecutive, and so are their biases.
-  std::vector<std::pair<size_t, size_t>> leaf_groups() const override {
-    if (has_bias_) return {{0, 3}, {3, 3}, {6, 1}, {7, 1}};
-    return {{0, 3}, {3, 1}};
+  void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor h = gather_rows(in.at("h"), context).wait();
+    at::Tensor qkv =
+        heads_of(product(h, weights().view(0, 3), has_bias_ ? weights().view(3, 3) : at::Tensor()),
+                 heads_ + 2 * kv_heads_);
+    if (rope_) rotate(qkv.narrow(2, 0, heads_ + kv_heads_), rotation(h, context), /*back=*/false);
+    if (shares_heads(context))
+      qkv = share_heads({q(qkv), k(qkv), v(qkv)}, context.mesh->axis(comm::Axis::context));
+    Saved own;
+    at::Tensor mixed = attend(qkv, own, context);
+    if (shares_heads(context)) {
+      const at::Tensor whole = mixed;
+      mixed = at::empty({h.size(0), h.size(1), heads_, head_dim_}, h.options());
+      share_sequence(whole, {mixed}, context.mesh->axis(comm::Axis::context));
+    }
+    out["x"] = add_update(*this, flat(mixed), weights().view(out_),
+                          has_bias_ ? weights().view(out_ + 1) : at::Tensor(), in.at("x"), context);
+    if (!context.save) return;
+    saved.tensors = {kept_input(in.at("h"), context), qkv, mixed};
+    for (at::Tensor& tensor : own.tensors) saved.tensors.push_back(std::move(tensor));
   }
 
-  void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w,
-               Context& context) override {
-    const at::Tensor& h = in.at("h");
-    const int64_t batch = h.size(0), length = h.size(1);
-    const at::Tensor qkv = has_bias_ ? at::linear(h, w[0], w[1]) : at::linear(h, w[0]);
-    at::Tensor q = heads_of(qkv, 0, heads_);
-    at::Tensor k = heads_of(qkv, heads_, kv_heads_);
-    const at::Tensor v = heads_of(qkv, heads_ + kv_heads_, kv_heads_);
-    if (rope_) {
-      prepare_rotation(length, h);
-      q = rotate(q);
-      k = rotate(k);
+  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                Context& context) override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor qkv = saved.tensors[1], mixed = saved.tensors[2];
+    const at::Tensor own = update_gradient(*this, grad_out.at("x"), context);
+    Exchange gathering = gather_rows(own, context), again = gather_input(saved.tensors[0], context);
+    const std::vector<at::Tensor> rest(saved.tensors.begin() + 3, saved.tensors.end());
+    saved.clear();
+    const at::Tensor g = gathering.wait();
+    const at::Tensor d_mixed = heads_of(product_input_gradient(g, weights().view(out_)), heads_);
+    at::Tensor d_qkv = at::empty_like(qkv);
+    if (shares_heads(context)) {
+      comm::Communicator& axis = context.mesh->axis(comm::Axis::context);
+      const at::Tensor both = share_heads({d_mixed, mixed}, axis);
+      const int64_t share = both.size(2) / 2;
+      attend_backward(both.narrow(2, 0, share), qkv, both.narrow(2, share, share), rest, d_qkv,
+                      context);
+      const at::Tensor whole = d_qkv;
+      d_qkv = at::empty({g.size(0), g.size(1), heads_ + 2 * kv_heads_, head_dim_}, g.options());
+      share_sequence(whole, {q(d_qkv), k(d_qkv), v(d_qkv)}, axis);
+    } else {
+      attend_backward(d_mixed, qkv, mixed, rest, d_qkv, context);
     }
-    const at::Tensor mixed =
-        attend(q, k, v, context).transpose(1, 2).reshape({batch, length, heads_ * head_dim_});
-    const at::Tensor update = has_bias_ ? at::linear(mixed, w[2], w[3]) : at::linear(mixed, w[1]);
-    out["x"] = in.at("x") + dropout(update, *this, /*site=*/0, context);
+    const at::Tensor h = again.wait();
+    if (rope_) rotate(d_qkv.narrow(2, 0, heads_ + kv_heads_), rotation(h, context), /*back=*/true);
+    Exchange sum = sum_rows(product_input_gradient(flat(d_qkv), weights().view(0, 3)), context);
+    later.add([this, own, g, mixed, d_qkv, h, lent = weights()] {
+      const at::NoGradGuard inside;
+      add_update_weight_gradient(own, g, flat(mixed), lent.gradient_view(out_),
+                                 has_bias_ ? lent.gradient_view(out_ + 1) : at::Tensor());
+      product_weight_gradient(flat(d_qkv), h, lent.gradient_view(0, 3),
+                              has_bias_ ? lent.gradient_view(3, 3) : at::Tensor());
+    });
+    if (tensor_ranks(context) > 1) later.meanwhile();
+    grad_in["x"] = grad_out.at("x");
+    grad_in["h"] = sum.wait();
   }
 
  private:
-  at::Tensor heads_of(const at::Tensor& qkv, int64_t first, int64_t count) const {
-    return qkv.narrow(2, first * head_dim_, count * head_dim_)
-        .view({qkv.size(0), qkv.size(1), count, head_dim_})
-        .transpose(1, 2);
+  // ---- attention itself: qkv [B, T, heads + 2 kv_heads, D] -> [B, T, heads, D], of as many heads
+  // as are here
+
+  at::Tensor attend(const at::Tensor& qkv, Saved& saved, Context& context) const {
+    if (drops(context)) {
+      const at::Tensor p = probabilities(q(qkv), k(qkv));
+      if (context.save) saved.tensors = {context.selective ? at::Tensor() : p};
+      return mix(dropped(p, context), v(qkv));
+    }
+    AttentionSaved kept;
+    AttentionSaved* const wanted = context.save ? &kept : nullptr;
+    const at::Tensor mixed =
+        goes_round(context)
+            ? ring_attention_forward(q(qkv), k(qkv), v(qkv),
+                                     context.mesh->axis(comm::Axis::context), wanted)
+            : attention_forward(q(qkv), k(qkv), v(qkv), true, wanted);
+    if (wanted) {
+      saved.tensors = {kept.log_sum_exp};
+      for (at::Tensor& state : kept.random_state) saved.tensors.push_back(std::move(state));
+    }
+    return mixed;
   }
 
-  at::Tensor attend(const at::Tensor& q, at::Tensor k, at::Tensor v, Context& context) const {
-    const bool drops = context.training && dropout_rate(*this, "attention_dropout") > 0;
-    const bool grouped = kv_heads_ != heads_;
-    if (!drops) {
-      return at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true, std::nullopt,
-                                              grouped);
-    }
-    if (grouped) {
-      k = k.repeat_interleave(heads_ / kv_heads_, 1);
-      v = v.repeat_interleave(heads_ / kv_heads_, 1);
-    }
-    const int64_t length = q.size(2);
-    const at::Tensor future = at::ones({length, length}, q.options().dtype(at::kBool)).triu(1);
-    const at::Tensor scores =
-        (at::matmul(q, k.transpose(2, 3)) / std::sqrt(static_cast<double>(head_dim_)))
-            .masked_fill(future, -std::numeric_limits<double>::infinity());
-    at::Tensor p = at::softmax(scores, -1);
-    return at::matmul(dropout(p, *this, /*site=*/1, context, "attention_dropout"), v);
-  }
-
-  // cos and sin of position * base^(-2i/head_dim), once for a length, dtype and device.
-  void prepare_rotation(int64_t length, const at::Tensor& like) {
-    if (cos_.defined() && cos_.size(0) == length && cos_.dtype() == like.dtype() &&
-        cos_.device() == like.device())
+  void attend_backward(const at::Tensor& d_mixed, const at::Tensor& qkv, const at::Tensor& mixed,
+                       const std::vector<at::Tensor>& saved, const at::Tensor& d_qkv,
+                       Context& context) const {
+    if (drops(context)) {
+      const at::Tensor p = saved[0].defined() ? saved[0] : probabilities(q(qkv), k(qkv));
+      probabilities_backward(dropped(p, context), p,
+                             dropped(probabilities_gradient(d_mixed, v(qkv)), context), d_mixed,
+                             q(qkv), k(qkv), q(d_qkv), k(d_qkv), v(d_qkv));
       return;
-    const at::NoGradGuard no_grad;
-    const auto options = at::TensorOptions().dtype(at::kDouble);
-    const at::Tensor powers = at::arange(0, head_dim_, 2, options) / static_cast<double>(head_dim_);
-    const at::Tensor rates = at::pow(spec().option("rope_base"), -powers);
-    const at::Tensor angles = at::outer(at::arange(0, length, options), rates);
-    const at::Tensor both = at::cat({angles, angles}, 1);
-    cos_ = both.cos().to(like.options());
-    sin_ = both.sin().to(like.options());
+    }
+    const AttentionSaved kept{mixed, saved[0], {saved.begin() + 1, saved.end()}};
+    if (goes_round(context))
+      ring_attention_backward(d_mixed, q(qkv), k(qkv), v(qkv),
+                              context.mesh->axis(comm::Axis::context), kept, q(d_qkv), k(d_qkv),
+                              v(d_qkv));
+    else
+      attention_backward(d_mixed, q(qkv), k(qkv), v(qkv), true, kept, q(d_qkv), k(d_qkv), v(d_qkv));
   }
 
-  at::Tensor rotate(const at::Tensor& t) const {
-    const int64_t half = head_dim_ / 2;
-    const at::Tensor turned = at::cat({-t.narrow(3, half, half), t.narrow(3, 0, half)}, 3);
-    return t * cos_ + turned * sin_;
+  bool drops(const Context& context) const {
+    return context.training && dropout_rate(*this, "attention_dropout") > 0;
+  }
+
+  // p [B, heads, T, T]: a row is one query of one head.
+  at::Tensor dropped(const at::Tensor& p, Context& context) const {
+    const int64_t samples = p.size(0), here = p.size(1), length = p.size(2);
+    const int64_t all = heads_ * tensor_ranks(context);
+    Rows rows;
+    if (here != all) {
+      int64_t first = heads_ * tensor_rank(context);
+      if (here != heads_) first += here * context.mesh->coordinate(comm::Axis::context);
+      const auto numbers = p.options().dtype(at::kLong);
+      const at::Tensor sample = at::arange(samples, numbers).view({-1, 1, 1}),
+                       head = at::arange(first, first + here, numbers).view({1, -1, 1});
+      rows.index = ((sample * all + head) * length + at::arange(length, numbers)).view(-1);
+      rows.per_sample = all * length;
+    }
+    return dropout(p, *this, /*site=*/1, context, "attention_dropout", rows);
+  }
+
+  // ---- shapes
+
+  // Of the heads in a tensor, in the proportion of all of them.
+  int64_t share(const at::Tensor& qkv, int64_t heads) const {
+    return heads * qkv.size(2) / (heads_ + 2 * kv_heads_);
+  }
+  at::Tensor q(const at::Tensor& qkv) const { return qkv.narrow(2, 0, share(qkv, heads_)); }
+  at::Tensor k(const at::Tensor& qkv) const {
+    return qkv.narrow(2, share(qkv, heads_), share(qkv, kv_heads_));
+  }
+  at::Tensor v(const at::Tensor& qkv) const {
+    return qkv.narrow(2, share(qkv, heads_ + kv_heads_), share(qkv, kv_heads_));
+  }
+  at::Tensor heads_of(const at::Tensor& t, int64_t heads) const {
+    return t.view({t.size(0), t.size(1), heads, head_dim_});
+  }
+  static at::Tensor flat(const at::Tensor& heads) { return heads.flatten(2); }
+
+  static bool shares_heads(const Context& context) {
+    return context_ranks(context) > 1 && context.context_method == plan::ContextMethod::all_to_all;
+  }
+  static bool goes_round(const Context& context) {
+    return context_ranks(context) > 1 && context.context_method == plan::ContextMethod::ring;
+  }
+
+  // Once for a length, dtype and device.
+  const Rotation& rotation(const at::Tensor& h, const Context& context) {
+    const int64_t length = h.size(1);
+    const bool fits = rotation_.cos.defined() && rotation_.cos.size(0) == length &&
+                      rotation_.cos.dtype() == h.dtype() && rotation_.cos.device() == h.device();
+    if (!fits)
+      rotation_ = rotation_of(positions_of(length, context, h.device()), head_dim_,
+                              spec().option("rope_base"), h.options());
+    return rotation_;
   }
 
   int64_t heads_, kv_heads_, head_dim_;
   bool rope_, has_bias_;
-  at::Tensor cos_, sin_;
+  size_t out_;  // index of the product that leaves
+  Rotation rotation_;
 };
 
 }  // namespace

@@ -1,23 +1,118 @@
 // SPDX-License-Identifier: Apache-2.0
-// Token embedding, with learned positions where the model has them: tokens [B,T] -> x [B,T,width].
+// Token embedding, with learned positions where the model has them, written by hand: tokens [B,T]
+// -> x [B,T,width]. The token table may be split by rows over the tensor axis; the table of
+// positions is whole on every rank.
+#include "kernels/embedding.h"
+
 #include "nn/dropout.h"
 #include "nn/registry.h"
+#include "nn/tensors.h"
 
 namespace ocoee::nn {
 namespace {
 
-class Embedding final : public AutogradLayer {
+class Embedding final : public Layer {
  public:
-  using AutogradLayer::AutogradLayer;
+  explicit Embedding(const plan::LayerSpec& spec)
+      : Layer(spec),
+        width_(static_cast<int64_t>(spec.option("width"))),
+        has_positions_(spec.parameters.size() > 1) {}
+  bool splits_backward() const override { return true; }
 
- protected:
-  void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w,
-               Context& context) override {
-    const at::Tensor& tokens = in.at("tokens");
-    at::Tensor x = at::embedding(w[0], tokens);
-    if (w.size() > 1) x = x + w[1].narrow(0, 0, tokens.size(1));
-    out["x"] = dropout(x, *this, /*site=*/0, context);
+  void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor tokens = in.at("tokens").contiguous();
+    const Rows rows = residual_rows(context);
+    const bool together = has_positions_ && !rows.index.defined();
+    at::Tensor x = lookup(tokens, together);
+    x = sum_rows(x, context).wait();
+    if (has_positions_ && !together) x.add_(positions(rows).view(x.sizes()));
+    out["x"] = dropout(x, *this, /*site=*/0, context, "dropout", rows);
+    if (context.save) saved.tensors = {tokens};
   }
+
+  void backward(const Bundle& grad_out, Bundle&, Saved& saved, WeightWork& later,
+                Context& context) override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor tokens = saved.tensors[0];
+    saved.clear();
+    const Rows rows = residual_rows(context);
+    const at::Tensor own =
+        dropout(grad_out.at("x").contiguous(), *this, /*site=*/0, context, "dropout", rows);
+    const at::Tensor all = gather_rows(own, context).wait();
+    later.add([this, own, all, tokens, rows, lent = weights()] {
+      const at::NoGradGuard inside;
+      const bool together = !rows.index.defined();
+      kernels::EmbeddingBackward a = backward_arguments(all, tokens);
+      a.vocabulary = spec().parameters[0].shape[0];
+      a.first_id = spec().parameters[0].first;
+      a.d_token = lent.gradient_view(0).data_ptr();
+      if (has_positions_ && together) a.d_position = lent.gradient_view(1).data_ptr();
+      run(a, all);
+      if (!has_positions_ || together) return;
+      const at::Tensor places = places_of(rows);
+      kernels::EmbeddingBackward b = backward_arguments(own, places.view({1, -1}));
+      b.vocabulary = spec().parameters[1].shape[0];
+      b.d_token = lent.gradient_view(1).data_ptr();
+      run(b, own);
+    });
+  }
+
+ private:
+  kernels::Embedding arguments(const at::Tensor& ids, const at::Tensor& table,
+                               const at::Tensor& y) const {
+    kernels::Embedding a;
+    a.dtype = dtype_of(table.scalar_type());
+    a.batch = ids.size(0);
+    a.length = ids.size(1);
+    a.width = width_;
+    a.vocabulary = table.size(0);
+    a.ids = ids.data_ptr<int64_t>();
+    a.token_table = table.data_ptr();
+    a.y = y.data_ptr();
+    return a;
+  }
+
+  at::Tensor lookup(const at::Tensor& tokens, bool with_positions) const {
+    const at::Tensor table = weights().view(0);
+    const at::Tensor x = at::empty({tokens.size(0), tokens.size(1), width_}, table.options());
+    kernels::Embedding a = arguments(tokens, table, x);
+    if (const plan::ParameterSpec& split = spec().parameters[0]; !split.whole.empty())
+      a.first_id = split.first, a.all_ids = split.whole[0];
+    if (with_positions) a.position_table = weights().view(1).data_ptr();
+    kernels::embedding_forward(a, current_stream(place_of(x)));
+    return x;
+  }
+
+  // The rows of the position table that go with the rows of x.
+  at::Tensor positions(const Rows& rows) const {
+    const at::Tensor places = places_of(rows), table = weights().view(1);
+    const at::Tensor y = at::empty({places.numel(), width_}, table.options());
+    kernels::embedding_forward(arguments(places.view({1, -1}), table, y),
+                               current_stream(place_of(y)));
+    return y;
+  }
+  static at::Tensor places_of(const Rows& rows) { return rows.index.remainder(rows.per_sample); }
+
+  kernels::EmbeddingBackward backward_arguments(const at::Tensor& g, const at::Tensor& ids) const {
+    kernels::EmbeddingBackward a;
+    a.dtype = dtype_of(g.scalar_type());
+    a.batch = ids.size(0);
+    a.length = ids.size(1);
+    a.width = width_;
+    a.ids = ids.data_ptr<int64_t>();
+    a.dy = g.data_ptr();
+    return a;
+  }
+  static void run(kernels::EmbeddingBackward& a, const at::Tensor& like) {
+    const device::Device place = place_of(like);
+    const at::Tensor space = workspace(kernels::embedding_backward_workspace(a, place), like);
+    a.workspace = space.data_ptr();
+    kernels::embedding_backward(a, current_stream(place));
+  }
+
+  int64_t width_;
+  bool has_positions_;
 };
 
 }  // namespace

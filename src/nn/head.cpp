@@ -3,8 +3,15 @@
 // from the micro-batch. loss_sum = sum over positions of weight * cross-entropy, in nats. The
 // logits are replaced by their gradient while the loss is computed, so no float32 copy of them
 // exists; without targets in the micro-batch the logits go out.
+//
+// Over the tensor axis the vocabulary is split: a rank has the logits of its own columns only, and
+// the ranks agree on each row's maximum, sum and target (Shoeybi et al. 2019).
+#include "core/error.h"
 #include "kernels/cross_entropy.h"
+
+#include "nn/products.h"
 #include "nn/registry.h"
+#include "nn/tensor_axis.h"
 #include "nn/tensors.h"
 
 namespace ocoee::nn {
@@ -17,9 +24,10 @@ class Head final : public Layer {
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
     const at::NoGradGuard no_grad;
-    const at::Tensor& h = in.at("h");
-    at::Tensor logits = at::linear(h, weights().view(0));
+    const at::Tensor h = gather_rows(in.at("h"), context).wait();
+    const at::Tensor logits = product(h, weights().view(0));
     if (!context.batch || !context.batch->has("targets")) {
+      OCOEE_CHECK(tensor_ranks(context) == 1, "no rank has all logits");
       out["logits"] = logits;
       return;
     }
@@ -30,6 +38,40 @@ class Head final : public Layer {
                                   : at::Tensor();
     const at::Tensor losses =
         at::empty({targets.numel()}, logits.options().dtype(wide ? at::kDouble : at::kFloat));
+    if (tensor_ranks(context) == 1)
+      score(logits, targets, weight, losses, context);
+    else
+      score_together(logits, targets, weight, losses, context);
+    out["loss_sum"] = losses.sum();
+    out["weight_sum"] = weight.defined()
+                            ? weight.sum().to(losses.scalar_type())
+                            : at::full({}, static_cast<double>(targets.numel()), losses.options());
+    if (context.save) saved.tensors = {kept_input(in.at("h"), context), logits};
+  }
+
+  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                Context& context) override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor gradient = saved.tensors[1];
+    Exchange again = gather_input(saved.tensors[0], context);
+    saved.clear();
+    // What the step makes of the sum: a scalar that stays on the device. The gradient of the logits
+    // is the largest array of the model, so the factor goes to its products instead.
+    const at::Tensor scale = grad_out.at("loss_sum").to(gradient.scalar_type());
+    const at::Tensor part = product_input_gradient(gradient, weights().view(0)).mul_(scale);
+    const at::Tensor h = again.wait();
+    Exchange sum = sum_rows(part, context);
+    later.add([gradient, h, scale, lent = weights()] {
+      const at::NoGradGuard inside;
+      product_weight_gradient(gradient, h * scale, lent.gradient_view(0));
+    });
+    if (tensor_ranks(context) > 1) later.meanwhile();
+    grad_in["h"] = sum.wait();
+  }
+
+ private:
+  void score(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& weight,
+             const at::Tensor& losses, const Context& context) const {
     kernels::CrossEntropy a;
     a.dtype = dtype_of(logits.scalar_type());
     a.rows = targets.numel();
@@ -40,30 +82,36 @@ class Head final : public Layer {
     a.losses = losses.data_ptr();
     a.gradient = context.save;
     kernels::cross_entropy(a, current_stream(place_of(logits)));
-    out["loss_sum"] = losses.sum();
-    out["weight_sum"] = weight.defined()
-                            ? weight.sum().to(losses.scalar_type())
-                            : at::full({}, static_cast<double>(targets.numel()), losses.options());
-    if (context.save) saved.tensors = {h, logits};
   }
 
-  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
-                Context&) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor h = saved.tensors[0];
-    // d loss_sum / d logits, scaled by what the step makes of the sum; a scalar that stays on the
-    // device
-    const at::Tensor gradient = saved.tensors[1];
-    const at::Tensor scale = grad_out.at("loss_sum").to(gradient.scalar_type());
-    grad_in["h"] = at::matmul(gradient, weights().view(0)).mul_(scale);
-    const Weights lent = weights();
-    later.add([gradient, h, scale, lent] {
-      const at::NoGradGuard inside;
-      const at::Tensor g = gradient.reshape({-1, gradient.size(-1)}),
-                       x = h.reshape({-1, h.size(-1)});
-      lent.gradient_view(0).add_(at::matmul(g.t(), x).mul_(scale));
-    });
-    saved.clear();
+  void score_together(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& weight,
+                      const at::Tensor& losses, Context& context) const {
+    const plan::ParameterSpec& split = spec().parameters[0];
+    const at::Tensor maximum = at::empty_like(losses), common = at::empty_like(losses),
+                     sums = at::empty({2, losses.numel()}, losses.options());  // and targets
+    kernels::PartialCrossEntropy a;
+    a.dtype = dtype_of(logits.scalar_type());
+    a.rows = targets.numel();
+    a.row_stride = logits.size(-1);
+    a.all_columns = split.whole[0];
+    a.first_column = split.first;
+    a.columns = std::clamp<int64_t>(a.all_columns - a.first_column, 0, a.row_stride);
+    a.logits = logits.data_ptr();
+    a.targets = targets.data_ptr<int64_t>();
+    a.weights = weight.defined() ? weight.data_ptr<float>() : nullptr;
+    a.maximum = maximum.data_ptr();
+    a.sum = sums[0].data_ptr();
+    a.target_logit = sums[1].data_ptr();
+    a.losses = losses.data_ptr();
+    const device::Stream stream = current_stream(place_of(logits));
+    comm::Communicator& axis = context.mesh->axis(comm::Axis::tensor);
+    kernels::cross_entropy_statistics(a, stream);
+    common.copy_(maximum);
+    axis.all_reduce(buffer_of(common), comm::Reduce::max, stream);
+    kernels::cross_entropy_rebase(a, common.data_ptr(), stream);
+    axis.all_reduce(buffer_of(sums), comm::Reduce::sum, stream);
+    a.maximum = common.data_ptr();
+    kernels::cross_entropy_gradient(a, stream);
   }
 };
 

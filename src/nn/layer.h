@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The unit of everything: a layer runs forward and backward explicitly; autograd, where used, stays
 // inside it. The engine (parallel) owns weights and gradients and lends them through bind().
+//
+// Where tensors lie between layers, per mesh axis:
+//   data, context   a rank has its samples, and its parts of their sequences (plan/sequence.h),
+//   whole
+//                   in all else
+//   tensor          x, h and their gradients are split by rows: of the [B * T, width] of a
+//                   micro-batch each rank has an equal run, [B * T / ranks, width] (with one rank
+//                   [B, T, width]). Layers gather rows before products whose weights are split by
+//                   rows, and sum and split them after products split by columns
+//                   (nn/tensor_axis.h). What stands in Context::batch is whole on every rank.
+// Gradients of parameters that are whole on every tensor rank are those of a rank's own rows; the
+// engine sums them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,6 +26,7 @@
 
 #include "comm/mesh.h"
 #include "plan/layer_spec.h"
+#include "plan/sequence.h"
 
 namespace ocoee::nn {
 
@@ -50,11 +64,18 @@ struct Context {
       nullptr;           // the micro-batch itself: targets and weights, for layers that score
   bool training = true;  // dropout is on
   bool save = true;      // a backward follows: keep what it needs
+  // Selective recompute: what is cheap to compute again (Cost::cheap_elements) is not kept. In a
+  // backward pass `again` holds inputs of the layer that were computed again.
+  bool selective = false;
+  const Bundle* again = nullptr;
   uint64_t seed = 1;
   // [step, micro-batch] on the compute device, so that a replayed graph draws new dropout; read by
   // kernels only.
   at::Tensor random_state;   // int64 [2]
   int64_t first_sample = 0;  // of this micro-batch within the step's global batch
+  plan::ContextMethod context_method = plan::ContextMethod::ring;
+  // By samples and length of a micro-batch: where its rows stand (nn/tensor_axis.h fills it).
+  std::map<std::pair<int64_t, int64_t>, at::Tensor> row_index = {};
 };
 
 // What a layer keeps from forward for its backward: tensors, and whatever an AutogradLayer's tape
@@ -68,15 +89,21 @@ struct Saved {
 // Weight gradients that may be computed now or later (zero-bubble pipelines).
 class WeightWork {
  public:
+  explicit WeightWork(bool put_off = false) : put_off_(put_off) {}
   void add(std::function<void()> work) { queue_.push_back(std::move(work)); }
   void drain() {
     for (auto& work : queue_) work();
     queue_.clear();
   }
+  // Something else is under way: unless the schedule puts weight work off, this is the time for it.
+  void meanwhile() {
+    if (!put_off_) drain();
+  }
   bool empty() const { return queue_.empty(); }
 
  private:
   std::vector<std::function<void()>> queue_;
+  bool put_off_;
 };
 
 class Layer {
@@ -91,9 +118,12 @@ class Layer {
   // gradients.
   virtual void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
                         Context& context) = 0;
-  virtual bool splits_backward() const {
-    return false;
-  }  // weight work really is apart from input gradients
+  // The outputs once more, from what forward kept, where that is cheap (norms).
+  virtual bool repeats() const { return false; }
+  virtual void repeat(const Saved&, Bundle&, Context&) {}
+  // The weight work is apart from the input gradients, but for what falls out of the same pass (the
+  // weight of a norm).
+  virtual bool splits_backward() const { return false; }
 
  protected:
   const Weights& weights() const { return weights_; }

@@ -1,43 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
-// The feed-forward layer with its residual: {x, h} -> {x + down(activation(up(h)))}.
-// gelu is the tanh form of GPT-2; swiglu is silu(gate(h)) * up(h) (Shazeer 2020), with gate and up
-// as one product.
-#include "nn/dropout.h"
+// The feed-forward layer with its residual, written by hand: {x, h} -> {x +
+// down(activation(up(h)))}. gelu is the tanh form of GPT-2; swiglu is silu(gate(h)) * up(h)
+// (Shazeer 2020), with gate and up as one product.
+#include "kernels/activation.h"
+#include "nn/products.h"
 #include "nn/registry.h"
+#include "nn/residual.h"
+#include "nn/tensors.h"
 
 namespace ocoee::nn {
 namespace {
 
-class Mlp final : public AutogradLayer {
+class Mlp final : public Layer {
  public:
   explicit Mlp(const plan::LayerSpec& spec)
-      : AutogradLayer(spec),
+      : Layer(spec),
         swiglu_(spec.choice("activation") == "swiglu"),
-        has_bias_(spec.parameters.back().shape.size() == 1) {}
+        has_bias_(spec.parameters.back().shape.size() == 1),
+        ups_(swiglu_ ? 2 : 1),
+        down_(has_bias_ ? 2 * ups_ : ups_) {}
+  bool splits_backward() const override { return true; }
 
- protected:
-  std::vector<std::pair<size_t, size_t>> leaf_groups() const override {
-    if (swiglu_) return has_bias_ ? Groups{{0, 2}, {2, 2}, {4, 1}, {5, 1}} : Groups{{0, 2}, {2, 1}};
-    return AutogradLayer::leaf_groups();
+  void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor h = gather_rows(in.at("h"), context).wait();
+    at::Tensor before, inner;
+    if (swiglu_) {
+      before = product(h, up_weight(), up_bias());
+      inner = swiglu(before);
+    } else {
+      inner = product_gelu(h, up_weight(), up_bias(), context.save ? &before : nullptr);
+    }
+    out["x"] = add_update(*this, inner, weights().view(down_), down_bias(), in.at("x"), context);
+    if (context.save)
+      saved.tensors = {kept_input(in.at("h"), context), before,
+                       context.selective ? at::Tensor() : inner};
   }
 
-  void compute(const Bundle& in, Bundle& out, const std::vector<at::Tensor>& w,
-               Context& context) override {
-    const at::Tensor& h = in.at("h");
-    at::Tensor a = has_bias_ ? at::linear(h, w[0], w[1]) : at::linear(h, w[0]);
-    if (swiglu_) {
-      const int64_t inner = a.size(2) / 2;
-      a = at::silu(a.narrow(2, 0, inner)) * a.narrow(2, inner, inner);
-    } else {
-      a = at::gelu(a, "tanh");
-    }
-    const at::Tensor update = has_bias_ ? at::linear(a, w[2], w[3]) : at::linear(a, w[1]);
-    out["x"] = in.at("x") + dropout(update, *this, /*site=*/0, context);
+  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                Context& context) override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor before = saved.tensors[1];
+    const at::Tensor inner = saved.tensors[2].defined() ? saved.tensors[2] : activate(before);
+    const at::Tensor own = update_gradient(*this, grad_out.at("x"), context);
+    Exchange gathering = gather_rows(own, context), again = gather_input(saved.tensors[0], context);
+    saved.clear();
+    const at::Tensor g = gathering.wait(), down = weights().view(down_);
+    const at::Tensor d_before = swiglu_ ? swiglu_gradient(before, product_input_gradient(g, down))
+                                        : product_input_gradient_gelu(g, down, before);
+    const at::Tensor h = again.wait();
+    Exchange sum = sum_rows(product_input_gradient(d_before, up_weight()), context);
+    later.add([this, own, g, inner, d_before, h, lent = weights()] {
+      const at::NoGradGuard inside;
+      add_update_weight_gradient(own, g, inner, lent.gradient_view(down_),
+                                 has_bias_ ? lent.gradient_view(down_ + 1) : at::Tensor());
+      product_weight_gradient(d_before, h, lent.gradient_view(0, ups_),
+                              has_bias_ ? lent.gradient_view(ups_, ups_) : at::Tensor());
+    });
+    if (tensor_ranks(context) > 1) later.meanwhile();
+    grad_in["x"] = grad_out.at("x");
+    grad_in["h"] = sum.wait();
   }
 
  private:
-  using Groups = std::vector<std::pair<size_t, size_t>>;
+  at::Tensor up_weight() const { return weights().view(0, ups_); }
+  at::Tensor up_bias() const { return has_bias_ ? weights().view(ups_, ups_) : at::Tensor(); }
+  at::Tensor down_bias() const { return has_bias_ ? weights().view(down_ + 1) : at::Tensor(); }
+
+  at::Tensor activate(const at::Tensor& before) const {
+    return swiglu_ ? swiglu(before) : at::gelu(before, "tanh");  // as product_gelu does
+  }
+
+  static kernels::Swiglu arguments(const at::Tensor& gate_and_up) {
+    kernels::Swiglu a;
+    a.dtype = dtype_of(gate_and_up.scalar_type());
+    a.inner = gate_and_up.size(-1) / 2;
+    a.rows = gate_and_up.numel() / (2 * a.inner);
+    a.x = gate_and_up.data_ptr();
+    return a;
+  }
+  static at::Tensor swiglu(const at::Tensor& gate_and_up) {
+    kernels::Swiglu a = arguments(gate_and_up);
+    std::vector<int64_t> shape = gate_and_up.sizes().vec();
+    shape.back() = a.inner;
+    const at::Tensor y = at::empty(shape, gate_and_up.options());
+    a.out = y.data_ptr();
+    kernels::swiglu_forward(a, current_stream(place_of(y)));
+    return y;
+  }
+  // Replaces gate and up by their gradients.
+  static at::Tensor swiglu_gradient(const at::Tensor& gate_and_up, const at::Tensor& dy) {
+    kernels::Swiglu a = arguments(gate_and_up);
+    a.dy = dy.data_ptr();
+    a.out = gate_and_up.data_ptr();
+    kernels::swiglu_backward(a, current_stream(place_of(dy)));
+    return gate_and_up;
+  }
+
   bool swiglu_, has_bias_;
+  size_t ups_, down_;  // products that enter; index of the one that leaves
 };
 
 }  // namespace

@@ -19,36 +19,28 @@ class Norm final : public Layer {
         passes_x_(spec.option("passes_x") != 0),
         width_(static_cast<int64_t>(spec.option("width"))),
         epsilon_(spec.option("epsilon")) {}
+  bool splits_backward() const override { return true; }
+
+  bool repeats() const override { return true; }
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
+    const at::NoGradGuard no_grad;
     const at::Tensor x = in.at("x").contiguous();
-    const at::Tensor h = at::empty_like(x);
-    const auto statistics =
-        x.options().dtype(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
-    const int64_t rows = x.numel() / width_;
     at::Tensor mean, rstd;
-    kernels::NormForward a;
-    a.dtype = dtype_of(x.scalar_type());
-    a.rms = rms_;
-    a.rows = rows;
-    a.width = width_;
-    a.epsilon = epsilon_;
-    a.x = x.data_ptr();
-    a.weight = weights().view(0).data_ptr();
-    a.bias = has_bias() ? weights().view(1).data_ptr() : nullptr;
-    a.y = h.data_ptr();
     if (context.save) {
-      rstd = at::empty({rows}, statistics);
-      a.rstd = rstd.data_ptr();
-      if (!rms_) {
-        mean = at::empty({rows}, statistics);
-        a.mean = mean.data_ptr();
-      }
+      const auto statistics =
+          x.options().dtype(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+      rstd = at::empty({x.numel() / width_}, statistics);
+      if (!rms_) mean = at::empty_like(rstd);
       saved.tensors = {x, rstd, mean};
     }
-    kernels::norm_forward(a, current_stream(place_of(x)));
-    out["h"] = h;
+    out["h"] = normalise(x, rstd, mean);
     if (passes_x_) out["x"] = x;
+  }
+
+  void repeat(const Saved& saved, Bundle& out, Context&) override {
+    const at::NoGradGuard no_grad;
+    out["h"] = normalise(saved.tensors[0], {}, {});
   }
 
   void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork&,
@@ -80,6 +72,24 @@ class Norm final : public Layer {
   }
 
  private:
+  // Writes the statistics where they are defined.
+  at::Tensor normalise(const at::Tensor& x, const at::Tensor& rstd, const at::Tensor& mean) const {
+    const at::Tensor h = at::empty_like(x);
+    kernels::NormForward a;
+    a.dtype = dtype_of(x.scalar_type());
+    a.rms = rms_;
+    a.rows = x.numel() / width_;
+    a.width = width_;
+    a.epsilon = epsilon_;
+    a.x = x.data_ptr();
+    a.weight = weights().view(0).data_ptr();
+    a.bias = has_bias() ? weights().view(1).data_ptr() : nullptr;
+    a.y = h.data_ptr();
+    a.rstd = rstd.defined() ? rstd.data_ptr() : nullptr;
+    a.mean = mean.defined() ? mean.data_ptr() : nullptr;
+    kernels::norm_forward(a, current_stream(place_of(x)));
+    return h;
+  }
   bool has_bias() const { return spec().parameters.size() > 1; }
 
   bool rms_, passes_x_;

@@ -12,17 +12,35 @@ using comm::Axis;
 
 namespace {
 constexpr size_t kNone = static_cast<size_t>(-1);
+
+// What this rank holds: of its stage, its part along the tensor axis.
+plan::StageModel part_of(const plan::ModelSpec& model, const EngineOptions& options,
+                         const comm::Mesh& mesh) {
+  plan::StageModel stage = plan::stage_model(model, mesh.size(Axis::pipeline), options.chunks,
+                                             mesh.coordinate(Axis::pipeline));
+  stage.model =
+      plan::tensor_part(stage.model, mesh.size(Axis::tensor), mesh.coordinate(Axis::tensor));
+  return stage;
+}
 }  // namespace
+
+Recompute recompute_from_name(const std::string& name) {
+  if (name == "none") return Recompute::none;
+  if (name == "selective") return Recompute::selective;
+  if (name == "full") return Recompute::full;
+  fail(ErrorKind::internal, "unknown recompute mode '{}'", name);
+}
 
 Engine::Engine(const plan::ModelSpec& model, const EngineOptions& options, comm::Mesh& mesh)
     : options_(options),
       mesh_(mesh),
       borrowed_(plan::borrowed_parameters(model, mesh.size(Axis::pipeline), options.chunks)),
-      stage_(plan::stage_model(model, mesh.size(Axis::pipeline), options.chunks,
-                               mesh.coordinate(Axis::pipeline))),
+      stage_(part_of(model, options, mesh)),
       store_(stage_.model, options.precision, torch_device(mesh.device()), options.shard,
-             &mesh.axis(Axis::data)) {
+             &mesh.replicas()) {
   context_.mesh = &mesh;
+  context_.context_method = options.context_method;
+  context_.selective = options.recompute == Recompute::selective;
   context_.seed = options.seed;
   const plan::ModelSpec& own = stage_.model;
   for (size_t b = 0; b < own.blocks.size(); ++b) {
@@ -194,9 +212,13 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, nn::W
       pass.block_inputs[b - first].clear();
     }
     for (size_t l = layers_[b].size(); l-- > 0;) {
-      nn::Bundle grad_in;
+      nn::Bundle grad_in, again;
       nn::WeightWork work;
+      if (context_.selective && l > 0 && layers_[b][l - 1]->repeats())
+        layers_[b][l - 1]->repeat(saved[l - 1], again, context_);
+      context_.again = &again;
       layers_[b][l]->backward(gradient, grad_in, saved[l], later ? *later : work, context_);
+      context_.again = nullptr;
       saved[l].clear();
       work.drain();
       gradient = std::move(grad_in);
@@ -220,8 +242,9 @@ nn::Bundle Engine::backward_chunk(Pass& pass, const nn::Bundle& grad_output) {
 
 void Engine::weight_work(Pass& pass, bool last_micro_batch) {
   const trace::Scope scope("backward");
-  pass.weight_work.drain();
   const auto [first, last] = stage_.chunks[pass.chunk];
+  for (size_t b = first; b < last; ++b) open_gradients(b);
+  pass.weight_work.drain();
   if (last_micro_batch && last == layers_.size()) buckets_sent_ = 0;
   for (size_t b = last; b-- > first;) block_done(b, last_micro_batch);
   if (last_micro_batch && !store_.split()) gradients_ready_from(store_.units()[first].begin);
@@ -236,15 +259,14 @@ void Engine::block_done(size_t block, bool last_micro_batch) {
 }
 
 void Engine::gradients_ready_from(int64_t offset) {
-  if (mesh_.size(Axis::data) == 1) return;
+  if (mesh_.replicas().size() == 1) return;
   const device::Stream stream = current_stream(mesh_.device());
   while (buckets_sent_ < buckets_.size() && buckets_[buckets_sent_].begin >= offset) {
     const Bucket& bucket = buckets_[buckets_sent_++];
     if (bucket.held) continue;
     const device::Buffer all = buffer_of(store_.gradient());
-    reductions_.push_back(mesh_.axis(Axis::data)
-                              .all_reduce_async(all.slice(bucket.begin, bucket.end - bucket.begin),
-                                                comm::Reduce::sum, stream));
+    reductions_.push_back(mesh_.replicas().all_reduce_async(
+        all.slice(bucket.begin, bucket.end - bucket.begin), comm::Reduce::sum, stream));
   }
   for (auto& reduction : reductions_)
     reduction->done();  // lets MPI progress while the backward pass goes on
@@ -258,19 +280,19 @@ void Engine::finish_gradients() {
       if (held_[b]) store_.start_reduce(b);
     }
     for (const Bucket& bucket : buckets_) {
-      if (!bucket.held || mesh_.size(Axis::data) == 1) continue;
-      reductions_.push_back(
-          mesh_.axis(Axis::data)
-              .all_reduce_async(
-                  buffer_of(store_.gradient()).slice(bucket.begin, bucket.end - bucket.begin),
-                  comm::Reduce::sum, stream));
+      if (!bucket.held || mesh_.replicas().size() == 1) continue;
+      reductions_.push_back(mesh_.replicas().all_reduce_async(
+          buffer_of(store_.gradient()).slice(bucket.begin, bucket.end - bucket.begin),
+          comm::Reduce::sum, stream));
     }
   }
   store_.finish_reductions();
-  if (reductions_.empty()) return;
-  const trace::Scope scope("communication", "comm:data");
-  for (auto& reduction : reductions_) reduction->wait(stream);
-  reductions_.clear();
+  if (!reductions_.empty()) {
+    const trace::Scope scope("communication", "comm:data");
+    for (auto& reduction : reductions_) reduction->wait(stream);
+    reductions_.clear();
+  }
+  if (mesh_.size(Axis::tensor) > 1) store_.sum_unsplit_gradients(mesh_.axis(Axis::tensor));
 }
 
 // ---- parameters that another stage holds

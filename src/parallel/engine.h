@@ -17,7 +17,10 @@
 
 namespace ocoee::parallel {
 
-enum class Recompute : uint8_t { none, full };
+// none: layers keep what they need; selective: but for what is cheap to compute again (norms,
+// activations, attention probabilities); full: only the inputs of blocks are kept.
+enum class Recompute : uint8_t { none, selective, full };
+Recompute recompute_from_name(const std::string& name);  // as in a recipe
 
 struct EngineOptions {
   Precision precision;
@@ -28,6 +31,7 @@ struct EngineOptions {
   Shard shard = Shard::none;
   plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;  // pipeline axis > 1
   int chunks = 1;                                                 // model parts a stage holds
+  plan::ContextMethod context_method = plan::ContextMethod::ring;
 };
 
 // One micro-batch of a pipelined step.
@@ -42,15 +46,15 @@ class Engine {
   struct Pass {
     nn::Bundle output;
     const nn::Bundle* batch = nullptr;
-    std::vector<nn::Bundle> block_inputs;       // recompute only
-    std::vector<std::vector<nn::Saved>> saved;  // per block of the chunk, per layer
-    nn::WeightWork weight_work;                 // put off by the schedule
+    std::vector<nn::Bundle> block_inputs;          // recompute only
+    std::vector<std::vector<nn::Saved>> saved;     // per block of the chunk, per layer
+    nn::WeightWork weight_work{/*put_off=*/true};  // put off by the schedule
     int64_t first_sample = 0;
     size_t chunk = 0;
   };
 
-  // `model` is the whole model; of it, this rank's stage is built. Throws Error(config) for a
-  // layout that cannot work.
+  // `model` is the whole model; of it, this rank's part of this rank's stage is built. Throws
+  // Error(config) for a layout that cannot work.
   Engine(const plan::ModelSpec& model, const EngineOptions& options, comm::Mesh& mesh);
   ~Engine();
 
@@ -71,14 +75,15 @@ class Engine {
   // Dropout off, nothing kept. Pipelined: the output of the last stage, empty elsewhere.
   nn::Bundle evaluate(const nn::Bundle& batch);
   // Adds weight gradients; returns the gradients of the inputs. On the last micro-batch, finished
-  // gradients start their reduction over the data axis at once.
+  // gradients start their reduction over the replicas (data and context axes) at once.
   nn::Bundle backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch);
   // All micro-batches of a step through the pipeline, by its schedule. `score` turns the output of
   // a micro-batch into its gradient; only the last stage calls it.
   void run_pipeline(const std::vector<MicroStep>& micro,
                     const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score);
-  void finish_gradients();  // waits (on the stream) for the reductions
-  // The sum over data ranks replaces the local gradient; unused when the data axis has one rank.
+  // Waits (on the stream) for the reductions; then sums over the tensor axis what is whole on each
+  // of its ranks.
+  void finish_gradients();
   void publish();  // after masters moved: whole values wherever they are kept (collective)
 
   // The pieces of a pass, for the pipeline.

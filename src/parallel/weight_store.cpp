@@ -10,6 +10,7 @@
 #include "core/random.h"
 #include "core/text.h"
 #include "parallel/storage.h"
+#include "run/box_runs.h"
 
 namespace ocoee::parallel {
 namespace {
@@ -42,6 +43,10 @@ void draw_uniform(float* out, int64_t first, int64_t last, PhiloxKey key, double
         out[index - first] = static_cast<float>((2.0 * (bits.v[i] * 0x1p-32) - 1.0) * scale);
     }
   }
+}
+
+run::Box whole_box(const plan::ParameterSpec& spec) {
+  return {std::vector<int64_t>(spec.whole_shape().size(), 0), spec.whole_shape()};
 }
 
 }  // namespace
@@ -135,6 +140,24 @@ WeightStore::Held WeightStore::held_of(const Slot& slot) const {
           unit.shard_begin + begin - first};
 }
 
+std::vector<WeightStore::LocalBox> WeightStore::local_boxes(const plan::ParameterSpec& spec,
+                                                            const Held& held) {
+  std::vector<LocalBox> out;
+  int64_t offset = 0;
+  for (run::Box& box : boxes_of_range(spec.shape, held.begin, held.end)) {
+    const int64_t elements = box.elements();
+    if (!spec.whole.empty()) {
+      const auto dim = static_cast<size_t>(spec.tensor_dim);
+      box.offset[dim] += spec.first;
+      box.size[dim] = std::min(box.size[dim], spec.whole[dim] - box.offset[dim]);
+    }
+    if (elements > 0 && *std::min_element(box.size.begin(), box.size.end()) > 0)
+      out.push_back({std::move(box), offset});
+    offset += elements;
+  }
+  return out;
+}
+
 void WeightStore::initialize(uint64_t seed) {
   const at::NoGradGuard no_grad;
   for (const Slot& slot : slots_) {
@@ -147,12 +170,17 @@ void WeightStore::initialize(uint64_t seed) {
       continue;
     }
     const PhiloxKey key = random_key(seed ^ hash64(spec.name), Purpose::initialization, 0);
-    const at::Tensor drawn = at::empty({held.end - held.begin}, at::kFloat);
+    const at::Tensor drawn = at::zeros({held.end - held.begin}, at::kFloat);
     float* out = drawn.data_ptr<float>();
-    at::parallel_for(held.begin, held.end, 1 << 14, [&](int64_t first, int64_t last) {
-      (spec.init == plan::Init::normal ? draw_normal : draw_uniform)(out + (first - held.begin),
-                                                                     first, last, key, spec.scale);
-    });
+    const auto draw = spec.init == plan::Init::normal ? draw_normal : draw_uniform;
+    for (const LocalBox& local : local_boxes(spec, held)) {
+      run::for_each_run(whole_box(spec), local.box, [&](int64_t from, int64_t to, int64_t count) {
+        float* target_run = out + local.offset + to;
+        at::parallel_for(0, count, 1 << 14, [&](int64_t first, int64_t last) {
+          draw(target_run + first, from + first, from + last, key, spec.scale);
+        });
+      });
+    }
     target.copy_(drawn);
   }
   refresh_values();
@@ -209,14 +237,13 @@ std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix,
     if (held.begin >= held.end) continue;
     run::StateArray& array = out.emplace_back();
     array.name = prefix + slot.spec->name;
-    array.shape = slot.spec->shape;
+    array.shape = slot.spec->whole_shape();
     array.dtype = dtype_of(flat.scalar_type());
-    int64_t at = held.shard_offset;
-    for (run::Box& box : boxes_of_range(array.shape, held.begin, held.end)) {
-      const at::Tensor view = flat.narrow(0, at, box.elements());
-      at += box.elements();
+    for (LocalBox& local : local_boxes(*slot.spec, held)) {
+      const at::Tensor view =
+          flat.narrow(0, held.shard_offset + local.offset, local.box.elements());
       run::Piece piece;
-      piece.box = std::move(box);
+      piece.box = std::move(local.box);
       piece.save = [view](void* host) {
         at::from_blob(host, view.sizes(), view.options().device(at::kCPU)).copy_(view);
       };
@@ -228,6 +255,7 @@ std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix,
       };
       array.pieces.push_back(std::move(piece));
     }
+    if (array.pieces.empty()) out.pop_back();  // nothing but padding
   }
   return out;
 }

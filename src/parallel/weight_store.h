@@ -46,8 +46,8 @@ class WeightStore {
   WeightStore(const plan::ModelSpec& model, Precision precision, c10::Device device,
               Shard level = Shard::none, comm::Communicator* group = nullptr);
 
-  // Every element is a function of (seed, parameter name, element index) alone. Only masters, when
-  // they are split: publish() follows.
+  // Every element is a function of (seed, parameter name, index in the whole array) alone. Only
+  // masters, when they are split: publish() follows.
   void initialize(uint64_t seed);
   void refresh_values();  // values <- masters, after masters changed outside an optimizer step
   // Whole values from the masters of all ranks, after an update (collective; nothing when unsplit,
@@ -98,6 +98,12 @@ class WeightStore {
   void finish_reductions();
   void poll_reductions();  // lets MPI progress
 
+  // The gradients of parameters that tensor ranks do not split are sums over their rows on each:
+  // after this, sums over all. `tensor` is the axis (collective). Last of all, once a step.
+  void sum_unsplit_gradients(comm::Communicator& tensor);
+  // A copy of them, in a row; undefined before the first sum.
+  const at::Tensor& unsplit_gradients() const { return unsplit_gradients_; }
+
   void zero_gradients();
   // Memory behind a unit while layers make their views of it; its contents are undefined.
   void lend(size_t unit, bool on);
@@ -126,6 +132,11 @@ class WeightStore {
     int64_t begin, end;    // elements of the parameter
     int64_t shard_offset;  // where they begin in the shard space
   };
+  struct LocalBox {  // of the whole array, without padding
+    run::Box box;
+    int64_t offset;  // of its data, from the first element held
+  };
+  static std::vector<LocalBox> local_boxes(const plan::ParameterSpec& spec, const Held& held);
   struct Reduction {
     comm::WorkHandle work;
     size_t unit;
@@ -150,7 +161,7 @@ class WeightStore {
   std::vector<std::vector<LayerRange>> ranges_;
   std::vector<Borrowed> borrowed_;
   int64_t elements_ = 0;
-  at::Tensor value_, master_, gradient_, shard_gradient_, shard_value_;
+  at::Tensor value_, master_, gradient_, shard_gradient_, shard_value_, unsplit_gradients_;
   std::vector<at::Tensor> unit_values_, unit_gradients_;  // their storage comes and goes
   std::vector<comm::WorkHandle> gathers_;                 // under way, by unit
   std::vector<Reduction> reductions_;

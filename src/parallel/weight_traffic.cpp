@@ -135,6 +135,25 @@ void WeightStore::poll_reductions() {
   for (Reduction& reduction : reductions_) reduction.work->done();
 }
 
+void WeightStore::sum_unsplit_gradients(comm::Communicator& tensor) {
+  const at::NoGradGuard no_grad;
+  const trace::Scope scope("communication", "comm:tensor");
+  std::vector<at::Tensor> parts;
+  for (const auto& [begin, end] :
+       stretches([](const plan::ParameterSpec& spec) { return spec.tensor_dim < 0; }))
+    parts.push_back(shard_gradient().narrow(0, begin, end - begin));
+  // Every rank of the axis has the same slices, so it may be none on all of them.
+  if (parts.empty()) return;
+  unsplit_gradients_ = at::cat(parts);
+  tensor.all_reduce(buffer_of(unsplit_gradients_), comm::Reduce::sum,
+                    current_stream(nn::place_of(master_)));
+  int64_t at = 0;
+  for (at::Tensor& part : parts) {
+    part.copy_(unsplit_gradients_.narrow(0, at, part.numel()));
+    at += part.numel();
+  }
+}
+
 void WeightStore::zero_gradients() {
   const at::NoGradGuard no_grad;
   if (gradient_.defined()) gradient_.zero_();

@@ -75,10 +75,12 @@ double ModelSpec::training_flops_per_token() const {
   return sum;
 }
 
-double ModelSpec::saved_bytes_per_token(int compute_bytes) const {
+double ModelSpec::saved_bytes_per_token(int compute_bytes, bool selective) const {
   double sum = 0;
   each_layer(*this, [&](const LayerSpec& layer) {
-    sum += layer.cost.saved_elements * compute_bytes + layer.cost.saved_bytes_fixed;
+    const Cost& cost = layer.cost;
+    sum += (cost.saved_elements - (selective ? cost.cheap_elements : 0)) * compute_bytes +
+           cost.saved_bytes_fixed;
   });
   return sum;
 }

@@ -21,7 +21,12 @@ struct ParameterSpec {
   bool decay = true;    // weight decay applies (not on norms and biases)
   int tensor_dim = -1;  // dimension split over the tensor axis; -1: replicated
   std::string tied_to;  // the parameter of an earlier layer that this one is; empty: its own
+  // A rank's part of it (tensor_part): `shape` is the block from `first` on along tensor_dim of an
+  // array of the shape `whole`; rows beyond the whole are padding, and stay zero.
+  std::vector<int64_t> whole;  // empty: `shape` is the whole
+  int64_t first = 0;
   int64_t elements() const;
+  const std::vector<int64_t>& whole_shape() const { return whole.empty() ? shape : whole; }
 };
 
 // Cost per token of one forward pass, from the shapes alone. FLOPs count multiply and add as two.
@@ -33,6 +38,7 @@ struct Cost {
   double bytes_moved = 0;        // forward, read and written at the compute dtype
   double saved_elements = 0;     // activation elements kept for backward, at the compute dtype
   double saved_bytes_fixed = 0;  // kept in float32 or as masks, whatever the compute dtype
+  double cheap_elements = 0;     // of saved_elements: those that selective recompute makes again
 };
 
 using Options = std::map<std::string, double>;
@@ -61,8 +67,8 @@ struct ModelSpec {
   int64_t parameters() const;  // tied ones counted once
   int64_t non_embedding_parameters() const;
   double forward_flops_per_token() const;
-  double training_flops_per_token() const;                   // forward and backward, no recompute
-  double saved_bytes_per_token(int compute_bytes) const;     // recompute none
+  double training_flops_per_token() const;  // forward and backward, no recompute
+  double saved_bytes_per_token(int compute_bytes, bool selective = false) const;  // of recompute
   std::vector<const ParameterSpec*> all_parameters() const;  // in order, tied ones left out
 };
 

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "plan/schedule.h"
+#include "plan/sequence.h"
 
 namespace ocoee::plan {
 namespace {
@@ -125,6 +126,138 @@ std::vector<Borrowed> borrowed_parameters(const ModelSpec& model, int64_t stages
   return out;
 }
 
+int64_t padded(int64_t extent, int64_t ranks) {
+  return (extent + ranks - 1) / ranks * ranks;
+}
+
+ModelSpec tensor_part(const ModelSpec& model, int64_t ranks, int64_t rank) {
+  ModelSpec part = model;
+  if (ranks == 1) return part;
+  const auto share = static_cast<double>(ranks);
+  for (BlockSpec& block : part.blocks) {
+    for (LayerSpec& layer : block.layers) {
+      for (ParameterSpec& parameter : layer.parameters) {
+        if (parameter.tensor_dim < 0) continue;
+        int64_t& extent = parameter.shape[static_cast<size_t>(parameter.tensor_dim)];
+        parameter.whole = parameter.shape;
+        extent = padded(extent, ranks) / ranks;
+        parameter.first = rank * extent;
+      }
+      for (const char* shared : {"heads", "kv_heads", "feed_forward"}) {
+        const auto found = layer.options.find(shared);
+        if (found != layer.options.end()) found->second /= share;
+      }
+      Cost& cost = layer.cost;
+      if (layer.kind == "head") {  // the rows of logits are as wide as the padded share
+        const auto rows = static_cast<double>(layer.parameters[0].shape[0]);
+        cost.saved_elements += rows * share - layer.option("vocabulary");
+        cost.matmul_flops = 2 * rows * share * layer.option("width");
+      }
+      cost.matmul_flops /= share;
+      cost.attention_flops /= share;
+      cost.bytes_moved /= share;
+      cost.saved_elements /= share;
+      cost.cheap_elements /= share;
+      if (layer.kind != "embedding") cost.saved_bytes_fixed /= share;  // it keeps every token's id
+    }
+  }
+  return part;
+}
+
+namespace {
+
+// What a transformer's layers say of their extents; 0 where it has none.
+struct Extents {
+  int64_t heads = 0, kv_heads = 0, feed_forward = 0, context = 0;
+  bool attention_drops = false;
+};
+Extents extents_of(const ModelSpec& model) {
+  Extents out;
+  for (const BlockSpec& block : model.blocks) {
+    for (const LayerSpec& layer : block.layers) {
+      const auto whole = [&](const char* option) {
+        return static_cast<int64_t>(layer.option(option));
+      };
+      if (layer.kind == "embedding") out.context = whole("context");
+      if (layer.kind == "mlp") out.feed_forward = whole("feed_forward");
+      if (layer.kind != "attention") continue;
+      out.heads = whole("heads"), out.kv_heads = whole("kv_heads");
+      out.attention_drops = layer.option("attention_dropout") > 0;
+    }
+  }
+  return out;
+}
+
+// The largest number up to `wanted` for which `fits` holds; 1 always does.
+template <class Fits>
+int64_t nearest_below(int64_t wanted, Fits fits) {
+  while (wanted > 1 && !fits(wanted)) --wanted;
+  return wanted;
+}
+
+void check_tensor(config::Problems& problems, const Extents& e, int64_t tensor) {
+  const auto fits = [&](int64_t n) {
+    return e.heads % n == 0 && e.kv_heads % n == 0 && e.feed_forward % n == 0;
+  };
+  if (fits(tensor)) return;
+  std::string what = fmt::format("{} heads", e.heads);
+  if (e.heads % tensor == 0) what = fmt::format("{} key-value heads", e.kv_heads);
+  if (e.heads % tensor == 0 && e.kv_heads % tensor == 0)
+    what = fmt::format("inner size {} of the feed-forward layer", e.feed_forward);
+  problems.add("layout.tensor", fmt::format("{} ranks do not divide the {}", tensor, what),
+               fmt::format("use {}", nearest_below(tensor, fits)));
+}
+
+void check_context(config::Problems& problems, const Extents& e, const LayoutConfig& layout) {
+  const ContextMethod method = context_method_from_name(layout.context_method);
+  const bool ring = method == ContextMethod::ring;
+  const int64_t tensor = layout.tensor;
+  const auto shares = [&](int64_t n) {  // heads, where they are split
+    return ring || ((e.heads / tensor) % n == 0 && (e.kv_heads / tensor) % n == 0);
+  };
+  const auto fits = [&](int64_t n) {
+    return e.context % pieces(method, n) == 0 && (e.context / n) % tensor == 0 && shares(n);
+  };
+  const int64_t n = layout.context;
+  if (n > 1 && ring && e.attention_drops) {
+    problems.add("layout.context_method",
+                 "\"ring\" never holds the probabilities that model.attention_dropout falls on",
+                 "use \"all_to_all\", or model.attention_dropout = 0");
+  }
+  if (fits(n)) return;
+  const std::string nearest =
+      fmt::format("use {}", nearest_below(n, [&](int64_t m) { return fits(m); }));
+  if (n == 1) {
+    problems.add(
+        "layout.tensor",
+        fmt::format("{} ranks do not divide the {} tokens of a sample, which they split "
+                    "between attention and feed-forward layers",
+                    tensor, e.context),
+        fmt::format("use {}, or a context that {} divides",
+                    nearest_below(tensor, [&](int64_t m) { return e.context % m == 0; }), tensor));
+  } else if (e.context % pieces(method, n) != 0) {
+    problems.add("layout.context",
+                 fmt::format("a sample of {} tokens does not fall into the {} pieces that {} ranks "
+                             "need ({})",
+                             e.context, pieces(method, n), n, layout.context_method),
+                 nearest);
+  } else if ((e.context / n) % tensor != 0) {
+    problems.add("layout.context",
+                 fmt::format("{} tensor ranks do not divide the {} tokens that each of {} context "
+                             "ranks has of a sample",
+                             tensor, e.context / n, n),
+                 nearest);
+  } else {
+    problems.add("layout.context",
+                 fmt::format("all_to_all splits the {} heads and {} key-value heads of each tensor "
+                             "rank over the context axis, and {} does not divide them",
+                             e.heads / tensor, e.kv_heads / tensor, n),
+                 nearest + ", or context_method = \"ring\"");
+  }
+}
+
+}  // namespace
+
 void check_placement(config::Problems& problems, const ModelSpec& model, const BatchConfig& batch,
                      const LayoutConfig& layout, int64_t ranks) {
   if (ranks % layout.model_ranks() != 0 || batch.global % layout.data(ranks) != 0)
@@ -141,6 +274,11 @@ void check_placement(config::Problems& problems, const ModelSpec& model, const B
             ? fmt::format("use at most {} stages", blocks)
             : fmt::format("use at most {} chunks", std::max<int64_t>(1, blocks / layout.pipeline)));
     return;
+  }
+  if (const Extents extents = extents_of(model); layout.tensor * layout.context > 1) {
+    const size_t before = problems.all().size();
+    check_tensor(problems, extents, layout.tensor);
+    if (problems.all().size() == before) check_context(problems, extents, layout);
   }
   const BatchPlan plan = plan_batch(batch, layout, ranks);
   if (layout.pipeline == 1 && layout.chunks == 1) return;

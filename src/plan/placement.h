@@ -33,6 +33,12 @@ struct Borrowed {
 };
 std::vector<Borrowed> borrowed_parameters(const ModelSpec& model, int64_t stages, int64_t chunks);
 
+// What rank `rank` of `ranks` on the tensor axis holds: of each parameter its block along
+// tensor_dim, of the heads its share; costs are a rank's own. A vocabulary that does not divide is
+// padded, the other extents must divide (check_placement).
+ModelSpec tensor_part(const ModelSpec& model, int64_t ranks, int64_t rank);
+int64_t padded(int64_t extent, int64_t ranks);  // the next multiple
+
 // Whether this model can be laid out so, by key of [layout]; after check_training.
 void check_placement(config::Problems& problems, const ModelSpec& model, const BatchConfig& batch,
                      const LayoutConfig& layout, int64_t ranks);

@@ -38,8 +38,13 @@ void LayoutConfig::describe(config::Description& d) {
   d.field("chunks", chunks, "interleaved: parts of the model that each stage holds")
       .at_least(1)
       .may_change_on_resume();
+  d.field("context_method", context_method,
+          "how attention meets a split sequence: keys and values go round, or heads are split "
+          "instead")
+      .choices({"ring", "all_to_all"})
+      .may_change_on_resume();
   d.field("recompute", recompute, "activations computed again in the backward pass instead of kept")
-      .choices({"none", "full"})
+      .choices({"none", "selective", "full"})
       .may_change_on_resume();
 }
 
@@ -115,18 +120,13 @@ void check_training(config::Problems& problems, const BatchConfig& batch,
   }
   const auto single = [&](const char* key, int64_t value) {
     if (value > 1)
-      problems.add(key, fmt::format("{}: this version trains with 1 on this axis", value),
+      problems.add(key, fmt::format("{}: this task trains with 1 on this axis", value),
                    "use data parallelism: leave the key out");
   };
   single("layout.instances", layout.instances);
-  single("layout.tensor", layout.tensor);
+  if (!support.tensor) single("layout.tensor", layout.tensor);
   if (!support.pipeline) single("layout.pipeline", layout.pipeline);
-  single("layout.context", layout.context);
-  if (layout.schedule == "zero_bubble" && layout.pipeline > 1)
-    problems.add("layout.schedule",
-                 "zero_bubble needs layers whose weight gradients can be computed apart from the "
-                 "input gradients; embedding, attention and mlp do both at once",
-                 "use \"1f1b\" or \"interleaved\"");
+  if (!support.context) single("layout.context", layout.context);
   if (layout.shard != "none" && !support.shard)
     problems.add("layout.shard",
                  "\"" + layout.shard + "\": this task keeps whole states on every rank",

@@ -22,6 +22,7 @@ struct LayoutConfig {
   std::string shard = "none";
   std::string schedule = "1f1b";
   int64_t chunks = 1;
+  std::string context_method = "ring";
   std::string recompute = "none";
   void describe(config::Description& d);
   int64_t model_ranks() const { return instances * tensor * pipeline * context; }
@@ -59,6 +60,8 @@ BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout,
 struct LayoutSupport {
   bool pipeline = false;
   bool shard = false;
+  bool tensor = false;
+  bool context = false;
 };
 
 // Contradictions of batch, layout and ranks, by key.

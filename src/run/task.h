@@ -94,6 +94,9 @@ struct TaskType {
       build;  // empty: this program was built without it
   // May write its small input files into `folder`.
   std::function<DebugRecipe(const std::filesystem::path& folder)> debug_recipe = nullptr;
+  // Axes of [layout] that it can be laid over, beside data: "tensor", "pipeline", "context". The
+  // debug recipe must fit two ranks on any two of them.
+  std::vector<std::string> axes = {};
 };
 
 }  // namespace ocoee::run

@@ -339,9 +339,10 @@ void Trainer::evaluate() {
     weight += sums.weight.item<double>();
   }
   if (context_.world.size() > 1) {
-    // One rank of each pipeline has sums, and instances repeat them.
-    const double copies = static_cast<double>(context_.world.size()) /
-                          static_cast<double>(ranks * context_.mesh.size(comm::Axis::pipeline));
+    // One rank of each pipeline has sums of its part of the tokens; tensor ranks and instances
+    // repeat them.
+    const double copies =
+        context_.mesh.size(comm::Axis::tensor) * context_.mesh.size(comm::Axis::instance);
     loss = context_.mesh.world().all_reduce_value(loss, comm::Reduce::sum) / copies;
     weight = context_.mesh.world().all_reduce_value(weight, comm::Reduce::sum) / copies;
   }

@@ -62,16 +62,21 @@ void Update::apply() {
   const device::Stream stream = impl_->stream();
   comm::Mesh& mesh = impl_->engine.mesh();
   const bool stages = mesh.size(comm::Axis::pipeline) > 1;
-  if (!stages && !weights.split()) {
+  const int tensor = mesh.size(comm::Axis::tensor);
+  if (!stages && !weights.split() && tensor == 1) {
     impl_->optimizer->step(piece, stream);
     return;
   }
-  // Each parameter lies in one slice of one stage, so the sum over both axes counts it once.
+  // Each parameter lies in one slice of one stage, so the sum over all axes counts it once; but
+  // what tensor ranks do not split all of them hold, and have taken 1/ranks of it each.
   optim::Optimizer& optimizer = *impl_->optimizer;
   optimizer.clear_norm(stream);
   optimizer.add_to_norm(piece.gradient, 1, stream);
+  if (weights.unsplit_gradients().defined())
+    optimizer.add_to_norm(nn::buffer_of(weights.unsplit_gradients()), 1.0 / tensor - 1, stream);
   const device::Buffer sum = optimizer.sum_of_squares();
-  if (weights.split()) mesh.axis(comm::Axis::data).all_reduce(sum, comm::Reduce::sum, stream);
+  if (weights.split()) mesh.replicas().all_reduce(sum, comm::Reduce::sum, stream);
+  if (tensor > 1) mesh.axis(comm::Axis::tensor).all_reduce(sum, comm::Reduce::sum, stream);
   if (stages) mesh.axis(comm::Axis::pipeline).all_reduce(sum, comm::Reduce::sum, stream);
   optimizer.finish(stream);
   optimizer.update(piece, stream);

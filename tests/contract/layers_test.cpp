@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <map>
 #include <set>
 
 #include "models/gpt.h"
@@ -77,8 +78,9 @@ struct Subject {
   }
 };
 
-void for_each_layer(const plan::ModelSpec& model, const std::function<void(Subject&)>& visit) {
-  const nn::Bundle batch = batch_for(model, at::kDouble);
+void for_each_layer(const plan::ModelSpec& model, const std::function<void(Subject&)>& visit,
+                    at::ScalarType type = at::kDouble) {
+  const nn::Bundle batch = batch_for(model, type);
   nn::Bundle passing = copy_of(batch);
   for (const auto& block : model.blocks) {
     for (const plan::LayerSpec& spec : block.layers) {
@@ -87,8 +89,8 @@ void for_each_layer(const plan::ModelSpec& model, const std::function<void(Subje
       int64_t elements = 0;
       for (const auto& p : spec.parameters) elements += p.elements();
       at::manual_seed(elements);
-      subject.weights.value = at::randn({elements}, at::kDouble) * 0.4;
-      subject.weights.gradient = at::zeros({elements}, at::kDouble);
+      subject.weights.value = at::randn({elements}, type) * 0.4;
+      subject.weights.gradient = at::zeros({elements}, type);
       subject.weights.spec = &subject.layer->spec();
       subject.layer->bind(subject.weights);
       subject.batch = copy_of(batch);
@@ -183,6 +185,113 @@ TEST(LayerContract, TheSameBitsTwice) {
   }
 }
 
+// Zero-bubble pipelines put weight gradients off: until then nothing is added, and then the same.
+TEST(LayerContract, WeightWorkCanWaitWhereTheLayerSaysSo) {
+  std::set<std::string> split;
+  for (const auto& model : models_of_all_layers()) {
+    for_each_layer(model, [&](Subject& subject) {
+      if (!subject.layer->splits_backward() || subject.layer->spec().kind == "norm") return;
+      split.insert(subject.layer->spec().kind);
+      at::Tensor at_once;
+      for (const bool waits : {false, true}) {
+        nn::Bundle out, grad_in;
+        nn::Saved saved;
+        nn::WeightWork later(/*put_off=*/waits);
+        subject.weights.gradient.zero_();
+        subject.layer->forward(copy_of(subject.in), out, saved, subject.context);
+        {
+          nn::Bundle grad_out = copy_of(subject.directions);
+          subject.layer->backward(grad_out, grad_in, saved, later, subject.context);
+        }
+        saved.clear();
+        if (waits) {
+          EXPECT_EQ(subject.weights.gradient.abs().sum().item<double>(), 0)
+              << subject.layer->spec().name;
+          for (auto& [name, tensor] : out.items())
+            tensor.zero_();  // others use the memory meanwhile
+        }
+        later.drain();
+        if (!waits) at_once = subject.weights.gradient.clone();
+      }
+      EXPECT_TRUE(at::equal(subject.weights.gradient, at_once)) << subject.layer->spec().name;
+    });
+  }
+  for (const char* kind : {"embedding", "attention", "mlp", "head"})
+    EXPECT_TRUE(split.contains(kind));
+}
+
+// What a layer keeps for its backward is what its spec says, to the byte, and less in selective
+// recompute. A tape cannot be looked into.
+TEST(LayerContract, SavedBytesEqualTheSpec) {
+  int64_t counted = 0;
+  for (const auto& model : models_of_all_layers()) {
+    const bool is_language = model.blocks[0].layers[0].kind == "embedding";
+    const double tokens = static_cast<double>(is_language ? kSamples * kContext : kSamples);
+    for_each_layer(
+        model,
+        [&](Subject& subject) {
+          for (const bool selective : {false, true}) {
+            nn::Bundle out;
+            nn::Saved saved;
+            subject.context.selective = selective;
+            subject.layer->forward(copy_of(subject.in), out, saved, subject.context);
+            if (saved.tape) return;
+            std::map<const void*, size_t> storages;
+            for (const at::Tensor& tensor : saved.tensors) {
+              if (tensor.defined()) storages[tensor.storage().data()] = tensor.storage().nbytes();
+            }
+            double bytes = 0;
+            for (const auto& [memory, size] : storages) bytes += static_cast<double>(size);
+            const plan::Cost& cost = subject.layer->spec().cost;
+            const double elements = cost.saved_elements - (selective ? cost.cheap_elements : 0);
+            EXPECT_EQ(bytes, tokens * (4 * elements + cost.saved_bytes_fixed))
+                << model.family << " " << subject.layer->spec().name;
+          }
+          ++counted;
+        },
+        at::kFloat);
+  }
+  EXPECT_GT(counted, 25);
+}
+
+// Selective recompute changes no bit.
+TEST(LayerContract, SelectiveRecomputeIsBitEqual) {
+  for (const auto& model : models_of_all_layers()) {
+    std::unique_ptr<nn::Layer> norm;  // that feeds the layer under test
+    nn::Saved of_norm;
+    nn::Weights weights;
+    for_each_layer(model, [&](Subject& subject) {
+      nn::Bundle grad_in[2], again;
+      at::Tensor gradients[2];
+      for (const bool selective : {false, true}) {
+        nn::Bundle out;
+        nn::Saved saved;
+        nn::WeightWork later;
+        subject.weights.gradient.zero_();
+        subject.context.selective = selective;
+        subject.layer->forward(copy_of(subject.in), out, saved, subject.context);
+        if (selective && norm) norm->repeat(of_norm, again, subject.context);
+        subject.context.again = &again;
+        subject.layer->backward(copy_of(subject.directions), grad_in[selective], saved, later,
+                                subject.context);
+        later.drain();
+        gradients[selective] = subject.weights.gradient.clone();
+      }
+      EXPECT_TRUE(at::equal(gradients[0], gradients[1])) << subject.layer->spec().name;
+      for (const auto& [name, tensor] : grad_in[0].items())
+        EXPECT_TRUE(at::equal(tensor, grad_in[1].at(name))) << subject.layer->spec().name;
+      norm.reset();
+      if (!subject.layer->repeats()) return;
+      nn::Bundle out;
+      subject.context.selective = false;
+      of_norm.clear();
+      subject.layer->forward(copy_of(subject.in), out, of_norm, subject.context);
+      weights = subject.weights;
+      norm = std::move(subject.layer);
+    });
+  }
+}
+
 // ---- FLOPs: what the library is asked to multiply, by the shapes of its operands.
 
 std::atomic<double> counted_flops{0};
@@ -198,7 +307,7 @@ std::unique_ptr<at::ObserverContext> count_flops(const at::RecordFunction& call)
   double flops = 0;
   if (name == "aten::mm" || name == "aten::bmm")
     flops = 2 * product(tensor(0)) * static_cast<double>(tensor(1).size(-1));
-  else if (name == "aten::addmm")
+  else if (name == "aten::addmm" || name == "aten::addmm_")
     flops = 2 * product(tensor(1)) * static_cast<double>(tensor(2).size(-1));
   else if (name == "aten::_scaled_dot_product_flash_attention_for_cpu")
     flops = 4 * product(tensor(0)) * static_cast<double>(tensor(1).size(2));

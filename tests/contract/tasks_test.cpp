@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <ostream>
 
@@ -146,6 +148,67 @@ TEST_P(TaskContract, PlannerCountsWhatTheEngineHolds) {
   EXPECT_GT(preview.at("flops_per_step"), 0);
   for (const char* word : {"parameters", "FLOP", "samples"})
     EXPECT_THAT(lines, HasSubstr(word)) << "the preview does not state it";
+}
+
+// ---- the axes a task declares
+
+std::string mpirun(int ranks) {
+  return std::string(OCOEE_SOURCE_DIR) + "/tests/mpirun.sh " + std::to_string(ranks) + " ";
+}
+
+// Each declared axis on two ranks, each pair of them on four, by the program itself: the numbers of
+// one rank. In the first steps only: later the debug recipe's high rate makes much of little.
+TEST_P(TaskContract, DeclaredAxesGiveTheNumbersOfOneRank) {
+  const auto recipe = read("declared");
+  const auto& sections = recipe->description.sections();
+  const bool trains = std::any_of(sections.begin(), sections.end(),
+                                  [](const auto& section) { return section.first == "train"; });
+  const auto train = [&](const std::string& name, int ranks, const std::string& layout) {
+    const std::string command = fmt::format(
+        "{}{}/ocoee run {} run.dir='\"{}\"' run.device=cpu run.threads=1 run.log_every=1 {} {} > "
+        "{}.out 2>&1",
+        ranks > 1 ? mpirun(ranks) : "", OCOEE_BINARY_DIR, (scratch_ / "recipe.toml").string(),
+        (scratch_ / name).string(),
+        trains ? "train.steps=8 train.checkpoint_every=0 train.evaluate_every=4" : "", layout,
+        (scratch_ / name).string());
+    ASSERT_EQ(std::system(command.c_str()), 0) << read_file((scratch_ / name).string() + ".out");
+  };
+  train("alone", 1, "");
+  const auto alone = numbers("alone");
+  std::vector<std::string> layouts;
+  const auto& axes = GetParam().axes;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const std::string one = "layout." + axes[i] + "=2";
+    layouts.push_back(one);
+    for (size_t j = 0; j < i; ++j) layouts.push_back(one + " layout." + axes[j] + "=2");
+  }
+  layouts.push_back("");  // the data axis, which all have
+  for (const std::string& layout : layouts) {
+    const auto pairs = std::count(layout.begin(), layout.end(), '=');
+    const std::string name = "layout-" + std::to_string(&layout - layouts.data());
+    train(name, pairs == 2 ? 4 : 2, layout);
+    const auto got = numbers(name);
+    for (const auto& [key, value] : alone) {
+      ASSERT_TRUE(got.contains(key)) << layout << ": " << key;
+      EXPECT_NEAR(got.at(key), value, 2e-4 * std::abs(value)) << layout << ": " << key;
+    }
+  }
+}
+
+// What it does not declare it refuses.
+TEST_P(TaskContract, OtherAxesAreRefused) {
+  for (const std::string axis : {"tensor", "pipeline", "context", "instances"}) {
+    const auto& axes = GetParam().axes;
+    const bool declared = std::find(axes.begin(), axes.end(), axis) != axes.end();
+    std::string text;
+    try {
+      cli::read_recipe(tasks_, (scratch_ / "recipe.toml").string(), {"layout." + axis + "=2"}, 2);
+    } catch (const Error& error) {
+      text = error.what();
+    }
+    // A task without a layout refuses the whole section.
+    EXPECT_EQ(text.find("layout") == std::string::npos, declared) << axis << ": " << text;
+  }
 }
 
 // Every key of every section gets a value that it cannot have, all in one recipe.

@@ -216,5 +216,61 @@ TEST(HeldOutSource, NothingToScore) {
       "nothing is held out to be scored (0 letters). Fix: a larger held_out, such as 0.1");
 }
 
+// ---- a rank's pieces of a window
+
+// Tokens of the whole window, cut as a reader of pieces gets them.
+template <class T>
+std::vector<T> cut(const std::vector<T>& whole, const WindowPieces& pieces, int64_t more) {
+  std::vector<T> out;
+  for (const auto& [first, last] : pieces)
+    out.insert(out.end(), whole.begin() + first, whole.begin() + last + more);
+  return out;
+}
+
+std::vector<WindowPieces> some_pieces() {
+  return {{{0, 8}}, {{8, 16}}, {{0, 4}, {12, 16}}, {{4, 8}, {8, 12}}, {{0, 16}}};
+}
+
+TEST(WindowSource, PiecesAreThoseOfTheWholeWindow) {
+  std::vector<FastaRecord> records = {{"a", "", random_bases(300, 1)},
+                                      {"b", "", random_bases(50, 2)}};
+  for (const bool circular : {false, true}) {
+    const auto part = whole(Corpus::from_records(records));
+    for (const std::string name : {"codon", "nucleotide"}) {
+      const auto tokenizer = make_tokenizer(name);
+      WindowOptions options{.seed = 3, .context = 16, .circular = circular};
+      const WindowSource all(part, tokenizer, options);
+      for (const WindowPieces& pieces : some_pieces()) {
+        options.pieces = pieces;
+        const WindowSource some(part, tokenizer, options);
+        for (int64_t p = 0; p < 200; ++p)
+          ASSERT_EQ(tokens_of(some, p), cut(tokens_of(all, p), pieces, 1)) << name << " " << p;
+      }
+    }
+  }
+}
+
+TEST(HeldOutSource, PiecesAreThoseOfTheWholeWindow) {
+  std::string bases = random_bases(3 * 16 * 3 + 25, 1);
+  bases[31] = 'N';
+  const auto part = whole(Corpus::from_records({{"a", "", bases}}));
+  const auto tokenizer = make_tokenizer("codon");
+  const HeldOutSource all(part, tokenizer, 16);
+  const auto read = [](const HeldOutSource& source, int64_t position) {
+    std::vector<int64_t> tokens(static_cast<size_t>(source.fields()[0].elements()));
+    std::vector<float> weights(static_cast<size_t>(source.fields()[1].elements()));
+    source.fill(position, {tokens.data(), weights.data()});
+    return std::pair(tokens, weights);
+  };
+  for (const WindowPieces& pieces : some_pieces()) {
+    const HeldOutSource some(part, tokenizer, 16, pieces);
+    EXPECT_EQ(some.size(), all.size());
+    for (int64_t p = 0; p < all.size() + 2; ++p) {
+      const auto [tokens, weights] = read(all, p);
+      EXPECT_EQ(read(some, p), std::pair(cut(tokens, pieces, 1), cut(weights, pieces, 0))) << p;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ocoee::data

@@ -102,7 +102,11 @@ TEST(Dropout, PartsEqualTheWhole) {
   micro.first_row = 4 * length;
   check(micro, [&](int64_t row) { return row + 4 * length; });
   Dropout slices{DType::f64, samples * 3, width};  // positions 5, 6, 7 of every sample
-  slices.first_row = 5, slices.group_rows = 3, slices.group_stride = length;
+  std::vector<double> places;
+  for (int64_t row = 0; row < samples * 3; ++row)
+    places.push_back(static_cast<double>(row / 3 * length + row % 3));
+  const Array index(DType::i64, places);
+  slices.first_row = 5, slices.row_index = index.as<int64_t>();
   check(slices, [&](int64_t row) { return row / 3 * length + 5 + row % 3; });
   for (const int64_t first : {4, 5}) {  // on and off a Philox block
     Dropout columns{DType::f64, samples * length, 7};

@@ -131,6 +131,48 @@ TEST(Embedding, UnknownIdsShowAndDoNotWrite) {
   for (size_t i = 0; i < 80; ++i) EXPECT_EQ(i / 8 == 3 || i / 8 == 9 ? 2.0 : 1.0, g.token[i]);
 }
 
+// A vocabulary over two ranks: each has rows of zero for the other's ids, so their sum is the
+// whole's; an id of nobody shows on both.
+TEST(Embedding, PartsOfAVocabularyAddUp) {
+  const int64_t width = 8, half = 5;
+  const std::vector<double> ids = {3, 9, 10, 0, 5};
+  const auto table = normal_values(2 * half * width, 1), dy = normal_values(5 * width, 2);
+  const Array ids_array(DType::i64, ids);
+  std::vector<double> sum(ids.size() * 8), gradient;
+  for (const int64_t first : {int64_t{0}, half}) {
+    const Array token(DType::f64, std::vector<double>(table.begin() + first * width,
+                                                      table.begin() + (first + half) * width)),
+        y(DType::f64, 5 * width), dy_array(DType::f64, dy),
+        d_token(DType::f64, std::vector<double>(static_cast<size_t>(half * width), 0.0));
+    Embedding a{DType::f64,   1,       5,       width, half, 0, ids_array.as<int64_t>(),
+                token.data(), nullptr, y.data()};
+    a.first_id = first, a.all_ids = 2 * half;
+    embedding_forward(a, test_stream());
+    const auto part = y.read();
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += part[i];
+    EmbeddingBackward b{
+        DType::f64,     1,      5, width, half, 0, ids_array.as<int64_t>(), dy_array.data(),
+        d_token.data(), nullptr};
+    b.first_id = first;
+    const Array space = workspace(embedding_backward_workspace(b, test_device()));
+    b.workspace = space.data();
+    embedding_backward(b, test_stream());
+    const auto rows = d_token.read();
+    gradient.insert(gradient.end(), rows.begin(), rows.end());
+  }
+  for (size_t r = 0; r < ids.size(); ++r) {
+    for (size_t i = 0; i < 8; ++i) {
+      const auto at = static_cast<size_t>(ids[r]) * 8 + i;
+      if (ids[r] == 10) {
+        EXPECT_TRUE(std::isnan(sum[r * 8 + i]));
+      } else {
+        EXPECT_EQ(sum[r * 8 + i], table[at]);
+        EXPECT_EQ(gradient[at], dy[r * 8 + i]);
+      }
+    }
+  }
+}
+
 TEST(Embedding, SameBitsEveryTime) {
   const Case c{DType::f32, 8, 100, 48, 20, 7};
   const auto ids = ids_of(c), dy = normal_values(c.rows() * c.width, 3);

@@ -4,6 +4,7 @@
 
     trainer_runs.py --program OCOEE sameness RECIPE        50 steps on 1, 2 and 4 ranks: losses agree to 1e-5 relative
     trainer_runs.py --program OCOEE resume RECIPE          bit-equal on the same ranks, 1e-5 on others
+    trainer_runs.py --program OCOEE layouts RECIPE         the same losses under other axes, and from one layout into another
     trainer_runs.py --program OCOEE kill RECIPE [--kills N --ranks N]  kill -9 of all ranks, then bit-equal
 """
 import argparse
@@ -182,6 +183,29 @@ def resume(bench):
             expect_close(whole, found, f"resumed on {ranks} ranks")
 
 
+LAYOUTS = (
+    (2, "layout.tensor=2", "layout.recompute=selective"),
+    (2, "layout.context=2"),
+    (4, "layout.tensor=2", "layout.context=2", "layout.context_method=all_to_all"),
+    (4, "layout.tensor=2", "layout.pipeline=2", "layout.schedule=zero_bubble"),
+    (4, "layout.context=2", "layout.shard=parameters", "layout.recompute=full"),
+)
+
+
+def layouts(bench):
+    one = bench.run(1, "one", "run.keep_checkpoints=9")
+    for number, (ranks, *layout) in enumerate(LAYOUTS):
+        what = " ".join(layout)
+        whole = bench.run(ranks, f"layout-{number}", "run.keep_checkpoints=9", *layout)
+        expect_close(one, whole, what)
+        # Gone on from the layout before it, and then on one rank.
+        source = f"layout-{number - 1}" if number else "one"
+        copy_until(bench, source, f"from-{number}", 20)
+        expect_close(one, bench.run(ranks, f"from-{number}", *layout), f"{what}, resumed from {source}")
+    copy_until(bench, f"layout-{len(LAYOUTS) - 1}", "home", 20)
+    expect_close(one, bench.run(1, "home"), "one rank, resumed from the last")
+
+
 def ranks_of(process):
     """The launcher's children, or the program itself."""
     try:
@@ -249,7 +273,7 @@ def main():
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("proof", choices=["sameness", "resume", "kill"])
+    parser.add_argument("proof", choices=["sameness", "resume", "layouts", "kill"])
     parser.add_argument("recipe", choices=sorted(RECIPES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ocoee-train-") as folder:
@@ -258,6 +282,8 @@ def main():
             sameness(bench)
         elif options.proof == "resume":
             resume(bench)
+        elif options.proof == "layouts":
+            layouts(bench)
         else:
             print(f"seed {options.seed}")
             kill(bench, options.kills, options.ranks, options.seed)

@@ -62,9 +62,12 @@ run::DebugRecipe debug_genome_lm(const std::filesystem::path& folder) {
 }  // namespace
 
 run::TaskType genome_lm_task() {
-  return {"genome_lm", "a language model of genomes: FASTA in, held-out bits per base out",
-          [] { return std::make_unique<GenomeLmConfig>(); }, builder_of("genome_lm"),
-          debug_genome_lm};
+  return {"genome_lm",
+          "a language model of genomes: FASTA in, held-out bits per base out",
+          [] { return std::make_unique<GenomeLmConfig>(); },
+          builder_of("genome_lm"),
+          debug_genome_lm,
+          language_axes()};
 }
 
 }  // namespace ocoee::tasks

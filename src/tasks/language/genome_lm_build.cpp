@@ -52,10 +52,11 @@ std::unique_ptr<run::Task> build_genome_lm(const run::TaskConfig& base, run::Con
   data::WindowOptions options;
   options.seed = static_cast<uint64_t>(context.run.seed);
   options.context = config.model.context;
+  options.pieces = window_pieces(config, context.mesh);
   options.both_strands = config.both_strands;
   auto windows = std::make_shared<data::WindowSource>(std::move(training), tokenizer, options);
-  auto held_out =
-      std::make_shared<data::HeldOutSource>(split.held_out, tokenizer, config.model.context);
+  auto held_out = std::make_shared<data::HeldOutSource>(split.held_out, tokenizer,
+                                                        config.model.context, options.pieces);
   auto parts =
       language_parts(config, context, std::move(windows), std::move(held_out), "bits_per_base");
   add_baselines(parts, context, split, config.markov_order);

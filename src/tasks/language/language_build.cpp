@@ -12,13 +12,13 @@ using train::Sums;
 
 class NextToken final : public train::Objective {
  public:
-  explicit NextToken(int64_t context) : context_(context) {}
+  NextToken(int64_t context, int64_t pieces) : context_(context), pieces_(pieces) {}
   std::string name() const override { return "next_token"; }
   std::vector<std::string> updates() const override { return {kLanguageModel}; }
   double weight_per_sample() const override { return static_cast<double>(context_); }
   Sums micro_batch(Models& models, const MicroBatch& batch) override {
     parallel::Engine& engine = models.at(kLanguageModel);
-    const nn::Bundle inputs = decoder_inputs(batch.fields);
+    const nn::Bundle inputs = decoder_inputs(batch.fields, pieces_);
     auto pass = engine.forward(inputs, batch.first_sample);
     const Sums sums{pass.output.at("loss_sum"), pass.output.at("weight_sum")};
     nn::Bundle gradient;
@@ -29,7 +29,7 @@ class NextToken final : public train::Objective {
 
   std::vector<Sums> pipeline(Models& models, const std::vector<MicroBatch>& batches) override {
     std::vector<nn::Bundle> inputs;
-    for (const MicroBatch& batch : batches) inputs.push_back(decoder_inputs(batch.fields));
+    for (const MicroBatch& batch : batches) inputs.push_back(decoder_inputs(batch.fields, pieces_));
     std::vector<parallel::MicroStep> micro;
     for (size_t m = 0; m < batches.size(); ++m)
       micro.push_back({&inputs[m], batches[m].first_sample});
@@ -44,17 +44,17 @@ class NextToken final : public train::Objective {
   }
 
  private:
-  int64_t context_;
+  int64_t context_, pieces_;
 };
 
 class BitsPerLetter final : public train::Evaluation {
  public:
-  BitsPerLetter(std::shared_ptr<const data::HeldOutSource> source, std::string unit)
-      : source_(std::move(source)), unit_(std::move(unit)) {}
+  BitsPerLetter(std::shared_ptr<const data::HeldOutSource> source, std::string unit, int64_t pieces)
+      : source_(std::move(source)), unit_(std::move(unit)), pieces_(pieces) {}
   const data::EvaluationSource& source() const override { return *source_; }
   std::string best_metric() const override { return unit_; }
   Sums micro_batch(Models& models, const nn::Bundle& fields) override {
-    const nn::Bundle out = models.at(kLanguageModel).evaluate(decoder_inputs(fields));
+    const nn::Bundle out = models.at(kLanguageModel).evaluate(decoder_inputs(fields, pieces_));
     if (!out.has("loss_sum")) return {at::zeros({}), at::zeros({})};  // not the last stage
     return {out.at("loss_sum"), out.at("weight_sum")};
   }
@@ -66,29 +66,48 @@ class BitsPerLetter final : public train::Evaluation {
  private:
   std::shared_ptr<const data::HeldOutSource> source_;
   std::string unit_;
+  int64_t pieces_;
 };
+
+double recompute_flops_per_token(const LanguageConfig& config, const plan::ModelSpec& spec) {
+  if (config.layout.recompute == "full") return spec.forward_flops_per_token();
+  // Selective recompute multiplies only for attention probabilities, which exist for dropout.
+  if (config.layout.recompute != "selective" || config.model.attention_dropout == 0) return 0;
+  double scores = 0;
+  for (const plan::BlockSpec& block : spec.blocks) {
+    for (const plan::LayerSpec& layer : block.layers) scores += layer.cost.attention_flops / 2;
+  }
+  return scores;
+}
 
 }  // namespace
 
-nn::Bundle decoder_inputs(const nn::Bundle& fields) {
-  const at::Tensor& tokens = fields.at("tokens");
-  const int64_t length = tokens.size(1) - 1;
+nn::Bundle decoder_inputs(const nn::Bundle& fields, int64_t pieces) {
+  const at::Tensor& all = fields.at("tokens");
+  const at::Tensor tokens = all.view({all.size(0), pieces, all.size(1) / pieces});
+  const int64_t length = tokens.size(2) - 1;
   nn::Bundle out;
-  out["tokens"] = tokens.narrow(1, 0, length).contiguous();
-  out["targets"] = tokens.narrow(1, 1, length).contiguous();
+  out["tokens"] = tokens.narrow(2, 0, length).flatten(1).contiguous();
+  out["targets"] = tokens.narrow(2, 1, length).flatten(1).contiguous();
   if (fields.has("weights")) out["weights"] = fields.at("weights");
   return out;
+}
+
+data::WindowPieces window_pieces(const LanguageConfig& config, const comm::Mesh& mesh) {
+  return plan::sequence_pieces(plan::context_method_from_name(config.layout.context_method),
+                               config.model.context, mesh.size(comm::Axis::context),
+                               mesh.coordinate(comm::Axis::context));
 }
 
 parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t seed) {
   parallel::EngineOptions options;
   options.precision = parallel::precision_from_name(config.precision.compute);
-  options.recompute =
-      config.layout.recompute == "full" ? parallel::Recompute::full : parallel::Recompute::none;
+  options.recompute = parallel::recompute_from_name(config.layout.recompute);
   options.seed = seed;
   options.shard = parallel::shard_from_name(config.layout.shard);
   options.schedule = plan::schedule_from_name(config.layout.schedule);
   options.chunks = static_cast<int>(config.layout.chunks);
+  options.context_method = plan::context_method_from_name(config.layout.context_method);
   return options;
 }
 
@@ -97,14 +116,15 @@ train::TrainerParts language_parts(const LanguageConfig& config, run::Context& c
                                    std::shared_ptr<const data::HeldOutSource> held_out,
                                    const std::string& unit) {
   const plan::ModelSpec spec = config.model_spec();
+  const auto pieces = static_cast<int64_t>(window_pieces(config, context.mesh).size());
   train::TrainerParts parts;
   parts.models.add(
       kLanguageModel,
       std::make_unique<parallel::Engine>(
           spec, engine_options(config, static_cast<uint64_t>(context.run.seed)), context.mesh));
-  parts.objectives.push_back(
-      {std::make_unique<NextToken>(config.model.context), std::move(training), config.optimizer});
-  parts.evaluation = std::make_unique<BitsPerLetter>(std::move(held_out), unit);
+  parts.objectives.push_back({std::make_unique<NextToken>(config.model.context, pieces),
+                              std::move(training), config.optimizer});
+  parts.evaluation = std::make_unique<BitsPerLetter>(std::move(held_out), unit, pieces);
   parts.batch = config.batch;
   parts.layout = config.layout;
   parts.precision = config.precision;
@@ -112,8 +132,7 @@ train::TrainerParts language_parts(const LanguageConfig& config, run::Context& c
   const double tokens = static_cast<double>(config.model.context);
   parts.tokens_per_sample = tokens;
   parts.flops_per_sample = spec.training_flops_per_token() * tokens;
-  parts.recompute_flops_per_sample =
-      config.layout.recompute == "full" ? spec.forward_flops_per_token() * tokens : 0;
+  parts.recompute_flops_per_sample = recompute_flops_per_token(config, spec) * tokens;
   return parts;
 }
 

@@ -10,8 +10,11 @@ namespace ocoee::tasks {
 
 inline constexpr const char* kLanguageModel = "lm";
 
-// Field "tokens" [B, T+1] as the inputs and targets of a decoder.
-nn::Bundle decoder_inputs(const nn::Bundle& fields);
+// Field "tokens" [B, pieces * (T / pieces + 1)] as the inputs and targets [B, T] of a decoder.
+nn::Bundle decoder_inputs(const nn::Bundle& fields, int64_t pieces = 1);
+
+// What this rank reads of a sample (data/windows.h).
+data::WindowPieces window_pieces(const LanguageConfig& config, const comm::Mesh& mesh);
 
 parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t seed);
 

@@ -47,7 +47,8 @@ void LanguageConfig::check(config::Problems& problems, const run::RunConfig& run
   check_machine(problems, run.machine);
   model.check(problems);
   optimizer.check(problems, train.steps);
-  plan::check_training(problems, batch, layout, ranks, {.pipeline = true, .shard = true});
+  plan::check_training(problems, batch, layout, ranks,
+                       {.pipeline = true, .shard = true, .tensor = true, .context = true});
   if (problems.empty()) plan::check_placement(problems, model_spec(), batch, layout, ranks);
 }
 
@@ -113,8 +114,17 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) con
       fmt::format("step: {} samples = {} tokens, {} data rank{} x {} samples x {} passes, {}FLOP",
                   batch.global, format_count(tokens), split.data, split.data == 1 ? "" : "s",
                   split.micro, split.accumulation, format_count(flops))};
+  if (const int64_t rows = plan::padded(vocabulary(), layout.tensor); rows != vocabulary()) {
+    out["lines"].push_back(
+        fmt::format("vocabulary: {} padded to {}, so that {} tensor ranks have {} each",
+                    vocabulary(), rows, layout.tensor, rows / layout.tensor));
+  }
   plan::predict_run(*planned, run.machine, train.steps, out);
   return out;
+}
+
+std::vector<std::string> language_axes() {
+  return {"tensor", "pipeline", "context"};
 }
 
 std::string debug_language_training(int64_t steps) {

@@ -39,6 +39,8 @@ class LanguageConfig : public run::TaskConfig {
   std::string name_;
 };
 
+std::vector<std::string> language_axes();  // run::TaskType::axes of a language task
+
 // The last sections of a language task's debug recipe: float32, some dropout-free steps at a high
 // rate, and a checkpoint half-way.
 std::string debug_language_training(int64_t steps);

@@ -54,8 +54,12 @@ run::DebugRecipe debug_text_lm(const std::filesystem::path& folder) {
 }  // namespace
 
 run::TaskType text_lm_task() {
-  return {"text_lm", "a byte-level language model of any files",
-          [] { return std::make_unique<TextLmConfig>(); }, builder_of("text_lm"), debug_text_lm};
+  return {"text_lm",
+          "a byte-level language model of any files",
+          [] { return std::make_unique<TextLmConfig>(); },
+          builder_of("text_lm"),
+          debug_text_lm,
+          language_axes()};
 }
 
 }  // namespace ocoee::tasks

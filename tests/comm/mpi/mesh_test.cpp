@@ -45,6 +45,7 @@ TEST(Mesh, EveryFactorisationReducesOverTheRightRanks) {
     }
     ASSERT_EQ(mesh.model().size() * shape[Axis::data] * shape[Axis::instance], world.size());
     ASSERT_EQ(mesh.loss().size(), shape[Axis::data] * shape[Axis::context] * shape[Axis::spatial]);
+    ASSERT_EQ(mesh.replicas().size(), mesh.loss().size());
     double replicas = mesh.model().all_reduce_value(1, Reduce::sum),
            losses = mesh.loss().all_reduce_value(1, Reduce::sum);
     ASSERT_EQ(replicas, mesh.model().size());

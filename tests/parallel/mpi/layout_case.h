@@ -16,20 +16,30 @@
 namespace ocoee::parallel {
 
 struct LayoutCase {
-  int pipeline = 1, data = 1;
+  int tensor = 1, pipeline = 1, context = 1, data = 1;
   Shard shard = Shard::none;
   plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;
   int chunks = 1;
   Recompute recompute = Recompute::none;
   std::string style = "gpt2";
-  double dropout = 0;
+  double dropout = 0, attention_dropout = 0;
   at::ScalarType type = at::kDouble;
   int64_t micro = 1;  // samples
+  plan::ContextMethod method = plan::ContextMethod::ring;
   std::string text() const {
     static const char* const levels[] = {"none", "states", "gradients", "parameters"};
-    return fmt::format("pipeline {} data {} shard {} {} chunks {} recompute {} {} dropout {}",
-                       pipeline, data, levels[static_cast<size_t>(shard)], plan::name_of(schedule),
-                       chunks, static_cast<int>(recompute), style, dropout);
+    return fmt::format(
+        "tensor {} pipeline {} context {}{} data {} shard {} {} chunks {} recompute {} {} "
+        "dropout {} {} {}",
+        tensor, pipeline, context, method == plan::ContextMethod::ring ? "" : " by heads", data,
+        levels[static_cast<size_t>(shard)], plan::name_of(schedule), chunks,
+        static_cast<int>(recompute), style, dropout, attention_dropout, c10::toString(type));
+  }
+  comm::Shape shape() const {
+    comm::Shape out;
+    out[comm::Axis::tensor] = tensor, out[comm::Axis::pipeline] = pipeline;
+    out[comm::Axis::context] = context, out[comm::Axis::data] = data;
+    return out;
   }
 };
 
@@ -44,16 +54,23 @@ inline models::GptConfig case_model(const LayoutCase& c) {
   config.heads = 8;
   if (c.style == "llama") config.kv_heads = 4;
   config.context = kTokens;
-  config.dropout = c.dropout;
+  config.dropout = c.dropout, config.attention_dropout = c.attention_dropout;
   return config;
 }
 
-inline nn::Bundle case_batch(int64_t step, int64_t first, int64_t count) {
+// Samples [first, first + count) of a step, and of their sequences the pieces.
+inline nn::Bundle case_batch(int64_t step, int64_t first, int64_t count,
+                             const plan::SequencePieces& pieces = {{0, kTokens}}) {
   at::manual_seed(static_cast<uint64_t>(100 + step));
   const at::Tensor all = at::randint(0, kVocabulary, {kSamples, kTokens + 1}, at::kLong);
+  std::vector<at::Tensor> tokens, targets;
+  for (const auto& [begin, end] : pieces) {
+    tokens.push_back(all.narrow(0, first, count).narrow(1, begin, end - begin));
+    targets.push_back(all.narrow(0, first, count).narrow(1, begin + 1, end - begin));
+  }
   nn::Bundle batch;
-  batch["tokens"] = all.narrow(0, first, count).narrow(1, 0, kTokens).contiguous();
-  batch["targets"] = all.narrow(0, first, count).narrow(1, 1, kTokens).contiguous();
+  batch["tokens"] = at::cat(tokens, 1);
+  batch["targets"] = at::cat(targets, 1);
   return batch;
 }
 
@@ -112,13 +129,16 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
   options.shard = c.shard;
   options.schedule = c.schedule;
   options.chunks = c.chunks;
+  options.context_method = c.method;
   options.bucket_bytes = 1 << 17;
   Engine engine(model, options, mesh);
   engine.initialize(7);
   optim::OptimizerConfig adamw;
   adamw.learning_rate = kLearningRate;
   adamw.warmup_steps = 0;
-  adamw.epsilon = 1e-6;  // with 1e-8 the rounding noise of a gradient near zero is a visible step
+  // Well above the rounding noise of a gradient: an element that is zero but for noise would move
+  // by a whole step of its own.
+  adamw.epsilon = 1e-5;
   adamw.clip = 0.5;
   plan::PrecisionConfig precision;
   precision.compute = c.type == at::kDouble ? "float64" : "float32";
@@ -126,6 +146,8 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
   if (begin) begin(engine, update);
 
   const int64_t rank = mesh.coordinate(comm::Axis::data), micros = kSamples / (c.data * c.micro);
+  const plan::SequencePieces pieces =
+      plan::sequence_pieces(c.method, kTokens, c.context, mesh.coordinate(comm::Axis::context));
   Outcome outcome;
   for (int64_t s = first; s < first + steps; ++s) {
     engine.set_random_state(at::tensor({s, int64_t{0}}));
@@ -133,7 +155,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
     std::vector<nn::Bundle> batches;
     std::vector<MicroStep> micro;
     for (int64_t m = 0; m < micros; ++m)
-      batches.push_back(case_batch(s, m * c.micro * c.data + rank * c.micro, c.micro));
+      batches.push_back(case_batch(s, m * c.micro * c.data + rank * c.micro, c.micro, pieces));
     for (int64_t m = 0; m < micros; ++m)
       micro.push_back({&batches[static_cast<size_t>(m)], m * c.micro * c.data + rank * c.micro});
     double loss = 0;
@@ -152,7 +174,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
       }
     }
     engine.finish_gradients();
-    if (world) loss = world->all_reduce_value(loss, comm::Reduce::sum);
+    if (world) loss = world->all_reduce_value(loss, comm::Reduce::sum) / c.tensor;
     outcome.losses.push_back(loss / (kSamples * kTokens));
     if (s == first)
       outcome.gradients = whole_arrays(
@@ -163,10 +185,11 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
   }
   outcome.parameters =
       whole_arrays(model, engine.weights().arrays("", engine.weights().master()), world);
-  const nn::Bundle held_out = case_batch(99, rank * (kSamples / c.data), kSamples / c.data);
+  const nn::Bundle held_out = case_batch(99, rank * (kSamples / c.data), kSamples / c.data, pieces);
   const nn::Bundle scored = engine.evaluate(held_out);
   outcome.evaluation = scored.has("loss_sum") ? scored.at("loss_sum").item<double>() : 0;
-  if (world) outcome.evaluation = world->all_reduce_value(outcome.evaluation, comm::Reduce::sum);
+  if (world)
+    outcome.evaluation = world->all_reduce_value(outcome.evaluation, comm::Reduce::sum) / c.tensor;
   if (examine) examine(engine, update);
   return outcome;
 }

@@ -3,6 +3,8 @@
 // and the evaluation after them equal those of one rank.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "parallel/mpi/layout_case.h"
 
 namespace ocoee::parallel {
@@ -12,10 +14,12 @@ constexpr int64_t kSteps = 5;
 
 const Outcome& reference(const LayoutCase& c) {
   static std::map<std::string, Outcome> known;
-  const std::string key = fmt::format("{} {} {}", c.style, c.dropout, static_cast<int>(c.type));
+  const std::string key =
+      fmt::format("{} {} {} {}", c.style, c.dropout, c.attention_dropout, static_cast<int>(c.type));
   if (!known.contains(key)) {
     LayoutCase alone;
     alone.style = c.style, alone.dropout = c.dropout, alone.type = c.type, alone.micro = 8;
+    alone.attention_dropout = c.attention_dropout;
     comm::World world = comm::World::alone();
     comm::Mesh mesh(world, comm::Shape{}, {});
     known[key] = train_case(alone, mesh, nullptr, kSteps);
@@ -26,10 +30,7 @@ const Outcome& reference(const LayoutCase& c) {
 void expect_equal(const LayoutCase& c) {
   SCOPED_TRACE(c.text());
   comm::World& world = testing_support::world();
-  comm::Shape shape;
-  shape[comm::Axis::data] = c.data;
-  shape[comm::Axis::pipeline] = c.pipeline;
-  comm::Mesh mesh(world, shape, {}, comm::Backend::mpi);
+  comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
   const Outcome got = train_case(c, mesh, &mesh.world(), kSteps);
   const Outcome& wanted = reference(c);
   const bool wide = c.type == at::kDouble;
@@ -53,56 +54,107 @@ void expect_equal(const LayoutCase& c) {
   }
 }
 
-std::vector<std::pair<int, int>> factorisations() {  // pipeline, data
-  const int ranks = testing_support::world().size();
-  std::vector<std::pair<int, int>> out;
-  for (int p = 1; p <= ranks; ++p) {
-    if (ranks % p == 0 && ranks / p <= kSamples) out.emplace_back(p, ranks / p);
-  }
-  return out;
-}
+// ---- the cases
 
-// What a layout can be varied in, so that all pairs of these meet.
-std::vector<LayoutCase> cases(at::ScalarType type) {
-  using plan::ScheduleKind;
-  std::vector<LayoutCase> out;
-  int turn = 0;
-  for (const auto& [p, d] : factorisations()) {
-    for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
-      if (d == 1 && shard != Shard::none) continue;
-      for (const ScheduleKind kind :
-           {ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::interleaved}) {
-        if (p == 1 && kind != ScheduleKind::one_f_one_b) continue;
-        LayoutCase c;
-        c.pipeline = p, c.data = d, c.shard = shard, c.schedule = kind, c.type = type;
-        c.chunks = kind == ScheduleKind::interleaved ? 2 : 1;
-        if (kind == ScheduleKind::interleaved && (10 < p * 2 || kSamples / d % p != 0)) continue;
-        c.recompute = turn % 2 == 0 ? Recompute::none : Recompute::full;
-        c.style = turn % 3 == 2 ? "llama" : "gpt2";
-        ++turn;
-        out.push_back(c);
+struct Factors {
+  int tensor, pipeline, context, data;
+};
+
+std::vector<Factors> factorisations(int ranks) {
+  std::vector<Factors> out;
+  for (int t = 1; t <= ranks; ++t) {
+    for (int p = 1; t * p <= ranks; ++p) {
+      for (int c = 1; t * p * c <= ranks; ++c) {
+        if (ranks % (t * p * c) == 0) out.push_back({t, p, c, ranks / (t * p * c)});
       }
     }
   }
   return out;
 }
 
+std::string refusal(const LayoutCase& c) {
+  plan::LayoutConfig layout;
+  layout.tensor = c.tensor, layout.pipeline = c.pipeline, layout.context = c.context;
+  layout.chunks = c.chunks, layout.schedule = plan::name_of(c.schedule);
+  layout.context_method = c.method == plan::ContextMethod::ring ? "ring" : "all_to_all";
+  config::Problems problems;
+  plan::check_placement(problems, models::build_gpt(case_model(c), kVocabulary),
+                        {kSamples, c.micro}, layout, c.shape().ranks());
+  return problems.text();
+}
+
+// Each factorisation with as many variations as its longest list has, the lists turned against each
+// other from one factorisation to the next, so that all pairs of variations meet.
+std::vector<LayoutCase> cases(int ranks) {
+  using plan::ScheduleKind;
+  const std::vector<Shard> shards{Shard::none, Shard::states, Shard::gradients, Shard::parameters};
+  const std::vector<ScheduleKind> schedules{ScheduleKind::gpipe, ScheduleKind::one_f_one_b,
+                                            ScheduleKind::interleaved, ScheduleKind::zero_bubble};
+  const std::vector<Recompute> recomputes{Recompute::none, Recompute::selective, Recompute::full};
+  std::vector<LayoutCase> out;
+  size_t turn = static_cast<size_t>(ranks);
+  for (const Factors& f : factorisations(ranks)) {
+    ++turn;
+    for (size_t i = 0; i < 4; ++i) {
+      LayoutCase c;
+      c.tensor = f.tensor, c.pipeline = f.pipeline, c.context = f.context, c.data = f.data;
+      c.recompute = recomputes[(i + turn / 3) % 3];
+      c.style = (i + turn / 2) % 2 == 0 ? "llama" : "gpt2";
+      if (f.data * f.context > 1) c.shard = shards[i];
+      if (f.pipeline > 1) c.schedule = schedules[(i + turn) % 4];
+      if (f.context > 1 && (i + turn / 4) % 2 == 0) c.method = plan::ContextMethod::all_to_all;
+      c.chunks = c.schedule == ScheduleKind::interleaved ? 2 : 1;
+      const bool varies = f.data * f.context > 1 || f.pipeline > 1;
+      if (!varies && i >= 3) break;
+      if (refusal(c).empty()) out.push_back(c);
+    }
+  }
+  return out;
+}
+
+TEST(Layout, CasesCoverAllPairs) {
+  std::set<std::string> seen;
+  size_t count = 0;
+  for (const int ranks : {1, 2, 4, 8}) {
+    for (const LayoutCase& c : cases(ranks)) {
+      ++count;
+      const bool shards = c.data * c.context > 1;
+      if (shards)
+        seen.insert(fmt::format("shard {} recompute {}", static_cast<int>(c.shard),
+                                static_cast<int>(c.recompute)));
+      if (c.pipeline > 1)
+        seen.insert(fmt::format("{} recompute {}", plan::name_of(c.schedule),
+                                static_cast<int>(c.recompute)));
+      if (shards && c.pipeline > 1)
+        seen.insert(
+            fmt::format("shard {} {}", static_cast<int>(c.shard), plan::name_of(c.schedule)));
+    }
+  }
+  EXPECT_EQ(seen.size(), 4u * 3 + 4u * 3 + 4u * 4);
+  EXPECT_GE(count, 120u);
+}
+
 TEST(Layout, EveryOneGivesTheSameAnswerInFloat64) {
-  for (const LayoutCase& c : cases(at::kDouble)) expect_equal(c);
+  for (const LayoutCase& c : cases(testing_support::world().size())) expect_equal(c);
 }
 
 TEST(Layout, AndInFloat32) {
-  for (const LayoutCase& c : cases(at::kFloat)) {
-    if (c.recompute == Recompute::none) expect_equal(c);
+  for (LayoutCase c : cases(testing_support::world().size())) {
+    c.type = at::kFloat;
+    expect_equal(c);
   }
 }
 
 TEST(Layout, DropoutDoesNotDependOnIt) {
-  for (const auto& [p, d] : factorisations()) {
+  size_t turn = 0;
+  for (const Factors& f : factorisations(testing_support::world().size())) {
     LayoutCase c;
-    c.pipeline = p, c.data = d, c.dropout = 0.1;
+    c.tensor = f.tensor, c.pipeline = f.pipeline, c.context = f.context, c.data = f.data;
+    c.dropout = 0.1;
     c.shard = Shard::parameters;
-    expect_equal(c);
+    const bool by_heads = ++turn % 2 == 0;
+    if (by_heads) c.method = plan::ContextMethod::all_to_all, c.attention_dropout = 0.1;
+    if (refusal(c).empty()) expect_equal(c);
   }
 }
 
@@ -132,6 +184,67 @@ TEST(Layout, BytesEqualFormulas) {
     // the evaluation. A block that ends the forward pass is not gathered again in between.
     const int64_t passes = 2 * steps * micros + 1;
     EXPECT_EQ(gathered, whole * (shard == Shard::parameters ? passes : steps + 1));
+  }
+}
+
+// What goes over the tensor axis, in units of one activation of a micro-batch, [B * T, width]. A
+// layer of the transformer gathers the inputs of its two products that enter, and sums the outputs
+// of the two that leave; its backward does the same with gradients, and gathers the two inputs
+// again, which are kept by rows: 6 all-gathers and 4 reduce-scatters. The embedding sums its output
+// and gathers its gradient; the head gathers twice and sums once.
+TEST(Layout, TensorBytesEqualFormulas) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 2 || world.size() > 4) return;
+  LayoutCase c;
+  c.tensor = world.size(), c.style = "llama", c.type = at::kFloat;
+  comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+  int64_t unsplit = 0;
+  comm::Counters counted;
+  train_case(c, mesh, &mesh.world(), 1, [&](Engine& engine, train::Update&) {
+    unsplit = engine.weights().unsplit_gradients().numel();
+    counted = mesh.axis(comm::Axis::tensor).counters();
+  });
+  const int64_t row = 4 * 64, rows = kSamples * kTokens, layers = 8;  // float32
+  const auto bytes = [&](comm::Kind kind) { return counted.bytes[static_cast<size_t>(kind)]; };
+  // Training, and one evaluation, which is a forward pass.
+  EXPECT_EQ(bytes(comm::Kind::all_gather), rows * row * ((6 * layers + 3) + (2 * layers + 1)));
+  EXPECT_EQ(bytes(comm::Kind::reduce_scatter), rows * row * ((4 * layers + 2) + (2 * layers + 1)));
+  // The loss: a maximum, a sum and a target of each row, in each pass; once a step the norms'
+  // gradients, and the norm of all gradients.
+  EXPECT_EQ(unsplit, (2 * layers + 1) * 64);
+  EXPECT_EQ(bytes(comm::Kind::all_reduce), 2 * rows * 3 * 4 + 4 * unsplit + 8);
+}
+
+// The context axis: a ring moves keys and values n - 1 times in a forward pass; in a backward pass
+// as often again, and their gradients n times. By heads, q, k, v go and the output comes back; in a
+// backward pass output and its gradient go, and the gradients of q, k, v come back.
+TEST(Layout, ContextBytesEqualFormulas) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 2 || world.size() > 4) return;
+  for (const plan::ContextMethod method :
+       {plan::ContextMethod::ring, plan::ContextMethod::all_to_all}) {
+    LayoutCase c;
+    c.context = world.size(), c.style = "llama", c.type = at::kFloat, c.method = method;
+    SCOPED_TRACE(c.text());
+    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+    comm::Counters counted;
+    train_case(c, mesh, &mesh.world(), 1, [&](Engine&, train::Update&) {
+      counted = mesh.axis(comm::Axis::context).counters();
+    });
+    const int64_t n = c.context, heads = 8, kv_heads = 4, layers = 8;
+    const int64_t head =
+        4 * 8 * kSamples * kTokens / n;  // bytes of one head, of this rank's tokens
+    const int64_t sent = counted.bytes[static_cast<size_t>(comm::Kind::send)],
+                  exchanged = counted.bytes[static_cast<size_t>(comm::Kind::all_to_all)];
+    if (method == plan::ContextMethod::ring) {
+      const int64_t passes = (n - 1) + (n - 1) + n, evaluation = n - 1;
+      EXPECT_EQ(sent, layers * 2 * kv_heads * head * (passes + evaluation));
+      EXPECT_EQ(exchanged, 0);
+    } else {
+      const int64_t forward = 2 * heads + 2 * kv_heads, backward = 3 * heads + 2 * kv_heads;
+      EXPECT_EQ(sent, 0);
+      EXPECT_EQ(exchanged, layers * head * (forward + backward + forward));
+    }
   }
 }
 

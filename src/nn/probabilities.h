@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Causal attention in its plain form, for those who need the probabilities between its two
+// products: dropout on them.
+//
+//   p [B, heads, T, T] = softmax(q k' / sqrt(D)), mixed [B, T, heads, D] = dropped(p) v
+//   q [B, T, heads, D]; k, v [B, T, kv_heads, D]; query heads share key-value heads in groups
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace ocoee::nn {
+
+at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k);
+at::Tensor mix(const at::Tensor& dropped, const at::Tensor& v);
+
+// The gradient of dropped(p).
+at::Tensor probabilities_gradient(const at::Tensor& grad_mixed, const at::Tensor& v);
+// Writes the gradients of q, k and v; `grad_p` is the gradient of p itself.
+void probabilities_backward(const at::Tensor& dropped, const at::Tensor& p,
+                            const at::Tensor& grad_p, const at::Tensor& grad_mixed,
+                            const at::Tensor& q, const at::Tensor& k, const at::Tensor& grad_q,
+                            const at::Tensor& grad_k, const at::Tensor& grad_v);
+
+}  // namespace ocoee::nn

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a layer ends that adds its update to the residual stream: a product, its bias, dropout and
+// the addition. The weight is split by columns over the tensor axis, the bias is whole.
+#pragma once
+
+#include "nn/tensor_axis.h"
+
+namespace ocoee::nn {
+
+// x + dropout(y weight' + bias): y [B, T, n] with this rank's columns, x and the result as a layer
+// gets them; bias may be undefined. The dropout is site 0 of the layer.
+at::Tensor add_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
+                      const at::Tensor& bias, const at::Tensor& x, Context& context);
+
+// The gradient of y weight' + bias from that of the sum: this rank's rows.
+at::Tensor update_gradient(const Layer& layer, const at::Tensor& grad_x, Context& context);
+// Adds to the gradients of weight and bias; `own` is what update_gradient gave, `all` its rows
+// gathered.
+void add_update_weight_gradient(const at::Tensor& own, const at::Tensor& all, const at::Tensor& y,
+                                const at::Tensor& grad_weight, const at::Tensor& grad_bias);
+
+}  // namespace ocoee::nn

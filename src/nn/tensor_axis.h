@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two exchanges of tensor parallelism whose residual stream is split by rows (Korthikanti et
+// al. 2022, their sequence parallelism), and where a rank's part of an activation stands in the
+// whole one. With one rank on the axis nothing moves and nothing is copied.
+#pragma once
+
+#include "nn/layer.h"
+
+namespace ocoee::nn {
+
+// An exchange under way. Other work may be queued before wait(), which gives the result.
+class Exchange {
+ public:
+  explicit Exchange(at::Tensor result) : result_(std::move(result)) {}
+  Exchange(at::Tensor source, at::Tensor result, comm::WorkHandle work)
+      : source_(std::move(source)), result_(std::move(result)), work_(std::move(work)) {}
+  at::Tensor wait();
+
+ private:
+  at::Tensor source_, result_;
+  comm::WorkHandle work_;
+};
+
+int64_t tensor_ranks(const Context& context);
+int64_t tensor_rank(const Context& context);
+int64_t context_ranks(const Context& context);
+
+// This rank's rows [B * T / ranks, n] of x or of a gradient -> all of them, [B, T, n].
+Exchange gather_rows(const at::Tensor& own, Context& context);
+// [B, T, n], a part of a sum on each rank -> this rank's rows of the sum, [B * T / ranks, n].
+Exchange sum_rows(const at::Tensor& part, Context& context);
+
+// The input `h` of a layer, gathered, in a backward pass: as it was kept, or as it was computed
+// again.
+Exchange gather_input(const at::Tensor& kept, Context& context);
+// What a forward pass keeps of it.
+at::Tensor kept_input(const at::Tensor& h, const Context& context);
+
+// Where rows of a part stand in the whole activation, counted from the micro-batch's first sample.
+struct Rows {
+  at::Tensor index;        // int64 [rows], on the device; undefined: the part is the whole
+  int64_t per_sample = 0;  // rows of one sample in the whole
+};
+// Of the residual stream as a layer gets it: one row a token.
+Rows residual_rows(Context& context);
+// Positions in the whole sequence of the `length` tokens that this rank has of it, int64.
+at::Tensor positions_of(int64_t length, const Context& context, const at::Device& device);
+
+}  // namespace ocoee::nn

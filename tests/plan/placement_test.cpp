@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parts of a model and of a sequence, and the layouts that cannot work.
+#include "plan/placement.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "core/error.h"
+#include "models/gpt.h"
+#include "plan/sequence.h"
+
+namespace ocoee::plan {
+namespace {
+
+using testing::HasSubstr;
+
+models::GptConfig small(const std::string& style) {
+  models::GptConfig config;
+  config.style = style;
+  config.layers = 2;
+  config.width = 48;
+  config.heads = 12;
+  config.kv_heads = style == "llama" ? 6 : 0;
+  config.context = 24;
+  config.feed_forward = 192;
+  return config;
+}
+
+TEST(TensorPart, PartsAreTheWhole) {
+  for (const std::string style : {"gpt2", "llama"}) {
+    const ModelSpec whole = models::build_gpt(small(style), 97);
+    for (const int64_t ranks : {1, 2, 3, 6}) {
+      std::vector<int64_t> rows(whole.all_parameters().size());
+      double flops = 0;
+      for (int64_t rank = 0; rank < ranks; ++rank) {
+        const ModelSpec part = tensor_part(whole, ranks, rank);
+        flops += part.forward_flops_per_token();
+        const auto parameters = part.all_parameters(), all = whole.all_parameters();
+        ASSERT_EQ(parameters.size(), all.size());
+        for (size_t i = 0; i < all.size(); ++i) {
+          const ParameterSpec& p = *parameters[i];
+          EXPECT_EQ(p.whole_shape(), all[i]->shape) << p.name;
+          if (all[i]->tensor_dim < 0 || ranks == 1) {
+            EXPECT_EQ(p.shape, all[i]->shape) << p.name;
+            continue;
+          }
+          const auto dim = static_cast<size_t>(p.tensor_dim);
+          EXPECT_EQ(p.first, rows[i]) << p.name << " of rank " << rank;
+          rows[i] += p.shape[dim];
+          if (rank + 1 == ranks) {
+            EXPECT_EQ(rows[i], padded(all[i]->shape[dim], ranks)) << p.name;
+          }
+        }
+      }
+      // Only the padding of the vocabulary is computed beside the model.
+      const double padding = 2.0 * 48 * static_cast<double>(padded(97, ranks) - 97);
+      EXPECT_DOUBLE_EQ(flops, whole.forward_flops_per_token() + padding);
+    }
+  }
+}
+
+TEST(SequencePieces, CoverTheSequenceOnceWithEqualWork) {
+  for (const ContextMethod method : {ContextMethod::ring, ContextMethod::all_to_all}) {
+    for (const int64_t ranks : {1, 2, 3, 4}) {
+      std::vector<int> seen(24);
+      std::vector<int64_t> work;
+      for (int64_t rank = 0; rank < ranks; ++rank) {
+        int64_t length = 0, pairs = 0;  // of queries and the keys that they may see
+        for (const auto& [first, last] : sequence_pieces(method, 24, ranks, rank)) {
+          length += last - first;
+          for (int64_t i = first; i < last; ++i) ++seen[static_cast<size_t>(i)], pairs += i + 1;
+        }
+        EXPECT_EQ(length, 24 / ranks);
+        work.push_back(pairs);
+      }
+      EXPECT_EQ(seen, std::vector<int>(24, 1));
+      if (method == ContextMethod::ring) {
+        EXPECT_EQ(work, std::vector<int64_t>(static_cast<size_t>(ranks), work[0]));
+      }
+    }
+  }
+  EXPECT_THROW(sequence_pieces(ContextMethod::ring, 24, 5, 0), Error);
+}
+
+std::string problems_of(const models::GptConfig& config, const LayoutConfig& layout) {
+  config::Problems problems;
+  check_placement(problems, models::build_gpt(config, 97), {8, 1}, layout, layout.model_ranks());
+  return problems.text();
+}
+
+TEST(CheckPlacement, RefusesWithTheNearestThatWorks) {
+  const auto refusal = [](int64_t tensor, int64_t context, const std::string& method = "ring",
+                          std::function<void(models::GptConfig&)> change = {}) {
+    models::GptConfig config = small("llama");
+    if (change) change(config);
+    LayoutConfig layout;
+    layout.tensor = tensor, layout.context = context, layout.context_method = method;
+    return problems_of(config, layout);
+  };
+  EXPECT_EQ(refusal(1, 1), "");
+  EXPECT_EQ(refusal(2, 2), "");
+  EXPECT_EQ(refusal(6, 1), "");
+  EXPECT_THAT(refusal(5, 1), HasSubstr("layout.tensor: 5 ranks do not divide the 12 heads"));
+  EXPECT_THAT(refusal(5, 1), HasSubstr("use 3"));
+  EXPECT_THAT(refusal(4, 1), HasSubstr("4 ranks do not divide the 6 key-value heads"));
+  EXPECT_THAT(refusal(4, 1), HasSubstr("use 3"));
+  EXPECT_THAT(refusal(2, 1, "ring", [](auto& c) { c.feed_forward = 63; }),
+              HasSubstr("2 ranks do not divide the inner size 63"));
+  EXPECT_THAT(refusal(3, 1, "ring", [](auto& c) { c.context = 32; }),
+              HasSubstr("3 ranks do not divide the 32 tokens of a sample"));
+  EXPECT_THAT(refusal(1, 5),
+              HasSubstr("does not fall into the 10 pieces that 5 ranks need (ring)"));
+  EXPECT_THAT(refusal(1, 5), HasSubstr("use 4"));
+  EXPECT_THAT(refusal(1, 8), HasSubstr("use 6"));
+  EXPECT_EQ(refusal(1, 3, "all_to_all"), "");
+  EXPECT_THAT(refusal(1, 4, "all_to_all"), HasSubstr("all_to_all splits the 12 heads and 6"));
+  EXPECT_THAT(refusal(1, 4, "all_to_all"), HasSubstr("use 3"));
+  EXPECT_EQ(refusal(6, 4), "");
+  EXPECT_THAT(refusal(6, 3), HasSubstr("6 tensor ranks do not divide the 8 tokens"));
+  EXPECT_THAT(refusal(6, 3), HasSubstr("use 2"));
+  EXPECT_THAT(refusal(1, 2, "ring", [](auto& c) { c.attention_dropout = 0.1; }),
+              HasSubstr("layout.context_method"));
+}
+
+}  // namespace
+}  // namespace ocoee::plan
