@@ -12,6 +12,7 @@
 #include "comm/backend.h"
 #include "core/error.h"
 #include "core/random.h"
+#include "science/alloy/link_cell_moves.h"
 #include "science/alloy/pair_model.h"
 
 namespace ocoee::alloy {
@@ -170,6 +171,50 @@ TEST(LinkCell, TheSameMovesOnAGpu) {
       EXPECT_EQ(cpu.tally(r).change, gpu.tally(r).change);
     }
   }
+}
+
+// A ladder that link cells move has the energies of one that single far swaps move.
+TEST(LinkCell, ALadderAgreesWithTheSequentialOne) {
+  const Lattice lattice(lattice_cell("bcc"), {4, 4, 4});
+  const PairInteractions pairs = ising(-1);
+  const auto model = std::make_shared<PairModel>(lattice, find_shells(lattice.cell(), 1), pairs);
+  const std::vector<double> temperatures{7, 8, 10};
+  const auto mean_energies = [&](bool link_cells) {
+    TemperingSettings settings;
+    for (const double t : temperatures) settings.betas.push_back(1 / t);
+    settings.seed = 6;
+    if (link_cells)
+      settings.mover = std::make_shared<LinkCellMoves>(
+          link_cell_setup("bcc", {4, 4, 4}, pairs, temperatures), device::Device{});
+    const auto ranks = alone();
+    Tempering ladder(model, settings, *ranks,
+                     std::vector<std::vector<uint8_t>>(3, random_arrangement({64, 64}, 6, 1)));
+    ladder.advance(50);
+    constexpr int kBlocks = 20, kSamples = 40;
+    std::vector<std::pair<double, double>> means;  // with errors, by temperature
+    std::vector<std::vector<double>> blocks(3, std::vector<double>(kBlocks));
+    for (int block = 0; block < kBlocks; ++block)
+      for (int sample = 0; sample < kSamples; ++sample) {
+        ladder.advance(5);
+        for (int64_t r = 0; r < 3; ++r)
+          blocks[static_cast<size_t>(ladder.temperature()[static_cast<size_t>(r)])]
+                [static_cast<size_t>(block)] += model->value(ladder.energy(r)) / 128 / kSamples;
+      }
+    for (const auto& one : blocks) {
+      double mean = 0, variance = 0;
+      for (const double v : one) mean += v / kBlocks;
+      for (const double v : one) variance += (v - mean) * (v - mean) / (kBlocks - 1) / kBlocks;
+      means.emplace_back(mean, std::sqrt(variance));
+    }
+    EXPECT_GT(ladder.tally().accepted, 0);
+    EXPECT_GT(ladder.exchanged()[0], 0);
+    return means;
+  };
+  const auto sequential = mean_energies(false), cells = mean_energies(true);
+  for (size_t t = 0; t < 3; ++t)
+    EXPECT_NEAR(sequential[t].first, cells[t].first,
+                4.5 * std::hypot(sequential[t].second, cells[t].second))
+        << "T = " << temperatures[t];
 }
 
 // Replicas at three temperatures of their own.

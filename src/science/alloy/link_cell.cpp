@@ -65,28 +65,51 @@ LinkCellSetup link_cell_setup(const std::string& lattice, const std::array<int64
   return s;
 }
 
+namespace {
+
+struct Prepared {
+  AlloyLattice lattice;
+  std::vector<AlloyBond> bonds;
+  std::vector<int32_t> energies;
+  double quantum = 1;
+};
+Prepared prepare(const LinkCellSetup& setup) {
+  check(setup);
+  Prepared p;
+  const std::array<int, 3> axes = axes_of(setup.lattice);
+  for (size_t d = 0; d < 3; ++d) p.lattice.cells[d] = setup.cells[static_cast<size_t>(axes[d])];
+  p.lattice.basis = kernels::alloy_basis(setup.lattice);
+  p.lattice.planes = planes_for(setup.species);
+  p.lattice.replicas = static_cast<int64_t>(setup.temperatures.size());
+  int neighbours = 0;
+  p.bonds = kernels::alloy_bonds(setup.lattice, setup.shells);
+  for (AlloyBond& bond : p.bonds) {
+    const AlloyBond of_lattice = bond;
+    for (size_t d = 0; d < 3; ++d) bond.cell[d] = of_lattice.cell[axes[d]];
+    neighbours += bond.from == 0;
+  }
+  p.quantum = kernels::alloy_quantum(setup.energies, neighbours);
+  for (const double e : setup.energies)
+    p.energies.push_back(static_cast<int32_t>(std::lround(e / p.quantum)));
+  return p;
+}
+
+}  // namespace
+
+void check_link_cells(const LinkCellSetup& setup) {
+  const Prepared p = prepare(setup);
+  kernels::AlloyRules(p.lattice, p.bonds, setup.species, p.energies);
+}
+
 LinkCellSampler::LinkCellSampler(LinkCellSetup setup, std::shared_ptr<comm::Communicator> ranks,
                                  device::Device device)
     : setup_(std::move(setup)),
       ranks_(std::move(ranks)),
       device_(device),
       stream_{nullptr, device} {
-  check(setup_);
-  const std::array<int, 3> axes = axes_of(setup_.lattice);
-  for (size_t d = 0; d < 3; ++d) lattice_.cells[d] = setup_.cells[static_cast<size_t>(axes[d])];
-  lattice_.basis = kernels::alloy_basis(setup_.lattice);
-  lattice_.planes = planes_for(setup_.species);
-  lattice_.replicas = static_cast<int64_t>(setup_.temperatures.size());
-  int neighbours = 0;
-  bonds_ = kernels::alloy_bonds(setup_.lattice, setup_.shells);
-  for (AlloyBond& bond : bonds_) {
-    const AlloyBond of_lattice = bond;
-    for (size_t d = 0; d < 3; ++d) bond.cell[d] = of_lattice.cell[axes[d]];
-    neighbours += bond.from == 0;
-  }
-  quantum_ = kernels::alloy_quantum(setup_.energies, neighbours);
-  for (const double e : setup_.energies)
-    energies_.push_back(static_cast<int32_t>(std::lround(e / quantum_)));
+  Prepared p = prepare(setup_);
+  lattice_ = p.lattice, bonds_ = std::move(p.bonds), energies_ = std::move(p.energies);
+  quantum_ = p.quantum;
   rules_ = std::make_unique<kernels::AlloyRules>(lattice_, bonds_, setup_.species, energies_);
 
   const kernels::AlloyGeometry& g = rules_->geometry();
@@ -107,14 +130,22 @@ LinkCellSampler::LinkCellSampler(LinkCellSetup setup, std::shared_ptr<comm::Comm
 
   words_ = on_device(nullptr, static_cast<size_t>(lattice_.words()) * 4, stream_);
   tables_ = on_device(rules_->tables().data(), rules_->tables().size() * 4, stream_);
-  std::vector<float> beta;
-  for (const double t : setup_.temperatures) beta.push_back(static_cast<float>(quantum_ / t));
-  beta_ = on_device(beta.data(), beta.size() * sizeof(float), stream_);
+  beta_ = on_device(nullptr, setup_.temperatures.size() * sizeof(float), stream_);
+  set_temperatures(setup_.temperatures);
   sums_ = on_device(
       nullptr, static_cast<size_t>(replicas() * AlloySums::kSlots) * sizeof(AlloySums), stream_);
   device_bonds_ = on_device(bonds_.data(), bonds_.size() * sizeof(AlloyBond), stream_);
   counts_ = on_device(nullptr, setup_.energies.size() * sizeof(uint64_t), stream_);
   if (setup_.trials == 0) setup_.trials = g.core_sites;
+}
+
+void LinkCellSampler::set_temperatures(const std::vector<double>& temperatures) {
+  OCOEE_CHECK(static_cast<int64_t>(temperatures.size()) == replicas(), "{} temperatures for {}",
+              temperatures.size(), replicas());
+  std::vector<float> beta;
+  for (const double t : temperatures) beta.push_back(static_cast<float>(quantum_ / t));
+  device::copy(beta_.data(), device_, beta.data(), {}, beta.size() * sizeof(float), stream_);
+  device::synchronize(stream_);
 }
 
 int64_t LinkCellSampler::trials_a_step() const {
@@ -160,6 +191,7 @@ void LinkCellSampler::fill(const std::vector<double>& shares) {
   double total = 0, sum = 0;
   for (const double s : shares) total += s;
   kernels::AlloyFill a;
+  a.first_replica = setup_.first_replica;
   a.lattice = lattice_, a.species = setup_.species, a.seed = setup_.seed;
   a.words = static_cast<uint32_t*>(words_.data());
   for (size_t s = 0; s < shares.size(); ++s) {
@@ -190,6 +222,7 @@ kernels::AlloySwap LinkCellSampler::arguments() const {
   a.words = static_cast<uint32_t*>(words_.data());
   a.sums = static_cast<AlloySums*>(sums_.data());
   a.trials = setup_.trials, a.seed = setup_.seed, a.step = static_cast<uint64_t>(step_);
+  a.first_replica = setup_.first_replica;
   return a;
 }
 
@@ -205,9 +238,9 @@ void LinkCellSampler::advance(int64_t steps) {
     exchange_halos();
     for (int64_t r = 0; r < replicas(); ++r) {
       kernels::AlloySwap a = arguments();
-      a.lattice.replicas = 1, a.words = replica_words(r), a.first_replica = r;
+      a.lattice.replicas = 1, a.words = replica_words(r), a.first_replica += r;
       a.beta += r, a.sums += r * AlloySums::kSlots;
-      const int64_t origin = kernels::alloy_origin(lattice_, a.seed, a.step, r).at[2];
+      const int64_t origin = kernels::alloy_origin(lattice_, a.seed, a.step, a.first_replica).at[2];
       // The link cells whose cores begin in this slab: one or two runs of numbers.
       for (int64_t k = 0; k < g.links[2];) {
         const auto here = [&](int64_t link) {
@@ -249,7 +282,7 @@ bool LinkCellSampler::moved_by_previous(int64_t replica, int64_t layer) const {
   const kernels::AlloyGeometry& g = rules_->geometry();
   const int64_t depth = lattice_.cells[2],
                 origin = kernels::alloy_origin(lattice_, setup_.seed, static_cast<uint64_t>(step_),
-                                               replica)
+                                               setup_.first_replica + replica)
                              .at[2];
   for (int64_t back = layer + 1; back < g.core[2]; ++back) {
     const int64_t ahead = (begin_ + layer - back - origin + 2 * depth) % depth;

@@ -33,7 +33,8 @@ struct LinkCellSetup {
   std::vector<double> energies;      // [shell][a][b], symmetric: what a bond costs
   std::vector<double> temperatures;  // k_B T in the unit of the energies; one replica for each
   uint64_t seed = 1;
-  int trials = 0;  // of a link cell in a sub-sweep; 0: as many as it has sites
+  int trials = 0;             // of a link cell in a sub-sweep; 0: as many as it has sites
+  int64_t first_replica = 0;  // number of the first replica, where others are elsewhere
 };
 
 // For interactions as other samplers take them; temperatures in their unit (kelvin, or J / k_B).
@@ -41,6 +42,9 @@ struct LinkCellSetup {
 LinkCellSetup link_cell_setup(const std::string& lattice, const std::array<int64_t, 3>& cells,
                               const PairInteractions& pairs,
                               const std::vector<double>& temperatures);
+
+// Error(config) where link cells do not take a lattice, crystal or model.
+void check_link_cells(const LinkCellSetup& setup);
 
 class LinkCellSampler {
  public:
@@ -63,6 +67,9 @@ class LinkCellSampler {
   std::vector<uint8_t> species(int64_t replica);  // of all sites, on every rank; collective
 
   void advance(int64_t steps);  // sub-sweeps; collective
+  // k_B T of every replica from the next sub-sweep on, and that sub-sweep's number.
+  void set_temperatures(const std::vector<double>& temperatures);
+  void set_step(int64_t step) { step_ = step; }
 
   struct Tally {
     int64_t trials = 0, accepted = 0, change = 0;  // change: of the energy, in quanta

@@ -28,7 +28,17 @@ Tempering::Tempering(std::shared_ptr<const EnergyModel> model, TemperingSettings
 
 void Tempering::advance(int64_t sweeps) {
   const int64_t trials = sweeps * model_->grid()->sites();
-  for (int64_t row = 0; row < share_.count; ++row) {
+  if (settings_.mover && share_.count > 0) {
+    std::vector<double> betas;
+    for (int64_t row = 0; row < share_.count; ++row)
+      betas.push_back(
+          settings_
+              .betas[static_cast<size_t>(temperature_[static_cast<size_t>(share_.first + row)])]);
+    const Tally tally = settings_.mover->move(held_, betas, trials, step_);
+    for (size_t r = 0; r < held_.size(); ++r) energies_[r] = model_->total(held_[r]);
+    tally_ += tally;
+  }
+  for (int64_t row = 0; !settings_.mover && row < share_.count; ++row) {
     const auto r = static_cast<size_t>(row);
     const auto id = static_cast<uint64_t>(share_.first + row) + (settings_.id << 32);
     const double beta =

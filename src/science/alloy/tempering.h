@@ -14,9 +14,20 @@
 
 namespace ocoee::alloy {
 
+// Moves all replicas of a rank at once, in place of `moves`.
+class ReplicaMover {
+ public:
+  virtual ~ReplicaMover() = default;
+  // At least `trials` trials of each configuration at its beta. `step` numbers the call, which is a
+  // function of it and the configurations.
+  virtual Tally move(std::vector<Configuration>& held, const std::vector<double>& betas,
+                     int64_t trials, int64_t step) = 0;
+};
+
 struct TemperingSettings {
   std::vector<double> betas;  // 1 / (k_B T), in the order of neighbours
   Moves moves;
+  std::shared_ptr<ReplicaMover> mover;  // or null
   bool exchange = true;
   ExchangeRule rule = metropolis_exchange;
   uint64_t seed = 1;

@@ -6,8 +6,10 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/random.h"
 #include "core/text.h"
 #include "core/trace.h"
+#include "science/alloy/link_cell_moves.h"
 #include "science/alloy/tempering.h"
 #include "tasks/alloys/ladder_report.h"
 #include "tasks/registry.h"
@@ -33,6 +35,10 @@ void LadderConfig::describe(config::Description& recipe) {
 
   config::Description& s =
       recipe.section("sampling", "How each temperature is sampled. A sweep is a trial a site.");
+  s.field("sampler", sampler,
+          "sequential: one move after another; link_cell: many near swaps at once, on threads or a "
+          "GPU, canonical, on square, sc, bcc and fcc lattices")
+      .choices({"sequential", "link_cell"});
   s.field(
        "moves", moves,
        "of canonical runs: swaps of any two sites (far), of nearest neighbours (near), or half of "
@@ -100,6 +106,11 @@ std::vector<alloy::WaveVector> LadderConfig::wave_vectors() const {
   return out;
 }
 
+alloy::LinkCellSetup LadderConfig::link_cells(int64_t size, const std::vector<double>& at) const {
+  const alloy::Lattice cells = system.lattice_of(size);
+  return alloy::link_cell_setup(system.lattice.kind, cells.repeats(), system.pairs(), at);
+}
+
 void LadderConfig::check(config::Problems& problems, const run::RunConfig&, int) const {
   system.check(problems);
   if (values.empty() && !(low > 0 && high >= low))
@@ -114,8 +125,18 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig&, int)
     problems.add("observables.waves", fmt::format("{} numbers", waves.size()),
                  "three for each wave: h, k, l");
   if (!problems.empty()) return;
+  if (sampler == "link_cell" && (!system.canonical() || !system.lattice.file.empty())) {
+    problems.add("sampling.sampler", "link cells swap atoms of a lattice that lattice.kind names",
+                 "composition.ensemble = \"canonical\" and no lattice.file, or sequential");
+    return;
+  }
   for (const int64_t size : system.sizes()) {
     const alloy::Lattice cells = system.lattice_of(size);
+    try {
+      if (sampler == "link_cell") alloy::check_link_cells(link_cells(size, temperatures()));
+    } catch (const Error& error) {
+      problems.add("sampling.sampler", error.what());
+    }
     try {
       if (order != "none") alloy::OrderParameter(order, cells, wave_vectors());
     } catch (const Error& error) {
@@ -188,6 +209,13 @@ class LadderTask final : public run::Task {
       settings.seed = static_cast<uint64_t>(context.run.seed);
       settings.id = systems_.size();
       const alloy::Share share(static_cast<int64_t>(ladder_.size()), ranks.rank(), ranks.size());
+      if (config.sampler == "link_cell" && share.count > 0) {
+        const auto first = ladder_.begin() + share.first;
+        alloy::LinkCellSetup cells = config.link_cells(size, {first, first + share.count});
+        cells.seed = mix64(settings.seed + settings.id), cells.first_replica = share.first;
+        settings.mover =
+            std::make_shared<alloy::LinkCellMoves>(std::move(cells), context.mesh.device());
+      }
       std::vector<std::vector<uint8_t>> start;
       for (int64_t row = 0; row < share.count; ++row)
         start.push_back(config.start == "random"

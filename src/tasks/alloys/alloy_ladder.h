@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "science/alloy/link_cell.h"
 #include "science/alloy/order.h"
 #include "tasks/alloys/system_config.h"
 
@@ -19,7 +20,7 @@ struct LadderConfig final : run::TaskConfig {
   int64_t count = 16;
   std::string spacing = "linear";
   // [sampling]
-  std::string moves = "far", start = "random";
+  std::string sampler = "sequential", moves = "far", start = "random";
   bool exchange = true;
   int64_t equilibration = 100, samples = 400, sweeps = 10, samples_per_round = 10;
   int64_t checkpoint_every = 10;
@@ -39,6 +40,7 @@ struct LadderConfig final : run::TaskConfig {
   int counted_shells() const;
   std::vector<std::string> columns() const;  // of a sample: energy, order, the rest
   std::vector<alloy::WaveVector> wave_vectors() const;
+  alloy::LinkCellSetup link_cells(int64_t size, const std::vector<double>& at) const;
 
  private:
   std::string name_;

@@ -9,6 +9,7 @@
 
 #include "comm/backend.h"
 #include "core/random.h"
+#include "science/alloy/link_cell_moves.h"
 #include "support/mpi_world.h"
 
 namespace ocoee::alloy {
@@ -86,6 +87,38 @@ TEST(LinkCellRanks, GoOnFromOneRanksCheckpoint) {
     EXPECT_EQ(alone.species(r), together.species(r));
     EXPECT_EQ(alone.tally(r).change, together.tally(r).change);
   }
+}
+
+// A ladder dealt out to ranks: the moves of a replica do not depend on who holds it.
+TEST(LinkCellRanks, ALadderMovesAsOne) {
+  const auto ranks = testing_support::world().host();
+  const auto alone = comm::make_self_communicator("alone", ranks->rank());
+  const Lattice lattice(lattice_cell("bcc"), {4, 3, 5});
+  const PairInteractions pairs = ising(-1);
+  const auto model = std::make_shared<PairModel>(lattice, find_shells(lattice.cell(), 1), pairs);
+  const std::vector<double> temperatures{5, 6, 7, 8, 9};
+  const auto energies = [&](comm::Communicator& group) {
+    const Share share(5, group.rank(), group.size());
+    TemperingSettings settings;
+    for (const double t : temperatures) settings.betas.push_back(1 / t);
+    LinkCellSetup cells = link_cell_setup("bcc", lattice.repeats(), pairs,
+                                          std::vector<double>(static_cast<size_t>(share.count), 1));
+    cells.first_replica = share.first;
+    if (share.count > 0)
+      settings.mover = std::make_shared<LinkCellMoves>(std::move(cells), device::Device{});
+    std::vector<std::vector<uint8_t>> start;
+    for (int64_t row = 0; row < share.count; ++row)
+      start.push_back(random_arrangement({60, 60}, 1, static_cast<uint64_t>(share.first + row)));
+    Tempering ladder(model, settings, group, start);
+    for (int k = 0; k < 12; ++k) ladder.advance(3);
+    std::vector<double> mine;
+    for (int64_t row = 0; row < share.count; ++row)
+      mine.push_back(model->value(ladder.energy(row)));
+    std::vector<double> all = gather_rows(group, share, mine);
+    for (const int64_t t : ladder.temperature()) all.push_back(static_cast<double>(t));
+    return all;
+  };
+  EXPECT_EQ(energies(*ranks), energies(*alone));
 }
 
 }  // namespace
