@@ -27,6 +27,9 @@ class Attention final : public Layer {
         has_bias_(spec.parameters.size() == 8),
         out_(has_bias_ ? 6 : 3) {}
   bool splits_backward() const override { return true; }
+  std::vector<std::pair<size_t, size_t>> written_groups() const override {
+    return {{0, 3}, {out_, 1}};
+  }
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
     const at::NoGradGuard no_grad;
@@ -80,9 +83,11 @@ class Attention final : public Layer {
     later.add([this, own, g, mixed, d_qkv, h, lent = weights()] {
       const at::NoGradGuard inside;
       add_update_weight_gradient(own, g, flat(mixed), lent.gradient_view(out_),
-                                 has_bias_ ? lent.gradient_view(out_ + 1) : at::Tensor());
+                                 has_bias_ ? lent.gradient_view(out_ + 1) : at::Tensor(),
+                                 adds_gradient(out_));
       product_weight_gradient(flat(d_qkv), h, lent.gradient_view(0, 3),
-                              has_bias_ ? lent.gradient_view(3, 3) : at::Tensor());
+                              has_bias_ ? lent.gradient_view(3, 3) : at::Tensor(),
+                              adds_gradient(0));
     });
     if (tensor_ranks(context) > 1) later.meanwhile();
     grad_in["x"] = grad_out.at("x");
@@ -182,7 +187,8 @@ class Attention final : public Layer {
   const Rotation& rotation(const at::Tensor& h, const Context& context) {
     const int64_t length = h.size(1);
     const bool fits = rotation_.cos.defined() && rotation_.cos.size(0) == length &&
-                      rotation_.cos.dtype() == h.dtype() && rotation_.cos.device() == h.device();
+                      (rotation_.cos.dtype() == at::kDouble) == (h.dtype() == at::kDouble) &&
+                      rotation_.cos.device() == h.device();
     if (!fits)
       rotation_ = rotation_of(positions_of(length, context, h.device()), head_dim_,
                               spec().option("rope_base"), h.options());

@@ -21,6 +21,7 @@ class Head final : public Layer {
  public:
   using Layer::Layer;
   bool splits_backward() const override { return true; }
+  std::vector<std::pair<size_t, size_t>> written_groups() const override { return {{0, 1}}; }
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
     const at::NoGradGuard no_grad;
@@ -57,13 +58,15 @@ class Head final : public Layer {
     saved.clear();
     // What the step makes of the sum: a scalar that stays on the device. The gradient of the logits
     // is the largest array of the model, so the factor goes to its products instead.
-    const at::Tensor scale = grad_out.at("loss_sum").to(gradient.scalar_type());
-    const at::Tensor part = product_input_gradient(gradient, weights().view(0)).mul_(scale);
+    const at::Tensor scale =
+        grad_out.at("loss_sum")
+            .to(gradient.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+    const at::Tensor part = product_input_gradient(gradient, weights().view(0), scale);
     const at::Tensor h = again.wait();
     Exchange sum = sum_rows(part, context);
-    later.add([gradient, h, scale, lent = weights()] {
+    later.add([this, gradient, h, scale, lent = weights()] {
       const at::NoGradGuard inside;
-      product_weight_gradient(gradient, h * scale, lent.gradient_view(0));
+      product_weight_gradient(gradient, h, lent.gradient_view(0), {}, adds_gradient(0), scale);
     });
     if (tensor_ranks(context) > 1) later.meanwhile();
     grad_in["h"] = sum.wait();

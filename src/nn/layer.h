@@ -125,12 +125,24 @@ class Layer {
   // weight of a norm).
   virtual bool splits_backward() const { return false; }
 
+  // Groups of consecutive parameters {first, count} whose gradient the layer writes, instead of
+  // adding to it, the first time after expect_first_gradients(): what lay there before does not
+  // matter, and is not read.
+  virtual std::vector<std::pair<size_t, size_t>> written_groups() const { return {}; }
+  void expect_first_gradients() { to_be_written_ = written_groups(); }
+
  protected:
   const Weights& weights() const { return weights_; }
+  // Is the gradient of the group that begins here to be added to? From the second time on.
+  bool adds_gradient(size_t first) {
+    return std::erase_if(to_be_written_,
+                         [first](const auto& group) { return group.first == first; }) == 0;
+  }
 
  private:
   plan::LayerSpec spec_;
   Weights weights_;
+  std::vector<std::pair<size_t, size_t>> to_be_written_;
 };
 
 // Any ATen code as a layer: its tape is local, and is consumed by one backward.

@@ -20,14 +20,18 @@ class Mlp final : public Layer {
         ups_(swiglu_ ? 2 : 1),
         down_(has_bias_ ? 2 * ups_ : ups_) {}
   bool splits_backward() const override { return true; }
+  std::vector<std::pair<size_t, size_t>> written_groups() const override {
+    return {{0, ups_}, {down_, 1}};
+  }
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
     const at::NoGradGuard no_grad;
     const at::Tensor h = gather_rows(in.at("h"), context).wait();
     at::Tensor before, inner;
-    if (swiglu_) {
+    // What is computed again must come out as it was: then the activation is a pass of its own.
+    if (swiglu_ || context.selective) {
       before = product(h, up_weight(), up_bias());
-      inner = swiglu(before);
+      inner = activate(before);
     } else {
       inner = product_gelu(h, up_weight(), up_bias(), context.save ? &before : nullptr);
     }
@@ -46,16 +50,24 @@ class Mlp final : public Layer {
     Exchange gathering = gather_rows(own, context), again = gather_input(saved.tensors[0], context);
     saved.clear();
     const at::Tensor g = gathering.wait(), down = weights().view(down_);
+    // The bias before a GELU: its sums fall out of the pass that makes their terms.
+    const at::Tensor sums =
+        has_bias_ && !swiglu_
+            ? at::zeros({before.size(-1)}, g.options().dtype(weights().gradient.scalar_type()))
+            : at::Tensor();
     const at::Tensor d_before = swiglu_ ? swiglu_gradient(before, product_input_gradient(g, down))
-                                        : product_input_gradient_gelu(g, down, before);
+                                        : product_input_gradient_gelu(g, down, before, sums);
     const at::Tensor h = again.wait();
     Exchange sum = sum_rows(product_input_gradient(d_before, up_weight()), context);
-    later.add([this, own, g, inner, d_before, h, lent = weights()] {
+    later.add([this, own, g, inner, d_before, h, sums, lent = weights()] {
       const at::NoGradGuard inside;
       add_update_weight_gradient(own, g, inner, lent.gradient_view(down_),
-                                 has_bias_ ? lent.gradient_view(down_ + 1) : at::Tensor());
+                                 has_bias_ ? lent.gradient_view(down_ + 1) : at::Tensor(),
+                                 adds_gradient(down_));
       product_weight_gradient(d_before, h, lent.gradient_view(0, ups_),
-                              has_bias_ ? lent.gradient_view(ups_, ups_) : at::Tensor());
+                              swiglu_ && has_bias_ ? lent.gradient_view(ups_, ups_) : at::Tensor(),
+                              adds_gradient(0));
+      if (sums.defined()) lent.gradient_view(ups_).add_(sums);
     });
     if (tensor_ranks(context) > 1) later.meanwhile();
     grad_in["x"] = grad_out.at("x");
@@ -68,7 +80,7 @@ class Mlp final : public Layer {
   at::Tensor down_bias() const { return has_bias_ ? weights().view(down_ + 1) : at::Tensor(); }
 
   at::Tensor activate(const at::Tensor& before) const {
-    return swiglu_ ? swiglu(before) : at::gelu(before, "tanh");  // as product_gelu does
+    return swiglu_ ? swiglu(before) : at::gelu(before, "tanh");
   }
 
   static kernels::Swiglu arguments(const at::Tensor& gate_and_up) {

@@ -82,7 +82,7 @@ at::Tensor gpu_input_gradient(const at::Tensor& g, const at::Tensor& weight,
 }
 
 bool gpu_weight_gradient(const at::Tensor& g, const at::Tensor& x,
-                         const at::Tensor& weight_gradient, const at::Tensor& scale) {
+                         const at::Tensor& weight_gradient, bool adds, const at::Tensor& scale) {
   kernels::Matmul call;
   call.m = weight_gradient.size(0);
   call.n = weight_gradient.size(1);
@@ -94,7 +94,8 @@ bool gpu_weight_gradient(const at::Tensor& g, const at::Tensor& x,
   call.a_transposed = true;
   call.a = g.data_ptr();
   call.b = x.data_ptr();
-  call.c = call.d = weight_gradient.data_ptr();
+  call.d = weight_gradient.data_ptr();
+  call.c = adds ? call.d : nullptr;
   call.alpha = static_cast<const float*>(address(scale));
   return gpu_matmul(call, x);
 }
@@ -212,15 +213,20 @@ at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& we
 
 void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,
                              const at::Tensor& weight_gradient, const at::Tensor& bias_gradient,
-                             const at::Tensor& scale) {
-  if (!gpu_weight_gradient(g, x, weight_gradient, scale)) {
+                             bool adds, const at::Tensor& scale) {
+  if (!gpu_weight_gradient(g, x, weight_gradient, adds, scale)) {
     const at::Tensor rows = rows_of(g);
     // The smaller operand takes the factor.
     const at::Tensor in = scale.defined() ? rows_of(x) * scale.to(x.scalar_type()) : rows_of(x);
-    if (g.scalar_type() == weight_gradient.scalar_type())
-      weight_gradient.addmm_(rows.t(), in);
-    else
-      weight_gradient.add_(at::mm(rows.t(), in));
+    at::Tensor target = weight_gradient;
+    if (g.scalar_type() != weight_gradient.scalar_type()) {
+      const at::Tensor all = at::mm(rows.t(), in);
+      adds ? target.add_(all) : target.copy_(all);
+    } else if (adds) {
+      target.addmm_(rows.t(), in);
+    } else {
+      at::mm_out(target, rows.t(), in);
+    }
   }
   if (bias_gradient.defined()) add_column_sums(g, bias_gradient);
 }

@@ -4,7 +4,7 @@
 // library can. Tensors are contiguous; leading dimensions are rows: x [..., in], weight [out, in],
 // bias [out], g [..., out].
 //
-// No tape: call under NoGradGuard. Weight gradients are added to, in float32 (float64 when
+// No tape: call under NoGradGuard. Weight gradients gather in float32 (float64 when
 // computing in it), without a copy of the product in the compute type where the library allows.
 #pragma once
 
@@ -31,9 +31,11 @@ at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& we
                                        const at::Tensor& before,
                                        const at::Tensor& bias_gradient = {});
 
-// weight_gradient += scale g' x, and bias_gradient += the column sums of g unless undefined.
+// weight_gradient += scale g' x (`adds` false: = instead), and bias_gradient += the column sums of
+// g unless undefined.
 void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,
                              const at::Tensor& weight_gradient,
-                             const at::Tensor& bias_gradient = {}, const at::Tensor& scale = {});
+                             const at::Tensor& bias_gradient = {}, bool adds = true,
+                             const at::Tensor& scale = {});
 
 }  // namespace ocoee::nn

@@ -24,9 +24,10 @@ at::Tensor update_gradient(const Layer& layer, const at::Tensor& grad_x, Context
 }
 
 void add_update_weight_gradient(const at::Tensor& own, const at::Tensor& all, const at::Tensor& y,
-                                const at::Tensor& grad_weight, const at::Tensor& grad_bias) {
+                                const at::Tensor& grad_weight, const at::Tensor& grad_bias,
+                                bool adds) {
   const bool alone = own.is_same(all);
-  product_weight_gradient(all, y, grad_weight, alone ? grad_bias : at::Tensor());
+  product_weight_gradient(all, y, grad_weight, alone ? grad_bias : at::Tensor(), adds);
   if (!alone && grad_bias.defined())
     grad_bias.add_(at::sum(own, {0}, /*keepdim=*/false, grad_bias.scalar_type()));
 }

@@ -14,9 +14,10 @@ at::Tensor add_update(const Layer& layer, const at::Tensor& y, const at::Tensor&
 
 // The gradient of y weight' + bias from that of the sum: this rank's rows.
 at::Tensor update_gradient(const Layer& layer, const at::Tensor& grad_x, Context& context);
-// Adds to the gradients of weight and bias; `own` is what update_gradient gave, `all` its rows
-// gathered.
+// Adds to the gradients of weight (`adds` false: writes it) and bias; `own` is what update_gradient
+// gave, `all` its rows gathered.
 void add_update_weight_gradient(const at::Tensor& own, const at::Tensor& all, const at::Tensor& y,
-                                const at::Tensor& grad_weight, const at::Tensor& grad_bias);
+                                const at::Tensor& grad_weight, const at::Tensor& grad_bias,
+                                bool adds = true);
 
 }  // namespace ocoee::nn

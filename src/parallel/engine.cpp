@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/engine.h"
 
+#include <set>
+
 #include "core/error.h"
 #include "core/trace.h"
 #include "nn/registry.h"
@@ -57,6 +59,7 @@ Engine::Engine(const plan::ModelSpec& model, const EngineOptions& options, comm:
     if (one.from == mesh.coordinate(Axis::pipeline)) held_[store_.slot(one.parameter).unit] = true;
   }
   if (!store_.split()) make_buckets();
+  if (!store_.split() && !pipelined()) list_added_gradients();
   if (pipelined()) pipeline_ = std::make_unique<Pipeline>(*this);
 }
 
@@ -90,8 +93,34 @@ void Engine::initialize(uint64_t seed) {
   publish();
 }
 
+// Gradients that layers write are not zeroed first, which would cost a pass over each, and another
+// one to read the zeros. Of a tied parameter the head writes, and the embedding then adds: so it is
+// where backward runs through the layers in order, and not in a pipeline, which puts work off.
+void Engine::list_added_gradients() {
+  std::set<std::string> written;
+  for (const auto& block : layers_) {
+    for (const auto& layer : block) {
+      const auto& parameters = layer->spec().parameters;
+      for (const auto& [first, count] : layer->written_groups()) {
+        for (size_t i = first; i < first + count; ++i)
+          written.insert(parameters[i].tied_to.empty() ? parameters[i].name
+                                                       : parameters[i].tied_to);
+      }
+    }
+  }
+  for (const Slot& slot : store_.slots()) {
+    if (!written.contains(slot.spec->name))
+      added_gradients_.push_back(store_.parameter_gradient(slot.spec->name));
+  }
+}
+
 void Engine::zero_gradients() {
-  store_.zero_gradients();
+  if (store_.split() || pipelined()) return store_.zero_gradients();
+  const at::NoGradGuard no_grad;
+  if (!added_gradients_.empty()) at::_foreach_zero_(added_gradients_);
+  for (auto& block : layers_) {
+    for (auto& layer : block) layer->expect_first_gradients();
+  }
 }
 
 // ---- whole values, where they are gathered for each use

@@ -102,6 +102,7 @@ class Engine {
   void open_gradients(size_t block);
   void block_done(size_t block, bool last_micro_batch);
   void make_buckets();
+  void list_added_gradients();
   void gradients_ready_from(int64_t offset);  // everything at or above `offset` is final
   void return_borrowed_gradients();
   void lend_borrowed_values();
@@ -120,6 +121,7 @@ class Engine {
   std::vector<bool> held_;       // per block: its gradients wait for another stage's part
   std::vector<Bucket> buckets_;  // from the end of the flat space to its start
   size_t buckets_sent_ = 0;
+  std::vector<at::Tensor> added_gradients_;  // views of what is zeroed before a step
   std::vector<comm::WorkHandle> reductions_;
   struct Pipeline;
   std::unique_ptr<Pipeline> pipeline_;

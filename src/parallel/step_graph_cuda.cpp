@@ -56,6 +56,8 @@ void StepGraph::run(const std::function<void()>& step) {
     return;
   }
   if (!impl_->graph) {
+    // The graph has memory of its own; what the eager steps took goes back first.
+    c10::cuda::CUDACachingAllocator::emptyCache();
     impl_->graph = std::make_unique<at::cuda::CUDAGraph>();
     // thread_local: a prefetching thread may allocate pinned memory meanwhile
     impl_->graph->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);

@@ -41,8 +41,11 @@ TEST(Products, HalvesOfTheBackwardEqualAutograd) {
   // With a factor.
   const at::Tensor scale = at::full({}, 0.375, at::kFloat);
   expect_close(product_input_gradient(c.g, c.weight, scale), x.grad() * 0.375, "scaled");
-  product_weight_gradient(c.g, c.x, dw, {}, scale);
+  product_weight_gradient(c.g, c.x, dw, {}, /*adds=*/true, scale);
   expect_close(dw - 1, w.grad() * 1.375, "scaled weight gradient");
+  dw.fill_(std::nan(""));
+  product_weight_gradient(c.g, c.x, dw, {}, /*adds=*/false);
+  expect_close(dw, w.grad(), "written weight gradient");
 }
 
 TEST(Products, GeluStandsBetweenTwoOfThem) {
