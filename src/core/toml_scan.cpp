@@ -2,6 +2,7 @@
 #include "core/toml_scan.h"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace ocoee::config {
 namespace {
