@@ -84,7 +84,7 @@ function(ocoee_tests room)
     foreach(ranks IN LISTS arg_RANKS)
       add_test(NAME ${room}.mpi_${ranks}_ranks
                COMMAND ${PROJECT_SOURCE_DIR}/tests/mpirun.sh ${ranks} $<TARGET_FILE:test_${room}_mpi>)
-      set_tests_properties(${room}.mpi_${ranks}_ranks PROPERTIES LABELS "${room};mpi" TIMEOUT 900 PROCESSORS 2)
+      set_tests_properties(${room}.mpi_${ranks}_ranks PROPERTIES LABELS "${room};mpi" TIMEOUT 1800 PROCESSORS 2)
     endforeach()
   endif()
 endfunction()
