@@ -315,8 +315,12 @@ void Trainer::evaluate() {
   const int64_t ranks = plan_.data, rank = context_.mesh.coordinate(comm::Axis::data);
   const int64_t first = source.size() * rank / ranks, last = source.size() * (rank + 1) / ranks;
   double loss = 0, weight = 0;
-  for (int64_t begin = first; begin < last; begin += plan_.micro) {
-    const int64_t count = std::min(plan_.micro, last - begin);
+  // As many rounds on every rank: where parameters are gathered for each pass, all must come.
+  const int64_t most = (source.size() + ranks - 1) / ranks;
+  for (int64_t round = 0; round < (most + plan_.micro - 1) / plan_.micro; ++round) {
+    const bool counts = first + round * plan_.micro < last;
+    const int64_t begin = counts ? first + round * plan_.micro : 0;
+    const int64_t count = counts ? std::min(plan_.micro, last - begin) : 1;
     nn::Bundle fields;
     std::vector<at::Tensor> hosts;
     for (const data::FieldSpec& field : source.fields()) {
@@ -335,6 +339,7 @@ void Trainer::evaluate() {
     for (size_t i = 0; i < hosts.size(); ++i)
       fields[source.fields()[i].name] = hosts[i].to(parallel::torch_device(device_));
     const Sums sums = evaluation_->micro_batch(models_, fields);
+    if (!counts) continue;
     loss += sums.loss.item<double>();
     weight += sums.weight.item<double>();
   }

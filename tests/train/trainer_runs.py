@@ -186,7 +186,7 @@ def resume(bench):
 LAYOUTS = (
     (2, "layout.tensor=2", "layout.recompute=selective"),
     (2, "layout.context=2"),
-    (4, "layout.tensor=2", "layout.context=2", "layout.context_method=all_to_all"),
+    (2, "layout.context=2", "layout.context_method=all_to_all"),
     (4, "layout.tensor=2", "layout.pipeline=2", "layout.schedule=zero_bubble"),
     (4, "layout.context=2", "layout.shard=parameters", "layout.recompute=full"),
 )
