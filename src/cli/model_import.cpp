@@ -12,6 +12,7 @@
 #include "core/text.h"
 #include "core/version.h"
 #include "data/tokenizer.h"
+#include "run/agreement.h"
 #include "run/checkpoint.h"
 #include "tasks/language/genome_lm.h"
 
@@ -23,29 +24,31 @@ std::string quoted(const std::string& text) {
 }  // TOML's basic strings are JSON's
 
 // The imported weights take the place of the initial ones, under the same names.
-void put_weights(const run::State& state, const tasks::HostTensors& weights) {
-  for (const auto& [name, tensor] : weights) {
-    const auto found = std::find_if(state.arrays.begin(), state.arrays.end(),
-                                    [&](const run::StateArray& a) { return a.name == name; });
-    OCOEE_CHECK(
-        found != state.arrays.end() && found->shape == tensor.shape && found->dtype == DType::f32,
-        "no array for {}", name);
-    for (const run::Piece& piece : found->pieces) {
+void put_weights(const run::State& state, const tasks::ForeignWeights& weights) {
+  for (const run::StateArray& array : state.arrays) {
+    const auto found = weights.parts().find(array.name);
+    if (found == weights.parts().end()) continue;  // an optimizer's
+    OCOEE_CHECK(found->second.shape == array.shape && array.dtype == DType::f32,
+                "{} has another shape or type", array.name);
+    for (const run::Piece& piece : array.pieces) {
       std::vector<float> part(static_cast<size_t>(piece.box.elements()));
-      const run::Box all{std::vector<int64_t>(tensor.shape.size(), 0), tensor.shape};
-      run::copy_overlap(all, tensor.values.data(), piece.box, part.data(), sizeof(float));
+      weights.read(array.name, piece.box, part.data());
       piece.load(part.data());
     }
   }
 }
 
 void write_checkpoint(Recipe& recipe, const std::filesystem::path& folder,
-                      const tasks::HostTensors& weights) {
+                      const tasks::ForeignWeights& weights, comm::World& world) {
   // Baselines of the data belong to the run that will train.
   if (auto* genome = dynamic_cast<tasks::GenomeLmConfig*>(recipe.task.get()))
     genome->markov_order = -1;
-  comm::World world = comm::World::alone();
-  comm::Mesh mesh(world, comm::Shape{}, device::Device{});
+  if (auto* language = dynamic_cast<tasks::LanguageConfig*>(recipe.task.get());
+      language && world.size() > 1) {  // no rank holds more than its share
+    language->layout.shard = "parameters";
+    language->batch.global = world.size();
+  }
+  comm::Mesh mesh(world, recipe.task->mesh(world.size()), device::Device{});
   run::Events events;
   run::Context context{world, mesh, events, recipe.run, folder};
   const std::unique_ptr<run::Task> task = recipe.type->build(*recipe.task, context);
@@ -114,12 +117,18 @@ std::string imported_recipe(const ImportOptions& o, const tasks::ForeignModel& m
   return out;
 }
 
-std::filesystem::path import_model(const Tasks& tasks, const ImportOptions& options) {
+std::filesystem::path import_model(const Tasks& tasks, const ImportOptions& options,
+                                   comm::World* ranks) {
+  comm::World alone = comm::World::alone();
+  comm::World& world = ranks ? *ranks : alone;
+  const auto host = world.host();
   std::error_code error;
-  if (std::filesystem::exists(options.to, error))
-    fail(ErrorKind::config,
-         "{}: is there already\n    fix: name a run directory that is not, such as runs/imported",
-         options.to.string());
+  run::on_first_rank(*host, [&] {
+    if (std::filesystem::exists(options.to, error))
+      fail(ErrorKind::config,
+           "{}: is there already\n    fix: name a run directory that is not, such as runs/imported",
+           options.to.string());
+  });
   if (options.k != 0 && options.tokens != "kmer")
     fail(ErrorKind::config, "--k has no effect without --tokens kmer\n    fix: leave --k out");
   const tasks::ForeignFolder foreign = tasks::read_hugging_face(options.from);
@@ -141,13 +150,16 @@ std::filesystem::path import_model(const Tasks& tasks, const ImportOptions& opti
   if (problems.empty()) recipe.task->check(problems, recipe.run, 1);
   problems.throw_if_any();
 
-  std::filesystem::create_directories(options.to / "checkpoints", error);
-  if (error) fail(ErrorKind::file, "{}: cannot create: {}", options.to.string(), error.message());
+  run::on_first_rank(*host, [&] {
+    std::filesystem::create_directories(options.to / "checkpoints", error);
+    if (error) fail(ErrorKind::file, "{}: cannot create: {}", options.to.string(), error.message());
+  });
   try {
-    write_checkpoint(recipe, options.to, foreign.weights);
-    write_file_atomically(options.to / "recipe.toml", toml);
+    write_checkpoint(recipe, options.to, foreign.weights, world);
+    run::on_first_rank(*host, [&] { write_file_atomically(options.to / "recipe.toml", toml); });
   } catch (...) {
-    std::filesystem::remove_all(options.to, error);  // half a run would be taken for one
+    if (world.rank() == 0)  // half a run would be taken for one
+      std::filesystem::remove_all(options.to, error);
     throw;
   }
   return options.to / "recipe.toml";

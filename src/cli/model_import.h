@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/verbs.h"
+#include "comm/world.h"
 #include "tasks/language/interchange_files.h"
 
 namespace ocoee::cli {
@@ -27,7 +28,9 @@ tasks::TokenNames tokens_of_vocabulary(int64_t vocabulary);
 std::string imported_recipe(const ImportOptions& options, const tasks::ForeignModel& model,
                             const tasks::TokenNames& tokens);
 
-// Returns the path of the recipe.
-std::filesystem::path import_model(const Tasks& tasks, const ImportOptions& options);
+// Returns the path of the recipe. The ranks of `world` share the state that the checkpoint is made
+// of, each reading the boxes that it holds (collective); null: this process alone.
+std::filesystem::path import_model(const Tasks& tasks, const ImportOptions& options,
+                                   comm::World* world = nullptr);
 
 }  // namespace ocoee::cli

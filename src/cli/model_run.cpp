@@ -7,19 +7,19 @@
 #include "comm/world.h"
 #include "core/error.h"
 #include "core/text.h"
+#include "run/agreement.h"
 #include "run/checkpoint.h"
 #include "tasks/language/genome_lm.h"
 
 namespace ocoee::cli {
 namespace {
 
-std::filesystem::path find_checkpoint(const std::filesystem::path& folder, int64_t step) {
+std::filesystem::path find_checkpoint(const std::filesystem::path& folder, int64_t step,
+                                      comm::Communicator& world) {
   const std::filesystem::path checkpoints = folder / "checkpoints";
   const std::vector<int64_t> steps = run::checkpoint_steps(checkpoints);
   if (step < 0) {
-    comm::World alone = comm::World::alone();
-    const auto host = alone.host();
-    if (const auto found = run::latest_loadable(checkpoints, *host))
+    if (const auto found = run::latest_loadable(checkpoints, world))
       return run::checkpoint_path(checkpoints, *found);
     fail(ErrorKind::data,
          "{}: no checkpoint there\n    fix: name the directory of a run that has saved one",
@@ -32,13 +32,14 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& folder, int64
          there.empty() ? "are none" : "are those of " + join(there, ", "));
   }
   const auto path = run::checkpoint_path(checkpoints, step);
-  run::verify_checkpoint(path);
+  run::on_first_rank(world, [&] { run::verify_checkpoint(path); });
   return path;
 }
 
 }  // namespace
 
-TrainedRun open_run(const Tasks& tasks, const std::filesystem::path& folder, int64_t step) {
+TrainedRun open_run(const Tasks& tasks, const std::filesystem::path& folder, int64_t step,
+                    comm::Communicator* world) {
   const std::filesystem::path path = folder / "recipe.toml";
   if (!std::filesystem::exists(path))
     fail(ErrorKind::config,
@@ -60,18 +61,22 @@ TrainedRun open_run(const Tasks& tasks, const std::filesystem::path& folder, int
   if (const auto* genome = dynamic_cast<const tasks::GenomeLmConfig*>(out.config))
     out.token_names = {genome->tokens, genome->k};
   out.tokenizer = data::make_tokenizer(out.token_names.name, static_cast<int>(out.token_names.k));
-  out.checkpoint = find_checkpoint(folder, step);
+  comm::World alone = comm::World::alone();
+  const auto self = alone.host();
+  out.checkpoint = find_checkpoint(folder, step, world ? *world : *self);
   return out;
 }
 
 tasks::HostTensors read_parameters(const tasks::LanguageConfig& config,
-                                   const std::filesystem::path& checkpoint) {
+                                   const std::filesystem::path& checkpoint,
+                                   const std::vector<std::string>& names) {
   const bool wide = config.precision.compute == "float64";
   const plan::ModelSpec spec = config.model_spec();
   tasks::HostTensors out;
   std::map<std::string, std::vector<double>> doubles;
   run::State state;
   for (const plan::ParameterSpec* p : spec.all_parameters()) {
+    if (!names.empty() && std::find(names.begin(), names.end(), p->name) == names.end()) continue;
     const auto elements = static_cast<size_t>(p->elements());
     tasks::HostTensor& t = out[p->name];
     t.shape = p->shape;

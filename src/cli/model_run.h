@@ -26,10 +26,13 @@ struct TrainedRun {
 // `step` -1: the newest whole checkpoint. The files a recipe trains on need not be there any more.
 // Throws Error(config) where `folder` holds no run of a language task, Error(data) where it has no
 // such checkpoint.
-TrainedRun open_run(const Tasks& tasks, const std::filesystem::path& folder, int64_t step);
+// `world`: ranks that verify the checkpoint together; null: this process alone.
+TrainedRun open_run(const Tasks& tasks, const std::filesystem::path& folder, int64_t step,
+                    comm::Communicator* world = nullptr);
 
-// All parameters of a checkpoint on the host, under our names.
+// Parameters of a checkpoint on the host, by our names; all of them without names.
 tasks::HostTensors read_parameters(const tasks::LanguageConfig& config,
-                                   const std::filesystem::path& checkpoint);
+                                   const std::filesystem::path& checkpoint,
+                                   const std::vector<std::string>& names = {});
 
 }  // namespace ocoee::cli

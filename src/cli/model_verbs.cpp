@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -15,6 +16,8 @@
 #include "core/error.h"
 #include "data/store.h"
 #include "data/windows.h"
+#include "run/agreement.h"
+#include "run/runner.h"
 #include "run/safetensors.h"
 
 namespace ocoee::cli {
@@ -40,6 +43,19 @@ void one_process(const char* verb) {
     fail(ErrorKind::config,
          "ocoee {} is one process, but {} were launched\n    fix: leave mpirun or srun away", verb,
          comm::launched_size());
+}
+
+// What one process does, or the ranks of a launch together. An error that all of them see is told
+// once.
+int together(const std::function<void(comm::World&)>& work) {
+  comm::World world = comm::World::start();
+  try {
+    work(world);
+  } catch (const run::AgreedError& error) {
+    if (world.rank() != 0) throw run::ReportedError(error.kind(), error.what());
+    throw;
+  }
+  return 0;
 }
 
 struct Chosen {  // options of every verb that opens a run
@@ -184,17 +200,31 @@ void add_export(CLI::App& program, const Tasks& tasks, Action& chosen) {
   o->add_to(verb, false);
   verb->add_option("--to", *to, "a folder for model.safetensors, config.json and key_map.json")
       ->required();
-  verb->callback([&tasks, &chosen, o, to] {
-    chosen = [&tasks, o, to] {
-      one_process("export");
-      const TrainedRun run = open_run(tasks, o->run, o->step);
-      tasks::hugging_face_family(run.config->model);  // says so before anything is read
-      tasks::write_hugging_face(*to, run.config->model, run.config->vocabulary(), run.token_names,
-                                read_parameters(*run.config, run.checkpoint));
-      std::printf("%s: %s, from %s\n", to->c_str(),
-                  tasks::hugging_face_family(run.config->model).c_str(),
-                  run.checkpoint.string().c_str());
-      return 0;
+  auto gigabytes = std::make_shared<double>(5);
+  verb->add_option("--file-size", *gigabytes,
+                   "GB; a larger model becomes several files and their index. Under mpirun the "
+                   "ranks write them in turn, each holding one at a time")
+      ->check(from<double>(1e-6, "number"))
+      ->capture_default_str();
+  verb->callback([&tasks, &chosen, o, to, gigabytes] {
+    chosen = [&tasks, o, to, gigabytes] {
+      return together([&](comm::World& world) {
+        const auto host = world.host();
+        const TrainedRun run = open_run(tasks, o->run, o->step, host.get());
+        const std::string family = tasks::hugging_face_family(run.config->model);
+        tasks::ExportOptions options;
+        options.file_bytes = static_cast<int64_t>(*gigabytes * 1e9);
+        options.world = host.get();
+        tasks::write_hugging_face(
+            *to, run.config->model, run.config->vocabulary(), run.token_names,
+            [&](const std::vector<std::string>& names) {
+              return read_parameters(*run.config, run.checkpoint, names);
+            },
+            options);
+        if (world.rank() == 0)
+          std::printf("%s: %s, from %s\n", to->c_str(), family.c_str(),
+                      run.checkpoint.string().c_str());
+      });
     };
   });
 }
@@ -218,11 +248,11 @@ void add_import(CLI::App& program, const Tasks& tasks, Action& chosen) {
   verb->add_option("--k", o->k, "bases per token of kmer");
   verb->callback([&tasks, &chosen, o, paths] {
     chosen = [&tasks, o, paths] {
-      one_process("import");
       o->from = paths->first, o->to = without_end_slash(paths->second);
-      const auto recipe = import_model(tasks, *o);
-      std::printf("recipe %s\n", recipe.string().c_str());
-      return 0;
+      return together([&](comm::World& world) {
+        const auto recipe = import_model(tasks, *o, &world);
+        if (world.rank() == 0) std::printf("recipe %s\n", recipe.string().c_str());
+      });
     };
   });
 }

@@ -55,6 +55,21 @@ std::vector<int> group_of(const Shape& shape, int rank, const std::vector<Axis>&
   return ranks;
 }
 
+std::vector<int> shard_group_of(const std::vector<int>& replicas, int group, int rank) {
+  const auto at = std::find(replicas.begin(), replicas.end(), rank) - replicas.begin();
+  const auto first = replicas.begin() + at / group * group;
+  return {first, first + group};
+}
+
+std::vector<int> twins_of(const std::vector<int>& replicas, int group, int rank) {
+  const auto at = std::find(replicas.begin(), replicas.end(), rank) - replicas.begin();
+  std::vector<int> out;
+  for (size_t i = static_cast<size_t>(at % group); i < replicas.size();
+       i += static_cast<size_t>(group))
+    out.push_back(replicas[i]);
+  return out;
+}
+
 namespace {
 
 Backend automatic_backend(World& world, const device::Device& device) {
@@ -76,13 +91,15 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
   OCOEE_CHECK(*std::min_element(shape.size.begin(), shape.size.end()) >= 1, "an axis of no ranks");
   OCOEE_CHECK(shape.ranks() == world.size(), "a mesh of {} ranks on a world of {}", shape.ranks(),
               world.size());
+  OCOEE_CHECK(shape.shard_group >= 0 &&
+                  (shape.shard_group == 0 || shape.replicas() % shape.shard_group == 0),
+              "groups of {} in {} replicas", shape.shard_group, shape.replicas());
   coordinate_ = coordinate_of(shape, world.rank());
   if (backend == Backend::automatic) backend = automatic_backend(world, device);
 
   std::map<std::vector<int>, std::shared_ptr<Communicator>> connected;  // NCCL, by ranks
-  const auto make = [&](const std::string& name, const std::vector<Axis>& varying,
-                        bool shares = true) -> std::shared_ptr<Communicator> {
-    const std::vector<int> ranks = group_of(shape, world.rank(), varying);
+  const auto make_over = [&](const std::string& name, const std::vector<int>& ranks,
+                             bool shares = true) -> std::shared_ptr<Communicator> {
     if (ranks.size() == 1) return make_self_communicator(name, world.rank());
     MPI_Comm split = MPI_COMM_NULL;
     check_mpi(MPI_Comm_split(world.impl().mpi, ranks.front(), world.rank(), &split),
@@ -96,6 +113,10 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
     if (!twin) twin = made;
     return made;
   };
+  const auto make = [&](const std::string& name, const std::vector<Axis>& varying,
+                        bool shares = true) {
+    return make_over(name, group_of(shape, world.rank(), varying), shares);
+  };
   for (size_t a = 0; a < kAxes; ++a) {
     const auto axis = static_cast<Axis>(a);
     axes_[a] = make(name_of(axis), {axis});
@@ -103,6 +124,24 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
   model_ = make("model", {Axis::tensor, Axis::context, Axis::spatial, Axis::pipeline});
   loss_ = make("loss", {Axis::data, Axis::context, Axis::spatial});
   back_ = make("pipeline_back", {Axis::pipeline}, /*shares=*/false);
+  const std::shared_ptr<Communicator> ahead = axes_[static_cast<size_t>(Axis::pipeline)];
+  links_ = {ahead, ahead, back_, back_};
+  if (backend == Backend::nccl && ahead->size() > 1) {
+    links_[1] = make("pipeline_odd", {Axis::pipeline}, /*shares=*/false);
+    links_[3] = make("pipeline_back_odd", {Axis::pipeline}, /*shares=*/false);
+  }
+  const bool only_data = shape.replicas() == shape[Axis::data];
+  replicas_ = only_data ? axes_[static_cast<size_t>(Axis::data)]
+                        : make("replicas", {Axis::data, Axis::context, Axis::spatial});
+  if (shape.shard_group == 0 || shape.shard_group == shape.replicas()) {
+    shard_ = replicas_;
+    twins_ = make_self_communicator("twins", world.rank());
+  } else {
+    const std::vector<int> all =
+        group_of(shape, world.rank(), {Axis::data, Axis::context, Axis::spatial});
+    shard_ = make_over("shard", shard_group_of(all, shape.shard_group, world.rank()));
+    twins_ = make_over("twins", twins_of(all, shape.shard_group, world.rank()));
+  }
   world_ = world.host();
 }
 
@@ -114,8 +153,17 @@ Communicator& Mesh::model() {
 Communicator& Mesh::loss() {
   return *loss_;
 }
-Communicator& Mesh::replicas() {
-  return shape_[Axis::context] * shape_[Axis::spatial] == 1 ? axis(Axis::data) : *loss_;
+
+std::vector<Communicator*> Mesh::communicators() const {
+  std::vector<Communicator*> out;
+  const auto add = [&](const std::shared_ptr<Communicator>& one) {
+    if (one->size() > 1 && std::find(out.begin(), out.end(), one.get()) == out.end())
+      out.push_back(one.get());
+  };
+  for (const auto& axis : axes_) add(axis);
+  for (const auto& link : links_) add(link);
+  for (const auto& other : {back_, replicas_, shard_, twins_, model_, loss_}) add(other);
+  return out;
 }
 
 }  // namespace ocoee::comm

@@ -21,15 +21,25 @@ const char* name_of(Axis axis);
 
 struct Shape {  // ranks along each axis
   std::array<int, kAxes> size{1, 1, 1, 1, 1, 1};
+  // Hybrid sharding: of the ranks with the same weights (data x context x spatial), how many
+  // neighbours share one copy of the states; the others repeat it. 0: all of them.
+  int shard_group = 0;
   int& operator[](Axis axis) { return size[static_cast<size_t>(axis)]; }
   int operator[](Axis axis) const { return size[static_cast<size_t>(axis)]; }
   int ranks() const;
+  int replicas() const {
+    return (*this)[Axis::data] * (*this)[Axis::context] * (*this)[Axis::spatial];
+  }
 };
 // Coordinate of a rank, fastest axis first, and back.
 std::array<int, kAxes> coordinate_of(const Shape& shape, int rank);
 int rank_of(const Shape& shape, const std::array<int, kAxes>& coordinate);
 // The ranks that share with `rank` the coordinates of all axes but the `varying`, ascending.
 std::vector<int> group_of(const Shape& shape, int rank, const std::vector<Axis>& varying);
+// Hybrid sharding: `rank`'s group of neighbours among the replicas, and the ranks at its place in
+// the other groups.
+std::vector<int> shard_group_of(const std::vector<int>& replicas, int group, int rank);
+std::vector<int> twins_of(const std::vector<int>& replicas, int group, int rank);
 
 enum class Backend : uint8_t { automatic, mpi, nccl, host_staged };
 
@@ -50,11 +60,22 @@ class Mesh {
   Communicator& model();  // tensor x context x spatial x pipeline: the ranks that hold one replica
   Communicator& world() { return *world_; }  // all ranks of the mesh, host buffers
   Communicator& loss();  // data x context x spatial: where sums of losses and weights are reduced
-  // The ranks that hold the same weights and see other tokens, where gradients are summed: those of
-  // loss(), but the data axis itself when it is the only one.
-  Communicator& replicas();
-  // The pipeline axis again, for what goes against the stream: on a GPU it has its own queue.
+  // The ranks with the same weights, data x context x spatial: gradients are summed over them. The
+  // data axis itself where the other two are 1. They fall into shard() groups, each with one copy
+  // of what is sharded; twins() hold the same slice of it in the other groups.
+  Communicator& replicas() { return *replicas_; }
+  Communicator& shard() { return *shard_; }
+  Communicator& twins() { return *twins_; }
+  // Every communicator of the mesh that has more than one rank, each once.
+  std::vector<Communicator*> communicators() const;
+  // The pipeline axis again, for what goes against the stream.
   Communicator& pipeline_back() { return *back_; }
+  // The queue of messages from stage `from` to the next (forward), or to the one before. On a GPU
+  // messages of a queue wait for each other, so what a stage sends and what it receives lie in
+  // queues apart: in one, a ring of stages that all send first (interleaved schedules) would stop.
+  Communicator& link(bool forward, int from) {
+    return *links_[(forward ? 0U : 2U) + static_cast<size_t>(from % 2)];
+  }
   device::Device device() const { return device_; }
 
  private:
@@ -62,7 +83,8 @@ class Mesh {
   std::array<int, kAxes> coordinate_{};
   device::Device device_;
   std::array<std::shared_ptr<Communicator>, kAxes> axes_;
-  std::shared_ptr<Communicator> model_, loss_, world_, back_;
+  std::array<std::shared_ptr<Communicator>, 4> links_;
+  std::shared_ptr<Communicator> model_, loss_, world_, back_, replicas_, shard_, twins_;
 };
 
 }  // namespace ocoee::comm

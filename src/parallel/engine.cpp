@@ -19,7 +19,7 @@ constexpr size_t kNone = static_cast<size_t>(-1);
 plan::StageModel part_of(const plan::ModelSpec& model, const EngineOptions& options,
                          const comm::Mesh& mesh) {
   plan::StageModel stage = plan::stage_model(model, mesh.size(Axis::pipeline), options.chunks,
-                                             mesh.coordinate(Axis::pipeline));
+                                             mesh.coordinate(Axis::pipeline), options.cuts);
   stage.model =
       plan::tensor_part(stage.model, mesh.size(Axis::tensor), mesh.coordinate(Axis::tensor));
   return stage;
@@ -36,10 +36,12 @@ Recompute recompute_from_name(const std::string& name) {
 Engine::Engine(const plan::ModelSpec& model, const EngineOptions& options, comm::Mesh& mesh)
     : options_(options),
       mesh_(mesh),
-      borrowed_(plan::borrowed_parameters(model, mesh.size(Axis::pipeline), options.chunks)),
+      borrowed_(plan::borrowed_parameters(model, mesh.size(Axis::pipeline), options.chunks,
+                                          options.cuts)),
       stage_(part_of(model, options, mesh)),
       store_(stage_.model, options.precision, torch_device(mesh.device()), options.shard,
-             &mesh.replicas()) {
+             &mesh.shard(), &mesh.twins()),
+      offload_(mesh.device()) {
   context_.mesh = &mesh;
   context_.context_method = options.context_method;
   context_.selective = options.recompute == Recompute::selective;
@@ -108,7 +110,7 @@ void Engine::list_added_gradients() {
       }
     }
   }
-  for (const Slot& slot : store_.slots()) {
+  for (const Slot& slot : store_.layout().slots()) {
     if (!written.contains(slot.spec->name))
       added_gradients_.push_back(store_.parameter_gradient(slot.spec->name));
   }
@@ -178,9 +180,9 @@ Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep&
   pass.saved.resize(last - first);
   const bool recompute = options_.recompute == Recompute::full;
   nn::Bundle current = std::move(in);
+  if (options_.offload) pass.parked.resize(last - first);
   for (size_t b = first; b < last; ++b) {
-    // The last block is about to run backward: recomputing it would save nothing.
-    const bool keeps = !recompute || b + 1 == layers_.size();
+    const bool keeps = !recompute || turns_round(b);
     context_.save = keeps;
     if (recompute) pass.block_inputs.push_back(keeps ? nn::Bundle() : current);
     nn::Bundle next;
@@ -188,10 +190,45 @@ Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep&
     acquire(b, b + 1 < last ? b + 1 : kNone);
     run_block(b, current, next, keeps ? pass.saved[b - first] : dropped);
     release(b);
+    if (options_.offload && !turns_round(b)) park(pass, b);
     current = std::move(next);
   }
   pass.output = std::move(current);
   return pass;
+}
+
+// The block that is about to run backward, of the last stage: to recompute or to park it would save
+// nothing.
+bool Engine::turns_round(size_t block) const {
+  const bool last_stage = mesh_.coordinate(Axis::pipeline) + 1 == mesh_.size(Axis::pipeline);
+  const bool at_once = !pipelined() || options_.schedule != plan::ScheduleKind::gpipe;
+  return last_stage && at_once && block + 1 == layers_.size();
+}
+
+std::vector<at::Tensor*> Engine::saved_tensors(Pass& pass, size_t block) const {
+  const size_t at = block - stage_.chunks[pass.chunk].first;
+  std::vector<at::Tensor*> out;
+  for (nn::Saved& saved : pass.saved[at]) {
+    for (at::Tensor& tensor : saved.tensors) out.push_back(&tensor);
+  }
+  if (at < pass.block_inputs.size()) {
+    for (auto& [name, tensor] : pass.block_inputs[at].items()) out.push_back(&tensor);
+  }
+  return out;
+}
+
+void Engine::park(Pass& pass, size_t block) {
+  std::vector<at::Tensor> batch;
+  for (const auto& [name, tensor] : pass.batch->items()) batch.push_back(tensor);
+  pass.parked[block - stage_.chunks[pass.chunk].first] =
+      offload_.park(saved_tensors(pass, block), batch);
+}
+
+// This block's come back before they are needed, and those of the next one start.
+void Engine::restore(Pass& pass, size_t block) {
+  const size_t at = block - stage_.chunks[pass.chunk].first;
+  offload_.restore(pass.parked[at], saved_tensors(pass, block));
+  if (at > 0) offload_.fetch(pass.parked[at - 1]);
 }
 
 Engine::Pass Engine::forward(const nn::Bundle& batch, int64_t first_sample) {
@@ -234,7 +271,8 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, nn::W
     std::vector<nn::Saved>& saved = pass.saved[b - first];
     acquire(b, b > first ? b - 1 : kNone);
     open_gradients(b);
-    const bool dropped = options_.recompute == Recompute::full && b + 1 < layers_.size();
+    if (options_.offload) restore(pass, b);
+    const bool dropped = options_.recompute == Recompute::full && !turns_round(b);
     if (dropped) {
       nn::Bundle again;
       run_block(b, pass.block_inputs[b - first], again, saved);
@@ -283,7 +321,7 @@ void Engine::weight_work(Pass& pass, bool last_micro_batch) {
 void Engine::block_done(size_t block, bool last_micro_batch) {
   if (!store_.split() || held_[block]) return;
   if (store_.level() == Shard::states && !last_micro_batch) return;
-  store_.start_reduce(block);
+  store_.start_reduce(block, last_micro_batch);
   store_.poll_reductions();
 }
 
@@ -306,7 +344,7 @@ void Engine::finish_gradients() {
   if (!borrowed_.empty()) {
     return_borrowed_gradients();
     for (size_t b = 0; store_.split() && b < held_.size(); ++b) {
-      if (held_[b]) store_.start_reduce(b);
+      if (held_[b]) store_.start_reduce(b, /*last=*/true);
     }
     for (const Bucket& bucket : buckets_) {
       if (!bucket.held || mesh_.replicas().size() == 1) continue;

@@ -11,6 +11,8 @@
 
 #include "comm/mesh.h"
 #include "nn/layer.h"
+#include "parallel/action_log.h"
+#include "parallel/offload.h"
 #include "parallel/weight_store.h"
 #include "plan/placement.h"
 #include "plan/schedule.h"
@@ -25,6 +27,7 @@ Recompute recompute_from_name(const std::string& name);  // as in a recipe
 struct EngineOptions {
   Precision precision;
   Recompute recompute = Recompute::none;
+  bool offload = false;  // saved activations wait in host memory
   uint64_t seed = 1;
   int64_t bucket_bytes =
       25 << 20;  // gradients leave for the data axis in pieces of about this size
@@ -32,6 +35,7 @@ struct EngineOptions {
   plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;  // pipeline axis > 1
   int chunks = 1;                                                 // model parts a stage holds
   plan::ContextMethod context_method = plan::ContextMethod::ring;
+  std::vector<int64_t> cuts;  // the first block of each part but the first; empty: by cost
 };
 
 // One micro-batch of a pipelined step.
@@ -48,6 +52,7 @@ class Engine {
     const nn::Bundle* batch = nullptr;
     std::vector<nn::Bundle> block_inputs;          // recompute only
     std::vector<std::vector<nn::Saved>> saved;     // per block of the chunk, per layer
+    std::vector<Offload::Parked> parked;           // offload only: per block
     nn::WeightWork weight_work{/*put_off=*/true};  // put off by the schedule
     int64_t first_sample = 0;
     size_t chunk = 0;
@@ -81,6 +86,11 @@ class Engine {
   // a micro-batch into its gradient; only the last stage calls it.
   void run_pipeline(const std::vector<MicroStep>& micro,
                     const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score);
+  const Offload& offload() const { return offload_; }
+  // Of the last pipelined step here: what was done when (on a GPU the host waits), and the most
+  // activations (micro-batches, in chunks) that were held at once.
+  std::vector<Executed> executed() const;
+  int64_t most_in_flight() const;
   // Waits (on the stream) for the reductions; then sums over the tensor axis what is whole on each
   // of its ranks.
   void finish_gradients();
@@ -96,6 +106,11 @@ class Engine {
                  std::vector<nn::Saved>& saved);
   nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, nn::WeightWork* later,
                           bool last_micro_batch);
+  bool turns_round(size_t block) const;
+  // The saved tensors of a block of a pass, in a fixed order.
+  std::vector<at::Tensor*> saved_tensors(Pass& pass, size_t block) const;
+  void park(Pass& pass, size_t block);
+  void restore(Pass& pass, size_t block);
   void acquire(size_t block, size_t next);  // whole values, and a prefetch of the next block's
   void release(size_t block);
   std::vector<size_t> units_of(size_t block) const;
@@ -117,6 +132,7 @@ class Engine {
   plan::StageModel stage_;
   WeightStore store_;
   nn::Context context_;
+  Offload offload_;
   std::vector<std::vector<std::unique_ptr<nn::Layer>>> layers_;  // per block
   std::vector<bool> held_;       // per block: its gradients wait for another stage's part
   std::vector<Bucket> buckets_;  // from the end of the flat space to its start

@@ -27,8 +27,8 @@ std::string describe(const nn::Bundle& bundle) {
 
 // ---- bundles between stages
 
-comm::Communicator& BundleTransport::channel(Way way) {
-  return way == Way::forward ? mesh_.axis(Axis::pipeline) : mesh_.pipeline_back();
+comm::Communicator& BundleTransport::channel(Way way, int from) {
+  return mesh_.link(way == Way::forward, from);
 }
 
 void BundleTransport::expect(const nn::Bundle& batch) {
@@ -40,7 +40,7 @@ void BundleTransport::expect(const nn::Bundle& batch) {
 }
 
 void BundleTransport::send(const nn::Bundle& bundle, int peer, Way way, size_t chunk) {
-  comm::Communicator& stages = channel(way);
+  comm::Communicator& stages = channel(way, mesh_.coordinate(Axis::pipeline));
   const device::Stream stream = current_stream(mesh_.device());
   auto& names = sent_[{peer, way, chunk}];
   if (names.empty()) {
@@ -68,7 +68,7 @@ void BundleTransport::send(const nn::Bundle& bundle, int peer, Way way, size_t c
 
 nn::Bundle BundleTransport::receive(int peer, Way way, size_t chunk) {
   const trace::Scope scope("communication", "comm:pipeline");
-  comm::Communicator& stages = channel(way);
+  comm::Communicator& stages = channel(way, peer);
   const device::Stream stream = current_stream(mesh_.device());
   auto& fields = received_[{peer, way, chunk}];
   if (fields.empty()) {
@@ -101,7 +101,8 @@ void BundleTransport::finish_sends() {
 
 using Way = BundleTransport::Way;
 
-Engine::Pipeline::Pipeline(Engine& engine) : engine_(engine), transport_(engine.mesh()) {
+Engine::Pipeline::Pipeline(Engine& engine)
+    : log(engine.mesh().device()), engine_(engine), transport_(engine.mesh()) {
   if (engine.options().schedule != plan::ScheduleKind::zero_bubble) return;
   for (const plan::BlockSpec& block : engine.model().blocks) {
     for (const auto& layer :
@@ -134,12 +135,15 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
   std::map<Place, Engine::Pass> passes;
   std::map<Place, nn::Bundle> arrived, leaving;
   transport_.expect(*micro.front().batch);
+  log.start(current_stream(engine_.mesh().device()));
+  most_in_flight = 0;
   const auto is_last_part = [&](size_t chunk) {
     return stage == stages - 1 && chunk + 1 == engine_.chunks();
   };
   for (const plan::Step& step : steps_for(micro.size())) {
     const size_t chunk = step.chunk;
     const Place place{chunk, step.micro};
+    log.begin(step);
     // The neighbour's chunk differs where the parts wrap from the last stage to the first.
     const size_t after = stage == stages - 1 ? chunk + 1 : chunk,
                  before = stage == 0 ? chunk - 1 : chunk;
@@ -159,6 +163,7 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
           leaving[place] = std::move(pass.output);
         }
         passes.emplace(place, std::move(pass));
+        most_in_flight = std::max(most_in_flight, static_cast<int64_t>(passes.size()));
         break;
       }
       case Action::send_forward:
@@ -185,6 +190,7 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
       case Action::release:
         break;  // the engine gathers block by block
     }
+    log.end();
   }
   transport_.finish_sends();
 }
@@ -214,6 +220,16 @@ void Engine::run_pipeline(const std::vector<MicroStep>& micro,
                           const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score) {
   OCOEE_CHECK(pipeline_ != nullptr, "this model has one stage");
   pipeline_->run(micro, score);
+}
+
+std::vector<Executed> Engine::executed() const {
+  OCOEE_CHECK(pipeline_ != nullptr, "this model has one stage");
+  return pipeline_->log.read();
+}
+
+int64_t Engine::most_in_flight() const {
+  OCOEE_CHECK(pipeline_ != nullptr, "this model has one stage");
+  return pipeline_->most_in_flight;
 }
 
 }  // namespace ocoee::parallel

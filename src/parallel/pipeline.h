@@ -34,9 +34,7 @@ class BundleTransport {
     std::vector<int64_t> shape;
   };
   using Key = std::tuple<int, Way, size_t>;
-  // Each way has its own communicator: on one, in order, two neighbours that both send first would
-  // wait for each other.
-  comm::Communicator& channel(Way way);
+  comm::Communicator& channel(Way way, int from);
   comm::Mesh& mesh_;
   std::string batch_;
   std::map<Key, std::vector<std::string>> sent_;
@@ -50,6 +48,8 @@ struct Engine::Pipeline {
            const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score);
   nn::Bundle evaluate(const nn::Bundle& batch,
                       const std::function<nn::Bundle(size_t, nn::Bundle)>& run_chunk);
+  ActionLog log;
+  int64_t most_in_flight = 0;
 
  private:
   const std::vector<plan::Step>& steps_for(size_t micro_batches);

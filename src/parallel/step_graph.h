@@ -42,7 +42,4 @@ class StreamScope {
 // pageable memory).
 int64_t host_waits();
 
-// Peak bytes of the tensor allocator since the program began; 0 where it keeps no count (CPU).
-int64_t peak_allocated_bytes(const device::Device& device);
-
 }  // namespace ocoee::parallel

@@ -92,11 +92,4 @@ int64_t host_waits() {
   return device::host_waits() + torch_waits;
 }
 
-int64_t peak_allocated_bytes(const device::Device& device) {
-  if (!device.is_cuda()) return 0;
-  const auto stats =
-      c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(device.index));
-  return stats.allocated_bytes[0].peak;
-}
-
 }  // namespace ocoee::parallel

@@ -22,8 +22,4 @@ int64_t host_waits() {
   return device::host_waits();
 }
 
-int64_t peak_allocated_bytes(const device::Device&) {
-  return 0;
-}
-
 }  // namespace ocoee::parallel

@@ -10,12 +10,11 @@
 #include "core/random.h"
 #include "core/text.h"
 #include "parallel/storage.h"
+#include "parallel/tensor_memory.h"
 #include "run/box_runs.h"
 
 namespace ocoee::parallel {
 namespace {
-
-constexpr int64_t kAlignment = 64;  // elements; keeps every layer on a 128-byte line in any type
 
 // Four elements share one Philox block, so any box of a parameter can be drawn by itself.
 void draw_normal(float* out, int64_t first, int64_t last, PhiloxKey key, double scale) {
@@ -52,117 +51,68 @@ run::Box whole_box(const plan::ParameterSpec& spec) {
 }  // namespace
 
 WeightStore::WeightStore(const plan::ModelSpec& model, Precision precision, c10::Device device,
-                         Shard level, comm::Communicator* group)
+                         Shard level, comm::Communicator* group, comm::Communicator* twins)
     : precision_(precision),
       device_(device),
       level_(group && group->size() > 1 ? level : Shard::none),
-      group_(group) {
-  if (split()) ways_ = group->size(), which_ = group->rank();
-  lay_out(model);
+      group_(group),
+      twins_(split() && twins && twins->size() > 1 ? twins : nullptr),
+      layout_(model, split() ? group->size() : 1, split() ? group->rank() : 0) {
+  for (const plan::ParameterSpec* parameter : layout_.borrowed())
+    borrowed_.push_back({parameter->tied_to, parameter->shape, {}, {}});
   allocate();
 }
 
-void WeightStore::lay_out(const plan::ModelSpec& model) {
-  for (size_t b = 0; b < model.blocks.size(); ++b) {
-    auto& ranges = ranges_.emplace_back();
-    Unit unit;
-    unit.begin = elements_;
-    for (const plan::LayerSpec& layer : model.blocks[b].layers) {
-      LayerRange range;
-      if (!layer.parameters.empty() && !layer.parameters[0].tied_to.empty()) {
-        OCOEE_CHECK(layer.parameters.size() == 1, "{}: a tied layer has one parameter", layer.name);
-        const plan::ParameterSpec& parameter = layer.parameters[0];
-        range.tied = true;
-        const auto lender = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
-          return slot.spec->name == parameter.tied_to;
-        });
-        if (lender != slots_.end()) {
-          range.begin = lender->offset, range.end = lender->offset + lender->elements;
-          range.lender = static_cast<int>(lender->unit);
-        } else {
-          range.borrowed = parameter.tied_to;
-          borrowed_.push_back({parameter.tied_to, parameter.shape, {}, {}});
-        }
-      } else {
-        range.begin = elements_;
-        for (const plan::ParameterSpec& parameter : layer.parameters) {
-          slots_.push_back({&parameter, elements_, parameter.elements(), b});
-          elements_ += parameter.elements();
-        }
-        range.end = elements_;
-        elements_ = (elements_ + kAlignment - 1) / kAlignment * kAlignment;
-      }
-      ranges.push_back(range);
-    }
-    const int64_t step = kAlignment * ways_;
-    elements_ = unit.begin + (elements_ - unit.begin + step - 1) / step * step;
-    unit.end = elements_;
-    unit.shard_begin = unit.begin / ways_;
-    units_.push_back(unit);
-  }
-}
-
 void WeightStore::allocate() {
+  count_tensor_memory();  // from the first weight on
   const auto options = at::TensorOptions().device(device_);
   const auto wide = options.dtype(precision_.master()), narrow = options.dtype(precision_.compute);
   master_ = at::zeros({shard_elements()}, wide);
-  if (split() && precision_.has_master_copy()) shard_value_ = at::zeros({shard_elements()}, narrow);
   if (level_ == Shard::parameters) {
-    for (const Unit& unit : units_) unit_values_.push_back(absent_tensor(unit.elements(), narrow));
-    gathers_.resize(units_.size());
+    if (precision_.has_master_copy()) shard_value_ = at::zeros({shard_elements()}, narrow);
+    for (const Unit& unit : units()) unit_values_.push_back(absent_tensor(unit.elements(), narrow));
+    gathers_.resize(units().size());
   } else {
     const bool apart = split() || precision_.has_master_copy();
-    value_ = apart ? at::zeros({elements_}, narrow) : master_;
+    value_ = apart ? at::zeros({elements()}, narrow) : master_;
   }
   if (level_ == Shard::none || level_ == Shard::states) {
-    gradient_ = at::zeros({elements_}, wide);
+    gradient_ = at::zeros({elements()}, wide);
   } else {
-    for (const Unit& unit : units_) unit_gradients_.push_back(absent_tensor(unit.elements(), wide));
+    for (const Unit& unit : units())
+      unit_gradients_.push_back(absent_tensor(unit.elements(), wide));
   }
-  if (split()) shard_gradient_ = at::zeros({shard_elements()}, wide);
+  if (level_ == Shard::gradients || level_ == Shard::parameters)
+    shard_gradient_ = at::zeros({shard_elements()}, wide);
   for (Borrowed& one : borrowed_) {
     one.value = at::zeros(one.shape, narrow);
     one.gradient = at::zeros(one.shape, wide);
   }
 }
 
-at::Tensor WeightStore::shard_value() const {
-  if (split()) return shard_value_;
-  return precision_.has_master_copy() ? value_ : at::Tensor();
+bool WeightStore::values_in_place() const {
+  return precision_.has_master_copy() && (level_ == Shard::states || level_ == Shard::gradients);
 }
 
-WeightStore::Held WeightStore::held_of(const Slot& slot) const {
-  const Unit& unit = units_[slot.unit];
-  const int64_t length = unit.elements() / ways_, first = unit.begin + which_ * length;
-  const int64_t begin = std::max(slot.offset, first),
-                end = std::min(slot.offset + slot.elements, first + length);
-  return {begin - slot.offset, std::max(begin, end) - slot.offset,
-          unit.shard_begin + begin - first};
-}
-
-std::vector<WeightStore::LocalBox> WeightStore::local_boxes(const plan::ParameterSpec& spec,
-                                                            const Held& held) {
-  std::vector<LocalBox> out;
-  int64_t offset = 0;
-  for (run::Box& box : boxes_of_range(spec.shape, held.begin, held.end)) {
-    const int64_t elements = box.elements();
-    if (!spec.whole.empty()) {
-      const auto dim = static_cast<size_t>(spec.tensor_dim);
-      box.offset[dim] += spec.first;
-      box.size[dim] = std::min(box.size[dim], spec.whole[dim] - box.offset[dim]);
-    }
-    if (elements > 0 && *std::min_element(box.size.begin(), box.size.end()) > 0)
-      out.push_back({std::move(box), offset});
-    offset += elements;
+std::vector<WeightStore::Piece> WeightStore::pieces() const {
+  if (!split())
+    return {{0, master_, gradient_, precision_.has_master_copy() ? value_ : at::Tensor()}};
+  if (level_ != Shard::states && !values_in_place())
+    return {{0, master_, shard_gradient_, shard_value_}};
+  std::vector<Piece> out;
+  for (size_t u = 0; u < units().size(); ++u) {
+    if (units()[u].elements() == 0) continue;
+    out.push_back({units()[u].shard_begin, slice_of(master_, u), gradient_slice(u),
+                   values_in_place() ? own_part(value_, u) : at::Tensor()});
   }
   return out;
 }
 
 void WeightStore::initialize(uint64_t seed) {
   const at::NoGradGuard no_grad;
-  for (const Slot& slot : slots_) {
+  for (const Slot& slot : layout_.slots()) {
     const plan::ParameterSpec& spec = *slot.spec;
-    const Held held = held_of(slot);
+    const WeightLayout::Held held = layout_.held_of(slot);
     if (held.begin >= held.end) continue;
     at::Tensor target = master_.narrow(0, held.shard_offset, held.end - held.begin);
     if (spec.init == plan::Init::zeros || spec.init == plan::Init::ones) {
@@ -173,7 +123,7 @@ void WeightStore::initialize(uint64_t seed) {
     const at::Tensor drawn = at::zeros({held.end - held.begin}, at::kFloat);
     float* out = drawn.data_ptr<float>();
     const auto draw = spec.init == plan::Init::normal ? draw_normal : draw_uniform;
-    for (const LocalBox& local : local_boxes(spec, held)) {
+    for (const WeightLayout::LocalBox& local : WeightLayout::local_boxes(spec, held)) {
       run::for_each_run(whole_box(spec), local.box, [&](int64_t from, int64_t to, int64_t count) {
         float* target_run = out + local.offset + to;
         at::parallel_for(0, count, 1 << 14, [&](int64_t first, int64_t last) {
@@ -189,11 +139,11 @@ void WeightStore::initialize(uint64_t seed) {
 void WeightStore::refresh_values() {
   const at::NoGradGuard no_grad;
   if (!precision_.has_master_copy()) return;
-  (split() ? shard_value_ : value_).copy_(master_);
+  for (Piece& piece : pieces()) piece.value.copy_(piece.master);
 }
 
 nn::Weights WeightStore::weights_of(size_t block, size_t layer, bool with_gradient) const {
-  const LayerRange& range = ranges_[block][layer];
+  const LayerRange& range = range_of(block, layer);
   nn::Weights weights;
   if (!range.borrowed.empty()) {
     for (const Borrowed& one : borrowed_) {
@@ -204,17 +154,10 @@ nn::Weights WeightStore::weights_of(size_t block, size_t layer, bool with_gradie
     return weights;
   }
   const size_t unit = range.lender >= 0 ? static_cast<size_t>(range.lender) : block;
-  const int64_t first = range.begin - units_[unit].begin, count = range.end - range.begin;
+  const int64_t first = range.begin - units()[unit].begin, count = range.end - range.begin;
   weights.value = values_of(unit).narrow(0, first, count);
   if (with_gradient) weights.gradient = gradients_of(unit).narrow(0, first, count);
   return weights;
-}
-
-const Slot& WeightStore::slot(const std::string& name) const {
-  for (const Slot& candidate : slots_) {
-    if (candidate.spec->name == name) return candidate;
-  }
-  fail(ErrorKind::internal, "no parameter '{}'", name);
 }
 
 at::Tensor WeightStore::parameter(const std::string& name) const {
@@ -229,33 +172,44 @@ at::Tensor WeightStore::parameter_gradient(const std::string& name) const {
   return gradient_.narrow(0, found.offset, found.elements).view(found.spec->shape);
 }
 
+namespace {
+
+void attach(run::Piece& piece, const at::Tensor& view) {
+  piece.save = [view](void* host) {
+    at::from_blob(host, view.sizes(), view.options().device(at::kCPU)).copy_(view);
+  };
+  piece.load = [view](const void* host) {
+    const at::NoGradGuard no_grad;
+    at::Tensor target = view;
+    target.copy_(
+        at::from_blob(const_cast<void*>(host), view.sizes(), view.options().device(at::kCPU)));
+  };
+}
+
+}  // namespace
+
 std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix,
                                                  const at::Tensor& flat) const {
   std::vector<run::StateArray> out;
-  for (const Slot& slot : slots_) {
-    const Held held = held_of(slot);
-    if (held.begin >= held.end) continue;
-    run::StateArray& array = out.emplace_back();
-    array.name = prefix + slot.spec->name;
-    array.shape = slot.spec->whole_shape();
-    array.dtype = dtype_of(flat.scalar_type());
-    for (LocalBox& local : local_boxes(*slot.spec, held)) {
-      const at::Tensor view =
-          flat.narrow(0, held.shard_offset + local.offset, local.box.elements());
-      run::Piece piece;
-      piece.box = std::move(local.box);
-      piece.save = [view](void* host) {
-        at::from_blob(host, view.sizes(), view.options().device(at::kCPU)).copy_(view);
-      };
-      piece.load = [view](const void* host) {
-        const at::NoGradGuard no_grad;
-        at::Tensor target = view;
-        target.copy_(
-            at::from_blob(const_cast<void*>(host), view.sizes(), view.options().device(at::kCPU)));
-      };
-      array.pieces.push_back(std::move(piece));
+  for (WeightLayout::Array& one : layout_.arrays(prefix, dtype_of(flat.scalar_type()))) {
+    for (size_t p = 0; p < one.array.pieces.size(); ++p) {
+      run::Piece& piece = one.array.pieces[p];
+      attach(piece, flat.narrow(0, one.shard_offset[p], piece.box.elements()));
     }
-    if (array.pieces.empty()) out.pop_back();  // nothing but padding
+    out.push_back(std::move(one.array));
+  }
+  return out;
+}
+
+std::vector<run::StateArray> WeightStore::gradient_arrays(const std::string& prefix) const {
+  std::vector<run::StateArray> out;
+  for (WeightLayout::Array& one : layout_.arrays(prefix, dtype_of(precision_.master()))) {
+    for (size_t p = 0; p < one.array.pieces.size(); ++p) {
+      run::Piece& piece = one.array.pieces[p];
+      const int64_t begin = one.shard_offset[p];
+      attach(piece, gradient_at(begin, begin + piece.box.elements()).at(0));
+    }
+    out.push_back(std::move(one.array));
   }
   return out;
 }

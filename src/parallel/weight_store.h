@@ -3,48 +3,34 @@
 // masters and gradients in float32. Layers borrow views; collectives and optimizers see ranges;
 // state sees named boxes.
 //
-// With a group to share with, masters, gradients for the optimizer and optimizer states are slices
-// (shard.h): level states keeps whole gradients and values, level gradients keeps a unit's whole
-// gradient only while its backward runs, level parameters does the same with values.
+// With a group to share with, masters and optimizer states are slices (shard.h). Level states keeps
+// whole gradients and values, and sums each unit's gradient into the rank's own part of it; level
+// gradients keeps a unit's whole gradient only while its backward runs, and its slice; level
+// parameters does the same with values.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include <map>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "nn/layer.h"
 #include "parallel/precision.h"
-#include "parallel/shard.h"
-#include "plan/layer_spec.h"
-#include "run/state.h"
+#include "parallel/weight_layout.h"
 
 namespace ocoee::parallel {
-
-struct Slot {  // one parameter in the flat space
-  const plan::ParameterSpec* spec;
-  int64_t offset;  // elements
-  int64_t elements;
-  size_t unit = 0;
-};
-
-struct LayerRange {  // where a layer's own parameters lie; a tied layer points at its lender's
-  int64_t begin = 0, end = 0;
-  bool tied = false;
-  int lender = -1;       // tied: the unit of the lender, or -1 when it lies in another stage
-  std::string borrowed;  // the parameter's name, in that case
-};
 
 // The weights of one stage, or of a whole model.
 class WeightStore {
  public:
   // Keeps a reference to `model`, which must outlive the store. Values are undefined until
   // initialize() or a load. `group`: the ranks that share what `level` splits; null or a group of
-  // one: nothing is split.
+  // one: nothing is split. `twins`: the ranks that hold the same slice in other groups (hybrid
+  // sharding); null or a group of one: there are none.
   WeightStore(const plan::ModelSpec& model, Precision precision, c10::Device device,
-              Shard level = Shard::none, comm::Communicator* group = nullptr);
+              Shard level = Shard::none, comm::Communicator* group = nullptr,
+              comm::Communicator* twins = nullptr);
 
   // Every element is a function of (seed, parameter name, index in the whole array) alone. Only
   // masters, when they are split: publish() follows.
@@ -55,12 +41,14 @@ class WeightStore {
   void publish();
 
   nn::Weights weights_of(size_t block, size_t layer, bool with_gradient) const;
-  const LayerRange& range_of(size_t block, size_t layer) const { return ranges_[block][layer]; }
-  const std::vector<Slot>& slots() const { return slots_; }
-  const std::vector<Unit>& units() const { return units_; }  // one a block
-  const Slot& slot(const std::string& name) const;
-  int64_t elements() const { return elements_; }  // with padding between layers
-  int64_t shard_elements() const { return elements_ / ways_; }
+  const WeightLayout& layout() const { return layout_; }
+  const LayerRange& range_of(size_t block, size_t layer) const {
+    return layout_.range_of(block, layer);
+  }
+  const std::vector<Unit>& units() const { return layout_.units(); }  // one a block
+  const Slot& slot(const std::string& name) const { return layout_.slot(name); }
+  int64_t elements() const { return layout_.elements(); }
+  int64_t shard_elements() const { return layout_.shard_elements(); }
   Shard level() const { return level_; }
   bool split() const { return level_ != Shard::none; }
 
@@ -70,9 +58,16 @@ class WeightStore {
   }  // of the shard space; value() itself when nothing is
      // split and the types agree
   at::Tensor& gradient() { return gradient_; }  // whole; undefined from level gradients on
-  // What the optimizer reads and writes, in the shard space.
-  at::Tensor& shard_gradient() { return split() ? shard_gradient_ : gradient_; }
-  at::Tensor shard_value() const;  // the copy of the masters in the compute type; undefined: none
+  // What the optimizer reads and writes: together the whole shard space, in order.
+  struct Piece {
+    int64_t begin;  // in the shard space
+    at::Tensor master, gradient;
+    at::Tensor value;  // the copy of the masters in the compute type; undefined: none
+  };
+  std::vector<Piece> pieces() const;
+  // The summed gradient of a stretch of the shard space; in more than one view where it crosses
+  // units.
+  std::vector<at::Tensor> gradient_at(int64_t begin, int64_t end) const;
   at::Tensor parameter(const std::string& name) const;           // view of the master; unsplit only
   at::Tensor parameter_gradient(const std::string& name) const;  // view; unsplit only
 
@@ -93,8 +88,9 @@ class WeightStore {
   // Levels gradients and parameters: the unit's whole gradient, zero at first.
   void open_gradient(size_t unit);
   // Starts the sum over the group of a unit's whole gradient into this rank's slice; adds to what
-  // is there. finish_reductions() waits for all of them.
-  void start_reduce(size_t unit);
+  // is there. With `last`, the slice is then summed over the twins. finish_reductions() waits for
+  // all of them.
+  void start_reduce(size_t unit, bool last);
   void finish_reductions();
   void poll_reductions();  // lets MPI progress
 
@@ -112,8 +108,8 @@ class WeightStore {
   template <class Choose>
   std::vector<std::pair<int64_t, int64_t>> stretches(Choose choose) const {
     std::vector<std::pair<int64_t, int64_t>> out;
-    for (const Slot& slot : slots_) {
-      const Held held = held_of(slot);
+    for (const Slot& slot : layout_.slots()) {
+      const WeightLayout::Held held = layout_.held_of(slot);
       if (held.begin >= held.end || !choose(*slot.spec)) continue;
       if (!out.empty() && out.back().second == held.shard_offset)
         out.back().second += held.end - held.begin;
@@ -126,45 +122,36 @@ class WeightStore {
   // Named arrays over a flat buffer of the shard space (masters, gradients, an optimizer state):
   // PREFIX + parameter name.
   std::vector<run::StateArray> arrays(const std::string& prefix, const at::Tensor& flat) const;
+  std::vector<run::StateArray> gradient_arrays(const std::string& prefix) const;
 
  private:
-  struct Held {            // what this rank's slice holds of a parameter
-    int64_t begin, end;    // elements of the parameter
-    int64_t shard_offset;  // where they begin in the shard space
-  };
-  struct LocalBox {  // of the whole array, without padding
-    run::Box box;
-    int64_t offset;  // of its data, from the first element held
-  };
-  static std::vector<LocalBox> local_boxes(const plan::ParameterSpec& spec, const Held& held);
   struct Reduction {
     comm::WorkHandle work;
     size_t unit;
     at::Tensor arrived;  // to be added to the slice
     bool releases;       // the whole gradient goes when the sum has arrived
+    bool last;
   };
   void finish_oldest();
-  void lay_out(const plan::ModelSpec& model);
   void allocate();
-  Held held_of(const Slot& slot) const;
   at::Tensor values_of(size_t unit) const;  // whole, of one unit
   at::Tensor gradients_of(size_t unit) const;
   at::Tensor slice_of(const at::Tensor& shard_space, size_t unit) const;
+  at::Tensor own_part(const at::Tensor& whole, size_t unit) const;  // this rank's, of flat space
+  at::Tensor gradient_slice(size_t unit) const;
+  bool values_in_place() const;  // the optimizer writes into this rank's part of the whole values
 
   Precision precision_;
   c10::Device device_;
   Shard level_;
-  comm::Communicator* group_;
-  int64_t ways_ = 1, which_ = 0;
-  std::vector<Slot> slots_;
-  std::vector<Unit> units_;
-  std::vector<std::vector<LayerRange>> ranges_;
+  comm::Communicator *group_, *twins_;
+  WeightLayout layout_;
   std::vector<Borrowed> borrowed_;
-  int64_t elements_ = 0;
   at::Tensor value_, master_, gradient_, shard_gradient_, shard_value_, unsplit_gradients_;
   std::vector<at::Tensor> unit_values_, unit_gradients_;  // their storage comes and goes
   std::vector<comm::WorkHandle> gathers_;                 // under way, by unit
   std::vector<Reduction> reductions_;
+  std::vector<comm::WorkHandle> twin_sums_;
 };
 
 }  // namespace ocoee::parallel

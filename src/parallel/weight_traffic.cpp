@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The collectives of a split weight store: gathers of values, sums of gradients into slices.
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/trace.h"
 #include "parallel/storage.h"
@@ -9,23 +11,46 @@ namespace ocoee::parallel {
 
 at::Tensor WeightStore::values_of(size_t unit) const {
   if (level_ == Shard::parameters) return unit_values_[unit];
-  return value_.narrow(0, units_[unit].begin, units_[unit].elements());
+  return value_.narrow(0, units()[unit].begin, units()[unit].elements());
 }
 
 at::Tensor WeightStore::gradients_of(size_t unit) const {
   if (!gradient_.defined()) return unit_gradients_[unit];
-  return gradient_.narrow(0, units_[unit].begin, units_[unit].elements());
+  return gradient_.narrow(0, units()[unit].begin, units()[unit].elements());
 }
 
 at::Tensor WeightStore::slice_of(const at::Tensor& shard_space, size_t unit) const {
-  return shard_space.narrow(0, units_[unit].shard_begin, units_[unit].elements() / ways_);
+  return shard_space.narrow(0, units()[unit].shard_begin,
+                            units()[unit].elements() / layout_.ways());
+}
+
+at::Tensor WeightStore::own_part(const at::Tensor& whole, size_t unit) const {
+  const int64_t length = units()[unit].elements() / layout_.ways();
+  return whole.narrow(0, units()[unit].begin + layout_.which() * length, length);
+}
+
+at::Tensor WeightStore::gradient_slice(size_t unit) const {
+  return level_ == Shard::states ? own_part(gradient_, unit) : slice_of(shard_gradient_, unit);
+}
+
+std::vector<at::Tensor> WeightStore::gradient_at(int64_t begin, int64_t end) const {
+  if (level_ != Shard::states)
+    return {(split() ? shard_gradient_ : gradient_).narrow(0, begin, end - begin)};
+  std::vector<at::Tensor> out;
+  for (size_t u = 0; u < units().size(); ++u) {
+    const int64_t first = units()[u].shard_begin,
+                  last = first + units()[u].elements() / layout_.ways();
+    const int64_t from = std::max(begin, first), to = std::min(end, last);
+    if (from < to) out.push_back(gradient_slice(u).narrow(0, from - first, to - from));
+  }
+  return out;
 }
 
 at::Tensor WeightStore::whole_value_of(const std::string& name) {
   const Slot& found = slot(name);
   finish_gather(found.unit);
   return values_of(found.unit)
-      .narrow(0, found.offset - units_[found.unit].begin, found.elements)
+      .narrow(0, found.offset - units()[found.unit].begin, found.elements)
       .view(found.spec->shape);
 }
 
@@ -33,7 +58,7 @@ at::Tensor WeightStore::whole_gradient_of(const std::string& name) {
   const Slot& found = slot(name);
   open_gradient(found.unit);
   return gradients_of(found.unit)
-      .narrow(0, found.offset - units_[found.unit].begin, found.elements)
+      .narrow(0, found.offset - units()[found.unit].begin, found.elements)
       .view(found.spec->shape);
 }
 
@@ -47,18 +72,17 @@ void WeightStore::publish() {
   if (level_ != Shard::states && level_ != Shard::gradients) return;
   const trace::Scope scope("communication", "comm:data");
   const device::Stream stream = current_stream(nn::place_of(master_));
-  const at::Tensor& source = precision_.has_master_copy() ? shard_value_ : master_;
   std::vector<comm::WorkHandle> under_way;
-  for (size_t u = 0; u < units_.size(); ++u) {
-    if (units_[u].elements() == 0) continue;
-    under_way.push_back(
-        group_->all_gather_async(buffer_of(slice_of(source, u)), buffer_of(values_of(u)), stream));
+  for (size_t u = 0; u < units().size(); ++u) {
+    if (units()[u].elements() == 0) continue;
+    const at::Tensor own = values_in_place() ? own_part(value_, u) : slice_of(master_, u);
+    under_way.push_back(group_->all_gather_async(buffer_of(own), buffer_of(values_of(u)), stream));
   }
   for (auto& work : under_way) work->wait(stream);
 }
 
 void WeightStore::start_gather(size_t unit) {
-  if (level_ != Shard::parameters || units_[unit].elements() == 0 || present(unit_values_[unit]))
+  if (level_ != Shard::parameters || units()[unit].elements() == 0 || present(unit_values_[unit]))
     return;
   make_present(unit_values_[unit]);
   const at::Tensor& source = precision_.has_master_copy() ? shard_value_ : master_;
@@ -97,14 +121,15 @@ void WeightStore::open_gradient(size_t unit) {
   unit_gradients_[unit].zero_();
 }
 
-void WeightStore::start_reduce(size_t unit) {
-  if (units_[unit].elements() == 0) return;
+void WeightStore::start_reduce(size_t unit, bool last) {
+  if (units()[unit].elements() == 0) return;
   const bool releases = !gradient_.defined();
   open_gradient(unit);
-  const at::Tensor whole = gradients_of(unit), slice = slice_of(shard_gradient_, unit);
+  const at::Tensor whole = gradients_of(unit), slice = gradient_slice(unit);
   Reduction reduction;
   reduction.unit = unit;
   reduction.releases = releases;
+  reduction.last = last;
   reduction.arrived = releases ? at::empty_like(slice) : at::Tensor();
   reduction.work = group_->reduce_scatter_async(
       buffer_of(whole), buffer_of(releases ? reduction.arrived : slice), comm::Reduce::sum,
@@ -119,20 +144,34 @@ void WeightStore::finish_oldest() {
   Reduction reduction = std::move(reductions_.front());
   reductions_.erase(reductions_.begin());
   const at::NoGradGuard no_grad;
-  reduction.work->wait(current_stream(nn::place_of(master_)));
-  if (!reduction.releases) return;
-  slice_of(shard_gradient_, reduction.unit).add_(reduction.arrived);
-  make_absent(unit_gradients_[reduction.unit]);
+  const device::Stream stream = current_stream(nn::place_of(master_));
+  reduction.work->wait(stream);
+  const at::Tensor slice = gradient_slice(reduction.unit);
+  if (reduction.releases) {
+    slice.add_(reduction.arrived);
+    make_absent(unit_gradients_[reduction.unit]);
+  }
+  if (reduction.last && twins_)
+    twin_sums_.push_back(twins_->all_reduce_async(buffer_of(slice), comm::Reduce::sum, stream));
 }
 
 void WeightStore::finish_reductions() {
-  if (reductions_.empty()) return;
+  if (reductions_.empty() && twin_sums_.empty()) return;
   const trace::Scope scope("communication", "comm:data");
   while (!reductions_.empty()) finish_oldest();
+  for (const comm::WorkHandle& sum : twin_sums_) sum->wait(current_stream(nn::place_of(master_)));
+  twin_sums_.clear();
 }
 
 void WeightStore::poll_reductions() {
   for (Reduction& reduction : reductions_) reduction.work->done();
+  // Summing over the twins begins as soon as a slice is complete. On a GPU the order in which ranks
+  // enqueue must not hang on their clocks, so there it follows one unit behind.
+  const auto complete = [&] {
+    return device_.is_cuda() ? reductions_.size() > 1 : reductions_.front().work->done();
+  };
+  while (twins_ && !reductions_.empty() && complete()) finish_oldest();
+  for (const comm::WorkHandle& sum : twin_sums_) sum->done();
 }
 
 void WeightStore::sum_unsplit_gradients(comm::Communicator& tensor) {
@@ -140,8 +179,9 @@ void WeightStore::sum_unsplit_gradients(comm::Communicator& tensor) {
   const trace::Scope scope("communication", "comm:tensor");
   std::vector<at::Tensor> parts;
   for (const auto& [begin, end] :
-       stretches([](const plan::ParameterSpec& spec) { return spec.tensor_dim < 0; }))
-    parts.push_back(shard_gradient().narrow(0, begin, end - begin));
+       stretches([](const plan::ParameterSpec& spec) { return spec.tensor_dim < 0; })) {
+    for (const at::Tensor& part : gradient_at(begin, end)) parts.push_back(part);
+  }
   // Every rank of the axis has the same slices, so it may be none on all of them.
   if (parts.empty()) return;
   unsplit_gradients_ = at::cat(parts);
@@ -157,7 +197,7 @@ void WeightStore::sum_unsplit_gradients(comm::Communicator& tensor) {
 void WeightStore::zero_gradients() {
   const at::NoGradGuard no_grad;
   if (gradient_.defined()) gradient_.zero_();
-  if (split()) shard_gradient_.zero_();
+  if (shard_gradient_.defined()) shard_gradient_.zero_();
   for (const at::Tensor& gradient : unit_gradients_) make_absent(gradient);
   for (Borrowed& one : borrowed_) one.gradient.zero_();
 }

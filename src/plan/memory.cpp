@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/memory.h"
 
+#include <algorithm>
+#include <map>
+
 #include "core/error.h"
 #include "core/text.h"
 
@@ -60,12 +63,45 @@ StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard) {
   size_t level = 0;
   while (level < levels.size() && levels[level] != shard) ++level;
   if (level == levels.size()) unknown_word("layout.shard", shard, levels);
-  const double masters = compute_bytes == 2 ? 4 : 0;
+  // In float32 the weights are the masters, unless they are whole and the masters slices of them.
+  const bool apart = compute_bytes == 2 || level == 1 || level == 2;
+  const double masters = apart ? 4 : 0;
   return {"engine_" + shard,
           {static_cast<double>(compute_bytes), level >= 3},
           {4, level >= 2},
           {masters, level >= 1},
           {8, level >= 1}};
+}
+
+int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard) {
+  if (shard != "gradients" && shard != "parameters") return 0;
+  std::vector<int64_t> units;
+  std::map<std::string, size_t> owner;
+  int64_t lent = 0;  // the unit of a tied parameter lives with the block that borrows it
+  for (const BlockSpec& block : model.blocks) {
+    int64_t elements = 0;
+    for (const LayerSpec& layer : block.layers) {
+      for (const ParameterSpec& parameter : layer.parameters) {
+        if (parameter.tied_to.empty()) {
+          elements += parameter.elements();
+          owner[parameter.name] = units.size();
+        } else if (owner.contains(parameter.tied_to)) {
+          lent = units[owner[parameter.tied_to]];
+        }
+      }
+    }
+    units.push_back(elements);
+  }
+  const auto window = [&](size_t blocks) {
+    int64_t most = 0;
+    for (size_t first = 0; first < units.size(); ++first) {
+      int64_t sum = first > 0 ? lent : 0;
+      for (size_t b = first; b < std::min(units.size(), first + blocks); ++b) sum += units[b];
+      most = std::max(most, sum);
+    }
+    return most;
+  };
+  return 4 * window(3) + (shard == "parameters" ? compute_bytes * window(2) : 0);
 }
 
 int64_t tensor_rank_parameters(const ModelSpec& model, int64_t tensor) {

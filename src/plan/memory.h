@@ -33,6 +33,13 @@ StateRules state_rules(const std::string& name);
 // (the weights are the masters). `shard` is a word of layout.shard. Throws Error(config).
 StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard);
 
+// Whole gradients and values that exist beside the slices while a step runs, of one stage: at level
+// gradients the gradients of three blocks in a row (one runs backward, the sums of two are under
+// way), at level parameters also the values of two (one runs, the next is gathered). A tied
+// parameter's block lives as long as the one that borrows it. An upper bound within the blocks'
+// difference in size.
+int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard);
+
 // Parameters that one of `tensor` ranks holds of `model`, which may be one stage. Throws
 // Error(config) when a split dimension is not divisible.
 int64_t tensor_rank_parameters(const ModelSpec& model, int64_t tensor);

@@ -62,7 +62,33 @@ std::map<std::string, size_t> owner_blocks(const ModelSpec& model) {
 
 }  // namespace
 
-std::vector<size_t> pipeline_cuts(const ModelSpec& model, int64_t parts) {
+std::string cuts_problem(const std::vector<int64_t>& given, int64_t parts, int64_t blocks) {
+  if (static_cast<int64_t>(given.size()) != parts - 1)
+    return fmt::format("{} cuts make {} parts, but pipeline x chunks is {}", given.size(),
+                       given.size() + 1, parts);
+  int64_t before = 0;
+  for (const int64_t cut : given) {
+    if (cut <= before || cut >= blocks)
+      return fmt::format(
+          "the cut at block {} leaves a part empty: cuts ascend from 1 to {} (block 0 is the "
+          "embedding, block {} the head)",
+          cut, blocks - 1, blocks - 1);
+    before = cut;
+  }
+  return "";
+}
+
+std::vector<size_t> pipeline_cuts(const ModelSpec& model, int64_t parts,
+                                  const std::vector<int64_t>& given) {
+  if (!given.empty()) {
+    const auto blocks = static_cast<int64_t>(model.blocks.size());
+    if (const std::string problem = cuts_problem(given, parts, blocks); !problem.empty())
+      fail(ErrorKind::config, "layout.cuts: {}", problem);
+    std::vector<size_t> cuts{0};
+    for (const int64_t cut : given) cuts.push_back(static_cast<size_t>(cut));
+    cuts.push_back(model.blocks.size());
+    return cuts;
+  }
   const auto wanted = static_cast<size_t>(parts);
   if (parts < 1 || model.blocks.size() < wanted) {
     fail(ErrorKind::config, "{} parts for a model of {} blocks: a part needs at least one", parts,
@@ -86,14 +112,15 @@ std::vector<size_t> pipeline_cuts(const ModelSpec& model, int64_t parts) {
   return best;
 }
 
-StageModel stage_model(const ModelSpec& model, int64_t stages, int64_t chunks, int64_t stage) {
+StageModel stage_model(const ModelSpec& model, int64_t stages, int64_t chunks, int64_t stage,
+                       const std::vector<int64_t>& given) {
   StageModel out;
   if (stages * chunks == 1) {
     out.model = model;
     out.chunks.emplace_back(0, model.blocks.size());
     return out;
   }
-  const std::vector<size_t> cuts = pipeline_cuts(model, stages * chunks);
+  const std::vector<size_t> cuts = pipeline_cuts(model, stages * chunks, given);
   out.model.family = model.family;
   for (int64_t c = 0; c < chunks; ++c) {
     const auto part = static_cast<size_t>(c * stages + stage);
@@ -105,10 +132,11 @@ StageModel stage_model(const ModelSpec& model, int64_t stages, int64_t chunks, i
   return out;
 }
 
-std::vector<Borrowed> borrowed_parameters(const ModelSpec& model, int64_t stages, int64_t chunks) {
+std::vector<Borrowed> borrowed_parameters(const ModelSpec& model, int64_t stages, int64_t chunks,
+                                          const std::vector<int64_t>& given) {
   std::vector<Borrowed> out;
   if (stages == 1) return out;
-  const std::vector<size_t> cuts = pipeline_cuts(model, stages * chunks);
+  const std::vector<size_t> cuts = pipeline_cuts(model, stages * chunks, given);
   const auto stage_of = [&](size_t block) {
     const auto after = std::upper_bound(cuts.begin(), cuts.end(), block);
     return (after - cuts.begin() - 1) % stages;
@@ -279,6 +307,11 @@ void check_placement(config::Problems& problems, const ModelSpec& model, const B
     const size_t before = problems.all().size();
     check_tensor(problems, extents, layout.tensor);
     if (problems.all().size() == before) check_context(problems, extents, layout);
+  }
+  if (!layout.cuts.empty()) {
+    const std::string problem = cuts_problem(layout.cuts, parts, blocks);
+    if (!problem.empty())
+      problems.add("layout.cuts", problem, "leave the key out: the cuts are then chosen by cost");
   }
   const BatchPlan plan = plan_batch(batch, layout, ranks);
   if (layout.pipeline == 1 && layout.chunks == 1) return;

@@ -16,22 +16,28 @@ namespace ocoee::plan {
 
 // First block of each part, and the number of blocks at the end: parts + 1 numbers. The cuts make
 // the most expensive part as cheap as it can be; cost is forward FLOPs, an embedding counting its
-// bytes moved. Throws Error(config) when there are fewer blocks than parts.
-std::vector<size_t> pipeline_cuts(const ModelSpec& model, int64_t parts);
+// bytes moved. `given`: the first block of each part but the first, instead. Throws Error(config)
+// when there are fewer blocks than parts, or when the given cuts are none of this model.
+std::vector<size_t> pipeline_cuts(const ModelSpec& model, int64_t parts,
+                                  const std::vector<int64_t>& given = {});
+// What is wrong with given cuts; empty: nothing.
+std::string cuts_problem(const std::vector<int64_t>& given, int64_t parts, int64_t blocks);
 
 struct StageModel {
   ModelSpec model;                                // the blocks of all chunks, in order
   std::vector<std::pair<size_t, size_t>> chunks;  // [first, last) block of each chunk in `model`
 };
 // A tied parameter whose lender lies in another stage keeps its tied_to: it is borrowed from there.
-StageModel stage_model(const ModelSpec& model, int64_t stages, int64_t chunks, int64_t stage);
+StageModel stage_model(const ModelSpec& model, int64_t stages, int64_t chunks, int64_t stage,
+                       const std::vector<int64_t>& cuts = {});
 
 // Parameters that some layer uses in another stage than the one that holds them.
 struct Borrowed {
   std::string parameter;  // the lender's name
   int64_t from, to;       // stages
 };
-std::vector<Borrowed> borrowed_parameters(const ModelSpec& model, int64_t stages, int64_t chunks);
+std::vector<Borrowed> borrowed_parameters(const ModelSpec& model, int64_t stages, int64_t chunks,
+                                          const std::vector<int64_t>& cuts = {});
 
 // What rank `rank` of `ranks` on the tensor axis holds: of each parameter its block along
 // tensor_dim, of the heads its share; costs are a rank's own. A vocabulary that does not divide is

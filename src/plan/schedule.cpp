@@ -47,12 +47,12 @@ Order one_f_one_b_order(int micro_batches, int warmup, int delay) {
 }
 
 // Position k in a stage's forward order runs chunk (k / p) % v of the micro-batches in groups of p;
-// backwards run chunks in reverse. The last group may be smaller than p.
+// backwards run chunks in reverse. What is left over joins the last group.
 Compute interleaved_item(int position, bool is_forward, int stages, int chunks, int micro_batches) {
-  const int per_group = stages * chunks;
-  const int group = position / per_group;
+  const int per_group = stages * chunks, last_group = micro_batches / stages - 1;
+  const int group = std::min(position / per_group, last_group);
   const int first_micro = group * stages;
-  const int size = std::min(stages, micro_batches - first_micro);
+  const int size = group == last_group ? micro_batches - first_micro : stages;
   const int within = position - group * per_group;
   const int chunk = within / size;
   return {is_forward ? Action::forward : Action::backward, is_forward ? chunk : chunks - 1 - chunk,
@@ -61,7 +61,8 @@ Compute interleaved_item(int position, bool is_forward, int stages, int chunks, 
 
 int interleaved_warmup(const ScheduleRequest& r, int stage) {
   const int total = r.micro_batches * r.chunks;
-  return std::min(total, (r.stages - stage - 1) * 2 + (r.chunks - 1) * r.stages);
+  const int largest_group = r.stages + r.micro_batches % r.stages;
+  return std::min(total, (r.stages - stage - 1) * 2 + (r.chunks - 1) * largest_group);
 }
 
 Order interleaved_order(const ScheduleRequest& r, int stage) {
@@ -209,12 +210,9 @@ std::string schedule_problem(const ScheduleRequest& r) {
   if (r.stages == 1) return "interleaving needs at least 2 stages: use 1f1b";
   if (r.chunks < 2) return "interleaving needs at least 2 chunks a stage: use 1f1b, or 2 chunks";
   if (r.chunks > std::numeric_limits<uint8_t>::max()) return "at most 255 chunks a stage";
-  if (r.micro_batches % r.stages != 0) {
-    const int below = r.micro_batches / r.stages * r.stages;
-    return fmt::format(
-        "interleaving over {} stages needs a multiple of {} micro-batches, not {}: use {}",
-        r.stages, r.stages, r.micro_batches,
-        below > 0 ? fmt::format("{} or {}", below, below + r.stages) : fmt::format("{}", r.stages));
+  if (r.micro_batches < r.stages) {
+    return fmt::format("interleaving over {} stages needs at least {} micro-batches, not {}",
+                       r.stages, r.stages, r.micro_batches);
   }
   return "";
 }

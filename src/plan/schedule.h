@@ -69,8 +69,8 @@ std::string schedule_problem(const ScheduleRequest& request);
 Schedule make_schedule(const ScheduleRequest& request);  // throws Error(config) with the problem
 
 // The largest number of (chunk, micro-batch) activations that `stage` holds at once, from the
-// closed forms: min(m, p - i) for 1f1b, m for gpipe, min(m, p) for zero_bubble, counted in chunks
-// when interleaved.
+// closed forms: min(m, p - i) for 1f1b, m for gpipe, min(m, p) for zero_bubble, and in chunks
+// min(m v, 2 (p - i) - 1 + (v - 1)(p + m mod p)) when interleaved.
 int64_t activations_in_flight(const ScheduleRequest& request, int stage);
 
 // Time lost over ideal time, equal stages: (p - 1) / (v m); zero_bubble with forward = backward =

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace ocoee::plan {
 
 void BatchConfig::describe(config::Description& d) {
@@ -32,10 +34,21 @@ void LayoutConfig::describe(config::Description& d) {
   d.field("shard", shard, "what is split over the data axis (ZeRO 0 to 3)")
       .choices({"none", "states", "gradients", "parameters"})
       .may_change_on_resume();
+  d.field("shard_group", shard_group,
+          "hybrid sharding: neighbouring ranks that share one copy of what is split, repeated "
+          "across groups; 0 = all that hold the same weights")
+      .at_least(0)
+      .unit("ranks")
+      .may_change_on_resume();
   d.field("schedule", schedule, "order of the micro-batches through the pipeline's stages")
       .choices({"gpipe", "1f1b", "interleaved", "zero_bubble"})
       .may_change_on_resume();
   d.field("chunks", chunks, "interleaved: parts of the model that each stage holds")
+      .at_least(1)
+      .may_change_on_resume();
+  d.field("cuts", cuts,
+          "the first block of each pipeline part but the first, counted from the embedding, which "
+          "is block 0; empty = chosen by cost")
       .at_least(1)
       .may_change_on_resume();
   d.field("context_method", context_method,
@@ -45,6 +58,9 @@ void LayoutConfig::describe(config::Description& d) {
       .may_change_on_resume();
   d.field("recompute", recompute, "activations computed again in the backward pass instead of kept")
       .choices({"none", "selective", "full"})
+      .may_change_on_resume();
+  d.field("offload", offload,
+          "activations that are kept wait in host memory between forward and backward")
       .may_change_on_resume();
 }
 
@@ -117,6 +133,21 @@ void check_training(config::Problems& problems, const BatchConfig& batch,
                              batch.global, data),
                  below > 0 ? fmt::format("use {} or {}", below, below + data)
                            : fmt::format("use at least {}", data));
+  }
+  if (layout.shard_group > 0) {
+    const int64_t replicas = data * layout.context;
+    if (layout.shard == "none") {
+      problems.add("layout.shard_group", "nothing is split with layout.shard = \"none\"",
+                   "leave the key out, or choose what is split");
+    } else if (replicas % layout.shard_group != 0) {
+      int64_t below = std::min(layout.shard_group, replicas);
+      while (replicas % below != 0) --below;
+      problems.add("layout.shard_group",
+                   fmt::format("groups of {} do not divide the {} ranks that hold the same weights "
+                               "(data x context)",
+                               layout.shard_group, replicas),
+                   fmt::format("use {}, or 0 for all", below));
+    }
   }
   const auto single = [&](const char* key, int64_t value) {
     if (value > 1)

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/config.h"
 
@@ -20,10 +21,13 @@ struct BatchConfig {
 struct LayoutConfig {
   int64_t instances = 1, tensor = 1, pipeline = 1, context = 1;
   std::string shard = "none";
+  int64_t shard_group = 0;  // 0: all replicas
   std::string schedule = "1f1b";
   int64_t chunks = 1;
+  std::vector<int64_t> cuts;  // empty: by cost
   std::string context_method = "ring";
   std::string recompute = "none";
+  bool offload = false;
   void describe(config::Description& d);
   int64_t model_ranks() const { return instances * tensor * pipeline * context; }
   int64_t data(int64_t ranks) const {

@@ -37,6 +37,8 @@ std::string figures_section(
     const SectionContext& context);  // figures that the task itself described in summary.json
 std::string speed_section(const SectionContext& context);
 std::string timeline_section(const SectionContext& context);
+std::string pipeline_section(const SectionContext& context);
+std::string ranks_section(const SectionContext& context);
 std::string traffic_section(const SectionContext& context);
 std::string memory_section(const SectionContext& context);
 std::string plan_section(const SectionContext& context);

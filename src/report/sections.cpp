@@ -10,6 +10,8 @@ const std::vector<Section>& standard_sections() {
       {"figures", "Results", {}, figures_section},
       {"speed", "Speed", {}, speed_section},
       {"timeline", "Timeline", {}, timeline_section},
+      {"pipeline", "Pipeline", {}, pipeline_section},
+      {"ranks", "Ranks", {}, ranks_section},
       {"traffic", "Communication", {}, traffic_section},
       {"memory", "Memory", {}, memory_section},
       {"plan", "Plan", {}, plan_section},

@@ -44,6 +44,7 @@ struct CheckpointWriter::Shard {
   std::atomic<bool> done{false};
   std::string failure;  // read after done
   uint64_t checksum = 0, bytes = 0;
+  int64_t host_bytes = 0;
   std::thread thread;
 
   ~Shard() {
@@ -136,6 +137,7 @@ void CheckpointWriter::begin(int64_t step, const State& state, double metric, do
     const Piece& piece = array.pieces[owned.piece];
     auto& buffer = shard_->buffers.emplace_back(static_cast<size_t>(piece.box.elements()) *
                                                 size_of(array.dtype));
+    shard_->host_bytes += static_cast<int64_t>(buffer.size());
     piece.save(buffer.data());
     shard_->tensors.push_back({owned.key, array.dtype, piece.box.size, buffer.data()});
   }
@@ -146,7 +148,7 @@ CheckpointWriter::Saved CheckpointWriter::finish() {
   OCOEE_CHECK(busy(), "no checkpoint is under way");
   const trace::Scope scope("checkpoint");
   if (shard_->thread.joinable()) shard_->thread.join();
-  const int64_t step = *step_;
+  const int64_t step = *step_, host_bytes = shard_->host_bytes;
   step_.reset();
   json report = {{"failure", shard_->failure}};
   if (shard_->bytes > 0) {
@@ -171,7 +173,7 @@ CheckpointWriter::Saved CheckpointWriter::finish() {
                                         before.back()));
     }
   });
-  return {step, trace::now_seconds() - begun_, checkpoint_path(folder_, step)};
+  return {step, trace::now_seconds() - begun_, host_bytes, checkpoint_path(folder_, step)};
 }
 
 void CheckpointWriter::put_in_place(int64_t step, const std::vector<std::string>& reports) {

@@ -50,7 +50,8 @@ class CheckpointWriter {
   // checkpoint is left, and the ones before are whole.
   struct Saved {
     int64_t step = 0;
-    double seconds = 0;  // from begin() until it was in place
+    double seconds = 0;      // from begin() until it was in place
+    int64_t host_bytes = 0;  // of this rank's copy, while it was written
     std::filesystem::path path;
   };
   Saved finish();
@@ -88,8 +89,10 @@ void remove_leftovers(const std::filesystem::path& folder);
 std::optional<int64_t> latest_loadable(const std::filesystem::path& folder,
                                        comm::Communicator& world);
 
-struct LoadCounters {
-  int64_t bytes_read = 0;  // of array data, by this rank
+struct LoadCounters {           // of this rank
+  int64_t bytes_needed = 0;     // of the state's pieces
+  int64_t bytes_read = 0;       // of array data, with small gaps between what is needed
+  int64_t most_host_bytes = 0;  // of buffers, at once
 };
 // Puts the arrays of a checkpoint into the state's pieces and returns the values. The checkpoint
 // may hold more arrays. Collective. Throws Error(data) on every rank when an array is missing, or

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -21,10 +22,11 @@ namespace {
 
 using nlohmann::json;
 
-// Reads ranges of one shard. Runs that lie close together are read in one go.
+// Reads ranges of one shard. Runs that lie close together are read in one go, through `window`.
 class ShardReader {
  public:
-  explicit ShardReader(const std::filesystem::path& path) : path_(path.string()) {
+  ShardReader(const std::filesystem::path& path, std::vector<char>& window)
+      : path_(path.string()), window_(window) {
     const SafetensorsHeader header = read_safetensors_header(path);
     data_offset_ = header.data_offset;
     for (const TensorEntry& entry : header.tensors) tensors_[entry.name] = entry;
@@ -50,7 +52,9 @@ class ShardReader {
       if (!pending_.empty()) {
         const uint64_t begin = pending_.front().at,
                        end = pending_.back().at + pending_.back().bytes;
-        if (run.at - end > kSmallGap || run.at + run.bytes - begin > kWindow) total += flush();
+        const uint64_t gap = run.at - end;
+        if (gap > kSmallGap || gap > run.bytes || run.at + run.bytes - begin > kWindow)
+          total += flush();
       }
       pending_.push_back(run);
     });
@@ -63,7 +67,8 @@ class ShardReader {
     char* to;
     size_t bytes;
   };
-  static constexpr uint64_t kSmallGap = 4096, kWindow = uint64_t{4} << 20;
+  // A gap is read along where that is cheaper than another call, and less than what is wanted.
+  static constexpr uint64_t kSmallGap = 4096, kWindow = uint64_t{1} << 20;
 
   int64_t flush() {
     if (pending_.empty()) return 0;
@@ -97,7 +102,7 @@ class ShardReader {
   uint64_t data_offset_ = 0;
   std::map<std::string, TensorEntry> tensors_;
   std::vector<Run> pending_;
-  std::vector<char> window_;
+  std::vector<char>& window_;
 };
 
 const ManifestArray& stored_array(const std::map<std::string, const ManifestArray*>& arrays,
@@ -162,25 +167,31 @@ json load_checkpoint(const std::filesystem::path& checkpoint, const State& state
       parse_manifest(world.broadcast_text(text, 0), (checkpoint / "manifest.json").string());
   std::map<std::string, const ManifestArray*> arrays;
   for (const ManifestArray& array : manifest.arrays) arrays[array.name] = &array;
-  int64_t bytes_read = 0;
+  LoadCounters counted;
   on_every_rank(world, [&] {
+    constexpr size_t kMostOpen = 64;
     std::map<std::string, ShardReader> shards;
-    std::vector<char> host;
+    std::vector<char> host, window;
     for (const StateArray& array : state.arrays) {
       const ManifestArray& stored = stored_array(arrays, array, checkpoint.string());
       for (const Piece& piece : array.pieces) {
         if (piece.box.elements() == 0) continue;
         host.resize(static_cast<size_t>(piece.box.elements()) * size_of(array.dtype));
+        counted.bytes_needed += static_cast<int64_t>(host.size());
         for (const ManifestPiece& part : stored.pieces) {
           if (intersect(part.box, piece.box).elements() == 0) continue;
-          ShardReader& shard = shards.try_emplace(part.file, checkpoint / part.file).first->second;
-          bytes_read += shard.read(part, piece.box, array.dtype, host.data());
+          if (shards.size() == kMostOpen && !shards.contains(part.file)) shards.clear();
+          ShardReader& shard =
+              shards.try_emplace(part.file, checkpoint / part.file, window).first->second;
+          counted.bytes_read += shard.read(part, piece.box, array.dtype, host.data());
         }
+        counted.most_host_bytes = std::max(
+            counted.most_host_bytes, static_cast<int64_t>(host.capacity() + window.capacity()));
         piece.load(host.data());
       }
     }
   });
-  if (counters) counters->bytes_read += bytes_read;
+  if (counters) *counters = counted;
   return manifest.values;
 }
 

@@ -14,7 +14,9 @@ namespace {
 
 using nlohmann::json;
 
-std::string events_of_rank(const std::vector<trace::Span>& spans, int rank, size_t most) {
+// `shift` brings this rank's clock to that of rank 0.
+std::string events_of_rank(const std::vector<trace::Span>& spans, int rank, size_t most,
+                           double shift) {
   std::string out = json{{"ph", "M"},
                          {"name", "process_name"},
                          {"pid", rank},
@@ -35,7 +37,7 @@ std::string events_of_rank(const std::vector<trace::Span>& spans, int rank, size
     out += fmt::format(
         ",\n{{\"ph\":\"X\",\"name\":{},\"pid\":{},\"tid\":{},\"ts\":{:.1f},\"dur\":{:.1f},"
         "\"args\":{{\"step\":{}}}}}",
-        json(span.name).dump(), rank, track->second, span.begin_seconds * 1e6,
+        json(span.name).dump(), rank, track->second, (span.begin_seconds + shift) * 1e6,
         std::max(0.0, span.end_seconds - span.begin_seconds) * 1e6, span.step);
   }
   return out;
@@ -48,7 +50,11 @@ void write_trace(const std::filesystem::path& path, const std::vector<trace::Spa
   // About 100 bytes a span; the whole stays within what a browser opens.
   constexpr size_t kMostSpans = 256000;
   const size_t most = std::min<size_t>(20000, kMostSpans / static_cast<size_t>(world.size()));
-  const auto all = world.gather_text(events_of_rank(spans, world.rank(), most), 0);
+  world.barrier();  // the ranks leave it together: their clocks agree here
+  double here = trace::now_seconds(), first_ranks = here;
+  if (world.size() > 1) world.broadcast({&first_ranks, 1, DType::f64, {}}, 0);
+  const auto all =
+      world.gather_text(events_of_rank(spans, world.rank(), most, first_ranks - here), 0);
   if (world.rank() != 0) return;
   std::string text = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
   for (size_t r = 0; r < all.size(); ++r) text += (r > 0 ? ",\n" : "") + all[r];

@@ -38,13 +38,11 @@ void complete_summary(json& summary) {
 
 json traffic_of(comm::Mesh& mesh) {
   json out = json::array();
-  for (int a = 0; a < comm::kAxes; ++a) {
-    const auto axis = static_cast<comm::Axis>(a);
-    if (mesh.size(axis) <= 1) continue;
-    const comm::Counters& counters = mesh.axis(axis).counters();
+  for (const comm::Communicator* group : mesh.communicators()) {
+    const comm::Counters& counters = group->counters();
     for (size_t k = 0; k < comm::kKinds; ++k) {
       if (counters.calls[k] == 0) continue;
-      out.push_back({{"axis", comm::name_of(axis)},
+      out.push_back({{"axis", group->name()},
                      {"kind", comm::name_of(static_cast<comm::Kind>(k))},
                      {"calls", counters.calls[k]},
                      {"bytes", counters.bytes[k]}});

@@ -11,7 +11,9 @@
 #include "data/prefetch.h"
 #include "device/device.h"
 #include "parallel/step_graph.h"
+#include "parallel/tensor_memory.h"
 #include "train/peak_flops.h"
+#include "train/rank_record.h"
 #include "train/update.h"
 
 namespace ocoee::train {
@@ -274,7 +276,7 @@ void Trainer::log_step(bool due) {
     fields["mfu"] = flops_per_sample_ * samples / per_step / peak;
     fields["hfu"] = (flops_per_sample_ + recompute_flops_per_sample_) * samples / per_step / peak;
   }
-  if (const int64_t bytes = parallel::peak_allocated_bytes(device_); bytes > 0)
+  if (const int64_t bytes = parallel::tensor_memory(device_).peak; bytes > 0)
     fields["peak_bytes"] = bytes;
   context_.events.emit({"step", step_, fields});
   meter_ = {now, 0};
@@ -362,6 +364,12 @@ void Trainer::evaluate() {
 
 void Trainer::finish() {
   nlohmann::json summary = summary_;
+  if (nlohmann::json ranks = ranks_record(context_.mesh); !ranks.is_null())
+    summary["ranks_record"] = std::move(ranks);
+  for (auto& [name, engine] : models_.items()) {
+    if (nlohmann::json pipeline = pipeline_record(*engine); !pipeline.is_null())
+      summary["pipeline"] = std::move(pipeline);
+  }
   summary["final"] = last_evaluation_;
   if (std::isfinite(best_)) summary["best"] = {{evaluation_->best_metric(), best_}};
   context_.events.emit({"summary", step_, summary});

@@ -54,32 +54,37 @@ void Update::prepare(int64_t update) {
 
 void Update::apply() {
   parallel::WeightStore& weights = impl_->weights;
-  optim::Piece piece;
-  piece.master = nn::buffer_of(weights.master());
-  piece.gradient = nn::buffer_of(weights.shard_gradient());
-  for (const at::Tensor& state : impl_->states) piece.states.push_back(nn::buffer_of(state));
-  if (weights.shard_value().defined()) piece.value = nn::buffer_of(weights.shard_value());
+  std::vector<optim::Piece> pieces;
+  for (const parallel::WeightStore::Piece& part : weights.pieces()) {
+    optim::Piece& piece = pieces.emplace_back();
+    piece.begin = part.begin;
+    piece.master = nn::buffer_of(part.master);
+    piece.gradient = nn::buffer_of(part.gradient);
+    for (const at::Tensor& state : impl_->states)
+      piece.states.push_back(nn::buffer_of(state.narrow(0, part.begin, part.master.numel())));
+    if (part.value.defined()) piece.value = nn::buffer_of(part.value);
+  }
   const device::Stream stream = impl_->stream();
   comm::Mesh& mesh = impl_->engine.mesh();
   const bool stages = mesh.size(comm::Axis::pipeline) > 1;
   const int tensor = mesh.size(comm::Axis::tensor);
+  optim::Optimizer& optimizer = *impl_->optimizer;
   if (!stages && !weights.split() && tensor == 1) {
-    impl_->optimizer->step(piece, stream);
+    optimizer.step(pieces[0], stream);
     return;
   }
   // Each parameter lies in one slice of one stage, so the sum over all axes counts it once; but
   // what tensor ranks do not split all of them hold, and have taken 1/ranks of it each.
-  optim::Optimizer& optimizer = *impl_->optimizer;
   optimizer.clear_norm(stream);
-  optimizer.add_to_norm(piece.gradient, 1, stream);
+  for (const optim::Piece& piece : pieces) optimizer.add_to_norm(piece.gradient, 1, stream);
   if (weights.unsplit_gradients().defined())
     optimizer.add_to_norm(nn::buffer_of(weights.unsplit_gradients()), 1.0 / tensor - 1, stream);
   const device::Buffer sum = optimizer.sum_of_squares();
-  if (weights.split()) mesh.replicas().all_reduce(sum, comm::Reduce::sum, stream);
+  if (weights.split()) mesh.shard().all_reduce(sum, comm::Reduce::sum, stream);
   if (tensor > 1) mesh.axis(comm::Axis::tensor).all_reduce(sum, comm::Reduce::sum, stream);
   if (stages) mesh.axis(comm::Axis::pipeline).all_reduce(sum, comm::Reduce::sum, stream);
   optimizer.finish(stream);
-  optimizer.update(piece, stream);
+  for (const optim::Piece& piece : pieces) optimizer.update(piece, stream);
   impl_->engine.publish();
 }
 

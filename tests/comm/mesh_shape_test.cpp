@@ -40,6 +40,23 @@ TEST(Shape, RanksAndCoordinatesGoRoundTrip) {
   }
 }
 
+TEST(Shape, ShardGroupsAndTheirTwinsCrossOnce) {
+  const std::vector<int> replicas{1, 3, 5, 7, 9, 11};  // of some pipeline stage
+  EXPECT_EQ(shard_group_of(replicas, 2, 7), (std::vector<int>{5, 7}));
+  EXPECT_EQ(twins_of(replicas, 2, 7), (std::vector<int>{3, 7, 11}));
+  for (const int group : {1, 2, 3, 6}) {
+    for (const int rank : replicas) {
+      const auto shard = shard_group_of(replicas, group, rank),
+                 twins = twins_of(replicas, group, rank);
+      ASSERT_EQ(shard.size() * twins.size(), replicas.size());
+      std::vector<int> both;
+      std::set_intersection(shard.begin(), shard.end(), twins.begin(), twins.end(),
+                            std::back_inserter(both));
+      ASSERT_EQ(both, std::vector<int>{rank});
+    }
+  }
+}
+
 TEST(Shape, GroupsCutTheRanksIntoEqualParts) {
   const std::vector<std::vector<Axis>> choices{{Axis::tensor},
                                                {Axis::data},

@@ -86,6 +86,26 @@ TEST_P(Golden, ExportGivesTheTensorsBackBitByBit) {
   }
 }
 
+TEST_P(Golden, AModelInManyFilesIsTheSameModel) {
+  const TrainedRun run = open_run(tasks_, options_.to, -1);
+  tasks::ExportOptions options;
+  options.file_bytes = 1;  // a file for each tensor
+  tasks::write_hugging_face(
+      folder_ / "parts", run.config->model, run.config->vocabulary(), run.token_names,
+      [&](const std::vector<std::string>& names) {
+        return read_parameters(*run.config, run.checkpoint, names);
+      },
+      options);
+  EXPECT_FALSE(fs::exists(folder_ / "parts/model.safetensors"));
+  options_.from = folder_ / "parts", options_.to = folder_ / "again";
+  import_model(tasks_, options_);
+  const TrainedRun again = open_run(tasks_, options_.to, -1);
+  const tasks::HostTensors before = read_parameters(*run.config, run.checkpoint),
+                           after = read_parameters(*again.config, again.checkpoint);
+  ASSERT_EQ(before.size(), after.size());
+  for (const auto& [name, tensor] : before) EXPECT_EQ(tensor.values, after.at(name).values) << name;
+}
+
 // What transformers reads of config.json is what it wrote; ids of special tokens and dropout apart.
 TEST_P(Golden, ExportSaysTheSameOfTheModel) {
   const TrainedRun run = open_run(tasks_, options_.to, -1);

@@ -4,7 +4,7 @@
 
     trainer_runs.py --program OCOEE sameness RECIPE        50 steps on 1, 2 and 4 ranks: losses agree to 1e-5 relative
     trainer_runs.py --program OCOEE resume RECIPE          bit-equal on the same ranks, 1e-5 on others
-    trainer_runs.py --program OCOEE layouts RECIPE         the same losses under other axes, and from one layout into another
+    trainer_runs.py --program OCOEE layouts RECIPE         several layouts against one rank, each resumed in the next one
     trainer_runs.py --program OCOEE kill RECIPE [--kills N --ranks N]  kill -9 of all ranks, then bit-equal
 """
 import argparse
@@ -183,27 +183,76 @@ def resume(bench):
             expect_close(whole, found, f"resumed on {ranks} ranks")
 
 
-LAYOUTS = (
+LAYOUTS = [  # ranks, and the keys
+    (4, "layout.pipeline=2", "layout.shard=parameters", "layout.recompute=full", "layout.offload=true"),
+    (4, "layout.pipeline=4", "layout.cuts=[1,2,3]", "layout.schedule=gpipe"),
+    (4, "layout.shard=states", "layout.shard_group=2"),
+    (4, "layout.pipeline=2", "layout.schedule=interleaved", "layout.chunks=2", "batch.micro=2"),
     (2, "layout.tensor=2", "layout.recompute=selective"),
     (2, "layout.context=2"),
     (2, "layout.context=2", "layout.context_method=all_to_all"),
-    (4, "layout.tensor=2", "layout.pipeline=2", "layout.schedule=zero_bubble"),
+    (4, "layout.pipeline=2", "layout.tensor=2", "layout.schedule=zero_bubble"),
     (4, "layout.context=2", "layout.shard=parameters", "layout.recompute=full"),
-)
+]
 
 
 def layouts(bench):
-    one = bench.run(1, "one", "run.keep_checkpoints=9")
+    one = bench.run(1, "one")
     for number, (ranks, *layout) in enumerate(LAYOUTS):
-        what = " ".join(layout)
-        whole = bench.run(ranks, f"layout-{number}", "run.keep_checkpoints=9", *layout)
-        expect_close(one, whole, what)
-        # Gone on from the layout before it, and then on one rank.
-        source = f"layout-{number - 1}" if number else "one"
-        copy_until(bench, source, f"from-{number}", 20)
-        expect_close(one, bench.run(ranks, f"from-{number}", *layout), f"{what}, resumed from {source}")
-    copy_until(bench, f"layout-{len(LAYOUTS) - 1}", "home", 20)
-    expect_close(one, bench.run(1, "home"), "one rank, resumed from the last")
+        name = f"layout-{number}"
+        expect_close(one, bench.run(ranks, name, "run.keep_checkpoints=9", *layout), " ".join(layout))
+        with open(bench.path(name, "summary.json"), encoding="utf-8") as stream:
+            summary = json.load(stream)
+        if len(summary["ranks_record"]["seconds"]) != ranks or not 0 <= summary["ranks_record"]["slowest"] < ranks:
+            fail(f"{name}: the ranks are not on record")
+        if "layout.pipeline" in layout[0]:
+            record = summary["pipeline"]
+            stages, micro = int(layout[0][-1]), record["micro_batches"]
+            if len(record["stages"]) != stages or len(record["stages"][0]) != 3 * micro * record["chunks"]:
+                fail(f"{name}: its pipeline is not on record")
+            if "zero_bubble" not in layout[-1] and record["bubble_predicted"] != (stages - 1) / (micro * record["chunks"]):
+                fail(f"{name}: another bubble than the formula's")
+    interchange(bench, "layout-0")
+    for number in range(len(LAYOUTS)):
+        copy_until(bench, f"layout-{number}", "moved", 20)
+        ranks, *following = LAYOUTS[(number + 1) % len(LAYOUTS)]
+        expect_close(one, bench.run(ranks, "moved", *following), "resumed with " + " ".join(following))
+        shutil.rmtree(bench.path("moved"))
+
+
+def tensors_of(folder):
+    """{name: bytes} of a Hugging Face folder of one file or many."""
+    found = {}
+    for path in glob.glob(os.path.join(folder, "*.safetensors")):
+        with open(path, "rb") as stream:
+            whole = stream.read()
+        length = int.from_bytes(whole[:8], "little")
+        for name, entry in json.loads(whole[8:8 + length]).items():
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                found[name] = (entry["shape"], whole[8 + length + begin:8 + length + end])
+    return found
+
+
+def interchange(bench, name):
+    """Out of a sharded pipeline's run, in parts, into a run of other ranks, and out again: the same bits."""
+    def ocoee(ranks, *words):
+        command = ([MPIRUN, str(ranks)] if ranks > 1 else []) + [bench.program, *words]
+        subprocess.run(command, cwd=bench.folder, check=True, capture_output=True, text=True)
+    ocoee(1, "export", "--run", name, "--to", "whole")
+    ocoee(4, "export", "--run", name, "--to", "parts", "--file-size", "0.0001")
+    files = glob.glob(bench.path("parts", "*.safetensors"))
+    if len(files) < 4 or max(os.path.getsize(f) for f in files) > 150000:
+        fail(f"export: {len(files)} files, of which one is larger than asked for")
+    whole = tensors_of(bench.path("whole"))
+    if not whole or tensors_of(bench.path("parts")) != whole:
+        fail("export in parts gives other tensors")
+    for ranks in (1, 3):
+        ocoee(ranks, "import", "parts", "--to", f"imported-{ranks}", "--data", "text.txt")
+        ocoee(1, "export", "--run", f"imported-{ranks}", "--to", f"again-{ranks}")
+        if tensors_of(bench.path(f"again-{ranks}")) != whole:
+            fail(f"imported by {ranks} ranks and exported again: other tensors")
+    print(f"export and import: {len(whole)} tensors in {len(files)} files, bit-equal both ways")
 
 
 def ranks_of(process):

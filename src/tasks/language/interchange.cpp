@@ -172,19 +172,19 @@ HostTensors to_hugging_face(const std::vector<KeyMapping>& map, const HostTensor
   return out;
 }
 
-HostTensors from_hugging_face(const ForeignModel& model, HostTensors theirs,
-                              const std::string& folder) {
+ForeignParts match_hugging_face(const ForeignModel& model, const Shapes& theirs,
+                                const std::string& folder) {
   const bool gpt2 = hugging_face_family(model.config) == "gpt2";
-  HostTensors full;
-  for (auto& [name, tensor] : theirs) {
+  std::map<std::string, std::string> full;  // their complete names -> as they are
+  for (const auto& [name, shape] : theirs) {
     const std::string complete = full_name(name, gpt2, model.config.is_tied());
-    if (!complete.empty()) full[complete] = std::move(tensor);
+    if (!complete.empty()) full[complete] = name;
   }
   std::vector<std::string> names;
-  for (const auto& [name, tensor] : full) names.push_back(name);
+  for (const auto& [name, there] : full) names.push_back(name);
 
   const auto shapes = shapes_of(model.config, model.vocabulary);
-  HostTensors out;
+  ForeignParts out;
   std::set<std::string> used;
   for (const KeyMapping& m : key_map(model.config, model.vocabulary)) {
     const auto found = full.find(m.theirs);
@@ -197,21 +197,16 @@ HostTensors from_hugging_face(const ForeignModel& model, HostTensors theirs,
       fail(ErrorKind::data, "{}: no tensor {}{}", folder, m.theirs,
            near.empty() ? "" : fmt::format("; the nearest name there is {}", near));
     }
-    HostTensor t = found == full.end()
-                       ? HostTensor{m.shape, std::vector<float>(elements_of(m.shape))}
-                       : std::move(found->second);
+    const bool there = found != full.end();
     used.insert(m.theirs);
-    if (t.shape != m.shape)
+    if (there && theirs.at(found->second) != m.shape)
       fail(ErrorKind::data, "{}: {} is {}, but config.json makes it {}", folder, m.theirs,
-           text_of(t.shape), text_of(m.shape));
-    if (m.transposed) t.values = transpose(t.values, m.shape[0], m.shape[1]);
-    size_t begin = 0;
+           text_of(theirs.at(found->second)), text_of(m.shape));
+    int64_t row = 0;
     for (const std::string& name : m.ours) {
       const auto& shape = shapes.at(name);
-      const size_t n = elements_of(shape);
-      const auto first = t.values.begin() + static_cast<std::ptrdiff_t>(begin);
-      out[name] = {shape, std::vector<float>(first, first + static_cast<std::ptrdiff_t>(n))};
-      begin += n;
+      out[name] = {there ? found->second : "", shape, m.shape, row, m.transposed};
+      row += shape[0];
     }
   }
   for (const std::string& name : names) {
@@ -221,6 +216,26 @@ HostTensors from_hugging_face(const ForeignModel& model, HostTensors theirs,
           "{}: a tensor {} that this kind of model does not have; what config.json says is not all "
           "that this model does",
           folder, name);
+  }
+  return out;
+}
+
+HostTensors from_hugging_face(const ForeignModel& model, const HostTensors& theirs,
+                              const std::string& folder) {
+  Shapes shapes;
+  for (const auto& [name, tensor] : theirs) shapes[name] = tensor.shape;
+  HostTensors out;
+  for (const auto& [name, part] : match_hugging_face(model, shapes, folder)) {
+    HostTensor& t = out[name];
+    t.shape = part.shape;
+    t.values.resize(elements_of(t.shape));
+    if (part.theirs.empty()) continue;
+    const std::vector<float>& from = theirs.at(part.theirs).values;
+    const int64_t columns = part.shape.size() == 2 ? part.shape[1] : 1;
+    for (size_t i = 0; i < t.values.size(); ++i) {
+      const auto at = static_cast<int64_t>(i);
+      t.values[i] = from[static_cast<size_t>(part.element(at / columns, at % columns))];
+    }
   }
   return out;
 }

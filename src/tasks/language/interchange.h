@@ -60,9 +60,27 @@ struct ForeignModel {
 // the two or does something that ours does not.
 ForeignModel read_hugging_face_config(const nlohmann::json& config, const std::string& file);
 
+// Where one of our parameters lies among theirs.
+struct ForeignPart {
+  std::string theirs;          // as it is named there; empty: a bias that they lack, so zero
+  std::vector<int64_t> shape;  // of ours
+  std::vector<int64_t> their_shape;
+  int64_t first_row = 0;  // of what is stacked there
+  bool transposed = false;
+  // The element of theirs that is element (row, column) of ours.
+  int64_t element(int64_t row, int64_t column) const {
+    return transposed ? column * their_shape[1] + first_row + row
+                      : (first_row + row) * (shape.size() == 2 ? shape[1] : 1) + column;
+  }
+};
+using ForeignParts = std::map<std::string, ForeignPart>;  // by our names
+using Shapes = std::map<std::string, std::vector<int64_t>>;
+
 // Names of bare models (without the head) are completed; buffers that are no weights are passed
 // over. Throws Error(data) on a tensor that is missing, unknown or of another shape.
-HostTensors from_hugging_face(const ForeignModel& model, HostTensors theirs,
+ForeignParts match_hugging_face(const ForeignModel& model, const Shapes& theirs,
+                                const std::string& folder);
+HostTensors from_hugging_face(const ForeignModel& model, const HostTensors& theirs,
                               const std::string& folder);
 
 }  // namespace ocoee::tasks

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tasks/language/interchange_files.h"
 
+#include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "comm/world.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/version.h"
 #include "kernels/number.h"
+#include "run/agreement.h"
 #include "run/safetensors.h"
 
 namespace ocoee::tasks {
@@ -17,43 +20,34 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-template <class T, class Convert>
-void convert(const void* from, std::vector<float>& to, Convert one) {
-  const char* at = static_cast<const char*>(from);
-  for (float& value : to) {
-    T raw;  // tensors in a file need not be aligned
-    std::memcpy(&raw, at, sizeof raw);
-    value = one(raw);
-    at += sizeof raw;
+// Tensors in a file need not be aligned.
+template <class T>
+T raw_at(const void* data, int64_t element) {
+  T value;
+  std::memcpy(&value, static_cast<const char*>(data) + static_cast<size_t>(element) * sizeof value,
+              sizeof value);
+  return value;
+}
+
+float value_at(const void* data, DType dtype, int64_t element) {
+  switch (dtype) {
+    case DType::f32:
+      return raw_at<float>(data, element);
+    case DType::f64:
+      return static_cast<float>(raw_at<double>(data, element));
+    case DType::f16:
+      return kernels::widen(raw_at<kernels::Float16>(data, element));
+    default:
+      return kernels::widen(raw_at<kernels::BFloat16>(data, element));
   }
 }
 
-HostTensor read_tensor(const run::SafetensorsFile& file, const run::TensorEntry& entry,
-                       const std::string& path) {
-  HostTensor t;
-  t.shape = entry.shape;
-  t.values.resize(static_cast<size_t>((entry.end - entry.begin) / size_of(entry.dtype)));
-  const void* from = file.data(entry);
-  switch (entry.dtype) {
-    case DType::f32:
-      convert<float>(from, t.values, [](float v) { return v; });
-      break;
-    case DType::f64:
-      convert<double>(from, t.values, [](double v) { return static_cast<float>(v); });
-      break;
-    case DType::f16:
-      convert<kernels::Float16>(from, t.values,
-                                [](kernels::Float16 v) { return kernels::widen(v); });
-      break;
-    case DType::bf16:
-      convert<kernels::BFloat16>(from, t.values,
-                                 [](kernels::BFloat16 v) { return kernels::widen(v); });
-      break;
-    default:
-      fail(ErrorKind::data, "{}: {} is of type {}; expected F32, F64, F16 or BF16", path,
-           entry.name, name_of(entry.dtype));
+void check_type(const run::TensorEntry& entry, const std::string& path) {
+  for (const DType known : {DType::f32, DType::f64, DType::f16, DType::bf16}) {
+    if (entry.dtype == known) return;
   }
-  return t;
+  fail(ErrorKind::data, "{}: {} is of type {}; expected F32, F64, F16 or BF16", path, entry.name,
+       name_of(entry.dtype));
 }
 
 json read_json(const fs::path& path) {
@@ -95,36 +89,153 @@ std::optional<TokenNames> read_tokens(const fs::path& path) {
 
 }  // namespace
 
-void write_hugging_face(const fs::path& folder, const models::GptConfig& config, int64_t vocabulary,
-                        const TokenNames& tokens, const HostTensors& ours) {
-  const std::vector<KeyMapping> map = key_map(config, vocabulary);
-  const HostTensors theirs = to_hugging_face(map, ours);
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) fail(ErrorKind::file, "{}: cannot create: {}", folder.string(), error.message());
-  for (const char* name : {"config.json", "model.safetensors", "key_map.json"}) {
-    if (fs::exists(folder / name))
-      fail(ErrorKind::file, "{}: is there already\n    fix: name another folder, or remove it",
-           (folder / name).string());
-  }
+namespace {
 
+int64_t bytes_of(const KeyMapping& m) {
+  int64_t bytes = 4;
+  for (const int64_t extent : m.shape) bytes *= extent;
+  return bytes;
+}
+
+std::vector<std::vector<KeyMapping>> files_of(const std::vector<KeyMapping>& map, int64_t most) {
+  std::vector<std::vector<KeyMapping>> files(1);
+  int64_t held = 0;
+  for (const KeyMapping& m : map) {
+    if (!files.back().empty() && held + bytes_of(m) > most) {
+      files.emplace_back();
+      held = 0;
+    }
+    files.back().push_back(m);
+    held += bytes_of(m);
+  }
+  return files;
+}
+
+std::string file_name(size_t file, size_t files) {
+  return files == 1 ? "model.safetensors"
+                    : fmt::format("model-{:05}-of-{:05}.safetensors", file + 1, files);
+}
+
+void write_weights(const fs::path& path, const std::vector<KeyMapping>& map,
+                   const ReadTensors& read) {
+  std::vector<std::string> names;
+  for (const KeyMapping& m : map) names.insert(names.end(), m.ours.begin(), m.ours.end());
+  const HostTensors theirs = to_hugging_face(map, read(names));
   std::vector<run::TensorToWrite> tensors;
   for (const auto& [name, t] : theirs)
     tensors.push_back({name, DType::f32, t.shape, t.values.data()});
-  run::write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+  run::write_safetensors(path, tensors, {{"format", "pt"}});
+}
 
-  json keys;
-  keys["program"] = std::string("ocoee ") + kVersion;
-  keys["tokens"] = {{"name", tokens.name}, {"k", tokens.k}};
-  for (const KeyMapping& m : map)
-    keys["tensors"].push_back({{"hugging_face", m.theirs},
-                               {"ocoee", m.ours},
-                               {"transposed", m.transposed},
-                               {"shape", m.shape}});
-  write_file_atomically(folder / "key_map.json", keys.dump(1) + "\n");
-  // Last: a folder with a config.json is whole.
-  write_file_atomically(folder / "config.json",
-                        hugging_face_config(config, vocabulary).dump(2) + "\n");
+void write_index(const fs::path& folder, const std::vector<std::vector<KeyMapping>>& files) {
+  json index;
+  int64_t bytes = 0;
+  for (size_t f = 0; f < files.size(); ++f) {
+    for (const KeyMapping& m : files[f]) {
+      index["weight_map"][m.theirs] = file_name(f, files.size());
+      bytes += bytes_of(m);
+    }
+  }
+  index["metadata"]["total_size"] = bytes;
+  write_file_atomically(folder / "model.safetensors.index.json", index.dump(2) + "\n");
+}
+
+}  // namespace
+
+void write_hugging_face(const fs::path& folder, const models::GptConfig& config, int64_t vocabulary,
+                        const TokenNames& tokens, const ReadTensors& read,
+                        const ExportOptions& options) {
+  const std::vector<KeyMapping> map = key_map(config, vocabulary);
+  const auto files = files_of(map, options.file_bytes);
+  comm::World alone = comm::World::alone();
+  const auto self = alone.host();
+  comm::Communicator& world = options.world ? *options.world : *self;
+  run::on_first_rank(world, [&] {
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (error) fail(ErrorKind::file, "{}: cannot create: {}", folder.string(), error.message());
+    for (const char* name :
+         {"config.json", "model.safetensors", "model.safetensors.index.json", "key_map.json"}) {
+      if (fs::exists(folder / name))
+        fail(ErrorKind::file, "{}: is there already\n    fix: name another folder, or remove it",
+             (folder / name).string());
+    }
+  });
+  run::on_every_rank(world, [&] {
+    for (auto f = static_cast<size_t>(world.rank()); f < files.size();
+         f += static_cast<size_t>(world.size()))
+      write_weights(folder / file_name(f, files.size()), files[f], read);
+  });
+  run::on_first_rank(world, [&] {
+    if (files.size() > 1) write_index(folder, files);
+    json keys;
+    keys["program"] = std::string("ocoee ") + kVersion;
+    keys["tokens"] = {{"name", tokens.name}, {"k", tokens.k}};
+    for (const KeyMapping& m : map)
+      keys["tensors"].push_back({{"hugging_face", m.theirs},
+                                 {"ocoee", m.ours},
+                                 {"transposed", m.transposed},
+                                 {"shape", m.shape}});
+    write_file_atomically(folder / "key_map.json", keys.dump(1) + "\n");
+    // Last: a folder with a config.json is whole.
+    write_file_atomically(folder / "config.json",
+                          hugging_face_config(config, vocabulary).dump(2) + "\n");
+  });
+}
+
+void write_hugging_face(const fs::path& folder, const models::GptConfig& config, int64_t vocabulary,
+                        const TokenNames& tokens, const HostTensors& ours) {
+  write_hugging_face(folder, config, vocabulary, tokens,
+                     [&](const std::vector<std::string>& names) {
+                       HostTensors some;
+                       for (const std::string& name : names) some[name] = ours.at(name);
+                       return some;
+                     });
+}
+
+struct ForeignWeights::Files {
+  struct Place {
+    size_t file;
+    run::TensorEntry entry;
+  };
+  std::vector<std::unique_ptr<run::SafetensorsFile>> files;
+  std::map<std::string, Place> places;
+};
+
+ForeignWeights::ForeignWeights(const fs::path& folder, const ForeignModel& model)
+    : files_(std::make_unique<Files>()) {
+  Shapes shapes;
+  for (const std::string& name : weight_files(folder)) {
+    const fs::path path = folder / name;
+    files_->files.push_back(std::make_unique<run::SafetensorsFile>(path));
+    for (const run::TensorEntry& entry : files_->files.back()->header().tensors) {
+      if (entry.dtype == DType::boolean || entry.dtype == DType::u8)
+        continue;  // masks of old files
+      check_type(entry, path.string());
+      shapes[entry.name] = entry.shape;
+      files_->places[entry.name] = {files_->files.size() - 1, entry};
+    }
+  }
+  parts_ = match_hugging_face(model, shapes, folder.string());
+}
+ForeignWeights::~ForeignWeights() = default;
+ForeignWeights::ForeignWeights(ForeignWeights&&) noexcept = default;
+
+void ForeignWeights::read(const std::string& ours, const run::Box& box, float* to) const {
+  const ForeignPart& part = parts_.at(ours);
+  const bool flat = box.size.size() == 1;
+  const int64_t rows = box.size[0], columns = flat ? 1 : box.size[1];
+  if (part.theirs.empty()) {
+    std::fill(to, to + rows * columns, 0.0F);
+    return;
+  }
+  const Files::Place& place = files_->places.at(part.theirs);
+  const void* data = files_->files[place.file]->data(place.entry);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c)
+      *to++ = value_at(data, place.entry.dtype,
+                       part.element(box.offset[0] + r, flat ? 0 : box.offset[1] + c));
+  }
 }
 
 ForeignFolder read_hugging_face(const fs::path& folder) {
@@ -133,22 +244,10 @@ ForeignFolder read_hugging_face(const fs::path& folder) {
          "{}: no config.json there\n    fix: name the folder of a model saved with "
          "save_pretrained(FOLDER)",
          folder.string());
-  ForeignFolder out;
   const fs::path config = folder / "config.json";
-  out.model = read_hugging_face_config(read_json(config), config.string());
-  HostTensors theirs;
-  for (const std::string& name : weight_files(folder)) {
-    const fs::path path = folder / name;
-    const run::SafetensorsFile file(path);
-    for (const run::TensorEntry& entry : file.header().tensors) {
-      if (entry.dtype == DType::boolean || entry.dtype == DType::u8)
-        continue;  // masks of old files
-      theirs[entry.name] = read_tensor(file, entry, path.string());
-    }
-  }
-  out.weights = from_hugging_face(out.model, std::move(theirs), folder.string());
-  out.tokens = read_tokens(folder / "key_map.json");
-  return out;
+  ForeignModel model = read_hugging_face_config(read_json(config), config.string());
+  ForeignWeights weights(folder, model);
+  return {std::move(model), std::move(weights), read_tokens(folder / "key_map.json")};
 }
 
 }  // namespace ocoee::tasks

@@ -4,9 +4,14 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "comm/communicator.h"
+#include "run/state.h"
 #include "tasks/language/interchange.h"
 
 namespace ocoee::tasks {
@@ -16,17 +21,48 @@ struct TokenNames {  // which tokenizer the ids are of; data/tokenizer.h
   int64_t k = 0;  // of "kmer"
 };
 
-// Writes the three files into `folder`, which may exist but must not hold a model. Throws
-// Error(file).
+// Reads the named parameters of ours, on the host.
+using ReadTensors = std::function<HostTensors(const std::vector<std::string>&)>;
+
+struct ExportOptions {
+  int64_t file_bytes = int64_t{5} << 30;  // the most of a file, unless one tensor is larger
+  comm::Communicator* world = nullptr;    // ranks that write the files in turn; null: this process
+};
+
+// Writes the weights into `folder`, which may exist but must not hold a model: model.safetensors,
+// or numbered files and their index; then the other two. A process holds one file's tensors at a
+// time. Collective over options.world. Throws Error(file).
+void write_hugging_face(const std::filesystem::path& folder, const models::GptConfig& config,
+                        int64_t vocabulary, const TokenNames& tokens, const ReadTensors& read,
+                        const ExportOptions& options = {});
+
+// From weights that are at hand.
 void write_hugging_face(const std::filesystem::path& folder, const models::GptConfig& config,
                         int64_t vocabulary, const TokenNames& tokens, const HostTensors& ours);
 
+// The weights of a folder, read where they are asked for: files are mapped, nothing is copied
+// before.
+class ForeignWeights {
+ public:
+  // Throws Error(data).
+  ForeignWeights(const std::filesystem::path& folder, const ForeignModel& model);
+  ~ForeignWeights();
+  ForeignWeights(ForeignWeights&&) noexcept;
+  const ForeignParts& parts() const { return parts_; }
+  // A box of one of our parameters, row by row, as float32. F32, F16, BF16 and F64 are read.
+  void read(const std::string& ours, const run::Box& box, float* to) const;
+
+ private:
+  struct Files;
+  std::unique_ptr<Files> files_;
+  ForeignParts parts_;
+};
+
 struct ForeignFolder {
   ForeignModel model;
-  HostTensors weights;               // under our names
+  ForeignWeights weights;
   std::optional<TokenNames> tokens;  // where key_map.json tells
 };
-// Reads F32, F16, BF16 and F64 tensors. Throws Error(data).
-ForeignFolder read_hugging_face(const std::filesystem::path& folder);
+ForeignFolder read_hugging_face(const std::filesystem::path& folder);  // throws Error(data)
 
 }  // namespace ocoee::tasks

@@ -108,6 +108,8 @@ parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t se
   options.schedule = plan::schedule_from_name(config.layout.schedule);
   options.chunks = static_cast<int>(config.layout.chunks);
   options.context_method = plan::context_method_from_name(config.layout.context_method);
+  options.cuts = config.layout.cuts;
+  options.offload = config.layout.offload;
   return options;
 }
 

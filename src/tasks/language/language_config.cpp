@@ -59,6 +59,7 @@ comm::Shape LanguageConfig::mesh(int ranks) const {
   shape[comm::Axis::pipeline] = static_cast<int>(layout.pipeline);
   shape[comm::Axis::context] = static_cast<int>(layout.context);
   shape[comm::Axis::instance] = static_cast<int>(layout.instances);
+  shape.shard_group = static_cast<int>(layout.shard_group);
   return shape;
 }
 

@@ -18,28 +18,37 @@ namespace ocoee::parallel {
 struct LayoutCase {
   int tensor = 1, pipeline = 1, context = 1, data = 1;
   Shard shard = Shard::none;
+  int shard_group = 0;
   plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;
   int chunks = 1;
+  std::vector<int64_t> cuts = {};
   Recompute recompute = Recompute::none;
+  bool offload = false;
   std::string style = "gpt2";
   double dropout = 0, attention_dropout = 0;
   at::ScalarType type = at::kDouble;
-  int64_t micro = 1;  // samples
+  int64_t micro = 1;    // samples
+  int64_t samples = 8;  // a step
+  bool losses_only = false;
+  int64_t layers = 8, width = 64, heads = 8;
   plan::ContextMethod method = plan::ContextMethod::ring;
-  std::string text() const {
-    static const char* const levels[] = {"none", "states", "gradients", "parameters"};
-    return fmt::format(
-        "tensor {} pipeline {} context {}{} data {} shard {} {} chunks {} recompute {} {} "
-        "dropout {} {} {}",
-        tensor, pipeline, context, method == plan::ContextMethod::ring ? "" : " by heads", data,
-        levels[static_cast<size_t>(shard)], plan::name_of(schedule), chunks,
-        static_cast<int>(recompute), style, dropout, attention_dropout, c10::toString(type));
-  }
+  int ranks() const { return tensor * pipeline * context * data; }
   comm::Shape shape() const {
     comm::Shape out;
     out[comm::Axis::tensor] = tensor, out[comm::Axis::pipeline] = pipeline;
     out[comm::Axis::context] = context, out[comm::Axis::data] = data;
+    out.shard_group = shard_group;
     return out;
+  }
+  std::string text() const {
+    static const char* const levels[] = {"none", "states", "gradients", "parameters"};
+    return fmt::format(
+        "tensor {} pipeline {} context {}{} data {} shard {} in {} {} chunks {} cuts {} recompute "
+        "{} {} dropout {} {} samples {} {}",
+        tensor, pipeline, context, method == plan::ContextMethod::ring ? "" : " by heads", data,
+        levels[static_cast<size_t>(shard)], shard_group, plan::name_of(schedule), chunks,
+        fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout,
+        samples, c10::toString(type));
   }
 };
 
@@ -49,10 +58,10 @@ constexpr double kLearningRate = 1e-3;
 inline models::GptConfig case_model(const LayoutCase& c) {
   models::GptConfig config;
   config.style = c.style;
-  config.layers = 8;
-  config.width = 64;
-  config.heads = 8;
-  if (c.style == "llama") config.kv_heads = 4;
+  config.layers = c.layers;
+  config.width = c.width;
+  config.heads = c.heads;
+  if (c.style == "llama") config.kv_heads = c.heads / 2;
   config.context = kTokens;
   config.dropout = c.dropout, config.attention_dropout = c.attention_dropout;
   return config;
@@ -60,6 +69,7 @@ inline models::GptConfig case_model(const LayoutCase& c) {
 
 // Samples [first, first + count) of a step, and of their sequences the pieces.
 inline nn::Bundle case_batch(int64_t step, int64_t first, int64_t count,
+                             const device::Device& device = {},
                              const plan::SequencePieces& pieces = {{0, kTokens}}) {
   at::manual_seed(static_cast<uint64_t>(100 + step));
   const at::Tensor all = at::randint(0, kVocabulary, {kSamples, kTokens + 1}, at::kLong);
@@ -69,8 +79,8 @@ inline nn::Bundle case_batch(int64_t step, int64_t first, int64_t count,
     targets.push_back(all.narrow(0, first, count).narrow(1, begin + 1, end - begin));
   }
   nn::Bundle batch;
-  batch["tokens"] = at::cat(tokens, 1);
-  batch["targets"] = at::cat(targets, 1);
+  batch["tokens"] = at::cat(tokens, 1).to(torch_device(device));
+  batch["targets"] = at::cat(targets, 1).to(torch_device(device));
   return batch;
 }
 
@@ -126,10 +136,12 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
   EngineOptions options;
   options.precision.compute = c.type;
   options.recompute = c.recompute;
+  options.offload = c.offload;
   options.shard = c.shard;
   options.schedule = c.schedule;
   options.chunks = c.chunks;
   options.context_method = c.method;
+  options.cuts = c.cuts;
   options.bucket_bytes = 1 << 17;
   Engine engine(model, options, mesh);
   engine.initialize(7);
@@ -141,28 +153,32 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
   adamw.epsilon = 1e-5;
   adamw.clip = 0.5;
   plan::PrecisionConfig precision;
-  precision.compute = c.type == at::kDouble ? "float64" : "float32";
+  precision.compute = c.type == at::kDouble     ? "float64"
+                      : c.type == at::kBFloat16 ? "bfloat16"
+                                                : "float32";
   train::Update update("lm", engine, adamw, precision, 1000);
   if (begin) begin(engine, update);
 
-  const int64_t rank = mesh.coordinate(comm::Axis::data), micros = kSamples / (c.data * c.micro);
+  const int64_t rank = mesh.coordinate(comm::Axis::data), micros = c.samples / (c.data * c.micro);
   const plan::SequencePieces pieces =
       plan::sequence_pieces(c.method, kTokens, c.context, mesh.coordinate(comm::Axis::context));
   Outcome outcome;
   for (int64_t s = first; s < first + steps; ++s) {
-    engine.set_random_state(at::tensor({s, int64_t{0}}));
+    engine.set_random_state(at::tensor({s, int64_t{0}}).to(torch_device(mesh.device())));
     engine.zero_gradients();
     std::vector<nn::Bundle> batches;
     std::vector<MicroStep> micro;
     for (int64_t m = 0; m < micros; ++m)
-      batches.push_back(case_batch(s, m * c.micro * c.data + rank * c.micro, c.micro, pieces));
+      batches.push_back(
+          case_batch(s, m * c.micro * c.data + rank * c.micro, c.micro, mesh.device(), pieces));
     for (int64_t m = 0; m < micros; ++m)
       micro.push_back({&batches[static_cast<size_t>(m)], m * c.micro * c.data + rank * c.micro});
     double loss = 0;
     const auto score = [&](size_t, const nn::Bundle& output) {
       loss += output.at("loss_sum").item<double>();
       nn::Bundle seed;
-      seed["loss_sum"] = at::full({}, 1.0 / (kSamples * kTokens), output.at("loss_sum").options());
+      seed["loss_sum"] = at::full({}, 1.0 / static_cast<double>(c.samples * kTokens),
+                                  output.at("loss_sum").options());
       return seed;
     };
     if (engine.pipelined()) {
@@ -175,17 +191,21 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
     }
     engine.finish_gradients();
     if (world) loss = world->all_reduce_value(loss, comm::Reduce::sum) / c.tensor;
-    outcome.losses.push_back(loss / (kSamples * kTokens));
-    if (s == first)
-      outcome.gradients = whole_arrays(
-          model, engine.weights().arrays("", engine.weights().shard_gradient()), world);
+    outcome.losses.push_back(loss / static_cast<double>(c.samples * kTokens));
+    if (s == first && !c.losses_only)
+      outcome.gradients = whole_arrays(model, engine.weights().gradient_arrays(""), world);
     update.prepare(s);
     update.apply();
     outcome.norms.push_back(update.read().gradient_norm);
   }
+  if (c.losses_only) {
+    if (examine) examine(engine, update);
+    return outcome;
+  }
   outcome.parameters =
       whole_arrays(model, engine.weights().arrays("", engine.weights().master()), world);
-  const nn::Bundle held_out = case_batch(99, rank * (kSamples / c.data), kSamples / c.data, pieces);
+  const nn::Bundle held_out =
+      case_batch(99, rank * (kSamples / c.data), kSamples / c.data, mesh.device(), pieces);
   const nn::Bundle scored = engine.evaluate(held_out);
   outcome.evaluation = scored.has("loss_sum") ? scored.at("loss_sum").item<double>() : 0;
   if (world)

@@ -14,12 +14,13 @@ constexpr int64_t kSteps = 5;
 
 const Outcome& reference(const LayoutCase& c) {
   static std::map<std::string, Outcome> known;
-  const std::string key =
-      fmt::format("{} {} {} {}", c.style, c.dropout, c.attention_dropout, static_cast<int>(c.type));
+  const std::string key = fmt::format("{} {} {} {} {}", c.style, c.dropout, c.attention_dropout,
+                                      static_cast<int>(c.type), c.samples);
   if (!known.contains(key)) {
     LayoutCase alone;
-    alone.style = c.style, alone.dropout = c.dropout, alone.type = c.type, alone.micro = 8;
+    alone.style = c.style, alone.dropout = c.dropout, alone.type = c.type;
     alone.attention_dropout = c.attention_dropout;
+    alone.micro = alone.samples = c.samples;
     comm::World world = comm::World::alone();
     comm::Mesh mesh(world, comm::Shape{}, {});
     known[key] = train_case(alone, mesh, nullptr, kSteps);
@@ -145,6 +146,50 @@ TEST(Layout, AndInFloat32) {
   }
 }
 
+std::vector<std::pair<int, int>> pipelines() {  // pipeline, data
+  std::vector<std::pair<int, int>> out;
+  for (const Factors& f : factorisations(testing_support::world().size())) {
+    if (f.tensor * f.context == 1) out.emplace_back(f.pipeline, f.data);
+  }
+  return out;
+}
+
+TEST(Layout, HybridShardsGiveTheSameAnswer) {
+  for (const auto& [p, d] : pipelines()) {
+    for (int group = 1; group < d; group *= 2) {
+      for (const Shard shard : {Shard::states, Shard::gradients, Shard::parameters}) {
+        LayoutCase c;
+        c.pipeline = p, c.data = d, c.shard = shard, c.shard_group = group;
+        if (d % group == 0) expect_equal(c);
+      }
+    }
+  }
+}
+
+TEST(Layout, OffloadedActivationsComeBackBitEqual) {
+  comm::World& world = testing_support::world();
+  for (const auto& [p, d] : pipelines()) {
+    for (const Recompute recompute : {Recompute::none, Recompute::full}) {
+      LayoutCase c;
+      c.pipeline = p, c.data = d, c.recompute = recompute, c.dropout = 0.1;
+      SCOPED_TRACE(c.text());
+      comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+      const Outcome kept = train_case(c, mesh, &mesh.world(), 1);
+      c.offload = true;
+      const Outcome offloaded =
+          train_case(c, mesh, &mesh.world(), 1, [](Engine& engine, train::Update&) {
+            const Offload::Counters& counted = engine.offload().counters();
+            EXPECT_GT(counted.bytes_out, 0);
+            EXPECT_EQ(counted.bytes_out, counted.bytes_back);
+            EXPECT_EQ(counted.held, 0);
+          });
+      EXPECT_EQ(kept.losses, offloaded.losses);
+      for (const auto& [name, gradient] : kept.gradients)
+        EXPECT_TRUE(at::equal(gradient, offloaded.gradients.at(name))) << name;
+    }
+  }
+}
+
 TEST(Layout, DropoutDoesNotDependOnIt) {
   size_t turn = 0;
   for (const Factors& f : factorisations(testing_support::world().size())) {
@@ -184,6 +229,34 @@ TEST(Layout, BytesEqualFormulas) {
     // the evaluation. A block that ends the forward pass is not gathered again in between.
     const int64_t passes = 2 * steps * micros + 1;
     EXPECT_EQ(gathered, whole * (shard == Shard::parameters ? passes : steps + 1));
+  }
+}
+
+// Hybrid: inside a group the same as above; across groups each slice is summed once a step.
+TEST(Layout, BytesOfHybridShardsEqualFormulas) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 4) return;
+  for (const Shard shard : {Shard::states, Shard::gradients, Shard::parameters}) {
+    LayoutCase c;
+    c.data = world.size(), c.shard = shard, c.shard_group = 2, c.style = "llama";
+    c.type = at::kFloat;
+    SCOPED_TRACE(c.text());
+    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+    EXPECT_EQ(mesh.shard().size(), 2);
+    EXPECT_EQ(mesh.twins().size(), world.size() / 2);
+    int64_t whole = 0, reduced = 0, repeated = 0;
+    const int64_t micros = kSamples / c.data, steps = 2;
+    train_case(c, mesh, &mesh.world(), steps, [&](Engine& engine, train::Update&) {
+      whole = 4 * engine.weights().elements();
+      const auto count = [](comm::Communicator& group, comm::Kind kind) {
+        return group.counters().bytes[static_cast<size_t>(kind)];
+      };
+      reduced = count(mesh.shard(), comm::Kind::reduce_scatter);
+      repeated = count(mesh.twins(), comm::Kind::all_reduce);
+      EXPECT_EQ(count(mesh.axis(comm::Axis::data), comm::Kind::reduce_scatter), 0);
+    });
+    EXPECT_EQ(reduced, whole * steps * (shard == Shard::states ? 1 : micros));
+    EXPECT_EQ(repeated, whole / 2 * steps);
   }
 }
 

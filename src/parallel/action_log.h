@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// When each action of the last pipelined step ran here. On a GPU the times are the device's, from
+// events on the compute stream; a step that is captured into a graph leaves the log of the one
+// before.
+#pragma once
+
+#include <vector>
+
+#include "device/device.h"
+#include "plan/schedule.h"
+
+namespace ocoee::parallel {
+
+struct Executed {
+  plan::Step step;
+  double begin, end;  // seconds since tracing began
+};
+
+class ActionLog {
+ public:
+  explicit ActionLog(device::Device device) : device_(device) {}
+  void start(const device::Stream& stream);  // of a step; forgets the one before
+  void begin(const plan::Step& step);
+  void end();
+  std::vector<Executed> read() const;  // GPU: the host waits
+
+ private:
+  struct Marks {
+    device::Event begin, end;
+  };
+  device::Device device_;
+  device::Stream stream_;
+  bool off_ = false;
+  std::vector<Executed> executed_;
+  std::vector<Marks> marks_;  // GPU; the first is the start of the step
+  double host_start_ = 0;
+};
+
+}  // namespace ocoee::parallel

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "parallel/tensor_memory.h"
+
+#include <c10/core/CPUAllocator.h>
+#include <c10/core/impl/alloc_cpu.h>
+
+#include <atomic>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+namespace ocoee::parallel {
+namespace {
+
+std::atomic<int64_t> now{0}, peak{0};
+
+// The size of a block stands in a line of its own before it.
+constexpr size_t kLine = 64;
+
+void add(int64_t bytes) {
+  const int64_t held = now.fetch_add(bytes) + bytes;
+  int64_t seen = peak.load();
+  while (held > seen && !peak.compare_exchange_weak(seen, held)) {
+  }
+}
+
+void release(void* data) {
+  if (!data) return;
+  char* block = static_cast<char*>(data) - kLine;
+  int64_t bytes = 0;
+  std::memcpy(&bytes, block, sizeof bytes);
+  now -= bytes;
+  c10::free_cpu(block);
+}
+
+struct CountingAllocator final : c10::Allocator {
+  c10::DataPtr allocate(size_t bytes) override {
+    if (bytes == 0) return {nullptr, nullptr, &release, c10::Device(c10::kCPU)};
+    char* block = static_cast<char*>(c10::alloc_cpu(bytes + kLine));
+    const auto counted = static_cast<int64_t>(bytes);
+    std::memcpy(block, &counted, sizeof counted);
+    add(counted);
+    char* data = block + kLine;
+    return {data, data, &release, c10::Device(c10::kCPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  void copy_data(void* to, const void* from, size_t bytes) const override {
+    default_copy_data(to, from, bytes);
+  }
+};
+
+int64_t status_line(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind(key, 0) == 0) return std::stoll(line.substr(key.size())) * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void count_tensor_memory() {
+  static CountingAllocator* const allocator = [] {
+    auto* made = new CountingAllocator;  // torch keeps it to the end
+    c10::SetCPUAllocator(made, /*priority=*/1);
+    return made;
+  }();
+  (void)allocator;
+}
+
+TensorMemory tensor_memory(const device::Device& device) {
+  if (device.is_cuda()) return cuda_tensor_memory(device);
+  return {now.load(), peak.load()};
+}
+
+void reset_tensor_peak(const device::Device& device) {
+  if (device.is_cuda()) return reset_cuda_tensor_peak(device);
+  peak = now.load();
+}
+
+int64_t resident_bytes() {
+  return status_line("VmRSS:");
+}
+int64_t peak_resident_bytes() {
+  return status_line("VmHWM:");
+}
+
+}  // namespace ocoee::parallel

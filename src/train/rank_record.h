@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the ranks of a run say of themselves at its end, for summary.json and the report.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "parallel/engine.h"
+
+namespace ocoee::train {
+
+// Seconds by phase of each rank, and which computed longest (collective over the mesh): {"seconds":
+// [{"forward": ..., ...}], "slowest": rank, "host": its host}. Null on one rank.
+nlohmann::json ranks_record(comm::Mesh& mesh);
+
+// The last step of a pipelined engine, on clocks that agree (collective over the pipeline axis):
+//   {"schedule", "chunks", "micro_batches",
+//    "stages": [[[action, chunk, micro-batch, begin, end], ...]],   computing actions, seconds
+//    "bubble_predicted", "bubble_measured"}                         time lost over time computed
+// Null for an engine of one stage.
+nlohmann::json pipeline_record(parallel::Engine& engine);
+
+}  // namespace ocoee::train

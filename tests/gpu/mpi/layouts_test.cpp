@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layouts on GPUs: ranks that share one go through the host, ranks with one each through NCCL. The
+// same answer as one rank on the same GPU: float32 to rounding; bfloat16 to what eight bits leave.
+#include <gtest/gtest.h>
+
+#include "parallel/mpi/layout_case.h"
+#include "parallel/step_graph.h"
+
+namespace ocoee::parallel {
+namespace {
+
+constexpr int64_t kSteps = 3;
+
+device::Device gpu_of(int rank) {
+  return {device::Kind::cuda, rank % device::cuda_device_count()};
+}
+
+const Outcome& alone(const LayoutCase& c) {
+  static std::map<std::string, Outcome> known;
+  const std::string key = fmt::format("{} {} {}", c.style, c.dropout, static_cast<int>(c.type));
+  if (!known.contains(key)) {
+    LayoutCase one;
+    one.style = c.style, one.dropout = c.dropout, one.type = c.type, one.micro = c.micro;
+    comm::World world = comm::World::alone();
+    comm::Mesh mesh(world, comm::Shape{}, gpu_of(testing_support::world().rank()));
+    known[key] = train_case(one, mesh, nullptr, kSteps);
+  }
+  return known[key];
+}
+
+void expect_equal(const LayoutCase& c) {
+  SCOPED_TRACE(c.text());
+  comm::World& world = testing_support::world();
+  comm::Mesh mesh(world, c.shape(), gpu_of(world.rank()));
+  const Outcome got = train_case(c, mesh, &mesh.world(), kSteps);
+  const Outcome& wanted = alone(c);
+  const bool half = c.type == at::kBFloat16;
+  for (size_t s = 0; s < wanted.losses.size(); ++s) {
+    EXPECT_NEAR(got.losses[s], wanted.losses[s], (half ? 5e-3 : 1e-5) * wanted.losses[s]);
+    EXPECT_NEAR(got.norms[s], wanted.norms[s], (half ? 2e-2 : 1e-4) * wanted.norms[s]);
+  }
+  double all = 0;
+  for (const auto& [name, gradient] : wanted.gradients)
+    all += gradient.square().sum().item<double>();
+  for (const auto& [name, gradient] : wanted.gradients) {
+    const double scale = std::max(gradient.norm().item<double>(), 1e-3 * std::sqrt(all));
+    EXPECT_LT((got.gradients.at(name) - gradient).norm().item<double>(),
+              (half ? 5e-2 : 1e-5) * scale)
+        << name;
+  }
+}
+
+// Every axis alone and with pipelines, shard levels and the rest in turn.
+std::vector<LayoutCase> cases(at::ScalarType type) {
+  std::vector<LayoutCase> out;
+  const int ranks = testing_support::world().size();
+  int turn = 0;
+  for (int pipeline = 1; pipeline <= ranks; pipeline *= 2) {
+    for (int tensor = 1; tensor * pipeline <= ranks; tensor *= 2) {
+      for (int context = 1; context * tensor * pipeline <= ranks; context *= 2) {
+        for (const Shard shard :
+             {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
+          LayoutCase c;
+          c.pipeline = pipeline, c.tensor = tensor, c.context = context;
+          c.data = ranks / (pipeline * tensor * context), c.shard = shard, c.type = type;
+          const int replicas = c.data * c.context;
+          if (c.ranks() != ranks || (replicas == 1 && shard != Shard::none)) continue;
+          c.recompute = turn % 3 == 0   ? Recompute::none
+                        : turn % 3 == 1 ? Recompute::full
+                                        : Recompute::selective;
+          c.offload = turn % 2 == 0;
+          c.style = turn % 2 == 0 ? "gpt2" : "llama";
+          c.dropout = turn % 3 == 1 ? 0.1 : 0;
+          c.method = turn % 2 == 0 ? plan::ContextMethod::ring : plan::ContextMethod::all_to_all;
+          c.shard_group = turn % 4 == 3 && shard != Shard::none && replicas > 2 ? 2 : 0;
+          if (pipeline > 1) {
+            const plan::ScheduleKind kinds[] = {
+                plan::ScheduleKind::interleaved, plan::ScheduleKind::zero_bubble,
+                plan::ScheduleKind::one_f_one_b, plan::ScheduleKind::gpipe};
+            c.schedule = kinds[turn % 4];
+            c.chunks = c.schedule == plan::ScheduleKind::interleaved ? 2 : 1;
+            if (kSamples / c.data < pipeline) c.schedule = kinds[1], c.chunks = 1;
+          }
+          ++turn;
+          out.push_back(c);
+        }
+      }
+    }
+  }
+  return out;
+}
+
+TEST(GpuLayouts, Float32EqualsOneRank) {
+  for (const LayoutCase& c : cases(at::kFloat)) expect_equal(c);
+}
+
+TEST(GpuLayouts, Bfloat16IsNearOneRank) {
+  for (const LayoutCase& c : cases(at::kBFloat16)) expect_equal(c);
+}
+
+// Short enough for compute-sanitizer.
+TEST(GpuLayouts, Shortest) {
+  LayoutCase c;
+  c.pipeline = testing_support::world().size(), c.type = at::kFloat, c.micro = 4;
+  c.layers = 2, c.width = 32, c.heads = 4, c.offload = true;
+  comm::World& world = testing_support::world();
+  comm::Mesh mesh(world, c.shape(), gpu_of(world.rank()));
+  const Outcome got = train_case(c, mesh, &mesh.world(), 1);
+  EXPECT_TRUE(std::isfinite(got.losses[0]) && got.losses[0] > 0);
+}
+
+// Ranks with a GPU each: a step makes the host wait for nothing.
+TEST(GpuLayouts, NoHostWaitsInsideAStep) {
+  comm::World& world = testing_support::world();
+  if (device::cuda_device_count() < world.size()) GTEST_SKIP() << "ranks share a GPU";
+  for (const LayoutCase& c : cases(at::kBFloat16)) {
+    SCOPED_TRACE(c.text());
+    comm::Mesh mesh(world, c.shape(), gpu_of(world.rank()));
+    const plan::ModelSpec model = models::build_gpt(case_model(c), kVocabulary);
+    EngineOptions options;
+    options.precision.compute = c.type, options.shard = c.shard, options.schedule = c.schedule;
+    options.chunks = c.chunks, options.recompute = c.recompute, options.offload = c.offload;
+    options.context_method = c.method;
+    Engine engine(model, options, mesh);
+    engine.initialize(7);
+    plan::PrecisionConfig precision;
+    precision.compute = "bfloat16";
+    optim::OptimizerConfig adamw;
+    adamw.warmup_steps = 0;
+    train::Update update("lm", engine, adamw, precision, 1000);
+    const int64_t rank = mesh.coordinate(comm::Axis::data), micros = kSamples / c.data;
+    const plan::SequencePieces pieces =
+        plan::sequence_pieces(c.method, kTokens, c.context, mesh.coordinate(comm::Axis::context));
+    std::vector<nn::Bundle> batches;
+    std::vector<MicroStep> micro;
+    for (int64_t m = 0; m < micros; ++m)
+      batches.push_back(case_batch(0, m * c.data + rank, 1, mesh.device(), pieces));
+    for (int64_t m = 0; m < micros; ++m)
+      micro.push_back({&batches[static_cast<size_t>(m)], m * c.data + rank});
+    engine.set_random_state(at::tensor({int64_t{0}, int64_t{0}}).to(torch_device(mesh.device())));
+    const StreamScope counts_the_librarys_waits(mesh.device());
+    const auto score = [&](size_t, const nn::Bundle& output) {
+      nn::Bundle seed;
+      seed["loss_sum"] = at::full({}, 1e-3, output.at("loss_sum").options());
+      return seed;
+    };
+    for (int64_t s = 0; s < 4; ++s) {
+      update.prepare(s);
+      const int64_t waits = host_waits();
+      engine.zero_gradients();
+      if (engine.pipelined()) {
+        engine.run_pipeline(micro, score);
+      } else {
+        for (size_t m = 0; m < micro.size(); ++m) {
+          auto pass = engine.forward(*micro[m].batch, micro[m].first_sample);
+          engine.backward(pass, score(m, pass.output), m + 1 == micro.size());
+        }
+      }
+      engine.finish_gradients();
+      update.apply();
+      if (s > 0) {
+        EXPECT_EQ(host_waits(), waits);  // messages are described in the first step
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ocoee::parallel

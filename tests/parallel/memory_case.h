@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The most bytes of tensors that a rank held while it trained two steps, beside the closed form.
+#pragma once
+
+#include <algorithm>
+
+#include "models/gpt.h"
+#include "parallel/tensor_memory.h"
+#include "plan/memory.h"
+#include "train/update.h"
+
+namespace ocoee::parallel {
+
+struct MemoryCase {
+  models::GptConfig model;
+  int64_t vocabulary = 512;
+  std::string shard = "none";
+  std::string compute = "float32";
+  int64_t samples = 1, micro_batches = 2;
+};
+
+struct MeasuredMemory {
+  int64_t parameters = 0;
+  double states = 0, live = 0, activations = 0;  // bytes by the formulas
+  int64_t peak = 0, resident = 0;  // bytes measured; resident: of the process, its most
+  double formula() const { return states + live + activations; }
+};
+
+inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
+  const plan::ModelSpec model = models::build_gpt(c.model, c.vocabulary);
+  const device::Device device = mesh.device();
+  MeasuredMemory out;
+  count_tensor_memory();
+  const int64_t before = tensor_memory(device).now;
+  reset_tensor_peak(device);
+  {
+    EngineOptions options;
+    options.precision = precision_from_name(c.compute);
+    options.shard = shard_from_name(c.shard);
+    Engine engine(model, options, mesh);
+    engine.initialize(1);
+    plan::PrecisionConfig precision;
+    precision.compute = c.compute;
+    optim::OptimizerConfig adamw;
+    adamw.warmup_steps = 0;
+    train::Update update("lm", engine, adamw, precision, 10);
+    const auto tokens = at::arange(c.samples * (c.model.context + 1), at::kLong)
+                            .remainder(c.vocabulary)
+                            .view({c.samples, c.model.context + 1})
+                            .to(torch_device(device));
+    nn::Bundle batch;
+    batch["tokens"] = tokens.narrow(1, 0, c.model.context).contiguous();
+    batch["targets"] = tokens.narrow(1, 1, c.model.context).contiguous();
+    engine.set_random_state(at::zeros({2}, tokens.options()));
+    for (int64_t step = 0; step < 2; ++step) {
+      engine.zero_gradients();
+      for (int64_t m = 0; m < c.micro_batches; ++m) {
+        auto pass = engine.forward(batch);
+        nn::Bundle seed;
+        seed["loss_sum"] = at::full({}, 1e-3, pass.output.at("loss_sum").options());
+        engine.backward(pass, seed, m + 1 == c.micro_batches);
+      }
+      engine.finish_gradients();
+      update.prepare(step);
+      update.apply();
+    }
+    device::synchronize(current_stream(device));
+    out.parameters = model.parameters();
+    const auto width = static_cast<int64_t>(c10::elementSize(options.precision.compute));
+    out.states = static_cast<double>(engine.weights().elements()) *
+                 plan::engine_state_rules(width, c.shard)
+                     .bytes_per_parameter(engine.weights().layout().ways());
+    out.live = static_cast<double>(plan::live_unit_bytes(model, width, c.shard));
+    out.activations = model.saved_bytes_per_token(static_cast<int>(width)) *
+                      static_cast<double>(c.samples * c.model.context);
+  }
+  out.peak = tensor_memory(device).peak - before;
+  out.resident = peak_resident_bytes();
+  return out;
+}
+
+}  // namespace ocoee::parallel

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "core/file.h"
+#include "report/report.h"
+#include "report/scratch_folder.h"
+#include "report/synthetic_run.h"
+#include "report/xml_check.h"
+
+namespace ocoee::report {
+namespace {
+
+using nlohmann::json;
+using testing_support::read_xml;
+using testing_support::ScratchFolder;
+using testing_support::write_synthetic_run;
+using testing_support::XmlDocument;
+
+XmlDocument page_with(const json& additions) {
+  const ScratchFolder scratch;
+  write_synthetic_run(scratch.path(), {});
+  json summary = json::parse(read_file(scratch.path() / "summary.json"));
+  summary.update(additions);
+  write_file_atomically(scratch.path() / "summary.json", summary.dump());
+  XmlDocument page = read_xml(read_file(write_report(scratch.path())));
+  EXPECT_EQ(page.error, "");
+  return page;
+}
+
+// Two stages, two micro-batches: the first stage idles two of eight units, and so does the second.
+json two_stages() {
+  json first = json::array({{"forward", 0, 0, 0, 1},
+                            {"forward", 0, 1, 1, 2},
+                            {"backward", 0, 0, 4, 6},
+                            {"backward", 0, 1, 6, 8}});
+  json second = json::array({{"forward", 0, 0, 1, 2},
+                             {"backward", 0, 0, 2, 4},
+                             {"forward", 0, 1, 4, 5},
+                             {"backward", 0, 1, 5, 7}});
+  return {{"schedule", "1f1b"},      {"chunks", 1},
+          {"micro_batches", 2},      {"stages", json::array({first, second})},
+          {"bubble_predicted", 0.5}, {"bubble_measured", 1.0 / 3}};
+}
+
+TEST(RanksSection, AMeasuredPipelineStepIsDrawnBesideTheFormula) {
+  const XmlDocument page = page_with({{"pipeline", two_stages()}});
+  EXPECT_TRUE(page.has_text("One step through the pipeline"));
+  EXPECT_TRUE(page.has_text("2 stages, schedule 1f1b, 2 micro-batches."));
+  EXPECT_TRUE(page.has_text("33.3\u202F% measured, 50.0\u202F% by the formula"));
+  EXPECT_TRUE(page.has_text("stage 1"));
+  EXPECT_TRUE(page.has_text("75.0\u202F%"));  // six units of eight, on both stages
+}
+
+TEST(RanksSection, TheSlowestRankIsNamed) {
+  json seconds = json::array();
+  for (int r = 0; r < 4; ++r)
+    seconds.push_back({{"forward", 10.0}, {"backward", r == 2 ? 30.0 : 20.0}, {"optimizer", 1.0}});
+  const XmlDocument page =
+      page_with({{"ranks_record", {{"seconds", seconds}, {"slowest", 2}, {"host", "node-17"}}}});
+  EXPECT_TRUE(page.has_text("The slowest is rank 2 on node-17: 40.0 s forward and backward"));
+  EXPECT_TRUE(page.has_text("133\u202F% of the median rank."));
+}
+
+TEST(RanksSection, BrokenRecordsAreLeftOut) {
+  for (const json& broken : {json{{"pipeline", 3}, {"ranks_record", "x"}},
+                             json{{"pipeline", {{"stages", {{1, 2}, {"a"}}}}},
+                                  {"ranks_record", {{"seconds", {1, 2}}}}}}) {
+    const XmlDocument page = page_with(broken);
+    EXPECT_FALSE(page.has_text("One step through the pipeline"));
+    EXPECT_FALSE(page.has_text("The slowest is rank"));
+  }
+}
+
+}  // namespace
+}  // namespace ocoee::report
