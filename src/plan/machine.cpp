@@ -165,7 +165,12 @@ Machine parse_machine(const std::string& toml, const std::string& name) {
   document.read(description, problems);
   problems.keep_first_of_a_key_from_here();
   machine.check(problems);
-  problems.throw_if_any();
+  if (!problems.empty())
+    fail(ErrorKind::config, "{}{}",
+         problems.all().size() == 1
+             ? ""
+             : fmt::format("{} problems in the machine profile\n", problems.all().size()),
+         problems.text());
   return machine;
 }
 

@@ -24,6 +24,11 @@ bool at_least(Shard shard, Shard level) {
   return static_cast<int>(shard) >= static_cast<int>(level);
 }
 
+// Devices between a stage and the next.
+int64_t stride_of_stages(const Configuration& c) {
+  return c.tensor * c.context * (c.placement == Placement::data_inside ? c.data : 1);
+}
+
 // Equal numbers of inner blocks for every part; the first takes the embedding, the last the head.
 std::vector<size_t> even_cuts(size_t blocks, int64_t parts) {
   const auto inner = static_cast<int64_t>(blocks) - 2;
@@ -337,11 +342,10 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
       if (c.shard == Shard::states || c.shard == Shard::gradients)
         gather = gather_seconds(c, parameters_[s]);
     }
-    if (borrowed_[s] > 0)  // a tied matrix: its gradient to the lender, its values back
-      exposed += 2 * network_
-                         .message(machine_.node.devices,
-                                  Bytes(borrowed_[s] * std::max(4.0, 2 * element_scale)))
-                         .value;
+    if (borrowed_[s] > 0) {  // a tied matrix: its gradient to the lender, its values back
+      const Bytes bytes(borrowed_[s] * std::max(4.0, 4 * element_scale));
+      exposed += 2 * network_.message((c.pipeline - 1) * stride_of_stages(c), bytes).value;
+    }
     const double owned = c.shard == Shard::none ? elements : elements / ranks;
     const double held = at_least(c.shard, Shard::gradients) ? owned : elements;
     const Bytes bytes((owned * system_.optimizer_bytes + held * system_.gradient_bytes) *

@@ -175,9 +175,10 @@ SearchResult search(Predictor& predictor, const SearchRequest& request) {
          format_bytes(predictor.usable_bytes()));
   }
 
-  // Equal bounds are taken by bytes, so that of equals the leanest comes first.
+  // Of layouts with equal bounds, those that leave the host alone come first, then the leanest.
   std::stable_sort(fitting.begin(), fitting.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tie(a.least, a.bytes) < std::tie(b.least, b.bytes);
+    return std::tie(a.least, a.configuration.offload, a.bytes) <
+           std::tie(b.least, b.configuration.offload, b.bytes);
   });
   Threshold threshold(request.top);
   std::map<Family, Proposal> best;
