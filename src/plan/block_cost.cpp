@@ -104,11 +104,18 @@ class LayerCost {
       if (input) b_.input.of(Work::tensor) += sum;
     }
   }
+  // With selective recompute, this engine keeps no output of a norm: the norm is run again.
+  double selective_input(double w) {
+    if (!system_.repeats_norms) return 0;
+    b_.again[1].of(Work::stream) += timer_.stream(2 * e_ * w * Ts_);
+    return e_ * w * Ts_;
+  }
+  double mask(double w, bool dropout) const { return dropout && system_.dropout ? w * Ts_ : 0; }
   // The sum onto the residual stream, with bias and dropout.
   void residual(double w, bool dropout) {
     stream((dropout ? 3 * e_ + 1 : 2 * e_) * w * Ts_, dropout ? (2 * e_ + 1) * w * Ts_ : 0);
     if (dropout) b_.forward.of(Work::stream) += timer_.random(w * Ts_);
-    keep(dropout ? w * Ts_ : 0, dropout ? w * Ts_ : 0);
+    keep(mask(w, dropout), mask(w, dropout));
   }
   bool drops(const LayerSpec& layer, const char* option) const {
     const auto found = layer.options.find(option);
@@ -132,22 +139,22 @@ class LayerCost {
     tensor_traffic(w, true, true);
     residual(w, drops(layer, "dropout"));
     const double kept = e_ * (w * Ts_ + 2 * (q + kv) * T_);
-    if (!system_.fused_attention)
-      return scores(heads, head, drops(layer, "attention_dropout"), kept);
+    // A fused kernel holds no probabilities that dropout could fall on.
+    const bool drops_scores = drops(layer, "attention_dropout");
+    if (!system_.fused_attention || (drops_scores && !system_.dropout)) {
+      scores(heads, head, drops_scores, kept, selective_input(w));
+      return;
+    }
     const double forward = timer_.attention(4 * sequence_ * q * T_, head);
     b_.forward.of(Work::attention) += forward;
     b_.input.of(Work::attention) += 2 * forward;
     context_traffic(2 * e_ * kv * T_, forward);
-    // Selective recompute keeps the layer's input alone.
-    keep(kept + 4 * heads * T_, e_ * w * Ts_);
-    b_.again[1].of(Work::product) += timer_.product(T_, q + 2 * kv, w);
-    b_.again[1].of(Work::attention) += forward;
-    if (group_.ranks > 1 && system_.norms_sharded)
-      b_.again[1].of(Work::tensor) += network_.all_gather(group_, Bytes(e_ * w * T_)).value;
+    const double statistics = 4 * heads * T_;
+    keep(kept + statistics, kept + statistics - selective_input(w));
   }
 
   // Softmax(Q K^T) with its scores in memory.
-  void scores(double heads, double head, bool dropout, double kept) {
+  void scores(double heads, double head, bool dropout, double kept, double given_up) {
     const double queries = T_ / micro_, count = heads * micro_;
     const double elements = count * queries * sequence_;
     const double qk = timer_.product(queries, sequence_, head, count);
@@ -160,7 +167,8 @@ class LayerCost {
     b_.forward.of(Work::attention) += qk + softmax + pv;
     b_.input.of(Work::attention) += 2 * qk + back + 2 * pv;
     b_.again[1].of(Work::attention) += qk + softmax + pv;
-    keep(kept + (dropout ? 2 * e_ + 1 : e_) * elements, kept);
+    // This engine draws the mask and multiplies by it again; others keep both.
+    keep(kept + (system_.dropout ? 2 * e_ + 1 : e_) * elements, kept - given_up);
   }
 
   // Keys and values of the other context ranks arrive while scores are computed.
@@ -181,25 +189,31 @@ class LayerCost {
     tensor_traffic(w, true, true);
     residual(w, drops(layer, "dropout"));
     const double kept = e_ * (w * Ts_ + (layer.cost.saved_elements - w) / t_ * T_);
-    keep(kept, kept);
+    double given_up = selective_input(w);
+    if (system_.repeats_norms) {  // and no output of the activation
+      b_.again[1].of(Work::stream) += timer_.stream(e_ * (up + inner) * T_);
+      given_up += e_ * inner * T_;
+    }
+    keep(kept, kept - given_up);
   }
 
   void embedding(const LayerSpec& layer) {
     const double w = layer.option("width");
     stream(2 * e_ * w * T_, (e_ + 2 * master_) * w * T_);
     tensor_traffic(w, false, true);
-    const double mask = drops(layer, "dropout") ? w * Ts_ : 0;
-    keep(8 * T_ + mask, 8 * T_ + mask);
+    const double kept = 8 * T_ + mask(w, drops(layer, "dropout"));
+    keep(kept, kept);
   }
 
   void head(const LayerSpec& layer) {
-    const double w = layer.option("width"), vocabulary = layer.option("vocabulary") / t_;
+    const double w = layer.option("width");
+    const double vocabulary = std::ceil(layer.option("vocabulary") / t_);  // padded
     linear(vocabulary, w);
     tensor_traffic(w, true, false);
     const double logits = vocabulary * T_;
     stream((e_ + 2 * master_) * logits, (e_ + master_) * logits);
     const double kept = e_ * (w * Ts_ + logits);
-    keep(kept, kept);
+    keep(kept, kept - selective_input(w));
     b_.loss = std::max(b_.loss, 2 * master_ * logits);
   }
 
@@ -292,9 +306,12 @@ std::string BlockCosts::problem(const Shape& shape) const {
   if (workload_.sequence % shape.context != 0)
     return fmt::format("{} context ranks do not divide a sequence of {}", shape.context,
                        workload_.sequence);
+  if (system_.norms_sharded && workload_.sequence / shape.context % shape.tensor != 0)
+    return fmt::format("{} tensor ranks do not divide the {} tokens of a sample that a rank has",
+                       shape.tensor, workload_.sequence / shape.context);
   for (const size_t b : representative_) {
     for (const LayerSpec& layer : workload_.model.blocks[b].layers) {
-      for (const char* option : {"heads", "kv_heads"}) {
+      for (const char* option : {"heads", "kv_heads", "feed_forward"}) {
         const auto found = layer.options.find(option);
         if (found != layer.options.end() && static_cast<int64_t>(found->second) % shape.tensor != 0)
           return fmt::format("{} tensor ranks do not divide {} {}", shape.tensor, found->second,
@@ -321,8 +338,12 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
   for (const LayerSpec& layer : block.layers) {
     layers.add(layer);
     for (const ParameterSpec& p : layer.parameters) {
-      const auto count = static_cast<double>(p.elements()) /
-                         (p.tensor_dim >= 0 ? static_cast<double>(shape.tensor) : 1);
+      auto count = static_cast<double>(p.elements());
+      if (p.tensor_dim >= 0) {  // a rank's share of a padded extent
+        const int64_t extent = p.shape[static_cast<size_t>(p.tensor_dim)];
+        count *= static_cast<double>((extent + shape.tensor - 1) / shape.tensor) /
+                 static_cast<double>(extent);
+      }
       (p.tied_to.empty() ? out.parameters : out.borrowed) += count;
     }
   }

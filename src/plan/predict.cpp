@@ -67,12 +67,12 @@ Predictor::Predictor(const Workload& workload, const System& system, const Machi
     if (!is_recomputed(block)) continue;
     for (const LayerSpec& layer : block.layers) {
       full_flops_ += (layer.cost.matmul_flops + layer.cost.attention_flops) * tokens;
-      if (layer.kind != "attention") continue;
-      selective_flops_ += layer.cost.attention_flops * tokens;
-      if (!system.fused_attention) continue;  // scores alone, or queries, keys and values too
-      const double output =
-          layer.option("width") * layer.option("heads") * layer.option("head_dim");
-      selective_flops_ += (layer.cost.matmul_flops - 2 * output) * tokens;
+      // Only scores are multiplied again: all of them, or for the probabilities under dropout.
+      const auto dropout = layer.options.find("attention_dropout");
+      if (!system.fused_attention)
+        selective_flops_ += layer.cost.attention_flops * tokens;
+      else if (dropout != layer.options.end() && dropout->second > 0)
+        selective_flops_ += layer.cost.attention_flops * tokens / 2;
     }
   }
 }

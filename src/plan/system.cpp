@@ -35,6 +35,7 @@ System ocoee() {
   s.name = "ocoee";
   s.note = "this engine";
   s.offloads = true;
+  s.repeats_norms = true;
   // AdamW reads master, two moments and gradient, writes the first three and the weight.
   s.optimizer_bytes = 30;
   s.gradient_bytes = 8;  // zeroed, and read for the norm

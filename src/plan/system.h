@@ -68,6 +68,7 @@ struct System {
   bool dropout = false;            // masks are kept, whatever the model says
   bool blocking_messages = false;  // compute waits for messages between stages
   bool split_messages = true;      // a message is split over tensor ranks
+  bool repeats_norms = false;      // selective recompute gives up outputs of norms and activations
   bool offloads = false;           // it can put activations into the host's memory
   bool even_stages = false;        // equal numbers of layers, embedding first and head last
   // Tokens that a context rank keeps at least in proposals: below it, a ring's pieces are too small

@@ -187,12 +187,14 @@ TEST(Predict, ActivationsOfALayerEqualThePublishedFormulas) {
 TEST(Predict, BytesOfOneRankEqualTheModelsSpec) {
   const Workload w = gpt(4, 512, 8, 1000, 8);
   BlockCosts costs(w, system_named("ocoee"), load_machine("h200"));
-  double saved = 0, parameters = 0;
+  double saved = 0, selective = 0, parameters = 0;
   for (const size_t k : costs.class_of_block()) {
     saved += costs.at({1, 1, 2})[k].saved[0];
+    selective += costs.at({1, 1, 2})[k].saved[1];
     parameters += costs.at({1, 1, 2})[k].parameters;
   }
   EXPECT_DOUBLE_EQ(saved, w.model.saved_bytes_per_token(2) * 2 * 2048);
+  EXPECT_DOUBLE_EQ(selective, w.model.saved_bytes_per_token(2, true) * 2 * 2048);
   EXPECT_DOUBLE_EQ(parameters, static_cast<double>(w.model.parameters()));
 }
 
