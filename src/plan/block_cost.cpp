@@ -86,6 +86,7 @@ class LayerCost {
     b_.forward.of(Work::product) += timer_.product(T_, n, k);
     b_.input.of(Work::product) += timer_.product(T_, k, n);
     b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, 2 * master_ * n * k);
+    b_.queued += e_ * n * T_;
   }
   // Gathers the input of a split layer and sums its output, there and back.
   void tensor_traffic(double width, bool input, bool output) {

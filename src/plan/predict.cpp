@@ -147,23 +147,30 @@ Group Predictor::data_group(const Configuration& c) const {
   return {c.data, c.tensor * c.context * c.pipeline};
 }
 
-// What a stage's `elements` cost once their gradients are complete.
-double Predictor::gradient_seconds(const Configuration& c, double elements) const {
+// Collectives run block by block, so that they can begin while others are computed.
+double Predictor::gradient_seconds(const Configuration& c, size_t stage) const {
   const Group group = data_group(c);
-  const Bytes bytes(elements *
+  const double elements = parameters_[stage] + borrowed_[stage], units = blocks_of(stage);
+  const Bytes bytes(elements / units *
                     std::max(system_.data_bytes, workload_.compute_bytes() == 8 ? 8.0 : 0.0));
   double seconds = (c.shard == Shard::none ? network_.all_reduce(group, bytes)
                                            : network_.reduce_scatter(group, bytes))
                        .value;
   if (c.placement == Placement::pipeline_inside && c.context > 1)
     seconds += network_.all_reduce({c.context, c.tensor}, bytes).value;
-  return seconds;
+  return seconds * units;
 }
 
-double Predictor::gather_seconds(const Configuration& c, double elements) const {
-  return network_
-      .all_gather(data_group(c), Bytes(elements * static_cast<double>(workload_.compute_bytes())))
-      .value;
+double Predictor::gather_seconds(const Configuration& c, size_t stage) const {
+  const double units = blocks_of(stage);
+  const Bytes bytes((parameters_[stage] + borrowed_[stage]) / units *
+                    static_cast<double>(workload_.compute_bytes()));
+  return network_.all_gather(data_group(c), bytes).value * units;
+}
+
+double Predictor::blocks_of(size_t stage) const {
+  const std::vector<int>& counts = cut_->blocks[stage];
+  return std::max(1, std::accumulate(counts.begin(), counts.end(), 0));
 }
 
 void Predictor::set_stages(const Configuration& c) {
@@ -211,10 +218,9 @@ void Predictor::set_stages(const Configuration& c) {
   if (at_least(c.shard, Shard::gradients) && data_group(c).ranks > 1) {
     for (size_t s = 0; s < count; ++s) {
       Stage& stage = stages_[s];
-      const double held = parameters_[s] + borrowed_[s];
-      const double scatter = gradient_seconds(c, held);
+      const double scatter = gradient_seconds(c, s);
       double gather = 0;
-      if (c.shard == Shard::parameters) gather = gather_seconds(c, held);
+      if (c.shard == Shard::parameters) gather = gather_seconds(c, s);
       const double loss = network_.overlap_loss(data_group(c)) * (2 * gather + scatter);
       stage.weight += std::max(0.0, gather + scatter - stage.input - stage.weight) + loss;
       stage.forward += std::max(0.0, gather - stage.forward);
@@ -334,13 +340,12 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
     double exposed = 0, gather = 0;
     if (group.ranks > 1 || c.context > 1) {
       if (!at_least(c.shard, Shard::gradients)) {
-        const double all = gradient_seconds(c, elements);
+        const double all = gradient_seconds(c, s);
         const double beside = system_.overlaps_gradients ? stages_[s].input + stages_[s].weight : 0;
         exposed =
             std::max(all - beside, 0.0) + network_.overlap_loss(group) * std::min(all, beside);
       }
-      if (c.shard == Shard::states || c.shard == Shard::gradients)
-        gather = gather_seconds(c, parameters_[s]);
+      if (c.shard == Shard::states || c.shard == Shard::gradients) gather = gather_seconds(c, s);
     }
     if (borrowed_[s] > 0) {  // a tied matrix: its gradient to the lender, its values back
       const Bytes bytes(borrowed_[s] * std::max(4.0, 4 * element_scale));
@@ -409,17 +414,19 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
   const double message = tokens * static_cast<double>(costs_.width()) * element;
   const double norm_split = system_.norms_sharded ? static_cast<double>(c.tensor) : 1;
   const ScheduleRequest request = request_of(c, workload_.global_batch);
+  const int64_t m = c.micro_batches(workload_.global_batch);
   double host = 0;  // bytes of a rank that wait there
 
   for (size_t s = 0; s < stages_.size(); ++s) {
     std::array<double, kHeld> bytes{};
     const auto of = [&](Held held) -> double& { return bytes[static_cast<size_t>(held)]; };
-    double widest = 0, working = 0, loss = 0, largest = 0;
+    double widest = 0, queued = 0, working = 0, loss = 0, largest = 0;
     for (size_t k = 0; k < blocks_->size(); ++k) {
       const double n = cut_->blocks[s][k];
       if (n == 0) continue;
       const BlockCost& block = (*blocks_)[k];
       widest = std::max(widest, block.saved[mode]);
+      queued += n * (block.queued + block.saved[0] - (mode == 2 ? 0 : block.saved[mode]));
       if (c.recompute == Recompute::full) working = std::max(working, block.working);
       loss = std::max(loss, block.loss);
       largest = std::max(largest, block.parameters + block.borrowed);
@@ -434,7 +441,13 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
         c.pipeline == 1 ? 1 : activations_in_flight(request, static_cast<int>(s)));
     const double kept = saved_bytes(s, c) * in_flight / static_cast<double>(c.chunks);
     host = std::max(host, kept);
-    of(Held::activations) = (c.offload ? 2 * widest : kept) + working;
+    if (c.schedule == ScheduleKind::zero_bubble && c.pipeline > 1) {
+      // Weight work of as many micro-batches as the stage's number waits, with what was computed
+      // again for it.
+      const auto waiting = static_cast<double>(std::min<int64_t>(static_cast<int64_t>(s), m));
+      of(Held::activations) += waiting * queued;
+    }
+    of(Held::activations) += (c.offload ? 2 * widest : kept) + working;
     // A gathered input beside the one in use, messages both ways, units that come and go whole.
     if (c.tensor > 1) of(Held::communication) += 2 * message;
     if (c.pipeline > 1) of(Held::communication) += 4 * message / norm_split;

@@ -99,8 +99,9 @@ class Predictor {
   double saved_bytes(size_t stage, const Configuration& c) const;
   double pipeline_seconds(const Configuration& c, double& least) const;
   void finish(const Configuration& c, double pipeline, Prediction& p) const;
-  double gradient_seconds(const Configuration& c, double elements) const;
-  double gather_seconds(const Configuration& c, double elements) const;
+  double gradient_seconds(const Configuration& c, size_t stage) const;
+  double gather_seconds(const Configuration& c, size_t stage) const;
+  double blocks_of(size_t stage) const;
   Group data_group(const Configuration& c) const;
 
   Workload workload_;
