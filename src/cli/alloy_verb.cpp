@@ -8,7 +8,7 @@
 #include "cli/verbs.h"
 #include "core/error.h"
 #include "core/text.h"
-#include "science/alloy/interactions.h"
+#include "science/alloy/cluster_model.h"
 #include "science/alloy/order.h"
 #include "science/atoms/formats.h"
 
@@ -50,16 +50,19 @@ std::string structure_text(const Options& options, const atoms::Frame& frame) {
     for (double& part : site) part -= std::floor(part);
   const alloy::Lattice lattice(cell, {1, 1, 1});
   std::vector<std::string> names = structure.species_names;
+  alloy::ClusterInteractions energies;
   alloy::PairInteractions pairs(names, 0);
   std::vector<uint8_t> species(structure.species.begin(), structure.species.end());
   if (!options.interactions.empty()) {
-    pairs = alloy::read_pairs(options.interactions);
+    energies = alloy::read_interactions(options.interactions);
+    pairs = energies.pairs;
     const atoms::Structure renamed =
         atoms::with_species_names(structure, pairs.species, options.what);
     species.assign(renamed.species.begin(), renamed.species.end());
     names = pairs.species;
   }
-  const int counted = std::max(options.shells, pairs.shells);
+  const int counted =
+      std::max({options.shells, pairs.shells, energies.triplets, energies.quadruplets});
   const std::vector<alloy::Shell> shells = alloy::find_shells(cell, counted, options.tolerance);
   const alloy::PairModel model(lattice, shells, pairs, counted);
   alloy::Configuration configuration(model.grid());
@@ -87,10 +90,17 @@ std::string structure_text(const Options& options, const atoms::Frame& frame) {
       text += "\n";
     }
   }
-  if (!options.interactions.empty())
-    text += fmt::format(
-        "energy {:.9g} {} ({:.9g} a site)\n", model.value(model.total(configuration)), pairs.unit,
-        model.value(model.total(configuration)) / static_cast<double>(lattice.sites()));
+  if (!options.interactions.empty()) {
+    double energy = model.value(model.total(configuration));
+    if (energies.has_clusters()) {
+      const alloy::ClusterModel clusters(lattice, shells, energies);
+      alloy::Configuration same(clusters.grid());
+      same.assign(species);
+      energy = clusters.value(clusters.total(same));
+    }
+    text += fmt::format("energy {:.9g} {} ({:.9g} a site)\n", energy, pairs.unit,
+                        energy / static_cast<double>(lattice.sites()));
+  }
   return text;
 }
 

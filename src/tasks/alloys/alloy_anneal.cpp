@@ -78,7 +78,7 @@ class AnnealTask final : public run::Task {
         pairs_(config.system.pairs()) {
     counted_ = std::max(2, pairs_.shells);
     const std::vector<alloy::Shell> shells = config.system.shells(counted_);
-    model_ = std::make_shared<alloy::PairModel>(lattice_, shells, pairs_, counted_);
+    model_ = config.system.model(lattice_, config.system.interactions_read(), counted_);
     alloy::AnnealingSettings settings;
     settings.first_k_t = config.system.k_t(config.first);
     settings.last_k_t = config.system.k_t(config.last);
@@ -93,7 +93,7 @@ class AnnealTask final : public run::Task {
     for (int64_t chain = share.first; chain < share.first + share.count; ++chain)
       start.push_back(alloy::random_arrangement(config.system.atoms(lattice_.sites()),
                                                 settings.seed, static_cast<uint64_t>(chain)));
-    annealing_ = std::make_unique<alloy::Annealing>(model_, settings, ranks_, start);
+    annealing_ = std::make_unique<alloy::Annealing>(model_.energy, settings, ranks_, start);
   }
 
   int64_t position() const override { return annealing_->steps(); }
@@ -138,10 +138,10 @@ class AnnealTask final : public run::Task {
     const std::vector<double> lowest = annealing_->lowest_energies();
     if (ranks_.rank() != 0) return;
     const auto sites = static_cast<double>(lattice_.sites());
-    alloy::Configuration configuration(model_->grid());
+    alloy::Configuration configuration(model_.energy->grid());
     configuration.assign(species);
-    const double energy = model_->value(model_->total(configuration));
-    const alloy::BondCounts bonds = model_->count_bonds(configuration);
+    const double energy = model_.energy->value(model_.energy->total(configuration));
+    const alloy::BondCounts bonds = model_.bonds->count_bonds(configuration);
     const std::vector<int64_t> atoms = configuration.composition(pairs_.count());
 
     json rows = json::array();
@@ -224,7 +224,7 @@ class AnnealTask final : public run::Task {
   alloy::Lattice lattice_;
   alloy::PairInteractions pairs_;
   int counted_ = 0;
-  std::shared_ptr<const alloy::PairModel> model_;
+  AlloyModel model_;
   std::unique_ptr<alloy::Annealing> annealing_;
   std::vector<double> curve_;  // temperature, mean energy, lowest energy; step after step
 };

@@ -130,6 +130,11 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig&, int)
                  "composition.ensemble = \"canonical\" and no lattice.file, or sequential");
     return;
   }
+  if (sampler == "link_cell" && system.interactions_read().has_clusters()) {
+    problems.add("sampling.sampler", "link cells know pairs, and these interactions have clusters",
+                 "sequential");
+    return;
+  }
   for (const int64_t size : system.sizes()) {
     const alloy::Lattice cells = system.lattice_of(size);
     try {
@@ -189,18 +194,14 @@ class LadderTask final : public run::Task {
  public:
   LadderTask(const LadderConfig& config, run::Context& context)
       : config_(config), context_(context), ladder_(config.temperatures()) {
-    const alloy::PairInteractions pairs = config.system.pairs();
+    const alloy::ClusterInteractions energies = config.system.interactions_read();
     const std::vector<alloy::Shell> shells =
         config.system.shells(std::max(1, config.counted_shells()));
     comm::Communicator& ranks = context.mesh.axis(comm::Axis::data);
     for (const int64_t size : config.system.sizes()) {
       const alloy::Lattice lattice = config.system.lattice_of(size);
-      One one{size,
-              lattice,
-              std::make_shared<alloy::PairModel>(lattice, shells, pairs, config.counted_shells()),
-              nullptr,
-              nullptr,
-              {},
+      One one{size,    lattice, config.system.model(lattice, energies, config.counted_shells()),
+              nullptr, nullptr, {},
               {}};
       alloy::TemperingSettings settings;
       for (const double t : ladder_) settings.betas.push_back(1 / config.system.k_t(t));
@@ -223,7 +224,7 @@ class LadderTask final : public run::Task {
                                   config.system.atoms(lattice.sites()), settings.seed,
                                   static_cast<uint64_t>(share.first + row) + (settings.id << 32))
                             : ordered_start(config.system, config.start, lattice));
-      one.tempering = std::make_unique<alloy::Tempering>(one.model, settings, ranks, start);
+      one.tempering = std::make_unique<alloy::Tempering>(one.model.energy, settings, ranks, start);
       if (config.order != "none")
         one.order =
             std::make_unique<alloy::OrderParameter>(config.order, lattice, config.wave_vectors());
@@ -320,7 +321,7 @@ class LadderTask final : public run::Task {
   struct One {
     int64_t size;
     alloy::Lattice lattice;
-    std::shared_ptr<const alloy::PairModel> model;
+    AlloyModel model;
     std::unique_ptr<alloy::Tempering> tempering;
     std::unique_ptr<alloy::OrderParameter> order;
     std::vector<std::vector<double>> series;        // by held replica: [sample][column]
@@ -333,15 +334,15 @@ class LadderTask final : public run::Task {
     const alloy::Tempering& replicas = *one.tempering;
     for (int64_t row = 0; row < replicas.share().count; ++row) {
       const alloy::Configuration& now = replicas.replica(row);
-      const std::vector<int64_t> atoms = now.composition(one.model->species());
+      const std::vector<int64_t> atoms = now.composition(one.model.energy->species());
       std::vector<double> values{config_.system.moves("far", one.lattice, {})
-                                     .weighed(*one.model, now, replicas.energy(row))};
-      if (one.order) values.push_back(one.order->of(now, one.model->species()));
+                                     .weighed(*one.model.energy, now, replicas.energy(row))};
+      if (one.order) values.push_back(one.order->of(now, one.model.energy->species()));
       if (!config_.system.canonical())
         for (const int64_t n : atoms)
           values.push_back(static_cast<double>(n) / static_cast<double>(now.sites()));
       if (config_.shells > 0) {
-        alloy::BondCounts bonds = one.model->count_bonds(now);
+        alloy::BondCounts bonds = one.model.bonds->count_bonds(now);
         bonds.shells = static_cast<int>(config_.shells);
         for (const double alpha : alloy::warren_cowley(bonds, atoms))
           values.push_back(std::isfinite(alpha) ? alpha : 0);
@@ -405,7 +406,7 @@ class LadderTask final : public run::Task {
     ranks.all_reduce({sums, 2, DType::f64, {}}, comm::Reduce::sum);
     std::vector<double> mine;
     for (int64_t row = 0; row < one.tempering->share().count; ++row)
-      mine.push_back(one.model->value(one.tempering->energy(row)) /
+      mine.push_back(one.model.energy->value(one.tempering->energy(row)) /
                      static_cast<double>(one.lattice.sites()));
     const std::vector<double> energies = alloy::gather_rows(ranks, one.tempering->share(), mine);
     json fields;

@@ -90,12 +90,10 @@ struct WangLandauConfig final : run::TaskConfig {
     return out;
   }
 
-  alloy::PairModel model(const alloy::PairInteractions& pairs) const {
-    return {system.lattice_of(1), system.shells(std::max(1, pairs.shells)), pairs};
-  }
   bool whole_levels() const {
-    const alloy::PairModel one = model(system.pairs());
-    return one.level_spacing() >= (Energy{1} << 16);
+    const alloy::ClusterInteractions energies = system.interactions_read();
+    return !energies.has_clusters() &&
+           system.model(system.lattice_of(1), energies).bonds->level_spacing() >= (Energy{1} << 16);
   }
   using Energy = alloy::Energy;
 };
@@ -107,7 +105,7 @@ class WangLandauTask final : public run::Task {
         context_(context),
         ranks_(context.mesh.axis(comm::Axis::data)),
         lattice_(config.system.lattice_of(1)),
-        model_(std::make_shared<alloy::PairModel>(config.model(config.system.pairs()))) {
+        model_(config.system.model(lattice_, config.system.interactions_read())) {
     alloy::WangLandauSettings settings;
     settings.moves = config.system.moves("far", lattice_, {});
     if (!config.system.canonical())
@@ -131,7 +129,7 @@ class WangLandauTask final : public run::Task {
     for (int64_t walker = share.first; walker < share.first + share.count; ++walker)
       start.push_back(alloy::random_arrangement(config.system.atoms(lattice_.sites()),
                                                 settings.seed, static_cast<uint64_t>(walker)));
-    walk_ = std::make_unique<alloy::WangLandau>(model_, settings, ranks_, start);
+    walk_ = std::make_unique<alloy::WangLandau>(model_.energy, settings, ranks_, start);
     bins_ = settings.bins.count;
   }
 
@@ -187,7 +185,8 @@ class WangLandauTask final : public run::Task {
     alloy::Energy low = 0, high = 0;
     if (config_.low < config_.high) {
       const auto quanta = [&](double energy) {
-        return std::llround((energy - model_->pairs().constant) * sites / model_->quantum());
+        return std::llround((energy - model_.bonds->pairs().constant) * sites /
+                            model_.energy->quantum());
       };
       low = quanta(config_.low);
       high = quanta(config_.high);
@@ -196,10 +195,10 @@ class WangLandauTask final : public run::Task {
       high = -extreme(moves, -1);
     }
     const bool levels = config_.bin == 0;
-    const alloy::Energy spacing = model_->level_spacing();
+    const alloy::Energy spacing = model_.bonds->level_spacing();
     const alloy::Energy width =
         levels ? spacing
-               : std::max<alloy::Energy>(1, std::llround(config_.bin / model_->quantum()));
+               : std::max<alloy::Energy>(1, std::llround(config_.bin / model_.energy->quantum()));
     if (levels) low = (low - (low >= 0 ? 0 : spacing - 1)) / spacing * spacing;
     alloy::EnergyBins out = alloy::EnergyBins::covering(low, high, width);
     out.levels = levels;
@@ -211,10 +210,11 @@ class WangLandauTask final : public run::Task {
 
   // The lowest energy of `sign` times the interactions, by annealing; the same on every rank.
   alloy::Energy extreme(const alloy::Moves& moves, int sign) const {
-    alloy::PairInteractions pairs = model_->pairs();
-    for (double& value : pairs.values) value *= sign;
-    for (double& value : pairs.point) value *= sign;
-    const auto model = std::make_shared<alloy::PairModel>(config_.model(pairs));
+    alloy::ClusterInteractions energies = config_.system.interactions_read();
+    alloy::PairInteractions& pairs = energies.pairs;
+    for (std::vector<double>* list : {&pairs.values, &pairs.point, &energies.values})
+      for (double& value : *list) value *= sign;
+    const auto model = config_.system.model(lattice_, energies).energy;
     double largest = 1e-12;
     for (const double value : pairs.values) largest = std::max(largest, std::abs(value));
     comm::World alone = comm::World::alone();
@@ -340,7 +340,7 @@ class WangLandauTask final : public run::Task {
   run::Context& context_;
   comm::Communicator& ranks_;
   alloy::Lattice lattice_;
-  std::shared_ptr<const alloy::PairModel> model_;
+  AlloyModel model_;
   std::unique_ptr<alloy::WangLandau> walk_;
   int64_t bins_ = 0;
 };

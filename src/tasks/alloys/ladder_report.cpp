@@ -282,8 +282,9 @@ json ladder_summary(const LadderConfig& config, const std::vector<LadderResult>&
   write_file_atomically(folder / "results.json", summary.results().dump(1) + "\n");
   const LadderResult& largest = results.back();
   const alloy::PairInteractions pairs = config.system.pairs();
-  const alloy::PairModel model(largest.lattice, config.system.shells(std::max(1, pairs.shells)),
-                               pairs);
+  const auto energy =
+      config.system.model(largest.lattice, config.system.interactions_read()).energy;
+  const alloy::EnergyModel& model = *energy;
   alloy::Configuration configuration(model.grid());
   std::vector<Snapshot> snapshots;
   const std::vector<double> temperatures = config.temperatures();

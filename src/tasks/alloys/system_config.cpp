@@ -97,6 +97,8 @@ void SystemConfig::check(config::Problems& problems) const {
   told("interactions.file", [&] { pairs(); });
   told("lattice.file", [&] { unit_cell(); });
   if (!problems.empty()) return;
+  told("interactions.file", [&] { model({unit_cell(), {1, 1, 1}}, interactions_read()); });
+  if (!problems.empty()) return;
 
   const auto species = static_cast<size_t>(pairs().count());
   const std::vector<double>& fractions = composition.fractions;
@@ -115,7 +117,7 @@ void SystemConfig::check(config::Problems& problems) const {
                  fmt::format("{} fractions for {} species", fractions.size(), species),
                  "one for each of " + join(pairs().species, ", "));
   else if (!(std::abs(sum - 1) < 1e-6))
-    problems.add("composition.fractions", fmt::format("they add up to {:.6g}", sum), "to 1");
+    problems.add("composition.fractions", fmt::format("they add up to {:.6g}, not to 1", sum));
   else if (present < 2)
     problems.add("composition.fractions", "all sites would hold one species",
                  "at least two species, or composition.ensemble = \"semi_grand\"");
@@ -143,12 +145,32 @@ alloy::UnitCell SystemConfig::unit_cell() const {
   return cell;
 }
 
-PairInteractions SystemConfig::pairs() const {
-  if (interactions.model == "ising") return alloy::ising(interactions.coupling);
-  if (interactions.model == "potts")
-    return alloy::potts(static_cast<int>(interactions.states), interactions.coupling);
-  if (!interactions.file.empty()) return alloy::read_pairs(interactions.file);
-  return alloy::unlike_pairs(interactions.species, interactions.pairs, interactions.unit);
+alloy::ClusterInteractions SystemConfig::interactions_read() const {
+  alloy::ClusterInteractions out;
+  if (interactions.model == "ising")
+    out.pairs = alloy::ising(interactions.coupling);
+  else if (interactions.model == "potts")
+    out.pairs = alloy::potts(static_cast<int>(interactions.states), interactions.coupling);
+  else if (!interactions.file.empty())
+    out = alloy::read_interactions(interactions.file);
+  else
+    out.pairs = alloy::unlike_pairs(interactions.species, interactions.pairs, interactions.unit);
+  return out;
+}
+
+AlloyModel SystemConfig::model(const alloy::Lattice& sites,
+                               const alloy::ClusterInteractions& energies,
+                               int counted_shells) const {
+  const int reach =
+      std::max({1, energies.pairs.shells, energies.triplets, energies.quadruplets, counted_shells});
+  const std::vector<alloy::Shell> found = shells(reach);
+  if (!energies.has_clusters()) {
+    const auto model =
+        std::make_shared<alloy::PairModel>(sites, found, energies.pairs, counted_shells);
+    return {model, model};
+  }
+  const auto model = std::make_shared<alloy::ClusterModel>(sites, found, energies, counted_shells);
+  return {model, {model, &model->pairs()}};  // lives as long as the model does
 }
 
 alloy::Lattice SystemConfig::lattice_of(int64_t size) const {
@@ -192,9 +214,14 @@ std::vector<std::string> SystemConfig::lines() const {
   std::vector<std::string> coordination;
   for (int s = 0; s < energies.shells; ++s)
     coordination.push_back(std::to_string(found[static_cast<size_t>(s)].coordination()));
-  out.push_back(fmt::format("interactions: {} species ({}), {} shell{} of {} neighbours",
-                            energies.count(), join(energies.species, ", "), energies.shells,
-                            energies.shells == 1 ? "" : "s", join(coordination, ", ")));
+  const alloy::ClusterInteractions clusters = interactions_read();
+  out.push_back(
+      fmt::format("interactions: {} species ({}), {} shell{} of {} neighbours{}", energies.count(),
+                  join(energies.species, ", "), energies.shells, energies.shells == 1 ? "" : "s",
+                  join(coordination, ", "),
+                  clusters.has_clusters()
+                      ? fmt::format(", {} energies of larger clusters", clusters.values.size())
+                      : ""));
   for (const int64_t size : sizes()) {
     const alloy::Lattice cells = lattice_of(size);
     std::string line =

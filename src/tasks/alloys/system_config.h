@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "run/task.h"
+#include "science/alloy/cluster_model.h"
 #include "science/alloy/moves.h"
 #include "science/alloy/pair_model.h"
 
@@ -40,6 +41,12 @@ struct CompositionConfig {  // [composition]
   void describe(config::Description& d);
 };
 
+// The energy, and what counts the bonds of the same configurations.
+struct AlloyModel {
+  std::shared_ptr<const alloy::EnergyModel> energy;
+  std::shared_ptr<const alloy::PairModel> bonds;
+};
+
 class SystemConfig {
  public:
   LatticeConfig lattice;
@@ -51,7 +58,10 @@ class SystemConfig {
 
   // Once check() found nothing.
   alloy::UnitCell unit_cell() const;
-  alloy::PairInteractions pairs() const;
+  alloy::ClusterInteractions interactions_read() const;  // clusters where the file has them
+  alloy::PairInteractions pairs() const { return interactions_read().pairs; }
+  AlloyModel model(const alloy::Lattice& lattice, const alloy::ClusterInteractions& energies,
+                   int counted_shells = 0) const;
   alloy::Lattice lattice_of(int64_t size) const;  // cells times size
   std::vector<alloy::Shell> shells(int count) const;
   bool canonical() const { return composition.ensemble == "canonical"; }

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Canonical swaps a second beside icet's mchammer and smol, on one core, in one run.
+
+    peers.py --program build/bench/alloys/bench_alloys [--seconds 5]
+
+Peers are taken from the Python that runs this (a virtual environment of its own: pip install icet smol ase "numpy<2" "pymatgen==2024.2.23"); one that is
+missing is left out and said so. All three sample bcc of four species with pairs only: two shells (z = 14) and six
+(z = 64), of 65,536 sites for Ocoee and of the sizes below for the peers, whose cost of a trial does not grow with the cell.
+"""
+import argparse
+import os
+import re
+import subprocess
+import time
+
+os.environ["OMP_NUM_THREADS"] = "1"  # one core for everybody
+
+SPECIES = ("Mo", "W", "Nb", "Ta")
+CELLS = 12  # of a peer, along each edge
+
+
+def ocoee(program, seconds):
+    rates = {}
+    for case in ("z14", "z64"):
+        text = subprocess.run([program, "--seconds", str(seconds), "--case", case], capture_output=True, text=True, check=True).stdout
+        rates[case] = float(re.search(r"([0-9.e+]+) trials/s", text).group(1))
+    return rates
+
+
+def cutoff(case):
+    return 3.3 if case == "z14" else 6.5  # shells 2 and 6 of bcc with a = 3.2 lie at 3.2 and 6.4
+
+
+def mchammer(case, seconds):
+    import numpy as np
+    from ase.build import bulk
+    from icet import ClusterExpansion, ClusterSpace
+    from mchammer.calculators import ClusterExpansionCalculator
+    from mchammer.ensembles import CanonicalEnsemble
+
+    primitive = bulk("Mo", "bcc", a=3.2)
+    space = ClusterSpace(primitive, cutoffs=[cutoff(case)], chemical_symbols=list(SPECIES))
+    random = np.random.default_rng(1)
+    expansion = ClusterExpansion(space, 0.02 * random.normal(size=len(space)))
+    atoms = bulk("Mo", "bcc", a=3.2, cubic=True).repeat(CELLS)
+    symbols = np.repeat(SPECIES, len(atoms) // 4)
+    random.shuffle(symbols)
+    atoms.symbols[:] = list(symbols)
+    ensemble = CanonicalEnsemble(structure=atoms, calculator=ClusterExpansionCalculator(atoms, expansion), temperature=600,
+                                 random_seed=1, ensemble_data_write_interval=10**9, trajectory_write_interval=10**9)
+    ensemble.run(2000)
+    trials, begin = 0, time.thread_time()
+    while time.thread_time() - begin < seconds:
+        ensemble.run(5000)
+        trials += 5000
+    return trials / (time.thread_time() - begin)
+
+
+def smol(case, seconds):
+    import numpy as np
+    from pymatgen.core import Composition, Lattice, Structure
+    from smol.cofe import ClusterExpansion, ClusterSubspace
+    from smol.moca import Ensemble, Sampler
+
+    composition = Composition({name: 0.25 for name in SPECIES})
+    primitive = Structure(Lattice([[-1.6, 1.6, 1.6], [1.6, -1.6, 1.6], [1.6, 1.6, -1.6]]), [composition], [[0, 0, 0]])
+    subspace = ClusterSubspace.from_cutoffs(primitive, cutoffs={2: cutoff(case)}, basis="indicator")
+    random = np.random.default_rng(1)
+    expansion = ClusterExpansion(subspace, 0.02 * random.normal(size=subspace.num_corr_functions))
+    ensemble = Ensemble.from_cluster_expansion(expansion, np.diag([CELLS] * 3), processor_type="decomposition")  # the faster of its two
+    sites = CELLS**3
+    occupancy = np.repeat(np.arange(4), sites // 4).astype(np.int64)
+    random.shuffle(occupancy)
+    sampler = Sampler.from_ensemble(ensemble, step_type="swap", temperature=600, kernel_type="Metropolis")
+    sampler.run(2000, occupancy[None], thin_by=2000)
+    trials, begin = 0, time.thread_time()
+    while time.thread_time() - begin < seconds:
+        sampler.run(5000, thin_by=5000)
+        trials += 5000
+    return trials / (time.thread_time() - begin)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="canonical swaps a second beside icet and smol")
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--seconds", type=float, default=5)
+    options = parser.parse_args()
+    ours = ocoee(options.program, options.seconds)
+    for case in ("z14", "z64"):
+        print(f"{case}  Ocoee {ours[case]:.3g} trials a CPU second")
+        for name, run in (("icet mchammer", mchammer), ("smol", smol)):
+            try:
+                rate = run(case, options.seconds)
+                print(f"{case}  {name} {rate:.3g}, ratio {ours[case] / rate:.0f}")
+            except ImportError as missing:
+                print(f"{case}  {name}: not installed ({missing.name})")
+
+
+if __name__ == "__main__":
+    main()
