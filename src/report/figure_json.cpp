@@ -79,6 +79,8 @@ std::string line_figure(const SectionContext& context, const json& described) {
       series.draw = draw == "points" ? Series::Draw::points
                     : draw == "line" ? Series::Draw::line
                                      : Series::Draw::line_and_points;
+      if (const double colour = number_at(entry, "colour"); colour >= 0 && colour < 64)
+        series.colour = static_cast<int>(colour);
       series.dashed = flag_at(entry, "dashed");
       series.faint = flag_at(entry, "faint");
       chart.series.push_back(std::move(series));

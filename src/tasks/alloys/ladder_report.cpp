@@ -180,9 +180,12 @@ class Summary {
           at.push_back(k_t / scale_);
           value.push_back(fine(all, k_t));
         }
-        chart["series"].push_back(curve(label(s), at, value, {}, true));
+        json line = curve(label(s), at, value, {}, true);
+        line["colour"] = s;
+        chart["series"].push_back(line);
       }
       json points = curve(smooth ? "" : label(s), x, y, error);
+      points["colour"] = s;
       if (!smooth) points["draw"] = "line_and_points";
       chart["series"].push_back(points);
     }
