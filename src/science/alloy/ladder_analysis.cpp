@@ -130,12 +130,15 @@ std::optional<Estimate> Reweighted::peak_of(double (Reweighted::*curve)(double, 
   };
   const double whole = where(-1, low_, high_, 60), span = high_ - low_;
   if (whole < low_ + 0.01 * span || whole > high_ - 0.01 * span) return std::nullopt;
-  // Without a block the peak moves a little: a search nearby is enough.
-  return jackknife(blocks_, [&](int64_t without) {
+  // Without a block the peak moves a little: a search nearby is enough. Where it jumps instead, a
+  // correction for bias, which is meant for smooth functions, would carry it off the ladder.
+  Estimate peak = jackknife(blocks_, [&](int64_t without) {
     return without < 0 ? whole
                        : where(without, std::max(low_, whole - 0.1 * span),
                                std::min(high_, whole + 0.1 * span), 12);
   });
+  peak.value = whole;
+  return peak;
 }
 
 std::optional<Estimate> Reweighted::heat_capacity_peak() const {
