@@ -48,16 +48,14 @@ void write_interactions(const std::filesystem::path& path, const ClusterInteract
   write_file_atomically(path, out.dump(2) + "\n");
 }
 
-ClusterInteractions read_interactions(const std::filesystem::path& path) {
-  const json file = json::parse(read_file(path), nullptr, false);
-  if (file.is_discarded()) fail(ErrorKind::data, "{}: is no JSON", path.string());
+ClusterInteractions interactions_from_json(const json& file, const std::string& where) {
   ClusterInteractions out;
   if (!file.is_object() || file.value("format", json()) != kFormat) {
-    out.pairs = pairs_from_json(file, path.string());
+    out.pairs = pairs_from_json(file, where);
     return out;
   }
   try {
-    out.pairs = pairs_from_json(file.at("pairs"), path.string());
+    out.pairs = pairs_from_json(file.at("pairs"), where);
     out.triplets = file.at("triplets");
     out.quadruplets = file.at("quadruplets");
     for (const json& term : file.at("terms")) {
@@ -67,16 +65,22 @@ ClusterInteractions read_interactions(const std::filesystem::path& path) {
       out.errors.push_back(error.is_null() ? std::numeric_limits<double>::infinity()
                                            : error.get<double>());
       if (!std::isfinite(out.values.back()))
-        fail(ErrorKind::data, "{}: the term {} is not finite", path.string(), out.names.back());
+        fail(ErrorKind::data, "{}: the term {} is not finite", where, out.names.back());
     }
   } catch (const json::exception& error) {
-    fail(ErrorKind::data, "{}: {}", path.string(), error.what());
+    fail(ErrorKind::data, "{}: {}", where, error.what());
   }
   const int most = std::max(out.triplets, out.quadruplets);
   if (std::min(out.triplets, out.quadruplets) < 0 || most > 6 || most > out.pairs.shells)
-    fail(ErrorKind::data, "{}: clusters reach to shell {}, pairs to shell {} (6 at most)",
-         path.string(), most, out.pairs.shells);
+    fail(ErrorKind::data, "{}: clusters reach to shell {}, pairs to shell {} (6 at most)", where,
+         most, out.pairs.shells);
   return out;
+}
+
+ClusterInteractions read_interactions(const std::filesystem::path& path) {
+  const json file = json::parse(read_file(path), nullptr, false);
+  if (file.is_discarded()) fail(ErrorKind::data, "{}: is no JSON", path.string());
+  return interactions_from_json(file, path.string());
 }
 
 ClusterModel::ClusterModel(const Lattice& lattice, const std::vector<Shell>& shells,

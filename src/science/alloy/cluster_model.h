@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,8 @@ struct ClusterInteractions {
 // {"format": "ocoee cluster interactions", "version": 1, "pairs": {...}, "triplets", "quadruplets",
 //  "terms": [{"name", "value", "error"}, ...]}; the reader takes either.
 void write_interactions(const std::filesystem::path& path, const ClusterInteractions& interactions);
-ClusterInteractions read_interactions(const std::filesystem::path& path);  // Error(data)
+ClusterInteractions interactions_from_json(const nlohmann::json& file, const std::string& where);
+ClusterInteractions read_interactions(const std::filesystem::path& path);  // Error(data), both
 
 class ClusterModel final : public EnergyModel {
  public:
