@@ -131,8 +131,9 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig&, int)
     return;
   }
   if (sampler == "link_cell" && system.interactions_read().has_clusters()) {
-    problems.add("sampling.sampler", "link cells know pairs, and these interactions have clusters",
-                 "sequential");
+    problems.add(
+        "sampling.sampler", "link cells take pair interactions, interactions.file holds clusters",
+        "sequential, or pairs alone (alloy_fit with fit.triplets = 0, fit.quadruplets = 0)");
     return;
   }
   for (const int64_t size : system.sizes()) {
