@@ -32,4 +32,4 @@ configure_package_config_file(cmake/OcoeeConfig.cmake.in ${PROJECT_BINARY_DIR}/O
                               INSTALL_DESTINATION ${ocoee_package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/OcoeeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/OcoeeConfig.cmake ${PROJECT_BINARY_DIR}/OcoeeConfigVersion.cmake
-              cmake/LibTorchWheel.cmake cmake/Spglib.cmake DESTINATION ${ocoee_package_dir})
+              cmake/LibTorchWheel.cmake cmake/Spglib.cmake cmake/Hdf5.cmake DESTINATION ${ocoee_package_dir})

@@ -2,30 +2,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """Canonical swaps a second beside icet's mchammer and smol, on one core, in one run.
 
-    peers.py --program build/bench/alloys/bench_alloys [--seconds 5]
+    peers.py --program build/bench/alloys/bench_alloys [--environment FOLDER] [--seconds 5]
 
-Peers are taken from the Python that runs this (a virtual environment of its own: pip install icet smol ase "numpy<2" "pymatgen==2024.2.23"); one that is
-missing is left out and said so. All three sample bcc of four species with pairs only: two shells (z = 14) and six
-(z = 64), of 65,536 sites for Ocoee and of the sizes below for the peers, whose cost of a trial does not grow with the cell.
+icet and smol are installed by pip into an environment of their own, FOLDER, which is made where it is missing; a peer that cannot be
+installed is left out and said so. All three sample bcc of four species with pairs only: two shells (z = 14) and six (z = 64); Ocoee with
+65,536 and 4 million sites, the peers with the size below, their cost of a trial does not grow with the cell. For each neighbour number the
+three take turns, and the median of the rounds counts.
 """
 import argparse
 import os
 import re
+import statistics
 import subprocess
+import sys
 import time
 
 os.environ["OMP_NUM_THREADS"] = "1"  # one core for everybody
 
 SPECIES = ("Mo", "W", "Nb", "Ta")
 CELLS = 12  # of a peer, along each edge
+PACKAGES = ("icet==4.0", "smol==0.5.3", "pymatgen==2024.2.23")
 
 
-def ocoee(program, seconds):
-    rates = {}
-    for case in ("z14", "z64"):
-        text = subprocess.run([program, "--seconds", str(seconds), "--case", case], capture_output=True, text=True, check=True).stdout
-        rates[case] = float(re.search(r"([0-9.e+]+) trials/s", text).group(1))
-    return rates
+def ocoee(program, case, seconds):
+    text = subprocess.run([program, "--seconds", str(seconds), "--case", case], capture_output=True, text=True, check=True).stdout
+    return float(re.search(r"([0-9.e+]+) trials/s", text).group(1))
+
+
+def environment(folder):
+    """The Python of `folder`, made and filled where it is missing."""
+    python = os.path.join(folder, "bin", "python")
+    if not os.path.exists(python):
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    for package in PACKAGES:
+        done = subprocess.run([python, "-m", "pip", "install", "--quiet", package], capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"{package} cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
+    return python
 
 
 def cutoff(case):
@@ -84,17 +97,31 @@ def smol(case, seconds):
 def main():
     parser = argparse.ArgumentParser(description="canonical swaps a second beside icet and smol")
     parser.add_argument("--program", required=True)
+    parser.add_argument("--environment", default=os.path.expanduser("~/.cache/ocoee/alloy-peers"))
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--here", action="store_true", help="the peers of the Python that runs this")
     options = parser.parse_args()
-    ours = ocoee(options.program, options.seconds)
+    if not options.here:
+        python = environment(options.environment)
+        os.execv(python, [python, os.path.abspath(__file__), "--here", *sys.argv[1:]])
     for case in ("z14", "z64"):
-        print(f"{case}  Ocoee {ours[case]:.3g} trials a CPU second")
-        for name, run in (("icet mchammer", mchammer), ("smol", smol)):
-            try:
-                rate = run(case, options.seconds)
-                print(f"{case}  {name} {rate:.3g}, ratio {ours[case] / rate:.0f}")
-            except ImportError as missing:
-                print(f"{case}  {name}: not installed ({missing.name})")
+        rates = {"Ocoee": [], "Ocoee, 4 million sites": [], "icet mchammer": [], "smol": []}
+        runs = {"Ocoee": lambda: ocoee(options.program, case, options.seconds),
+                "Ocoee, 4 million sites": lambda: ocoee(options.program, case + "_4M", options.seconds),
+                "icet mchammer": lambda: mchammer(case, options.seconds), "smol": lambda: smol(case, options.seconds)}
+        for _ in range(options.rounds):
+            for name, run in list(runs.items()):
+                try:
+                    rates[name].append(run())
+                except ImportError as missing:
+                    print(f"{case}  {name}: not installed ({missing.name})")
+                    del runs[name]
+        own = statistics.median(rates["Ocoee"])
+        for name, found in rates.items():
+            if found:
+                rate = statistics.median(found)
+                print(f"{case}  {name:24} {rate:10.4g} trials a CPU second ({min(found):.3g} to {max(found):.3g})  Ocoee is {own / rate:.3g} x", flush=True)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,8 @@ Tile headline_tile(const json& entry) {
   tile.large = true;
   tile.label = string_at(entry, "label", "result");
   const double value = number_at(entry, "value");
-  tile.value = std::isnan(value) ? string_at(entry, "value", "not known") : exact(value);
+  tile.value = string_at(entry, "text",
+                         std::isnan(value) ? string_at(entry, "value", "not known") : exact(value));
   tile.unit = string_at(entry, "unit");
   const json& reference = child(entry, "reference");
   const double other = number_at(reference, "value");

@@ -55,8 +55,11 @@ std::string headline_text(const json& summary) {
   std::string out;
   for (const json& entry : summary.value("headline", json::array())) {
     if (!entry.contains("value") || !entry["value"].is_number()) continue;
-    out += fmt::format("{}{} {:.4f}", out.empty() ? "" : "; ", entry.value("label", "result"),
-                       entry["value"].get<double>());
+    out += fmt::format("{}{} ", out.empty() ? "" : "; ", entry.value("label", "result"));
+    if (entry.contains("text"))  // with its error
+      out += fmt::format("{} {}", entry.value("text", ""), entry.value("unit", ""));
+    else
+      out += fmt::format("{:.4f}", entry["value"].get<double>());
     if (entry.contains("reference"))
       out += fmt::format("; {} {:.4f}", entry["reference"].value("label", "reference"),
                          entry["reference"].value("value", 0.0));

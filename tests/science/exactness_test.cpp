@@ -1,105 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every sequential sampler against exact enumerations: chi-square of thinned samples, all p-values
+// Every sampler against exact enumerations: chi-square of thinned samples, all p-values
 // together under Holm's procedure at 0.001. Each is run a second time with a rule that is slightly
-// wrong, which its test must notice.
-#include <fmt/format.h>
+// wrong, which its test must notice. Link cells by themselves: tests/kernels/alloy_exact_test.cpp.
 #include <gtest/gtest.h>
 
 #include <functional>
 #include <numeric>
 
+#include "comm/backend.h"
 #include "comm/world.h"
 #include "science/alloy/annealing.h"
+#include "science/alloy/link_cell_moves.h"
+#include "science/alloy/mbar.h"
 #include "science/alloy/tempering.h"
 #include "science/alloy/wang_landau_walk.h"
-#include "science/exact.h"
 #include "science/ising_square.h"
+#include "science/small_systems.h"
 
 namespace ocoee::alloy {
 namespace {
 
 using namespace testing_support;
-using Counts = std::map<Energy, int64_t>;
-
-// Right, or planted: uphill moves are a little too rare.
-struct Rule {
-  bool wrong = false;
-  bool operator()(double change, RandomWords& random) const {
-    return Metropolis::accept(wrong && change > 0 ? 1.1 * change : change, random);
-  }
-};
-
-struct System {
-  std::string name;
-  Lattice lattice;
-  std::vector<Shell> shells;
-  std::shared_ptr<const PairModel> model;
-  std::vector<uint8_t> start;
-  double beta;
-
-  System(const std::string& kind, CellIndex repeats, const PairInteractions& pairs,
-         const std::vector<int64_t>& atoms, double temperature)
-      : name(fmt::format("{} {} {} {}", kind, repeats[2], atoms.size(), temperature)),
-        lattice(lattice_cell(kind), repeats),
-        shells(find_shells(lattice.cell(), std::max(1, pairs.shells))),
-        model(std::make_shared<PairModel>(lattice, shells, pairs)),
-        start(random_arrangement(atoms, 3, 0)),
-        beta(1 / temperature) {}
-  Configuration configuration() const {
-    Configuration out(model->grid());
-    out.assign(start);
-    return out;
-  }
-  const Levels& levels() const {  // counted once for each system
-    static std::map<std::string, Levels> known;
-    Levels& mine = known[name];
-    if (mine.empty()) mine = enumerate(*model, start);
-    return mine;
-  }
-  Levels exact() const { return boltzmann(levels(), beta, model->quantum()); }
-};
-
-System square_swaps() {
-  return {"square", {4, 4, 1}, ising(1), {8, 8}, 3};
-}
-System bcc_swaps() {
-  return {"bcc", {2, 2, 2}, ising(-1), {8, 8}, 9};
-}
-
-PairInteractions four_species() {
-  PairInteractions pairs({"A", "B", "C", "D"}, 2);
-  const std::vector<double> values{3, -2, 1, -4, 2, -1, 1, 2, -1, 1, -2, 1};
-  size_t next = 0;
-  for (int s = 0; s < 2; ++s)
-    for (int a = 0; a < 4; ++a)
-      for (int b = a + 1; b < 4; ++b) pairs.set(s, a, b, values[next++]);
-  return pairs;
-}
-System quaternary() {
-  return {"fcc", {1, 1, 3}, four_species(), {3, 3, 3, 3}, 11};
-}
-// Every arrangement by itself: 8 sites, 2520 of them.
-System small_quaternary() {
-  return {"sc", {2, 2, 2}, four_species(), {2, 2, 2, 2}, 14};
-}
-
-template <class Step>
-Counts sample(const System& system, int64_t samples, Step&& step) {
-  Counts counts;
-  Configuration configuration = system.configuration();
-  RandomWords random(11, Purpose::monte_carlo, 0, 0);
-  for (int64_t n = -100; n < samples; ++n) {
-    step(configuration, random);
-    if (n >= 0) ++counts[system.model->total(configuration)];
-  }
-  return counts;
-}
-
-auto accept_at(const System& system, Rule rule) {
-  return [scale = system.beta * system.model->quantum(), rule](Energy change, RandomWords& random) {
-    return rule(scale * static_cast<double>(change), random);
-  };
-}
 
 double far(const System& system, Rule rule, bool through_interface) {
   const auto accept = accept_at(system, rule);
@@ -118,6 +39,18 @@ double near(const System& system, Rule rule) {
   const auto accept = accept_at(system, rule);
   return chi_square_p(system.exact(), sample(system, 40000, [&](Configuration& c, RandomWords& r) {
                         swap_near_loop(*system.model, table, c, accept, 12 * c.sites(), r);
+                      }));
+}
+
+// Near and far swaps in turn, as a recipe has them; the fault is a temperature 10 % too low.
+double mixed(const System& system, bool wrong) {
+  Moves moves;
+  moves.kind = Moves::Kind::mixed;
+  moves.near = std::make_shared<NeighbourTable>(system.lattice, system.shells);
+  uint64_t step = 0;
+  return chi_square_p(system.exact(), sample(system, 40000, [&](Configuration& c, RandomWords&) {
+                        moves.make(*system.model, c, (wrong ? 1.1 : 1) * system.beta,
+                                   12 * c.sites(), {7, 0, step++});
                       }));
 }
 
@@ -157,8 +90,8 @@ double flips(Rule rule, std::vector<double> potentials) {
 }
 
 // Four temperatures with exchanges after every half sweep, so that exchanges do much of the work.
-double tempering(bool wrong) {
-  const System system = quaternary();
+// With link cells (two at once in the 6 x 3 square) as what moves the replicas, or single swaps.
+double tempering(const System& system, bool link_cells, bool wrong) {
   comm::World world = comm::World::alone();
   TemperingSettings settings;
   for (const double t : {1.0, 1.15, 1.35, 1.6}) settings.betas.push_back(system.beta / t);
@@ -167,11 +100,16 @@ double tempering(bool wrong) {
       return gain >= 0 || uniform < std::exp(0.5 * gain);
     };
   settings.seed = 5;
+  if (link_cells)
+    settings.mover = std::make_shared<LinkCellMoves>(
+        link_cell_setup("square", system.lattice.repeats(), ising(1), {1, 1, 1, 1}),
+        device::Device{});
   Tempering ladder(system.model, settings, *world.host(),
                    {system.start, system.start, system.start, system.start});
   std::vector<Counts> counts(4);
-  for (int64_t n = -50; n < 30000; ++n) {
-    for (int k = 0; k < 8; ++k) ladder.advance(1);
+  const int64_t samples = link_cells ? 8000 : 30000, apart = link_cells ? 16 : 8;
+  for (int64_t n = -50; n < samples; ++n) {
+    for (int64_t k = 0; k < apart; ++k) ladder.advance(1);
     if (n < 0) continue;
     for (int64_t r = 0; r < 4; ++r)
       ++counts[static_cast<size_t>(ladder.temperature()[static_cast<size_t>(r)])][ladder.energy(r)];
@@ -234,6 +172,88 @@ double flat_walk_is_even(bool wrong, bool canonical) {
   return chi_square_p(even, counts);
 }
 
+// Two windows of energy whose walkers exchange arrangements. Their ln g stand still: exact in the
+// lower one, which makes it even over its energies, and tilted in the upper one.
+double exchanging_windows(bool wrong) {
+  const System system = square_swaps();
+  const Levels levels = system.levels();
+  WangLandauSettings settings;
+  settings.bins = EnergyBins::covering(levels.begin()->first, levels.rbegin()->first,
+                                       std::llround(4 / system.model->quantum()));
+  settings.windows = 2, settings.overlap = 0.6, settings.sweeps_per_step = 1, settings.seed = 3;
+  if (wrong)
+    settings.rule = [](double gain, double uniform) {
+      return gain >= 0 || uniform < std::exp(0.5 * gain);
+    };
+  comm::World world = comm::World::alone();
+  WangLandau walk(system.model, settings, *world.host(), {system.start, system.start});
+  run::State state;
+  walk.add_state(state);
+  std::vector<Levels> exact(2);
+  for (int64_t w = 0; w < 2; ++w) {
+    std::vector<double> ln_g(static_cast<size_t>(settings.bins.count), -1e9);
+    const auto [first, end] = walk.window(w);
+    double sum = 0;
+    for (const auto& [energy, states] : levels) {
+      const int64_t bin = settings.bins.of(energy);
+      const double tilt = w == 0 ? 0 : 0.7 * static_cast<double>(bin);
+      ln_g[static_cast<size_t>(bin)] = std::log(states) + tilt;
+      if (bin >= first && bin < end) sum += exact[static_cast<size_t>(w)][energy] = std::exp(-tilt);
+    }
+    for (auto& [energy, p] : exact[static_cast<size_t>(w)]) p /= sum;
+    for (run::StateArray& array : state.arrays)
+      if (array.name == "walkers.ln_g") array.pieces[static_cast<size_t>(w)].load(ln_g.data());
+  }
+  for (auto& window : state.values["wang_landau"]["windows"]) window[0] = 0.0;
+  walk.loaded(state.values);
+  std::vector<Counts> counts(2);
+  for (int64_t n = -100; n < 30000; ++n) {
+    for (int k = 0; k < 8; ++k) walk.advance();
+    for (int64_t w = 0; n >= 0 && w < 2; ++w) ++counts[static_cast<size_t>(w)][walk.energy(w)];
+  }
+  EXPECT_GT(walk.exchanged(), 10000);
+  return std::min(
+      1.0, 2 * std::min(chi_square_p(exact[0], counts[0]), chi_square_p(exact[1], counts[1])));
+}
+
+// Samples of three temperatures, joined, weighed for a fourth, and a few drawn by these weights.
+double reweighting(Rule rule) {
+  const std::vector<double> factors{1, 1.2, 1.45};
+  std::vector<std::vector<double>> energies(3);
+  std::vector<double> betas;
+  const double target = quaternary().beta / 1.1;
+  constexpr int64_t kSets = 2500, kSamples = 200, kDrawn = 5;
+  for (size_t t = 0; t < 3; ++t) {
+    System system = quaternary();
+    betas.push_back(system.beta /= factors[t]);
+    Configuration c = system.configuration();
+    RandomWords random(6, Purpose::monte_carlo, 0, t);
+    for (int64_t n = 0; n < kSets * kSamples; ++n) {
+      swap_far_loop(*system.model, c, accept_at(system, rule), 3 * c.sites(), random);
+      energies[t].push_back(system.model->value(system.model->total(c)));
+    }
+  }
+  const System system = quaternary();
+  RandomStream random(9, Purpose::noise, 0, 0);
+  Counts counts;
+  for (int64_t set = 0; set < kSets; ++set) {
+    std::vector<std::vector<double>> part;
+    std::vector<double> all;
+    for (const std::vector<double>& one : energies) {
+      part.emplace_back(one.begin() + set * kSamples, one.begin() + (set + 1) * kSamples);
+      all.insert(all.end(), part.back().begin(), part.back().end());
+    }
+    const std::vector<double> weights = Mbar(betas, part).weights(target);
+    for (int64_t k = 0; k < kDrawn; ++k) {
+      double left = random.uniform();
+      size_t at = 0;
+      while (at + 1 < weights.size() && (left -= weights[at]) >= 0) ++at;
+      ++counts[std::llround(all[at] / system.model->quantum())];
+    }
+  }
+  return chi_square_p(boltzmann(system.levels(), target, system.model->quantum()), counts);
+}
+
 TEST(Exactness, EverySamplerDrawsFromItsEnsembleAndAWrongRuleIsNoticed) {
   const std::vector<std::pair<std::string, std::function<double(bool)>>> samplers{
       {"far swaps, 4 x 4", [](bool wrong) { return far(square_swaps(), {wrong}, false); }},
@@ -253,10 +273,17 @@ TEST(Exactness, EverySamplerDrawsFromItsEnsembleAndAWrongRuleIsNoticed) {
        [](bool wrong) {
          return flips({wrong}, {0.3, -0.2});
        }},
-      {"tempering", tempering},
+      {"mixed swaps, quaternary", [](bool wrong) { return mixed(quaternary(), wrong); }},
+      {"tempering", [](bool wrong) { return tempering(quaternary(), false, wrong); }},
+      {"tempering of link cells",
+       [](bool wrong) {
+         return tempering({"square", {6, 3, 1}, ising(1), {9, 9}, 2.5}, true, wrong);
+       }},
       {"annealing", [](bool wrong) { return annealing(wrong ? 0.93 : 1); }},
       {"flat walk by swaps", [](bool wrong) { return flat_walk_is_even(wrong, true); }},
       {"flat walk by flips", [](bool wrong) { return flat_walk_is_even(wrong, false); }},
+      {"windows that exchange", exchanging_windows},
+      {"reweighting", [](bool wrong) { return reweighting({wrong}); }},
   };
   std::vector<std::pair<double, std::string>> right;
   for (const auto& [name, p_value] : samplers) {

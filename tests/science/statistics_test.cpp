@@ -159,25 +159,38 @@ TEST(Order, IsOneInEveryVariantAndLowAtRandom) {
     configuration.assign(random_arrangement({lattice.sites() / 2, lattice.sites() / 2}, 2, 0));
     EXPECT_LT(eta.of(configuration, 2), 0.4) << name;
 
-    // One domain fills the crystal; after a shift of one half, there are two.
-    const NeighbourTable neighbours(lattice, find_shells(lattice.cell(), 1));
-    EXPECT_EQ(cluster_sizes(neighbours, domain_labels(one, lattice, neighbours, pattern)),
-              std::vector<int64_t>{lattice.sites()});
+    EXPECT_EQ(Domains(one, lattice).sizes(pattern), std::vector<int64_t>{lattice.sites()});
   }
   EXPECT_THROW(OrderParameter("waves", Lattice(lattice_cell("sc"), {3, 3, 3}), {{0.5, 0.5, 0.5}}),
                Error);
+}
+
+// Half of the crystal holds the other variant: two domains, each of its size.
+TEST(Order, DomainsOfTheTwoVariantsAreToldApart) {
+  const Lattice lattice(lattice_cell("bcc"), {4, 5, 8});
+  std::vector<uint8_t> species = arrange(ordering("B2"), lattice);
+  int64_t turned = 0;
+  for (int64_t site = 0; site < lattice.sites(); ++site) {
+    if (lattice.cell_of(site)[2] < 5) continue;
+    species[static_cast<size_t>(site)] ^= 1;
+    ++turned;
+  }
+  const Domains domains(ordering("B2"), lattice);
+  EXPECT_EQ(domains.sizes(species), (std::vector<int64_t>{lattice.sites() - turned, turned}));
 }
 
 TEST(Order, TheStructureFactorPeaksWhereTheOrderIs) {
   const Lattice lattice(lattice_cell("bcc"), {4, 4, 4});
   const StructureFactorPlane plane =
       structure_factor(lattice, arrange(ordering("B2"), lattice), 1, 0);
-  ASSERT_EQ(plane.columns, 8);
-  for (int64_t j = 0; j < 8; ++j) {
-    for (int64_t i = 0; i < 8; ++i) {
-      const bool superlattice = (i + j) % 8 == 4 && i % 4 == 0 && j % 4 == 0;
-      EXPECT_NEAR(plane.values[static_cast<size_t>(j * 8 + i)], superlattice ? 32 : 0, 1e-9)
-          << i << " " << j;
+  ASSERT_EQ(plane.columns, 9);
+  ASSERT_EQ(plane.rows, 9);
+  for (int64_t k = -4; k <= 4; ++k) {
+    for (int64_t h = -4; h <= 4; ++h) {  // in quarters: superlattice peaks at (1, 0), (0, 1), ...
+      const bool superlattice = std::abs(h) + std::abs(k) == 4 && h * k == 0;
+      EXPECT_NEAR(plane.values[static_cast<size_t>((k + 4) * 9 + h + 4)], superlattice ? 32 : 0,
+                  1e-9)
+          << h << " " << k;
     }
   }
 }

@@ -98,13 +98,18 @@ ClusterModel::ClusterModel(std::shared_ptr<const PairModel> pairs, const Lattice
       pairs_(std::move(pairs)),
       seen_(static_cast<size_t>(lattice.basis())) {
   const std::vector<Orbit> orbits = orbits_of(lattice, shells, interactions);
-  size_t expected = 0;
+  std::vector<std::string> expected;
   for (const Orbit& orbit : orbits)
-    expected += static_cast<size_t>(Decorations(orbit, species()).count());
-  if (expected != interactions.values.size()) {
-    fail(ErrorKind::data,
-         "{} cluster energies, but this lattice has {} such clusters and {} species",
-         interactions.values.size(), expected, species());
+    for (std::string& name : cluster_names(orbit, interactions.pairs.species))
+      expected.push_back(std::move(name));
+  for (size_t k = 0; k < std::max(expected.size(), interactions.names.size()); ++k) {
+    const std::string there = k < interactions.names.size() ? interactions.names[k] : "none",
+                      here = k < expected.size() ? expected[k] : "none";
+    if (there != here)
+      fail(ErrorKind::data,
+           "these are not the clusters of this lattice: number {} is \"{}\", expected \"{}\"\n    "
+           "fix: the lattice and the species that the energies were fitted on",
+           k + 1, there, here);
   }
   const double* value = interactions.values.data();
   for (const Orbit& orbit : orbits) add_orbit(orbit, lattice, value);

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "core/text.h"
 
 namespace ocoee::alloy {
 namespace {
@@ -149,6 +150,20 @@ Decorations::Decorations(const Orbit& orbit, int species) {
     }
     names_.push_back(on);
   }
+}
+
+std::vector<std::string> cluster_names(const Orbit& orbit,
+                                       const std::vector<std::string>& species) {
+  const Decorations decorations(orbit, static_cast<int>(species.size()));
+  std::vector<std::string> lengths, out;
+  for (const int shell : orbit.shells) lengths.push_back(std::to_string(shell + 1));
+  for (int d = 0; d < decorations.count(); ++d) {
+    std::vector<std::string> on;
+    for (const int s : decorations.name(d)) on.push_back(species[static_cast<size_t>(s)]);
+    out.push_back(fmt::format("{} {} {}", orbit.size() == 3 ? "triplet" : "quadruplet",
+                              join(lengths, ""), join(on, "-")));
+  }
+  return out;
 }
 
 std::vector<int64_t> count_clusters(const Lattice& lattice, const std::vector<Orbit>& orbits,

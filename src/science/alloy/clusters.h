@@ -51,6 +51,9 @@ class Decorations {
   std::vector<std::vector<int>> names_;  // an occupation of each, smallest first
 };
 
+// "triplet 112 Cu-Cu-Au": the shells of its pairs, the species of its sites; by decoration.
+std::vector<std::string> cluster_names(const Orbit& orbit, const std::vector<std::string>& species);
+
 // How often each decoration of each orbit occurs, orbit after orbit; `species` by site.
 std::vector<int64_t> count_clusters(const Lattice& lattice, const std::vector<Orbit>& orbits,
                                     int species_count, const std::vector<uint8_t>& species);

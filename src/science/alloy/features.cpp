@@ -81,15 +81,8 @@ FeatureSpace::FeatureSpace(UnitCell parent, std::vector<std::string> species, in
     }
   }
   for (const Orbit& orbit : orbits_) {
-    const Decorations decorations(orbit, static_cast<int>(species_.size()));
-    std::vector<std::string> lengths;
-    for (const int shell : orbit.shells) lengths.push_back(std::to_string(shell + 1));
-    for (int d = 0; d < decorations.count(); ++d) {
-      std::vector<std::string> on;
-      for (const int s : decorations.name(d)) on.push_back(species_[static_cast<size_t>(s)]);
-      names_.push_back(fmt::format("{} {} {}", orbit.size() == 3 ? "triplet" : "quadruplet",
-                                   join(lengths, ""), join(on, "-")));
-    }
+    const std::vector<std::string> names = cluster_names(orbit, species_);
+    names_.insert(names_.end(), names.begin(), names.end());
   }
 }
 
@@ -171,6 +164,8 @@ PairInteractions FeatureSpace::pairs(const Fit& fit, int shells) const {
   out.errors.assign(out.values.size(), 0);
   const auto n = static_cast<int>(species_.size());
   out.point.assign(fit.coefficients.begin(), fit.coefficients.begin() + n);
+  for (int shell = 0; shell < shells; ++shell)
+    out.coordination.push_back(shells_[static_cast<size_t>(shell)].coordination());
   auto column = static_cast<size_t>(n);
   for (int shell = 0; shell < shells; ++shell) {
     for (int a = 0; a < n; ++a) {

@@ -120,6 +120,7 @@ json to_json(const PairInteractions& pairs) {
     out["shells"].push_back(shell_to_json(pairs, pairs.values, shell));
     if (!pairs.errors.empty()) out["errors"].push_back(shell_to_json(pairs, pairs.errors, shell));
   }
+  if (!pairs.coordination.empty()) out["neighbours"] = pairs.coordination;
   return out;
 }
 
@@ -157,6 +158,10 @@ PairInteractions pairs_from_json(const json& file, const std::string& where) {
     };
     fill(shells, out.values);
     if (file.contains("errors")) fill(file.at("errors"), out.errors);
+    out.coordination = file.value("neighbours", std::vector<int64_t>{});
+    if (!out.coordination.empty() && out.coordination.size() != shells.size())
+      fail(ErrorKind::data, "{}: numbers of neighbours for {} shells, energies for {}", where,
+           out.coordination.size(), shells.size());
     return out;
   } catch (const json::exception& error) {
     fail(ErrorKind::data, "{}: {}", where, error.what());

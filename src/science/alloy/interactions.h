@@ -26,6 +26,8 @@ struct PairInteractions {
   double constant = 0;         // a site
   std::string unit = "eV";     // "eV": temperatures in kelvin; "J": k_B = 1
   std::vector<double> errors;  // standard deviations of values; empty: unknown
+  // Neighbours in each shell of the lattice that they belong to; empty: unknown.
+  std::vector<int64_t> coordination;
 
   PairInteractions() = default;
   PairInteractions(std::vector<std::string> names, int shells);  // all zero
@@ -57,7 +59,9 @@ PairInteractions potts(int states, double coupling);
 PairInteractions linear_mixing(std::vector<std::string> names, std::vector<double> energies);
 
 // {"format": "ocoee pair interactions", "version": 1, "unit", "constant", "species", "point",
-//  "shells": [{"A-B": value, ...}], "errors": [{...}]}. A pair that is left out is zero.
+//  "shells": [{"A-B": value, ...}], "errors": [{...}], "neighbours": [...]}. A pair that is left
+//  out
+// is zero; point, errors and neighbours may be left out as well.
 nlohmann::json to_json(const PairInteractions& pairs);
 PairInteractions pairs_from_json(const nlohmann::json& json, const std::string& where);
 PairInteractions read_pairs(const std::filesystem::path& path);  // Error(data)

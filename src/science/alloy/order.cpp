@@ -121,9 +121,9 @@ std::vector<std::string> pair_names(const std::vector<std::string>& species) {
 
 // Separable in x and y: first along x for each (y, z; basis), then along y.
 StructureFactorPlane structure_factor(const Lattice& lattice, const std::vector<uint8_t>& species,
-                                      int which, double l, int cells) {
+                                      int which, double l) {
   const CellIndex& repeats = lattice.repeats();
-  StructureFactorPlane out{cells * repeats[0], cells * repeats[1], {}};
+  StructureFactorPlane out{2 * repeats[0] + 1, 2 * repeats[1] + 1, {}};
   const auto sites = static_cast<double>(lattice.sites());
   double mean = 0;
   for (const uint8_t a : species) mean += (a == which) / sites;
@@ -142,7 +142,7 @@ StructureFactorPlane structure_factor(const Lattice& lattice, const std::vector<
   out.values.assign(static_cast<size_t>(out.columns * out.rows), 0);
   std::vector<Complex> along(static_cast<size_t>(repeats[1] * basis));
   for (int64_t i = 0; i < out.columns; ++i) {
-    const double h = static_cast<double>(i) / static_cast<double>(repeats[0]);
+    const double h = static_cast<double>(i) / static_cast<double>(repeats[0]) - 1;
     std::fill(along.begin(), along.end(), Complex(0));
     for (int64_t x = 0; x < repeats[0]; ++x) {
       const Complex phase = std::polar(1.0, kTurn * h * static_cast<double>(x));
@@ -150,7 +150,7 @@ StructureFactorPlane structure_factor(const Lattice& lattice, const std::vector<
         along[k] += phase * column[static_cast<size_t>(x) * along.size() + k];
     }
     for (int64_t j = 0; j < out.rows; ++j) {
-      const double k = static_cast<double>(j) / static_cast<double>(repeats[1]);
+      const double k = static_cast<double>(j) / static_cast<double>(repeats[1]) - 1;
       Complex sum = 0;
       for (int64_t b = 0; b < basis; ++b) {
         const Vector& at = lattice.cell().sites[static_cast<size_t>(b)];
@@ -185,14 +185,12 @@ std::vector<int64_t> cluster_sizes(const NeighbourTable& neighbours,
   return out;
 }
 
-std::vector<int> domain_labels(const Ordering& ordering, const Lattice& lattice,
-                               const NeighbourTable& neighbours,
-                               const std::vector<uint8_t>& species) {
+Domains::Domains(const Ordering& ordering, const Lattice& lattice)
+    : neighbours_(lattice, find_shells(lattice.cell(), 1)) {
   // Translates of the pattern that differ, by every site of the ordering's cell as its origin,
   const std::vector<uint8_t> pattern = arrange(ordering, lattice);
   const auto cells = static_cast<int64_t>(ordering.species.size()) / lattice.basis();
   const int64_t edge = cells == 8 ? 2 : 1;
-  std::vector<std::vector<uint8_t>> variants;
   const Lattice period(lattice.cell(), {edge, edge, edge});
   const auto where = [&](const Vector& position) {  // site of `lattice` at a position in cells
     for (int64_t b = 0; b < lattice.basis(); ++b) {
@@ -224,20 +222,27 @@ std::vector<int> domain_labels(const Ordering& ordering, const Lattice& lattice,
       OCOEE_CHECK(from >= 0);
       shifted[static_cast<size_t>(site)] = pattern[static_cast<size_t>(from)];
     }
-    if (std::find(variants.begin(), variants.end(), shifted) == variants.end())
-      variants.push_back(std::move(shifted));
+    if (std::find(variants_.begin(), variants_.end(), shifted) == variants_.end())
+      variants_.push_back(std::move(shifted));
   }
+}
+
+std::vector<int> Domains::labels(const std::vector<uint8_t>& species) const {
   std::vector<int> labels(species.size(), 0);
   for (size_t site = 0; site < species.size(); ++site) {
     int best = -1;
-    for (size_t v = 0; v < variants.size(); ++v) {
-      int agrees = species[site] == variants[v][site];
-      for (const uint32_t other : neighbours.of(static_cast<int64_t>(site), 0))
-        agrees += species[other] == variants[v][other];
+    for (size_t v = 0; v < variants_.size(); ++v) {
+      int agrees = species[site] == variants_[v][site];
+      for (const uint32_t other : neighbours_.of(static_cast<int64_t>(site), 0))
+        agrees += species[other] == variants_[v][other];
       if (agrees > best) best = agrees, labels[site] = static_cast<int>(v);
     }
   }
   return labels;
+}
+
+std::vector<int64_t> Domains::sizes(const std::vector<uint8_t>& species) const {
+  return cluster_sizes(neighbours_, labels(species));
 }
 
 }  // namespace ocoee::alloy

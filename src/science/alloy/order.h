@@ -41,22 +41,31 @@ double warren_cowley(const BondCounts& bonds, const std::vector<int64_t>& atoms,
 std::vector<std::string> pair_names(const std::vector<std::string>& species);  // "A-B", a < b
 
 // S(k) = |sum_r (delta(species(r), a) - c_a) exp(i k r)|^2 / N on the waves (i / L_x, j / L_y, l)
-// of a plane: rows j, columns i, over `cells` periods of the reciprocal unit cell.
+// of a plane: columns i from -L_x to L_x, rows j from -L_y to L_y.
 struct StructureFactorPlane {
   int64_t columns = 0, rows = 0;
   std::vector<double> values;
 };
 StructureFactorPlane structure_factor(const Lattice& lattice, const std::vector<uint8_t>& species,
-                                      int which, double l, int cells = 2);
+                                      int which, double l);
 
 // Sizes of connected sets of sites with equal labels, largest first; neighbours are those of shell
-// 0. For domains of an ordering, label a site by which variant it fits.
+// 0.
 std::vector<int64_t> cluster_sizes(const NeighbourTable& neighbours,
                                    const std::vector<int>& labels);
-// The variant of an ordering each site belongs to: the translate of the pattern that agrees best
-// with the site and its nearest neighbours.
-std::vector<int> domain_labels(const Ordering& ordering, const Lattice& lattice,
-                               const NeighbourTable& neighbours,
-                               const std::vector<uint8_t>& species);
+
+// Domains of an ordering of two species: a site belongs to the variant (translate or turn of the
+// pattern) that agrees best with it and its nearest neighbours; neighbours of one variant are in
+// one domain.
+class Domains {
+ public:
+  Domains(const Ordering& ordering, const Lattice& lattice);  // Error(config) where it does not fit
+  std::vector<int> labels(const std::vector<uint8_t>& species) const;
+  std::vector<int64_t> sizes(const std::vector<uint8_t>& species) const;  // largest first
+
+ private:
+  NeighbourTable neighbours_;
+  std::vector<std::vector<uint8_t>> variants_;
+};
 
 }  // namespace ocoee::alloy

@@ -15,6 +15,14 @@ size_t used_shells(const std::vector<Shell>& shells, const PairInteractions& pai
   if (shells.size() < needed)
     fail(ErrorKind::config, "{} shells of interactions, but the lattice was given {}", needed,
          shells.size());
+  std::vector<int64_t> here;
+  for (size_t s = 0; s < pairs.coordination.size(); ++s) here.push_back(shells[s].coordination());
+  if (here != pairs.coordination)
+    fail(
+        ErrorKind::data,
+        "the energies belong to shells of {} neighbours, this lattice has {}\n    fix: the lattice "
+        "that they were fitted on",
+        fmt::join(pairs.coordination, ", "), fmt::join(here, ", "));
   return needed;
 }
 

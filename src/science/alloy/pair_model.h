@@ -23,7 +23,8 @@ struct BondCounts {
 class PairModel final : public EnergyModel {
  public:
   // `shells` as find_shells() gives them; those beyond pairs.shells are left out, but counted
-  // by count_bonds() when `counted_shells` asks for them.
+  // by count_bonds() when `counted_shells` asks for them. Error(data) where the energies are known
+  // to belong to shells of other sizes.
   PairModel(const Lattice& lattice, const std::vector<Shell>& shells, const PairInteractions& pairs,
             int counted_shells = 0);
 

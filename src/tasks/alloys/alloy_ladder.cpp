@@ -11,6 +11,7 @@
 #include "core/trace.h"
 #include "science/alloy/link_cell_moves.h"
 #include "science/alloy/tempering.h"
+#include "science/atoms/arrangements.h"
 #include "tasks/alloys/ladder_report.h"
 #include "tasks/registry.h"
 
@@ -66,6 +67,12 @@ void LadderConfig::describe(config::Description& recipe) {
   o.field("shells", shells, "coordination shells whose Warren-Cowley parameters are measured")
       .at_least(0)
       .at_most(20);
+  o.field("snapshots", snapshots,
+          "arrangements of each temperature that are kept, spread evenly over the samples")
+      .at_least(1);
+  o.field("snapshot_format", snapshot_format,
+          "snapshots.extxyz, snapshots.h5 (arrays, for many), or both")
+      .choices({"extxyz", "hdf5", "both"});
   o.field("reweight", reweight,
           "join all temperatures (MBAR) for curves between them and for transition temperatures");
 }
@@ -93,10 +100,21 @@ std::vector<std::string> LadderConfig::columns() const {
   if (order != "none") out.emplace_back("order");
   if (!system.canonical())
     for (const std::string& name : pairs.species) out.push_back("fraction " + name);
+  if (measures_domains()) out.emplace_back("largest domain");
   for (int64_t shell = 1; shell <= shells; ++shell)
     for (const std::string& pair : alloy::pair_names(pairs.species))
       out.push_back(fmt::format("alpha {} {}", shell, pair));
   return out;
+}
+
+std::optional<int64_t> LadderConfig::snapshot(int64_t sample) const {
+  const int64_t before = sample * snapshots / samples, after = (sample + 1) * snapshots / samples;
+  return after > before ? std::optional(before) : std::nullopt;
+}
+
+bool LadderConfig::measures_domains() const {
+  return order != "none" && order != "magnetisation" && order != "waves" &&
+         system.pairs().count() == 2;
 }
 
 std::vector<alloy::WaveVector> LadderConfig::wave_vectors() const {
@@ -111,8 +129,11 @@ alloy::LinkCellSetup LadderConfig::link_cells(int64_t size, const std::vector<do
   return alloy::link_cell_setup(system.lattice.kind, cells.repeats(), system.pairs(), at);
 }
 
-void LadderConfig::check(config::Problems& problems, const run::RunConfig&, int) const {
+void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, int) const {
   system.check(problems);
+  if (run.device == "cuda" && sampler == "sequential")
+    problems.add("run.device", "sequential chains run on CPU cores, a GPU would stand idle",
+                 "sampling.sampler = \"link_cell\", or run.device = \"cpu\"");
   if (values.empty() && !(low > 0 && high >= low))
     problems.add("temperatures.low", fmt::format("from {} to {} there is no ladder", low, high),
                  "0 < low <= high, or values");
@@ -121,6 +142,12 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig&, int)
     if (number % samples_per_round != 0)
       problems.add(key, fmt::format("{} is no multiple of sampling.samples_per_round = {}", number,
                                     samples_per_round));
+  if (snapshots > samples)
+    problems.add("observables.snapshots",
+                 fmt::format("{} are more than sampling.samples = {}", snapshots, samples));
+  if (snapshot_format != "extxyz" && !atoms::hdf5_is_there())
+    problems.add("observables.snapshot_format", "this program was built without HDF5",
+                 "\"extxyz\"; or apt-get install libhdf5-dev, and build again");
   if (order == "waves" && (waves.empty() || waves.size() % 3 != 0))
     problems.add("observables.waves", fmt::format("{} numbers", waves.size()),
                  "three for each wave: h, k, l");
@@ -173,6 +200,7 @@ json LadderConfig::preview(const run::RunConfig&, int ranks) const {
     const int64_t n = system.lattice_of(size).sites();
     sites += n;
     elements += replicas * (n + samples * (width + 1));
+    if (size == system.sizes().back()) elements += replicas * snapshots * n;
   }
   const int64_t held = (replicas + ranks - 1) / ranks;
   lines.push_back(fmt::format(
@@ -201,9 +229,7 @@ class LadderTask final : public run::Task {
     comm::Communicator& ranks = context.mesh.axis(comm::Axis::data);
     for (const int64_t size : config.system.sizes()) {
       const alloy::Lattice lattice = config.system.lattice_of(size);
-      One one{size,    lattice, config.system.model(lattice, energies, config.counted_shells()),
-              nullptr, nullptr, {},
-              {}};
+      One one{size, lattice, config.system.model(lattice, energies, config.counted_shells())};
       alloy::TemperingSettings settings;
       for (const double t : ladder_) settings.betas.push_back(1 / config.system.k_t(t));
       settings.moves = config.system.moves(config.moves, lattice, shells);
@@ -229,6 +255,12 @@ class LadderTask final : public run::Task {
       if (config.order != "none")
         one.order =
             std::make_unique<alloy::OrderParameter>(config.order, lattice, config.wave_vectors());
+      if (config.measures_domains())
+        one.domains = std::make_unique<alloy::Domains>(alloy::ordering(config.order), one.lattice);
+      if (keeps(one))
+        one.kept.assign(
+            static_cast<size_t>(share.count),
+            std::vector<uint8_t>(static_cast<size_t>(config.snapshots * lattice.sites()), 0));
       const auto numbers = static_cast<size_t>(config.samples * width());
       one.series.assign(static_cast<size_t>(share.count), std::vector<double>(numbers, 0));
       one.temperature.assign(static_cast<size_t>(share.count),
@@ -276,6 +308,14 @@ class LadderTask final : public run::Task {
       }
       state.arrays.push_back(std::move(series));
       state.arrays.push_back(std::move(temperature));
+      if (!keeps(one)) continue;
+      const int64_t bytes = config_.snapshots * one.lattice.sites();
+      run::StateArray kept{prefix + ".snapshots", {share.rows, bytes}, DType::u8, {}};
+      for (int64_t row = 0; row < share.count; ++row)
+        kept.pieces.push_back(run::host_piece({{share.first + row, 0}, {1, bytes}},
+                                              one.kept[static_cast<size_t>(row)].data(),
+                                              DType::u8));
+      state.arrays.push_back(std::move(kept));
     }
     state.values["round"] = round_;
     return state;
@@ -290,22 +330,7 @@ class LadderTask final : public run::Task {
     comm::Communicator& ranks = context_.mesh.axis(comm::Axis::data);
     for (One& one : systems_) {
       LadderResult result{one.size, one.lattice, gather(one), {}, one.tempering->round_trips(), 0};
-      std::string mine;  // arrangements of this rank's replicas, byte by byte
-      for (int64_t row = 0; row < one.tempering->share().count; ++row) {
-        const std::vector<uint8_t> species = one.tempering->replica(row).species();
-        mine.append(species.begin(), species.end());
-      }
-      const std::vector<std::string> all = ranks.gather_text(mine, 0);
-      if (ranks.rank() == 0) {
-        std::string together;
-        for (const std::string& part : all) together += part;
-        const auto sites = static_cast<size_t>(one.lattice.sites());
-        result.snapshots.resize(ladder_.size());
-        for (size_t r = 0; r < ladder_.size(); ++r)
-          result.snapshots[static_cast<size_t>(one.tempering->temperature()[r])].assign(
-              together.begin() + static_cast<std::ptrdiff_t>(r * sites),
-              together.begin() + static_cast<std::ptrdiff_t>((r + 1) * sites));
-      }
+      if (keeps(one)) result.snapshots = kept_by_temperature(one);
       int64_t tried = 0, exchanged = 0;
       for (const int64_t n : one.tempering->tried()) tried += n;
       for (const int64_t n : one.tempering->exchanged()) exchanged += n;
@@ -325,10 +350,14 @@ class LadderTask final : public run::Task {
     AlloyModel model;
     std::unique_ptr<alloy::Tempering> tempering;
     std::unique_ptr<alloy::OrderParameter> order;
+    std::unique_ptr<alloy::Domains> domains;
     std::vector<std::vector<double>> series;        // by held replica: [sample][column]
     std::vector<std::vector<int32_t>> temperature;  // by held replica and sample
+    std::vector<std::vector<uint8_t>> kept;         // by held replica: [snapshot][site]
   };
 
+  // Arrangements of the largest cell are kept.
+  bool keeps(const One& one) const { return one.size == config_.system.sizes().back(); }
   int64_t width() const { return static_cast<int64_t>(config_.columns().size()); }
 
   void measure(One& one, int64_t sample) {
@@ -342,6 +371,9 @@ class LadderTask final : public run::Task {
       if (!config_.system.canonical())
         for (const int64_t n : atoms)
           values.push_back(static_cast<double>(n) / static_cast<double>(now.sites()));
+      if (one.domains)
+        values.push_back(static_cast<double>(one.domains->sizes(now.species()).front()) /
+                         static_cast<double>(now.sites()));
       if (config_.shells > 0) {
         alloy::BondCounts bonds = one.model.bonds->count_bonds(now);
         bonds.shells = static_cast<int>(config_.shells);
@@ -349,11 +381,44 @@ class LadderTask final : public run::Task {
           values.push_back(std::isfinite(alpha) ? alpha : 0);
       }
       const auto r = static_cast<size_t>(row);
+      if (const auto slot = config_.snapshot(sample); slot && keeps(one)) {
+        const std::vector<uint8_t> species = now.species();
+        std::copy(species.begin(), species.end(),
+                  one.kept[r].begin() + *slot * one.lattice.sites());
+      }
       std::copy(values.begin(), values.end(),
                 one.series[r].begin() + static_cast<std::ptrdiff_t>(sample * width()));
       one.temperature[r][static_cast<size_t>(sample)] = static_cast<int32_t>(
           replicas.temperature()[static_cast<size_t>(replicas.share().first + row)]);
     }
+  }
+
+  // The kept arrangements [temperature][snapshot], on rank 0.
+  std::vector<std::vector<std::vector<uint8_t>>> kept_by_temperature(const One& one) {
+    comm::Communicator& ranks = context_.mesh.axis(comm::Axis::data);
+    std::string mine, together;
+    std::vector<double> where;
+    for (size_t r = 0; r < one.kept.size(); ++r) {
+      mine.append(one.kept[r].begin(), one.kept[r].end());
+      where.insert(where.end(), one.temperature[r].begin(), one.temperature[r].end());
+    }
+    where = alloy::gather_rows(ranks, one.tempering->share(), where, config_.samples);
+    for (const std::string& part : ranks.gather_text(mine, 0)) together += part;
+    if (ranks.rank() != 0) return {};
+    std::vector<std::vector<std::vector<uint8_t>>> out(
+        ladder_.size(), std::vector<std::vector<uint8_t>>(static_cast<size_t>(config_.snapshots)));
+    const int64_t sites = one.lattice.sites();
+    for (size_t r = 0; r < ladder_.size(); ++r)
+      for (int64_t sample = 0; sample < config_.samples; ++sample) {
+        const auto slot = config_.snapshot(sample);
+        if (!slot) continue;
+        const auto t = static_cast<size_t>(
+            where[r * static_cast<size_t>(config_.samples) + static_cast<size_t>(sample)]);
+        const auto from =
+            together.begin() + (static_cast<int64_t>(r) * config_.snapshots + *slot) * sites;
+        out[t][static_cast<size_t>(*slot)].assign(from, from + sites);
+      }
+    return out;
   }
 
   // From series by replica to series by temperature, on every rank.

@@ -3,6 +3,7 @@
 // chains: heat capacity, order, short-range order and transition temperatures with errors.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ struct LadderConfig final : run::TaskConfig {
   // [observables]
   std::string order = "none";
   std::vector<double> waves;
-  int64_t shells = 2;
+  int64_t shells = 2, snapshots = 1;
+  std::string snapshot_format = "extxyz";
   bool reweight = true;
 
   void describe(config::Description& recipe) override;
@@ -39,6 +41,9 @@ struct LadderConfig final : run::TaskConfig {
   int64_t rounds() const { return (equilibration + samples) / samples_per_round; }
   int counted_shells() const;
   std::vector<std::string> columns() const;  // of a sample: energy, order, the rest
+  // Which of the kept arrangements a sample is; nothing where it is none.
+  std::optional<int64_t> snapshot(int64_t sample) const;
+  bool measures_domains() const;  // orderings of two species
   std::vector<alloy::WaveVector> wave_vectors() const;
   alloy::LinkCellSetup link_cells(int64_t size, const std::vector<double>& at) const;
 

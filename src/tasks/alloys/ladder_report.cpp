@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/text.h"
+#include "science/atoms/arrangements.h"
 #include "tasks/alloys/pictures.h"
 
 namespace ocoee::tasks {
@@ -27,6 +28,7 @@ class Summary {
       : config_(config), results_(results), events_(events) {
     scale_ = config.system.k_t(1);
     unit_ = config.system.temperature_unit();
+    species_ = config.system.pairs().species;
     for (const LadderResult& result : results) points_.push_back(alloy::analyse(result.series));
     if (config.reweight && config.temperatures().size() > 1) reweight();
   }
@@ -54,13 +56,18 @@ class Summary {
           [](const alloy::Reweighted& r, double k_t) { return r.binder(k_t); });
     }
     columns();
+    domains();
     snapshots();
+    // Crossings of all sizes, peaks of the largest.
     json headline = json::array();
-    for (const Transition& transition : transitions_)
+    for (const Transition& transition : transitions_) {
+      if (transition.what[0] != 'B' && transition.where != label(results_.size() - 1)) continue;
       headline.push_back(
           {{"label", transition.what + (transition.where.empty() ? "" : ", " + transition.where)},
            {"value", transition.t.value},
+           {"text", alloy::text_of(transition.t)},
            {"unit", unit_}});
+    }
     return {{"figures", figures_}, {"headline", headline}, {"final", final()}};
   }
 
@@ -229,9 +236,48 @@ class Summary {
     }
   }
 
+  void domains() {
+    if (!config_.measures_domains()) return;
+    const auto& names = results_[0].series.column_names;
+    const auto at = static_cast<size_t>(std::find(names.begin(), names.end(), "largest domain") -
+                                        names.begin());
+    curves(
+        "domains", "Largest domain of " + config_.order, "share of all sites",
+        [at](const alloy::LadderPoint& p) { return p.columns[at]; }, nullptr);
+  }
+
+  // S(k) of the first species on a plane of waves, the mean over the kept arrangements.
+  json waves(size_t t, const std::string& at) const {
+    const LadderResult& largest = results_.back();
+    const size_t kept = largest.snapshots[t].size();
+    alloy::StructureFactorPlane sum;
+    for (const auto& one : largest.snapshots[t]) {
+      const alloy::StructureFactorPlane plane = alloy::structure_factor(largest.lattice, one, 0, 0);
+      sum.columns = plane.columns, sum.rows = plane.rows;
+      sum.values.resize(plane.values.size(), 0);
+      for (size_t i = 0; i < plane.values.size(); ++i)
+        sum.values[i] += plane.values[i] / static_cast<double>(kept);
+    }
+    std::vector<double> logarithms;
+    for (int64_t row = sum.rows - 1; row >= 0; --row)  // k upwards
+      for (int64_t column = 0; column < sum.columns; ++column)
+        logarithms.push_back(std::log10(
+            std::max(sum.values[static_cast<size_t>(row * sum.columns + column)], 1e-2)));
+    return {{"chart", "heat"},
+            {"title", fmt::format("Structure factor of {} at {}", species_.front(), at)},
+            {"caption",
+             fmt::format("Waves (h, k, 0) from -1 to 1, the zone centre in the middle, in units of "
+                         "2 pi over the cell's edge; decimal logarithm; {}.",
+                         kept == 1 ? "of one arrangement, so it is rough"
+                                   : fmt::format("mean over {} arrangements", kept))},
+            {"columns", sum.columns},
+            {"rows", sum.rows},
+            {"unit", "log10 S"},
+            {"values", logarithms}};
+  }
+
   void snapshots() {
     const LadderResult& largest = results_.back();
-    const std::vector<std::string> names = config_.system.pairs().species;
     const size_t last = largest.snapshots.size() - 1;
     std::vector<size_t> shown{0};
     if (!transitions_.empty()) {  // the temperature next to the transition
@@ -245,12 +291,14 @@ class Summary {
     if (last != 0) shown.push_back(last);
     for (const size_t t : shown) {
       const std::string at = fmt::format("{:.5g} {}", largest.series.k_t[t] / scale_, unit_);
-      figures_.push_back(
-          slice_figure(largest.lattice, largest.snapshots[t], names, "A layer at " + at));
+      const std::vector<uint8_t>& species = largest.snapshots[t].back();
+      figures_.push_back(slice_figure(largest.lattice, species, species_, "A layer at " + at));
       if (largest.lattice.repeats()[2] > 1)
         figures_.push_back(
-            crystal_figure(largest.lattice, largest.snapshots[t], names, "The lattice at " + at));
+            crystal_figure(largest.lattice, species, species_, "The lattice at " + at));
     }
+    for (const size_t t : shown)
+      figures_.push_back(waves(t, fmt::format("{:.5g} {}", largest.series.k_t[t] / scale_, unit_)));
   }
 
   json final() const {
@@ -270,11 +318,43 @@ class Summary {
   run::Events& events_;
   double scale_ = 1;
   std::string unit_;
+  std::vector<std::string> species_;
   std::vector<std::vector<alloy::LadderPoint>> points_;
   std::vector<std::unique_ptr<alloy::Reweighted>> reweighted_;
   std::vector<Transition> transitions_;
   json figures_ = json::array();
 };
+
+void write_kept(const LadderConfig& config, const LadderResult& largest,
+                const std::filesystem::path& folder) {
+  const alloy::PairInteractions pairs = config.system.pairs();
+  const auto energy =
+      config.system.model(largest.lattice, config.system.interactions_read()).energy;
+  alloy::Configuration configuration(energy->grid());
+  const std::vector<double> temperatures = config.temperatures();
+  std::vector<Snapshot> all;  // temperature after temperature
+  for (size_t t = 0; t < temperatures.size(); ++t)
+    for (const std::vector<uint8_t>& species : largest.snapshots[t]) {
+      configuration.assign(species);
+      all.push_back({species,
+                     energy->value(energy->total(configuration)),
+                     {{"temperature", fmt::format("{:.9g}", temperatures[t])}}});
+    }
+  if (config.snapshot_format != "hdf5")
+    write_snapshots(folder / "snapshots.extxyz", largest.lattice, pairs.species, all);
+  if (config.snapshot_format == "extxyz") return;
+  atoms::Arrangements arrays;
+  arrays.crystal = structure_of(largest.lattice, pairs.species);
+  arrays.temperature = temperatures;
+  arrays.temperature_unit = config.system.temperature_unit();
+  arrays.energy_unit = config.system.energy_unit();
+  arrays.snapshots = config.snapshots;
+  for (const Snapshot& one : all) {
+    arrays.species.insert(arrays.species.end(), one.species.begin(), one.species.end());
+    arrays.energy.push_back(one.energy);
+  }
+  atoms::write_hdf5(arrays, folder / "snapshots.h5");
+}
 
 }  // namespace
 
@@ -283,21 +363,7 @@ json ladder_summary(const LadderConfig& config, const std::vector<LadderResult>&
   Summary summary(config, results, events);
   json fields = summary.fields();
   write_file_atomically(folder / "results.json", summary.results().dump(1) + "\n");
-  const LadderResult& largest = results.back();
-  const alloy::PairInteractions pairs = config.system.pairs();
-  const auto energy =
-      config.system.model(largest.lattice, config.system.interactions_read()).energy;
-  const alloy::EnergyModel& model = *energy;
-  alloy::Configuration configuration(model.grid());
-  std::vector<Snapshot> snapshots;
-  const std::vector<double> temperatures = config.temperatures();
-  for (size_t t = 0; t < temperatures.size(); ++t) {
-    configuration.assign(largest.snapshots[t]);
-    snapshots.push_back({largest.snapshots[t],
-                         model.value(model.total(configuration)),
-                         {{"temperature", fmt::format("{:.9g}", temperatures[t])}}});
-  }
-  write_snapshots(folder / "snapshots.extxyz", largest.lattice, pairs.species, snapshots);
+  write_kept(config, results.back(), folder);
   double fewest = fields["final"]["fewest_effective_samples"];
   if (fewest < 50)
     events.emit(

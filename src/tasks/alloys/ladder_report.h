@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an alloy_ladder run ends with: results.json, snapshots.extxyz, and the figures and tables of
-// its report.
+// What an alloy_ladder run ends with: results.json, snapshots, and the figures and tables of its
+// report.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +16,8 @@ struct LadderResult {
   int64_t size = 1;
   alloy::Lattice lattice;
   alloy::LadderSeries series;
-  std::vector<std::vector<uint8_t>> snapshots;  // the last arrangement at each temperature
+  // Kept arrangements [temperature][snapshot][site], in the order of time; of the largest cell.
+  std::vector<std::vector<std::vector<uint8_t>>> snapshots;
   int64_t round_trips = 0;
   double exchange_rate = 0;
 };

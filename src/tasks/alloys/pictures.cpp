@@ -59,21 +59,28 @@ json crystal_figure(const alloy::Lattice& lattice, const std::vector<uint8_t>& s
       {"species", kinds},   {"categories", names}, {"cell", cell}};
 }
 
-void write_snapshots(const std::filesystem::path& path, const alloy::Lattice& lattice,
-                     const std::vector<std::string>& names,
-                     const std::vector<Snapshot>& snapshots) {
-  std::string text;
-  atoms::Frame frame;
-  frame.structure.cell = lattice.edges();
-  frame.structure.species_names = names;
+atoms::Structure structure_of(const alloy::Lattice& lattice,
+                              const std::vector<std::string>& names) {
+  atoms::Structure out;
+  out.cell = lattice.edges();
+  out.species_names = names;
   for (int64_t site = 0; site < lattice.sites(); ++site) {
     const alloy::CellIndex cell = lattice.cell_of(site);
     alloy::Vector fraction = lattice.cell().sites[static_cast<size_t>(lattice.basis_of(site))];
     for (size_t k = 0; k < 3; ++k)
       fraction[k] =
           (fraction[k] + static_cast<double>(cell[k])) / static_cast<double>(lattice.repeats()[k]);
-    frame.structure.positions.push_back(fraction);
+    out.positions.push_back(fraction);
   }
+  return out;
+}
+
+void write_snapshots(const std::filesystem::path& path, const alloy::Lattice& lattice,
+                     const std::vector<std::string>& names,
+                     const std::vector<Snapshot>& snapshots) {
+  std::string text;
+  atoms::Frame frame;
+  frame.structure = structure_of(lattice, names);
   for (const Snapshot& snapshot : snapshots) {
     frame.structure.species.assign(snapshot.species.begin(), snapshot.species.end());
     frame.energy = snapshot.energy;

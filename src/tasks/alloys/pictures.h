@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "science/alloy/lattice.h"
+#include "science/atoms/structure.h"
 
 namespace ocoee::tasks {
 
@@ -19,6 +20,9 @@ nlohmann::json slice_figure(const alloy::Lattice& lattice, const std::vector<uin
 nlohmann::json crystal_figure(const alloy::Lattice& lattice, const std::vector<uint8_t>& species,
                               const std::vector<std::string>& names, const std::string& title,
                               const std::string& caption = "", int64_t most = 2000);
+
+// The lattice with its sites, on which no species are.
+atoms::Structure structure_of(const alloy::Lattice& lattice, const std::vector<std::string>& names);
 
 struct Snapshot {
   std::vector<uint8_t> species;

@@ -64,7 +64,9 @@ void SystemConfig::describe(config::Description& recipe, bool with_sizes) {
 }
 
 std::vector<int64_t> SystemConfig::sizes() const {
-  return lattice.sizes.empty() ? std::vector<int64_t>{1} : lattice.sizes;
+  if (lattice.sizes.empty()) return {1};
+  const std::set<int64_t> ascending(lattice.sizes.begin(), lattice.sizes.end());
+  return {ascending.begin(), ascending.end()};
 }
 
 void SystemConfig::check(config::Problems& problems) const {

@@ -65,7 +65,7 @@ class SystemConfig {
   alloy::Lattice lattice_of(int64_t size) const;  // cells times size
   std::vector<alloy::Shell> shells(int count) const;
   bool canonical() const { return composition.ensemble == "canonical"; }
-  std::vector<int64_t> sizes() const;
+  std::vector<int64_t> sizes() const;  // ascending
   // Atoms of each species in a start; in the flip ensemble as even as can be.
   std::vector<int64_t> atoms(int64_t sites) const;
   std::vector<double> potentials() const;  // by species, zero where not given

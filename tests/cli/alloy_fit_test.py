@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""alloy_fit with a LAMMPS that crashes, hangs and prints NaN for some structures: each is told, the others are fitted to.
+
+    tests/cli/alloy_fit_test.py OCOEE
+"""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+LAMMPS = """#!/usr/bin/env python3
+import os, pathlib, sys, time
+if sys.argv[1] == "-h":
+    sys.exit(print("Massively Parallel Simulator - 1 Jan 2000"))
+i = 0
+while pathlib.Path(f"{i}.data").exists():
+    atoms = pathlib.Path(f"{i}.data").read_text().split("Atoms")[1].splitlines()
+    gold = sum(line.split()[1:2] == ["2"] for line in atoms)
+    if gold % 8 == 3:
+        print("ERROR: planted (here.cpp:1)", flush=True)
+        os.abort()
+    if gold % 8 == 5:
+        time.sleep(300)
+    energy = "nan" if gold % 8 == 6 else -3 * gold - 0.01 * gold * (32 - gold)
+    with open("energies", "a") as out:
+        out.write(f"{i} {energy} 10 0 0\\n")
+    i += 1
+"""
+RECIPE = """version = 1
+[run]
+name = "fit"
+device = "cpu"
+[task]
+name = "alloy_fit"
+[lattice]
+kind = "fcc"
+a = 3.7
+cells = [2, 2, 2]
+[data]
+species = ["Cu", "Au"]
+random = 40
+ordered = 0
+[fit]
+max_shells = 2
+[lammps]
+program = "./lmp"
+potentials = ["Cu.eam", "Au.eam"]
+timeout = 1.5
+attempts = 1
+"""
+
+
+def main():
+    ocoee = os.path.abspath(sys.argv[1])
+    with tempfile.TemporaryDirectory() as scratch:
+        here = pathlib.Path(scratch)
+        (here / "lmp").write_text(LAMMPS)
+        (here / "lmp").chmod(0o755)
+        for metal in ("Cu", "Au"):
+            (here / f"{metal}.eam").write_text("x\n")
+        (here / "recipe.toml").write_text(RECIPE)
+        done = subprocess.run([ocoee, "run", "recipe.toml"], cwd=here, capture_output=True, text=True, timeout=200,
+                              env=dict(os.environ, XDG_CACHE_HOME=scratch))
+        assert done.returncode == 0, done.stderr
+        told = {how: len(re.findall(f"random \\d+: LAMMPS {how}", done.stdout))
+                for how in ("was killed by signal 6", "hung: it was killed after", "printed 'nan'")}
+        assert all(told.values()), (told, done.stdout)
+        labelled = (here / "runs/fit/structures.extxyz").read_text().count("fitted_energy")
+        assert labelled == 42 - sum(told.values()), (labelled, told)
+        assert "Structures without an energy" in (here / "runs/fit/report.html").read_text()
+        assert (here / "runs/fit/interactions.json").exists()
+
+
+if __name__ == "__main__":
+    main()
