@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pi_task.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "core/random.h"

@@ -9,6 +9,7 @@ A rule is a function of a Tree that yields (file, line, what is wrong and how to
 of each and sees it found.
 """
 import argparse
+import fnmatch
 import os
 import re
 import shutil
@@ -226,6 +227,57 @@ def rule_documents_linked(tree):
     for page in pages:
         if page not in linked and os.path.dirname(page) not in linked:
             yield page, 1, "no page links here: add it to README.md or to an index"
+
+
+PLACEHOLDER = re.compile(r"(?<![A-Za-z])[A-Z]+(?![a-z])")  # NAME, FIELD, N: any
+
+
+def paths_in_backticks(tree, file):
+    """(line, path) of what a page names in backticks and what lies, by its first folder, in the tree."""
+    tops = {f.split("/")[0] for f in tree.files if "/" in f}
+    fenced = False
+    for number, line in tree.numbered(file):
+        if line.startswith("```"):
+            fenced = not fenced
+        if fenced:
+            continue
+        for word in (word for code in re.findall(r"`([^`]+)`", line) for word in code.split()):
+            path = re.sub(r"(:\d+)?[,.;:]*$", "", word)
+            top = path.split("/")[0]
+            if not re.fullmatch(r"[\w.*+{},-]+(/[\w.*+{},-]*)+", path):
+                continue
+            if top in tops:
+                yield number, path
+            elif top in ROOMS and path.endswith(CODE):
+                yield number, "src/" + path
+
+
+WRITTEN_HERE = {"machines/here.toml"}  # by `ocoee calibrate`
+
+
+def alternatives(path):
+    """a.{h,cpp} is a.h and a.cpp."""
+    braces = re.search(r"\{([^{}]*)\}", path)
+    if not braces:
+        return [path]
+    return [whole for part in braces.group(1).split(",") for whole in alternatives(path[:braces.start()] + part + path[braces.end():])]
+
+
+def rule_paths_exist(tree):
+    """What a page calls a file of the tree is one."""
+    there = set(tree.files)
+    for f in tree.files:
+        while "/" in f:
+            f = os.path.dirname(f)
+            there.add(f)
+    for file in tree.ending(".md"):
+        if file == "CHANGELOG.md":  # tells of what was, too
+            continue
+        for number, named in paths_in_backticks(tree, file):
+            for path in alternatives(named):
+                pattern = PLACEHOLDER.sub("*", path.rstrip("/"))
+                if path not in WRITTEN_HERE and not (pattern in there or fnmatch.filter(there, pattern)):
+                    yield file, number, f"{path} is not in the tree"
 
 
 def run_tool(tree, tool, arguments, files, pattern):
