@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # one core for everybody
 
 SPECIES = ("Mo", "W", "Nb", "Ta")
 CELLS = 12  # of a peer, along each edge
-PACKAGES = ("icet==4.0", "smol==0.5.3", "pymatgen==2024.2.23")
+PACKAGES = ("numpy<2", "icet==4.0", "smol==0.5.3", "pymatgen==2024.2.23")
 
 
 def ocoee(program, case, seconds):
@@ -34,10 +34,9 @@ def environment(folder):
     python = os.path.join(folder, "bin", "python")
     if not os.path.exists(python):
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    for package in PACKAGES:
-        done = subprocess.run([python, "-m", "pip", "install", "--quiet", package], capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(f"{package} cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
+    done = subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"the peers cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
     return python
 
 
@@ -115,7 +114,7 @@ def main():
                 try:
                     rates[name].append(run())
                 except ImportError as missing:
-                    print(f"{case}  {name}: not installed ({missing.name})")
+                    print(f"{case}  {name}: not installed ({missing})")
                     del runs[name]
         own = statistics.median(rates["Ocoee"])
         for name, found in rates.items():

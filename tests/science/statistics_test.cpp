@@ -127,6 +127,17 @@ TEST(Mbar, AgreesWithTheExactCountsBetweenTemperatures) {
   const Reweighted reweighted(series, 4000);
   const auto peak = reweighted.heat_capacity_peak();
   ASSERT_TRUE(peak);
+  // Where energies are counted from changes nothing, however far that is.
+  LadderSeries shifted = series;
+  for (auto& list : shifted.energy)
+    for (double& energy : list) energy -= 1e6;
+  const auto same = Reweighted(shifted, 4000).heat_capacity_peak();
+  ASSERT_TRUE(same);
+  EXPECT_NEAR(same->value, peak->value, 1e-4);
+  EXPECT_NEAR(same->error, peak->error, 0.02 * peak->error);
+  EXPECT_GT(peak->error, 1e-4);
+  EXPECT_NEAR(Mbar({1 / 2.0, 1 / 2.2, 1 / 2.4, 1 / 2.7}, shifted.energy).free_energies()[3],
+              mbar.free_energies()[3] - 1e6 * (1 / 2.7 - 1 / 2.0), 1e-4);
   const double truth = find_peak([&](double t) { return exact.at(t).heat_capacity; }, 2.0, 2.7);
   EXPECT_NEAR(peak->value, truth, 4 * peak->error);
   EXPECT_LT(peak->error, 0.02);

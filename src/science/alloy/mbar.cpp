@@ -94,14 +94,16 @@ Mbar::Mbar(std::vector<double> betas, std::vector<std::vector<double>> energies,
     double worst = 0;
     for (size_t k = 0; k < states; ++k) {
       hessian[k * states + k] += gradient[k];
-      worst = std::max(worst, std::abs(gradient[k] - count[k]) / count[k]);
+      const double off = std::abs(gradient[k] - count[k]) / count[k];
+      worst = std::isfinite(off) ? std::max(worst, off) : std::numeric_limits<double>::infinity();
     }
     return worst;
   };
   double worst = evaluate(f_, true);
   for (int step = 0; step < 500 && worst > 1e-9; ++step) {
     std::vector<double> consistent = f_, newton(states - 1), a;
-    for (size_t k = 0; k < states; ++k) consistent[k] -= std::log(gradient[k] / count[k]);
+    for (size_t k = 0; k < states; ++k)
+      consistent[k] -= std::log(std::max(gradient[k], 1e-300) / count[k]);
     for (size_t k = 1; k < states; ++k) {
       newton[k - 1] = count[k] - gradient[k];
       for (size_t l = 1; l < states; ++l)
@@ -127,7 +129,7 @@ Mbar::Mbar(std::vector<double> betas, std::vector<std::vector<double>> energies,
          "reweighting did not converge: neighbouring temperatures share no energies\n"
          "    fix: temperatures closer together, or more samples");
   const double zero = f_[0];
-  for (double& f : f_) f -= zero;
+  for (size_t k = 0; k < states; ++k) f_[k] += (betas_[k] - betas_[0]) * shift_ - zero;
   for (double& d : log_denominator_) d -= zero;
 }
 

@@ -14,7 +14,8 @@ namespace ocoee::alloy {
 class Mbar {
  public:
   // `energies[k]`: samples at inverse temperature betas[k] (k_B included), in any order.
-  // Error(numerics) when the free energies do not converge.
+  // `start`: free energies of similar samples, to begin with. Error(numerics) when they do not
+  // converge.
   Mbar(std::vector<double> betas, std::vector<std::vector<double>> energies,
        const std::vector<double>& start = {});
 
