@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training step on the CPU beside eager PyTorch: interleaved pairs, one table.
 
-    python3 bench/cpu_step.py [--pairs 5] [--dtype float32] [--threads 2] [--ocoee build/ocoee] [--python python3]
+    python3 bench/cpu_step.py [--pairs 5] [--dtype float32] [--threads 2] [--ocoee build/ocoee] [--python PYTHON]
 
 The demo's model: 4 layers, width 128, 4 heads, 256 codon tokens, batch 16. Ours is the median of the run's own records of
-tokens per second (metrics.jsonl), the peer's that of its steps; PYTHON must have torch. With --ranks it sets two ranks of
-one thread beside one rank of two threads instead.
+tokens per second (metrics.jsonl), the peer's that of its steps. PYTHON must have torch: by default the environment that
+tests/peers/interchange.sh makes, else python3. With --ranks it sets two ranks of one thread beside one rank of two threads
+instead, and needs no torch.
 """
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -17,6 +19,21 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 RECIPE = HERE.parent / "recipes" / "genome_ecoli_demo.toml"
+
+
+def python_with_torch(named):
+    """The one that was named, or that of the peers' environment, or python3; the first that has torch."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    peers = pathlib.Path(os.environ.get("OCOEE_PEERS") or cache / "ocoee" / "peers") / "interchange" / "bin" / "python"
+    places = [named] if named else [str(peers), "python3"]
+    for python in places:
+        try:
+            if subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode == 0:
+                return python
+        except OSError:
+            pass
+    raise SystemExit(f"no torch for the peer in {' or '.join(places)}: tests/peers/interchange.sh makes an environment that has it, "
+                     "or name one with --python")
 
 
 def ours(a, ranks, threads):
@@ -50,9 +67,11 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--ocoee", default="build/ocoee")
-    parser.add_argument("--python", default="python3")
+    parser.add_argument("--python", default="")
     parser.add_argument("--ranks", action="store_true")
     a = parser.parse_args()
+    if not a.ranks:
+        a.python = python_with_torch(a.python)
     names = ("2 ranks x 1 thread", "1 rank x 2 threads") if a.ranks else ("Ocoee", "PyTorch eager")
     print(f"{a.dtype}: tokens/s, {names[0]} | {names[1]} | ratio")
     rows = []

@@ -9,6 +9,8 @@ A fenced block ```console holds commands after `$ ` (a trailing backslash goes o
 output it shows. `...` stands for anything: within a line for any text, as a whole line for any lines. A command that shows
 no output may print what it likes. Every command must succeed, unless the line before its output is `(exit code N)`.
 Blocks of a page run in order in one scratch folder that holds recipes/, examples/, data/, tests/mpirun.sh and build/ocoee.
+A command that begins with `export ` holds for those after it on its page. Nothing is set that a reader would not have: what
+this shell knows of MPI stays away, so a page that starts ranks says itself what that takes.
 A block after `<!-- not run: WHY -->` is only checked for its shell syntax; with --check all are.
 """
 import argparse
@@ -80,8 +82,28 @@ def indented(text, limit=40):
     return "".join("    " + line + "\n" for line in lines)
 
 
+def reader_environment():
+    """As a reader's shell would be, but for the number of threads and the language of messages."""
+    keep = {name: value for name, value in os.environ.items() if not re.match(r"OMPI_|PMI|PRTE_|HYDRA_|SLURM|OCOEE_", name)}
+    return dict(keep, OMP_NUM_THREADS="1", LC_ALL="C.UTF-8")
+
+
+def take_over(command, folder, environment):
+    """The variables that an `export` leaves in the shell."""
+    told = subprocess.run(["bash", "-c", command.text + "\nenv -0"], cwd=folder, env=environment, capture_output=True, text=True)
+    if told.returncode != 0:
+        return f"ended with code {told.returncode}, and printed\n{indented(told.stderr)}"
+    for entry in told.stdout.split("\0"):
+        name, _, value = entry.partition("=")
+        if name and name != "_":
+            environment[name] = value
+    return None
+
+
 def run_command(command, folder, environment):
     """Returns what is wrong, or None."""
+    if command.text.startswith("export "):
+        return take_over(command, folder, environment)
     shown, expected = command.shown, 0
     if shown and re.fullmatch(r"\(exit code \d+\)", shown[0]):
         expected, shown = int(re.search(r"\d+", shown[0]).group()), shown[1:]
@@ -109,10 +131,7 @@ def make_scratch(folder, program):
 def check_page(page, program, only_syntax):
     problems, ran, read = [], 0, 0
     with tempfile.TemporaryDirectory(prefix="ocoee-docs-") as folder:
-        environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
-                           OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_mpi_yield_when_idle="1",
-                           OMPI_MCA_hwloc_base_binding_policy="none", OMP_NUM_THREADS="1", LC_ALL="C.UTF-8",
-                           OCOEE_CACHE=os.path.join(folder, "cache"))
+        environment = dict(reader_environment(), OCOEE_CACHE=os.path.join(folder, "cache"))
         if not only_syntax:
             make_scratch(folder, program)
             environment["PATH"] = os.path.join(folder, "build") + os.pathsep + environment["PATH"]
@@ -142,6 +161,7 @@ def self_test():
              "```console\n$ false\n```\n": 1, "```console\n$ (exit 3)\n(exit code 3)\n```\n": 0,
              "```console\n$ echo one \\\n  two\none two\n```\n": 0, "<!-- not run: a test -->\n```console\n$ false\n```\n": 0,
              "<!-- not run: a test -->\n```console\n$ if\n```\n": 1, "<!-- not run: a test -->\nText\n\n```console\n$ false\n```\n": 1,
+             "```console\n$ export X=1 Y=2\n```\n\n```console\n$ echo $X$Y\n12\n$ env | grep -c OMPI\n(exit code 1)\n0\n```\n": 0,
              "```console\n$ test -d recipes -a -e build/ocoee && echo x > file\n```\n\n```console\n$ cat file\nx\n```\n": 0}
     with tempfile.TemporaryDirectory() as folder:
         for text, expected in pages.items():
