@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // fault_driver PROGRAM MODE COUNT [FIRST] [timed]: starts a job of four ranks COUNT times, makes
 // another rank of it misbehave each time, FIRST (2) before the others, and checks that the message
-// names that rank, once, and that the job ends. Prints the seconds from the fault to the message;
+// names that rank, once, and that the job ends. Prints the seconds from the fault to the moment at
+// which a rank wrote the message (its standard error is a file here, see fault_program.cpp);
 // `timed` fails where they are more than promised (by hand, on a quiet machine: tests never depend
 // on time).
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -71,11 +73,15 @@ class Job {
   Job(const std::string& program, const std::string& mode, int victim)
       : mode_(mode), victim_(victim) {
     int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) std::exit(70);
+    char path[] = "/tmp/fault_messages_XXXXXX";
+    messages_ = ::mkostemp(path, O_CLOEXEC | O_APPEND);
+    if (messages_ < 0 || ::pipe2(ends, O_CLOEXEC) != 0) std::exit(70);
+    path_ = path;
     child_ = ::fork();
     if (child_ == 0) {
       ::dup2(ends[1], 1);
       ::dup2(ends[1], 2);
+      ::setenv("FAULT_MESSAGES", path, 1);
       const std::string mpirun = OCOEE_SOURCE_DIR "/tests/mpirun.sh",
                         ranks = std::to_string(kRanks), who = std::to_string(victim);
       ::execl(mpirun.c_str(), mpirun.c_str(), ranks.c_str(), program.c_str(), mode.c_str(),
@@ -89,6 +95,17 @@ class Job {
   Outcome watch() {
     char bytes[4096];
     const double start = seconds();
+    std::thread reader([&] {
+      for (bool last = false; !last;) {
+        last = over_;  // once more after the end
+        for (ssize_t n; (n = ::read(messages_, lines_, sizeof lines_)) > 0;) {
+          told_.append(lines_, static_cast<size_t>(n));
+          if (outcome_.message == 0 && told_.find("\nocoee: ") != std::string::npos)
+            outcome_.message = seconds();
+        }
+        if (!last) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      }
+    });
     std::thread guard([&] {  // a job that nothing ends
       for (int i = 0; i < 900 && !over_; ++i)
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -102,7 +119,11 @@ class Job {
     ::waitpid(child_, &outcome_.status, 0);
     over_ = true;
     guard.join();
+    reader.join();
+    outcome_.output += told_;
     ::close(output_);
+    ::close(messages_);
+    ::unlink(path_.c_str());
     if (outcome_.fault == 0) outcome_.fault = start;
     return outcome_;
   }
@@ -111,8 +132,6 @@ class Job {
   void take(const std::string& text) {
     const double now = seconds();
     outcome_.output += text;
-    if (outcome_.message == 0 && outcome_.output.find("\nocoee: ") != std::string::npos)
-      outcome_.message = now;
     if (outcome_.fault > 0 || outcome_.output.find("now\n") == std::string::npos) return;
     if (mode_ == "kill" || mode_ == "stop") {
       std::smatch found;
@@ -130,7 +149,9 @@ class Job {
   std::string mode_;
   int victim_;
   pid_t child_ = 0;
-  int output_ = -1;
+  int output_ = -1, messages_ = -1;
+  std::string path_, told_ = "\n";
+  char lines_[4096];
   Outcome outcome_;
   std::atomic<bool> over_{false};
 };
