@@ -16,7 +16,10 @@ namespace ocoee::nn {
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {},
                    const at::Tensor& residual = {});
 
-// gelu(x weight' + bias), GELU in its tanh form; `before`, unless null, receives GELU's argument.
+// GELU in its tanh form.
+at::Tensor gelu(const at::Tensor& z);
+
+// gelu(x weight' + bias); `before`, unless null, receives GELU's argument.
 at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                         at::Tensor* before);
 

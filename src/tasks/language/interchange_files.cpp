@@ -87,10 +87,6 @@ std::optional<TokenNames> read_tokens(const fs::path& path) {
   return TokenNames{tokens["name"].get<std::string>(), tokens.value("k", int64_t{0})};
 }
 
-}  // namespace
-
-namespace {
-
 int64_t bytes_of(const KeyMapping& m) {
   int64_t bytes = 4;
   for (const int64_t extent : m.shape) bytes *= extent;
@@ -140,6 +136,19 @@ void write_index(const fs::path& folder, const std::vector<std::vector<KeyMappin
   write_file_atomically(folder / "model.safetensors.index.json", index.dump(2) + "\n");
 }
 
+void write_key_map(const fs::path& folder, const std::vector<KeyMapping>& map,
+                   const TokenNames& tokens) {
+  json keys;
+  keys["program"] = std::string("ocoee ") + kVersion;
+  keys["tokens"] = {{"name", tokens.name}, {"k", tokens.k}};
+  for (const KeyMapping& m : map)
+    keys["tensors"].push_back({{"hugging_face", m.theirs},
+                               {"ocoee", m.ours},
+                               {"transposed", m.transposed},
+                               {"shape", m.shape}});
+  write_file_atomically(folder / "key_map.json", keys.dump(1) + "\n");
+}
+
 }  // namespace
 
 void write_hugging_face(const fs::path& folder, const models::GptConfig& config, int64_t vocabulary,
@@ -150,9 +159,10 @@ void write_hugging_face(const fs::path& folder, const models::GptConfig& config,
   comm::World alone = comm::World::alone();
   const auto self = alone.host();
   comm::Communicator& world = options.world ? *options.world : *self;
+  bool created = false;
   run::on_first_rank(world, [&] {
     std::error_code error;
-    fs::create_directories(folder, error);
+    created = fs::create_directories(folder, error);
     if (error) fail(ErrorKind::file, "{}: cannot create: {}", folder.string(), error.message());
     for (const char* name :
          {"config.json", "model.safetensors", "model.safetensors.index.json", "key_map.json"}) {
@@ -161,26 +171,30 @@ void write_hugging_face(const fs::path& folder, const models::GptConfig& config,
              (folder / name).string());
     }
   });
-  run::on_every_rank(world, [&] {
-    for (auto f = static_cast<size_t>(world.rank()); f < files.size();
-         f += static_cast<size_t>(world.size()))
-      write_weights(folder / file_name(f, files.size()), files[f], read);
-  });
-  run::on_first_rank(world, [&] {
-    if (files.size() > 1) write_index(folder, files);
-    json keys;
-    keys["program"] = std::string("ocoee ") + kVersion;
-    keys["tokens"] = {{"name", tokens.name}, {"k", tokens.k}};
-    for (const KeyMapping& m : map)
-      keys["tensors"].push_back({{"hugging_face", m.theirs},
-                                 {"ocoee", m.ours},
-                                 {"transposed", m.transposed},
-                                 {"shape", m.shape}});
-    write_file_atomically(folder / "key_map.json", keys.dump(1) + "\n");
-    // Last: a folder with a config.json is whole.
-    write_file_atomically(folder / "config.json",
-                          hugging_face_config(config, vocabulary).dump(2) + "\n");
-  });
+  try {
+    run::on_every_rank(world, [&] {
+      for (auto f = static_cast<size_t>(world.rank()); f < files.size();
+           f += static_cast<size_t>(world.size()))
+        write_weights(folder / file_name(f, files.size()), files[f], read);
+    });
+    run::on_first_rank(world, [&] {
+      if (files.size() > 1) write_index(folder, files);
+      write_key_map(folder, map, tokens);
+      // Last: a folder with a config.json is whole.
+      write_file_atomically(folder / "config.json",
+                            hugging_face_config(config, vocabulary).dump(2) + "\n");
+    });
+  } catch (...) {
+    if (world.rank() == 0) {  // all ranks have stopped writing
+      std::error_code ignored;
+      for (size_t f = 0; f < files.size(); ++f)
+        fs::remove(folder / file_name(f, files.size()), ignored);
+      fs::remove(folder / "model.safetensors.index.json", ignored);
+      fs::remove(folder / "key_map.json", ignored);
+      if (created) fs::remove(folder, ignored);
+    }
+    throw;
+  }
 }
 
 void write_hugging_face(const fs::path& folder, const models::GptConfig& config, int64_t vocabulary,
