@@ -220,17 +220,24 @@ def layouts(bench):
         shutil.rmtree(bench.path("moved"))
 
 
+def tensors_in(path):
+    """{name: (shape, bytes)} of a safetensors file."""
+    with open(path, "rb") as stream:
+        whole = stream.read()
+    length = int.from_bytes(whole[:8], "little")
+    found = {}
+    for name, entry in json.loads(whole[8:8 + length]).items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            found[name] = (entry["shape"], whole[8 + length + begin:8 + length + end])
+    return found
+
+
 def tensors_of(folder):
-    """{name: bytes} of a Hugging Face folder of one file or many."""
+    """The same of a Hugging Face folder of one file or many."""
     found = {}
     for path in glob.glob(os.path.join(folder, "*.safetensors")):
-        with open(path, "rb") as stream:
-            whole = stream.read()
-        length = int.from_bytes(whole[:8], "little")
-        for name, entry in json.loads(whole[8:8 + length]).items():
-            if name != "__metadata__":
-                begin, end = entry["data_offsets"]
-                found[name] = (entry["shape"], whole[8 + length + begin:8 + length + end])
+        found.update(tensors_in(path))
     return found
 
 
@@ -240,10 +247,13 @@ def interchange(bench, name):
         command = ([MPIRUN, str(ranks)] if ranks > 1 else []) + [bench.program, *words]
         subprocess.run(command, cwd=bench.folder, check=True, capture_output=True, text=True)
     ocoee(1, "export", "--run", name, "--to", "whole")
-    ocoee(4, "export", "--run", name, "--to", "parts", "--file-size", "0.0001")
+    ocoee(4, "export", "--run", name, "--to", "parts", "--file-size", "0.00004")
     files = glob.glob(bench.path("parts", "*.safetensors"))
-    if len(files) < 4 or max(os.path.getsize(f) for f in files) > 150000:
-        fail(f"export: {len(files)} files, of which one is larger than asked for")
+    tensors = [tensors_in(f) for f in files]
+    if len(files) < 4:
+        fail(f"export: {len(files)} files, which is no share for each of four ranks")
+    if any(len(held) > 1 and sum(len(values) for _, values in held.values()) > 40000 for held in tensors):
+        fail("export: a file of several tensors is larger than asked for")
     whole = tensors_of(bench.path("whole"))
     if not whole or tensors_of(bench.path("parts")) != whole:
         fail("export in parts gives other tensors")
