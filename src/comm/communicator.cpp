@@ -20,6 +20,23 @@ const char* name_of(Reduce op) {
   return names[static_cast<size_t>(op)];
 }
 
+Counters& Counters::operator+=(const Counters& other) {
+  for (size_t k = 0; k < kKinds; ++k) {
+    calls[k] += other.calls[k];
+    bytes[k] += other.bytes[k];
+  }
+  return *this;
+}
+
+Counters Counters::since(const Counters& earlier) const {
+  Counters out = *this;
+  for (size_t k = 0; k < kKinds; ++k) {
+    out.calls[k] -= earlier.calls[k];
+    out.bytes[k] -= earlier.bytes[k];
+  }
+  return out;
+}
+
 Communicator::Communicator(std::string name, int rank, int size, std::vector<int> world_ranks)
     : name_(std::move(name)), rank_(rank), size_(size), world_ranks_(std::move(world_ranks)) {
   OCOEE_CHECK(static_cast<int>(world_ranks_.size()) == size_ && rank_ < size_, "rank {} of {}",

@@ -56,6 +56,8 @@ using WorkHandle = std::unique_ptr<Work>;
 struct Counters {
   std::array<int64_t, kKinds> calls{};
   std::array<int64_t, kKinds> bytes{};
+  Counters& operator+=(const Counters& other);
+  Counters since(const Counters& earlier) const;
 };
 
 class Communicator {
@@ -76,6 +78,10 @@ class Communicator {
   const std::vector<int>& world_ranks() const { return world_ranks_; }
   const Counters& counters() const { return counters_; }
   void reset_counters() { counters_ = {}; }
+  // A replayed CUDA graph repeats operations without a call: whoever replays it counts them.
+  void count_replay(const Counters& operations) { counters_ += operations; }
+  // Whether operations on GPU buffers may be part of a CUDA graph.
+  virtual bool capturable() const { return true; }
 
   // In place unless said otherwise. `stream` orders GPU work: the operation starts after what is
   // queued there. The asynchronous calls return at once; their buffers must live, untouched, until

@@ -166,4 +166,10 @@ std::vector<Communicator*> Mesh::communicators() const {
   return out;
 }
 
+bool Mesh::capturable() const {
+  const auto all = communicators();
+  return std::all_of(all.begin(), all.end(),
+                     [](const Communicator* one) { return one->capturable(); });
+}
+
 }  // namespace ocoee::comm

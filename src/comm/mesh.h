@@ -68,6 +68,8 @@ class Mesh {
   Communicator& twins() { return *twins_; }
   // Every communicator of the mesh that has more than one rank, each once.
   std::vector<Communicator*> communicators() const;
+  // Whether a step that uses all of them may be captured as a CUDA graph.
+  bool capturable() const;
   // The pipeline axis again, for what goes against the stream.
   Communicator& pipeline_back() { return *back_; }
   // The queue of messages from stage `from` to the next (forward), or to the one before. On a GPU

@@ -78,6 +78,8 @@ class StagedCommunicator final : public Communicator {
         host_(std::move(host)),
         stage_all_(stage_all) {}
 
+  bool capturable() const override { return false; }
+
   WorkHandle start(const Operation& o) override {
     const bool on_device = o.input.device.is_cuda() || o.output.device.is_cuda();
     if (o.kind == Kind::barrier || (!on_device && !stage_all_)) return host_->start(o);

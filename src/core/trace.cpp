@@ -15,6 +15,7 @@ std::mutex mutex;
 std::vector<Span> spans;
 std::map<std::string, double> totals;
 std::atomic<int64_t> current_step{0};
+thread_local std::function<void()> fence;
 
 }  // namespace
 
@@ -44,7 +45,17 @@ double total_seconds(const char* name) {
   return found == totals.end() ? 0 : found->second;
 }
 
+void set_fence(std::function<void()> wait) {
+  fence = std::move(wait);
+}
+
+Scope::Scope(const char* name, const char* track) : name_(name), track_(track) {
+  if (fence) fence();
+  begin_ = now_seconds();
+}
+
 Scope::~Scope() {
+  if (fence) fence();
   record({name_, track_, begin_, now_seconds(), current_step});
 }
 

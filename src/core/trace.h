@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,11 +23,14 @@ void record(const Span& span);
 void set_step(int64_t step);
 std::vector<Span> take();                // the spans so far; the buffer is emptied
 double total_seconds(const char* name);  // over the whole process, whatever was taken
+// Called where a span begins and ends, of this thread, until it is set to nothing: a wait for the
+// device, so that spans of a profiled step cover what the device did and not only how long it took
+// to ask for it.
+void set_fence(std::function<void()> fence);
 
 class Scope {
  public:
-  explicit Scope(const char* name, const char* track = "compute")
-      : name_(name), track_(track), begin_(now_seconds()) {}
+  explicit Scope(const char* name, const char* track = "compute");
   ~Scope();
   Scope(const Scope&) = delete;
 

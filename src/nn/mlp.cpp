@@ -80,7 +80,7 @@ class Mlp final : public Layer {
   at::Tensor down_bias() const { return has_bias_ ? weights().view(down_ + 1) : at::Tensor(); }
 
   at::Tensor activate(const at::Tensor& before) const {
-    return swiglu_ ? swiglu(before) : gelu(before);
+    return swiglu_ ? swiglu(before) : gelu_of(before);
   }
 
   static kernels::Swiglu arguments(const at::Tensor& gate_and_up) {

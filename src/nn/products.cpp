@@ -188,7 +188,7 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
   return y;
 }
 
-at::Tensor gelu(const at::Tensor& z) {
+at::Tensor gelu_of(const at::Tensor& z) {
   const at::Tensor y = at::empty(z.sizes(), z.options()), dense = z.contiguous();
   kernels::Gelu a;
   a.dtype = dtype_of(z.scalar_type());
@@ -206,7 +206,7 @@ at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at:
   if (y.defined()) return y;
   const at::Tensor argument = product(x, weight, bias);
   if (before) *before = argument;
-  return gelu(argument);
+  return gelu_of(argument);
 }
 
 at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,

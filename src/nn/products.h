@@ -17,7 +17,7 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
                    const at::Tensor& residual = {});
 
 // GELU in its tanh form.
-at::Tensor gelu(const at::Tensor& z);
+at::Tensor gelu_of(const at::Tensor& z);
 
 // gelu(x weight' + bias); `before`, unless null, receives GELU's argument.
 at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,

@@ -42,4 +42,7 @@ class StreamScope {
 // pageable memory).
 int64_t host_waits();
 
+// Waits for all that was asked of the device, on every stream; for measurements alone.
+void wait_for_device(const device::Device& device);
+
 }  // namespace ocoee::parallel

@@ -92,4 +92,8 @@ int64_t host_waits() {
   return device::host_waits() + torch_waits;
 }
 
+void wait_for_device(const device::Device& device) {
+  if (device.is_cuda()) c10::cuda::device_synchronize();
+}
+
 }  // namespace ocoee::parallel

@@ -22,4 +22,6 @@ int64_t host_waits() {
   return device::host_waits();
 }
 
+void wait_for_device(const device::Device&) {}
+
 }  // namespace ocoee::parallel

@@ -20,25 +20,69 @@ namespace {
 
 using nlohmann::json;
 
-std::string phase_figure(const SectionContext& context) {
-  const json& phases = child(context.run.summary, "seconds_by_phase");
-  if (!phases.is_object()) return "";
+// The longest first; without those that `leave_out` names.
+std::vector<BarSegment> phase_segments(const json& phases, const json& leave_out) {
   std::vector<BarSegment> segments;
-  double sum = 0;
+  if (!phases.is_object()) return segments;
   for (const auto& [name, value] : phases.items()) {
     const double seconds = value.is_number() ? value.get<double>() : NAN;
     if (!drawable(seconds) || seconds <= 0 || segments.size() >= 24) continue;
+    if (leave_out.is_object() && leave_out.contains(name)) continue;
     segments.push_back({shorten(name, 40), seconds, work_colour(name)});
-    sum += seconds;
   }
-  if (segments.empty()) return "";
   std::stable_sort(segments.begin(), segments.end(),
                    [](const auto& a, const auto& b) { return a.value > b.value; });
+  return segments;
+}
+
+double sum_of(const std::vector<BarSegment>& segments) {
+  double sum = 0;
+  for (const BarSegment& segment : segments) sum += segment.value;
+  return sum;
+}
+
+std::string phase_bar(const std::string& title, const std::vector<BarSegment>& segments) {
+  return responsive([&](double width) {
+    BarChart chart;
+    chart.title = title;
+    chart.rows = {{"", segments}};
+    chart.text = [](double v) { return format_seconds(v); };
+    chart.width = width;
+    return bar_chart(chart);
+  });
+}
+
+// On a GPU the host only asks for the work of a step: what it is made of was measured on one step.
+std::string profile_figure(const SectionContext& context) {
+  const auto segments = phase_segments(child(context.run.summary, "step_phases"), nullptr);
+  if (segments.empty()) return "";
+  const double sum = sum_of(segments);
+  std::vector<std::vector<std::string>> rows;
+  for (const BarSegment& segment : segments)
+    rows.push_back({segment.name, format_seconds(segment.value), percent(segment.value / sum)});
+  return figure(
+      "One step by phase",
+      phase_bar("One step by phase", segments) + "<div class=\"gap\"></div>" +
+          table({{"phase"}, {"time", true}, {"share", true}}, rows),
+      fmt::format("Measured on step {}, which ran with a wait for the device around each phase. "
+                  "Other steps overlap phases, and are replayed as a graph, so they are shorter.",
+                  number_at(context.run.summary, "profiled_step") + 1));
+}
+
+std::string phase_figure(const SectionContext& context) {
+  const json& profile = child(context.run.summary, "step_phases");
+  std::vector<BarSegment> segments =
+      phase_segments(child(context.run.summary, "seconds_by_phase"), profile);
+  if (segments.empty()) return "";
+  const double sum = sum_of(segments);
   const double whole = number_at(context.run.summary, "seconds");
   std::string caption;
   if (drawable(whole) && whole > sum * 1.005) {
-    segments.push_back({"other", whole - sum, 7});
-    caption = "Other: start, logging and what no phase names.";
+    const bool on_device = profile.is_object();
+    segments.push_back({on_device ? "steps and other" : "other", whole - sum, 7});
+    caption = on_device ? "Steps run on the device; below, what one is made of. Other: start and "
+                          "logging."
+                        : "Other: start, logging and what no phase names.";
   } else if (drawable(whole) && sum > whole * 1.005) {
     caption =
         "Phases that overlap (communication behind the backward pass) count twice, so their sum "
@@ -52,18 +96,11 @@ std::string phase_figure(const SectionContext& context) {
     rows.push_back({segment.name, format_seconds(segment.value), percent(segment.value / total),
                     steps > 0 ? format_seconds(segment.value / steps) : ""});
   }
-  const std::string picture = responsive([&](double width) {
-    BarChart chart;
-    chart.title = "Time by phase";
-    chart.rows = {{"", segments}};
-    chart.text = [](double v) { return format_seconds(v); };
-    chart.width = width;
-    return bar_chart(chart);
-  });
   return figure("Time by phase",
-                picture + "<div class=\"gap\"></div>" +
+                phase_bar("Time by phase", segments) + "<div class=\"gap\"></div>" +
                     table({{"phase"}, {"time", true}, {"share", true}, {"per step", true}}, rows),
-                caption);
+                caption) +
+         profile_figure(context);
 }
 
 // Begin and end of each step on the timeline, over all ranks.
@@ -134,6 +171,15 @@ Window choose_window(const std::vector<TraceTrack>& tracks) {
           {}};
 }
 
+// All of one step; empty where no span is of it.
+Window window_of(const std::vector<TraceTrack>& tracks, int64_t step) {
+  const auto steps = step_intervals(tracks);
+  const auto found = steps.find(step);
+  if (found == steps.end()) return {};
+  const auto& [begin, end] = found->second;
+  return {begin, end, {{fmt::format("step {}", step + 1), begin, end}}};
+}
+
 }  // namespace
 
 std::string speed_section(const SectionContext& context) {
@@ -168,7 +214,10 @@ std::string timeline_section(const SectionContext& context) {
   const std::vector<TraceTrack>& tracks = context.run.trace;
   if (tracks.empty()) return "";
   constexpr size_t kMostRanks = 16, kMostTracks = 48;
-  const Window window = choose_window(tracks);
+  const double profiled = number_at(context.run.summary, "profiled_step");
+  const Window window = drawable(profiled) ? window_of(tracks, static_cast<int64_t>(profiled))
+                                           : choose_window(tracks);
+  if (!(window.end > window.begin)) return "";
   std::set<int64_t> ranks, shown;
   for (const TraceTrack& track : tracks) ranks.insert(track.pid);
   Timeline picture;
@@ -193,7 +242,10 @@ std::string timeline_section(const SectionContext& context) {
   std::string caption =
       fmt::format("{} from {} s after the trace began", format_seconds(window.end - window.begin),
                   significant(window.begin));
-  caption += window.marks.empty() ? "." : ": steps of median length.";
+  caption += window.marks.empty() ? "."
+             : drawable(profiled)
+                 ? ": one step, with a wait for the device at both ends of each span."
+                 : ": steps of median length.";
   if (shown.size() < ranks.size())
     caption += fmt::format(" {} of {} ranks are shown.", shown.size(), ranks.size());
   caption += " The whole trace opens in Perfetto or chrome://tracing (trace.json).";
@@ -228,7 +280,7 @@ std::string traffic_section(const SectionContext& context) {
   return figure("Payload bytes by mesh axis",
                 picture + "<div class=\"gap\"></div>" +
                     table({{"axis"}, {"collective"}, {"calls", true}, {"payload", true}}, rows),
-                "Counted on rank 0 over the run.");
+                "Counted on rank 0 since the program began.");
 }
 
 }  // namespace ocoee::report

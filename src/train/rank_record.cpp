@@ -24,12 +24,13 @@ bool computes(Action action) {
 
 }  // namespace
 
-json ranks_record(comm::Mesh& mesh) {
+json ranks_record(comm::Mesh& mesh, const json& profile) {
   comm::Communicator& world = mesh.world();
   if (world.size() == 1) return nullptr;
   json mine = {{"host", host_name()}};
   for (const char* phase : {"data", "forward", "backward", "communication", "optimizer"})
-    mine["seconds"][phase] = trace::total_seconds(phase);
+    mine["seconds"][phase] =
+        profile.is_object() ? profile.value(phase, 0.0) : trace::total_seconds(phase);
   json out;
   double longest = -1;
   const std::vector<std::string> all = world.all_gather_text(mine.dump());

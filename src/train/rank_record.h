@@ -9,8 +9,9 @@
 namespace ocoee::train {
 
 // Seconds by phase of each rank, and which computed longest (collective over the mesh): {"seconds":
-// [{"forward": ..., ...}], "slowest": rank, "host": its host}. Null on one rank.
-nlohmann::json ranks_record(comm::Mesh& mesh);
+// [{"forward": ..., ...}], "slowest": rank, "host": its host}. Null on one rank. `profile`: this
+// rank's phases of a step on a device (StepProfile); null takes the host's over the whole run.
+nlohmann::json ranks_record(comm::Mesh& mesh, const nlohmann::json& profile);
 
 // The last step of a pipelined engine, on clocks that agree (collective over the pipeline axis):
 //   {"schedule", "chunks", "micro_batches",

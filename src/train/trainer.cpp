@@ -7,20 +7,24 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/trace.h"
 #include "data/prefetch.h"
 #include "device/device.h"
 #include "parallel/step_graph.h"
 #include "parallel/tensor_memory.h"
+#include "train/evaluate.h"
 #include "train/peak_flops.h"
 #include "train/rank_record.h"
+#include "train/step_profile.h"
+#include "train/stop_rules.h"
 #include "train/update.h"
 
 namespace ocoee::train {
 namespace {
 
 // One objective with its data stream, its optimizers and its step, ready to be captured.
-struct Runner {
+struct ObjectiveRun {
   ObjectiveParts parts;
   parallel::StepGraph graph;
   std::vector<Update> updates = {};  // one for each model it updates
@@ -33,6 +37,8 @@ struct Runner {
   at::Tensor random_state = {};  // int64 [2]: update number, unused
   double weight = 1;             // of a whole step, nominal
   int64_t runs = 0;              // updates done since the run began
+  StepProfile profile = {};
+  std::vector<comm::Counters> traffic = {};  // of the captured step, by communicator
 };
 
 struct Meter {  // since the last logged step
@@ -55,27 +61,30 @@ class Trainer final : public run::Task {
   int64_t position() const override { return step_; }
   int64_t total() const override { return train_.steps; }
   int64_t checkpoint_every() const override { return train_.checkpoint_every; }
-  double best_metric() const override { return last_metric_; }
+  double best_metric() const override {  // of this very step, or none
+    return evaluated_at_ == step_ ? last_metric_ : std::numeric_limits<double>::quiet_NaN();
+  }
   void advance() override;
   void finish() override;
   run::State state() override;
   void loaded(const nlohmann::json& values) override;
 
  private:
-  void run_objective(Runner& runner);
-  void step_body(Runner& runner);
-  static void add_sums(Runner& runner, const Sums& sums);
-  void copy_batch(Runner& runner);
+  void run_objective(ObjectiveRun& part);
+  void step_body(ObjectiveRun& part);
+  std::vector<comm::Counters> traffic() const;
+  void count_traffic(ObjectiveRun& part, const std::vector<comm::Counters>& before, bool replayed);
+  static void add_sums(ObjectiveRun& part, const Sums& sums);
+  void copy_batch(ObjectiveRun& part);
   void start_prefetchers();
   void log_step(bool due);
-  void stop_on_bad_numbers(const Runner& runner, const Update::Report& report, double loss) const;
   void evaluate();
 
   run::Context& context_;
   device::Device device_;
   std::unique_ptr<parallel::StreamScope> stream_;
   Models models_;
-  std::vector<Runner> runners_;
+  std::vector<ObjectiveRun> runs_;
   std::unique_ptr<Evaluation> evaluation_;
   plan::BatchConfig batch_;
   plan::TrainConfig train_;
@@ -112,47 +121,61 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
   const auto options = at::TensorOptions().device(parallel::torch_device(device_));
   for (auto& [name, engine] : models_.items())
     engine->initialize(static_cast<uint64_t>(context.run.seed));
+  int64_t eager_runs = train_.graph_after;
+  if (device_.is_cuda() && eager_runs > 0 && !context.mesh.capturable()) {
+    eager_runs = 0;
+    if (context.world.rank() == 0)
+      log::info(
+          "ranks share a GPU: messages between them go through the host, so steps are not captured "
+          "as a graph");
+  }
   for (ObjectiveParts& objective : parts.objectives) {
-    Runner runner{std::move(objective), parallel::StepGraph(device_, train_.graph_after)};
-    if (device_.is_cuda()) runner.copied = std::make_unique<device::Event>(device_);
-    runner.weight =
-        runner.parts.objective->weight_per_sample() * static_cast<double>(batch_.global);
-    for (const std::string& name : runner.parts.objective->updates()) {
-      runner.updates.emplace_back(name, models_.at(name), runner.parts.optimizer, parts.precision,
-                                  train_.steps * runner.parts.objective->repeats());
+    ObjectiveRun part{std::move(objective), parallel::StepGraph(device_, eager_runs)};
+    if (device_.is_cuda()) part.profile = StepProfile(device_, eager_runs > 0 ? eager_runs - 1 : 2);
+    if (device_.is_cuda()) part.copied = std::make_unique<device::Event>(device_);
+    part.weight = part.parts.objective->weight_per_sample() * static_cast<double>(batch_.global);
+    for (const std::string& name : part.parts.objective->updates()) {
+      part.updates.emplace_back(name, models_.at(name), part.parts.optimizer, parts.precision,
+                                train_.steps * part.parts.objective->repeats());
     }
-    runner.sums = at::zeros({2}, options.dtype(at::kDouble));
-    runner.random_state = at::zeros({2}, options.dtype(at::kLong));
-    for (const data::FieldSpec& field : runner.parts.source->fields()) {
+    if (part.updates.size() > 1 && parts.precision.compute == "float16")
+      fail(
+          ErrorKind::config,
+          "precision.compute: float16 scales the loss by what one model's gradients bear, and '{}' "
+          "updates {} models\n    fix: use bfloat16",
+          part.parts.objective->name(), part.updates.size());
+    part.sums = at::zeros({2}, options.dtype(at::kDouble));
+    part.random_state = at::zeros({2}, options.dtype(at::kLong));
+    for (const data::FieldSpec& field : part.parts.source->fields()) {
       std::vector<int64_t> shape{plan_.accumulation, plan_.micro};
       shape.insert(shape.end(), field.shape.begin(), field.shape.end());
-      runner.fields[field.name] =
+      part.fields[field.name] =
           at::empty(shape, options.dtype(parallel::scalar_type_of(field.dtype)));
     }
-    runners_.push_back(std::move(runner));
+    runs_.push_back(std::move(part));
   }
 }
 
 // Data starts to flow only when the position is known: after a checkpoint was loaded, or at step 0.
 void Trainer::start_prefetchers() {
   prefetching_ = true;
-  for (Runner& runner : runners_) {
+  for (ObjectiveRun& part : runs_) {
     const data::BatchShape shape{batch_.global, plan_.micro,
                                  context_.mesh.coordinate(comm::Axis::data), plan_.data};
     data::PrefetchOptions options;
     options.depth = static_cast<int>(std::max<int64_t>(4, 2 * plan_.accumulation));
     if (device_.is_cuda()) options.memory.allocate = pinned_memory(device_);
-    runner.prefetcher = std::make_unique<data::Prefetcher>(
-        runner.parts.source, shape, runner.runs, train_.steps * runner.parts.objective->repeats(),
-        options);
+    part.prefetcher =
+        std::make_unique<data::Prefetcher>(part.parts.source, shape, part.runs,
+                                           train_.steps * part.parts.objective->repeats(), options);
   }
 }
 
 void Trainer::advance() {
   if (!prefetching_) start_prefetchers();
   trace::set_step(step_);
-  for (Runner& runner : runners_) {
-    for (int64_t r = 0; r < runner.parts.objective->repeats(); ++r) run_objective(runner);
+  for (ObjectiveRun& part : runs_) {
+    for (int64_t r = 0; r < part.parts.objective->repeats(); ++r) run_objective(part);
   }
   ++step_;
   ++meter_.steps;
@@ -161,59 +184,87 @@ void Trainer::advance() {
   if (evaluation_ && (evaluation_due || step_ == train_.steps)) evaluate();
 }
 
-void Trainer::run_objective(Runner& runner) {
-  copy_batch(runner);
+void Trainer::run_objective(ObjectiveRun& part) {
+  copy_batch(part);
   // The copies from pinned memory are over once the event behind them is; then their batches go
   // back to be refilled.
-  if (runner.copied) runner.copied->record(parallel::current_stream(device_));
+  if (part.copied) part.copied->record(parallel::current_stream(device_));
+  const bool profiled = part.profile.wants();
+  std::vector<comm::Counters> before;
+  if (!part.graph.captured()) before = traffic();
   const int64_t waits_before = parallel::host_waits();
-  for (Update& update : runner.updates) update.prepare(runner.runs);
-  runner.graph.run([&] { step_body(runner); });
-  meter_.host_waits += parallel::host_waits() - waits_before;
-  ++runner.runs;
+  if (profiled) part.profile.begin();
+  for (Update& update : part.updates) update.prepare(part.runs);
+  const bool replayed = part.graph.captured();
+  part.graph.run([&] { step_body(part); });
+  if (profiled)
+    part.profile.end(step_);
+  else
+    meter_.host_waits += parallel::host_waits() - waits_before;
+  count_traffic(part, before, replayed);
+  ++part.runs;
 }
 
-void Trainer::copy_batch(Runner& runner) {
+std::vector<comm::Counters> Trainer::traffic() const {
+  std::vector<comm::Counters> out;
+  for (const comm::Communicator* one : context_.mesh.communicators())
+    out.push_back(one->counters());
+  return out;
+}
+
+// A replayed graph makes no calls: what its capture counted is counted again.
+void Trainer::count_traffic(ObjectiveRun& part, const std::vector<comm::Counters>& before,
+                            bool replayed) {
+  const auto all = context_.mesh.communicators();
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (replayed)
+      all[i]->count_replay(part.traffic[i]);
+    else if (part.graph.captured())
+      part.traffic.push_back(all[i]->counters().since(before[i]));
+  }
+}
+
+void Trainer::copy_batch(ObjectiveRun& part) {
   const trace::Scope scope("data");
   const at::NoGradGuard no_grad;
-  if (!runner.loans.empty()) {
-    runner.copied->synchronize();  // of the step before: long done
-    runner.loans.clear();
+  if (!part.loans.empty()) {
+    part.copied->synchronize();  // of the step before: long done
+    part.loans.clear();
   }
   for (int64_t m = 0; m < plan_.accumulation; ++m) {
-    auto batch = runner.prefetcher->next();
+    auto batch = part.prefetcher->next();
     OCOEE_CHECK(batch.has_value(), "the data stream ended before step {}", step_);
-    for (size_t i = 0; i < runner.fields.items().size(); ++i) {
-      const at::Tensor field = runner.fields.items()[i].second.select(0, m);
+    for (size_t i = 0; i < part.fields.items().size(); ++i) {
+      const at::Tensor field = part.fields.items()[i].second.select(0, m);
       field.copy_(at::from_blob(batch->field(i), field.sizes(), field.options().device(at::kCPU)),
                   /*non_blocking=*/true);
     }
-    if (device_.is_cuda()) runner.loans.push_back(std::move(*batch));
+    if (device_.is_cuda()) part.loans.push_back(std::move(*batch));
   }
-  runner.random_state.select(0, 0).fill_(runner.runs);
+  part.random_state.select(0, 0).fill_(part.runs);
 }
 
-void Trainer::add_sums(Runner& runner, const Sums& sums) {
+void Trainer::add_sums(ObjectiveRun& part, const Sums& sums) {
   const at::NoGradGuard no_grad;
-  runner.sums.add_(
+  part.sums.add_(
       at::stack({sums.loss.detach().to(at::kDouble), sums.weight.detach().to(at::kDouble)}));
 }
 
 // Everything between the batch in place and the weights moved; reads nothing on the host.
-void Trainer::step_body(Runner& runner) {
-  Objective& objective = *runner.parts.objective;
+void Trainer::step_body(ObjectiveRun& part) {
+  Objective& objective = *part.parts.objective;
   for (const std::string& name : objective.updates()) models_.at(name).zero_gradients();
-  for (auto& [name, engine] : models_.items()) engine->set_random_state(runner.random_state);
-  const at::Tensor seed = runner.updates[0].loss_scale() / runner.weight;
+  for (auto& [name, engine] : models_.items()) engine->set_random_state(part.random_state);
+  const at::Tensor seed = part.updates[0].loss_scale() / part.weight;
   {
     const at::NoGradGuard no_grad;
-    runner.sums.zero_();
+    part.sums.zero_();
   }
   const bool pipelined = context_.mesh.size(comm::Axis::pipeline) > 1;
   std::vector<MicroBatch> all;
   for (int64_t m = 0; m < plan_.accumulation; ++m) {
     MicroBatch micro;
-    for (const auto& [name, field] : runner.fields.items()) micro.fields[name] = field.select(0, m);
+    for (const auto& [name, field] : part.fields.items()) micro.fields[name] = field.select(0, m);
     micro.first_sample =
         m * plan_.micro * plan_.data + context_.mesh.coordinate(comm::Axis::data) * plan_.micro;
     micro.last = m + 1 == plan_.accumulation;
@@ -221,24 +272,24 @@ void Trainer::step_body(Runner& runner) {
     if (pipelined) {
       all.push_back(std::move(micro));
     } else {
-      add_sums(runner, objective.micro_batch(models_, micro));
+      add_sums(part, objective.micro_batch(models_, micro));
     }
   }
   if (pipelined) {
-    for (const Sums& sums : objective.pipeline(models_, all)) add_sums(runner, sums);
+    for (const Sums& sums : objective.pipeline(models_, all)) add_sums(part, sums);
   }
   for (const std::string& name : objective.updates()) models_.at(name).finish_gradients();
   if (context_.mesh.loss().size() > 1) {
-    context_.mesh.loss().all_reduce(parallel::buffer_of(runner.sums), comm::Reduce::sum,
+    context_.mesh.loss().all_reduce(parallel::buffer_of(part.sums), comm::Reduce::sum,
                                     parallel::current_stream(device_));
   }
   if (pipelined) {
     context_.mesh.axis(comm::Axis::pipeline)
-        .all_reduce(parallel::buffer_of(runner.sums), comm::Reduce::sum,
+        .all_reduce(parallel::buffer_of(part.sums), comm::Reduce::sum,
                     parallel::current_stream(device_));
   }
   const trace::Scope scope("optimizer");
-  for (Update& update : runner.updates) update.apply();
+  for (Update& update : part.updates) update.apply();
 }
 
 void Trainer::log_step(bool due) {
@@ -246,16 +297,22 @@ void Trainer::log_step(bool due) {
   // only when logging.
   if (!due && device_.is_cuda()) return;
   nlohmann::json fields;
-  for (Runner& runner : runners_) {
-    const std::string suffix = runners_.size() > 1 ? "." + runner.parts.objective->name() : "";
-    const at::Tensor sums = runner.sums.to(at::kCPU);
+  for (ObjectiveRun& part : runs_) {
+    const std::string suffix = runs_.size() > 1 ? "." + part.parts.objective->name() : "";
+    const at::Tensor sums = part.sums.to(at::kCPU);
     const double loss = sums[0].item<double>() / sums[1].item<double>();
-    const Update::Report report = runner.updates[0].read();
-    stop_on_bad_numbers(runner, report, loss);
+    for (Update& update : part.updates) {
+      const std::string& model = update.model();
+      const bool several = part.updates.size() > 1;
+      const Update::Report report = update.read();
+      stop_on_bad_numbers(step_, part.parts.objective->name() + (several ? ": " + model : ""),
+                          report, loss);
+      const std::string of = suffix + (several ? "." + model : "");
+      fields["gradient_norm" + of] = report.gradient_norm;
+      fields["learning_rate" + of] = report.learning_rate;
+      if (report.loss_scale != 1) fields["loss_scale" + of] = report.loss_scale;
+    }
     fields["loss" + suffix] = loss;
-    fields["gradient_norm" + suffix] = report.gradient_norm;
-    fields["learning_rate" + suffix] = report.learning_rate;
-    if (report.loss_scale != 1) fields["loss_scale" + suffix] = report.loss_scale;
   }
   if (!due) return;
   const double now = trace::now_seconds();
@@ -282,89 +339,22 @@ void Trainer::log_step(bool due) {
   meter_ = {now, 0};
 }
 
-void Trainer::stop_on_bad_numbers(const Runner& runner, const Update::Report& report,
-                                  double loss) const {
-  constexpr int64_t kMostSkips = 40, kMostZeros = 20;
-  const std::string name = runner.parts.objective->name();
-  if (report.skipped_in_row >= kMostSkips) {
-    fail(ErrorKind::numerics,
-         "step {}: the gradients of '{}' overflowed float16 {} times in a row (loss scale {:g}). "
-         "Nothing is learned this "
-         "way: lower optimizer.learning_rate, or use precision.compute = \"bfloat16\"",
-         step_, name, report.skipped_in_row, report.loss_scale);
-  }
-  if (report.zero_gradients_in_row >= kMostZeros) {
-    fail(ErrorKind::numerics,
-         "step {}: the gradients of '{}' have been exactly zero {} times in a row. Nothing is "
-         "learned: is the loss constant, "
-         "or does precision.compute = \"float16\" underflow?",
-         step_, name, report.zero_gradients_in_row);
-  }
-  const bool overflow_is_handled = report.skipped_in_row > 0;
-  if ((!std::isfinite(loss) || !report.finite) && !overflow_is_handled) {
-    fail(ErrorKind::numerics,
-         "step {}: the loss of '{}' is {} and its gradient norm {}. The last checkpoint is from "
-         "before; lower "
-         "optimizer.learning_rate, raise optimizer.warmup_steps or set optimizer.clip",
-         step_, name, loss, report.gradient_norm);
-  }
-}
-
 void Trainer::evaluate() {
-  const trace::Scope scope("evaluation");
-  const at::NoGradGuard no_grad;
-  const data::EvaluationSource& source = evaluation_->source();
-  const int64_t ranks = plan_.data, rank = context_.mesh.coordinate(comm::Axis::data);
-  const int64_t first = source.size() * rank / ranks, last = source.size() * (rank + 1) / ranks;
-  double loss = 0, weight = 0;
-  // As many rounds on every rank: where parameters are gathered for each pass, all must come.
-  const int64_t most = (source.size() + ranks - 1) / ranks;
-  for (int64_t round = 0; round < (most + plan_.micro - 1) / plan_.micro; ++round) {
-    const bool counts = first + round * plan_.micro < last;
-    const int64_t begin = counts ? first + round * plan_.micro : 0;
-    const int64_t count = counts ? std::min(plan_.micro, last - begin) : 1;
-    nn::Bundle fields;
-    std::vector<at::Tensor> hosts;
-    for (const data::FieldSpec& field : source.fields()) {
-      std::vector<int64_t> shape{count};
-      shape.insert(shape.end(), field.shape.begin(), field.shape.end());
-      hosts.push_back(
-          at::empty(shape, at::TensorOptions().dtype(parallel::scalar_type_of(field.dtype))));
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      std::vector<void*> rows;
-      for (const at::Tensor& host : hosts)
-        rows.push_back(static_cast<char*>(host.data_ptr()) +
-                       static_cast<size_t>(i * host.stride(0)) * host.element_size());
-      source.fill(begin + i, rows);
-    }
-    for (size_t i = 0; i < hosts.size(); ++i)
-      fields[source.fields()[i].name] = hosts[i].to(parallel::torch_device(device_));
-    const Sums sums = evaluation_->micro_batch(models_, fields);
-    if (!counts) continue;
-    loss += sums.loss.item<double>();
-    weight += sums.weight.item<double>();
-  }
-  if (context_.world.size() > 1) {
-    // One rank of each pipeline has sums of its part of the tokens; tensor ranks and instances
-    // repeat them.
-    const double copies =
-        context_.mesh.size(comm::Axis::tensor) * context_.mesh.size(comm::Axis::instance);
-    loss = context_.mesh.world().all_reduce_value(loss, comm::Reduce::sum) / copies;
-    weight = context_.mesh.world().all_reduce_value(weight, comm::Reduce::sum) / copies;
-  }
-  nlohmann::json metrics = evaluation_->metrics(loss, weight);
-  last_metric_ = metrics.at(evaluation_->best_metric()).get<double>();
+  last_evaluation_ = train::evaluate(models_, *evaluation_, context_.mesh, plan_.micro);
+  last_metric_ = last_evaluation_.at(evaluation_->best_metric()).get<double>();
   if (!(best_ <= last_metric_)) best_ = last_metric_;
-  last_evaluation_ = metrics;
   evaluated_at_ = step_;
   meter_.begin = trace::now_seconds(), meter_.steps = 0;
-  context_.events.emit({"evaluation", step_, metrics});
+  context_.events.emit({"evaluation", step_, last_evaluation_});
 }
 
 void Trainer::finish() {
   nlohmann::json summary = summary_;
-  if (nlohmann::json ranks = ranks_record(context_.mesh); !ranks.is_null())
+  for (const ObjectiveRun& part : runs_)
+    part.profile.add_to(summary, part.parts.objective->repeats());
+  if (nlohmann::json ranks =
+          ranks_record(context_.mesh, summary.value("step_phases", nlohmann::json()));
+      !ranks.is_null())
     summary["ranks_record"] = std::move(ranks);
   for (auto& [name, engine] : models_.items()) {
     if (nlohmann::json pipeline = pipeline_record(*engine); !pipeline.is_null())
@@ -382,14 +372,14 @@ run::State Trainer::state() {
     for (run::StateArray& array : engine->weights().arrays(prefix, engine->weights().master()))
       state.arrays.push_back(std::move(array));
   }
-  for (Runner& runner : runners_) {
-    for (Update& update : runner.updates) {
+  for (ObjectiveRun& part : runs_) {
+    for (Update& update : part.updates) {
       for (run::StateArray& array : update.arrays()) state.arrays.push_back(std::move(array));
     }
-    nlohmann::json values = {{"runs", runner.runs}};
-    for (size_t i = 0; i < runner.updates.size(); ++i)
-      values["update"].push_back(runner.updates[i].values());
-    state.values["objectives"][runner.parts.objective->name()] = values;
+    nlohmann::json values = {{"runs", part.runs}};
+    for (size_t i = 0; i < part.updates.size(); ++i)
+      values["update"].push_back(part.updates[i].values());
+    state.values["objectives"][part.parts.objective->name()] = values;
   }
   state.values["step"] = step_;
   if (std::isfinite(best_)) state.values["best"] = best_;
@@ -401,11 +391,11 @@ void Trainer::loaded(const nlohmann::json& values) {
   step_ = values.at("step").get<int64_t>();
   if (values.contains("best")) best_ = values["best"].get<double>();
   last_evaluation_ = values.value("last_evaluation", nlohmann::json::object());
-  for (Runner& runner : runners_) {
-    const nlohmann::json& own = values.at("objectives").at(runner.parts.objective->name());
-    runner.runs = own.at("runs").get<int64_t>();
-    for (size_t i = 0; i < runner.updates.size(); ++i)
-      runner.updates[i].load_values(own.at("update").at(i));
+  for (ObjectiveRun& part : runs_) {
+    const nlohmann::json& own = values.at("objectives").at(part.parts.objective->name());
+    part.runs = own.at("runs").get<int64_t>();
+    for (size_t i = 0; i < part.updates.size(); ++i)
+      part.updates[i].load_values(own.at("update").at(i));
   }
   for (auto& [name, engine] : models_.items()) {
     engine->weights().refresh_values();

@@ -37,8 +37,4 @@ struct TrainerParts {
 
 std::unique_ptr<run::Task> make_trainer(TrainerParts parts, run::Context& context);
 
-// The device a recipe's run.device means for this rank: "auto" takes a GPU where this program and
-// machine have one.
-device::Device choose_device(const std::string& name, int local_rank);
-
 }  // namespace ocoee::train

@@ -39,6 +39,9 @@ Update::Update(const std::string& model, parallel::Engine& engine,
     impl_->states.push_back(at::zeros_like(weights.master()));
 }
 Update::~Update() = default;
+const std::string& Update::model() const {
+  return impl_->model;
+}
 Update::Update(Update&&) noexcept = default;
 
 at::Tensor Update::loss_scale() const {

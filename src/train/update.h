@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "optim/optimizer_config.h"
@@ -27,6 +28,7 @@ class Update {
   void prepare(int64_t update);  // before update number `update` (from 0): the learning rate goes
                                  // to the device
   void apply();  // enqueues the update, and what makes the new values known; gradients are final
+  const std::string& model() const;
   at::Tensor loss_scale() const;  // device scalar: multiply the backward seed by it
 
   struct Report {

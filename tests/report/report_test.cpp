@@ -86,6 +86,21 @@ TEST(Report, AWholeRunHasEverySection) {
     }
 }
 
+TEST(Report, OnAGpuAStepIsTakenApartByItsProfile) {
+  const ScratchFolder scratch;
+  const SyntheticRun run{.steps = 60, .evaluate_every = 20, .resumed_at = 0};
+  write_synthetic_run(scratch.path(), run);
+  json summary = testing_support::summary_json(run);
+  summary["step_phases"] = {{"forward", 0.010}, {"backward", 0.021}, {"optimizer", 0.002}};
+  summary["profiled_step"] = 2;
+  write_text(scratch.path() / "summary.json", summary.dump());
+  const XmlDocument page = check_page(render_report(scratch.path()));
+  EXPECT_TRUE(page.has_text("One step by phase"));
+  EXPECT_TRUE(page.has_text("Measured on step 3"));
+  EXPECT_TRUE(page.has_text("steps and other"));
+  EXPECT_TRUE(page.has_text("one step, with a wait for the device at both ends of each span"));
+}
+
 TEST(Report, TheSameRunGivesTheSamePage) {
   const ScratchFolder scratch;
   write_synthetic_run(scratch.path(), {.steps = 120});

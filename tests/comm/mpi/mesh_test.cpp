@@ -88,6 +88,23 @@ TEST(Mesh, HostStagedOverTheCpuIsTheSame) {
   shape[Axis::data] = world.size();
   Mesh mesh(world, shape, {}, Backend::host_staged);
   EXPECT_EQ(mesh.axis(Axis::data).all_reduce_value(2, Reduce::sum), 2 * world.size());
+  EXPECT_EQ(mesh.capturable(), world.size() == 1);  // nothing is staged by a group of one
+}
+
+TEST(Mesh, AReplayIsCountedLikeItsCapture) {
+  World& world = testing_support::world();
+  Shape shape;
+  shape[Axis::data] = world.size();
+  Mesh mesh(world, shape, {});
+  for (Communicator* one : mesh.communicators()) {
+    const Counters before = one->counters();
+    one->all_reduce_value(1, Reduce::sum);
+    const Counters captured = one->counters().since(before);
+    one->count_replay(captured);
+    const auto kind = static_cast<size_t>(Kind::all_reduce);
+    EXPECT_EQ(one->counters().calls[kind] - before.calls[kind], 2);
+    EXPECT_EQ(one->counters().bytes[kind] - before.bytes[kind], 2 * captured.bytes[kind]);
+  }
 }
 
 TEST(World, KnowsItsHosts) {
