@@ -352,9 +352,8 @@ void Trainer::finish() {
   nlohmann::json summary = summary_;
   for (const ObjectiveRun& part : runs_)
     part.profile.add_to(summary, part.parts.objective->repeats());
-  if (nlohmann::json ranks =
-          ranks_record(context_.mesh, summary.value("step_phases", nlohmann::json()));
-      !ranks.is_null())
+  const nlohmann::json profile = summary.contains("step_phases") ? summary["step_phases"] : nullptr;
+  if (nlohmann::json ranks = ranks_record(context_.mesh, profile); !ranks.is_null())
     summary["ranks_record"] = std::move(ranks);
   for (auto& [name, engine] : models_.items()) {
     if (nlohmann::json pipeline = pipeline_record(*engine); !pipeline.is_null())
