@@ -83,6 +83,7 @@ class Bench:
 
     def __init__(self, program, recipe, folder):
         self.program, self.folder = os.path.abspath(program), folder
+        self.data = "genome.fasta" if recipe == "genome_lm" else "text.txt"
         self.write("recipe.toml", "version = 1\n[run]\ndevice = \"cpu\"\nthreads = 1\nlog_every = 1\n" + RECIPES[recipe])
         bases = random.Random(7)
         # Codons of an uneven usage, so that there is something to learn.
@@ -245,7 +246,9 @@ def interchange(bench, name):
     """Out of a sharded pipeline's run, in parts, into a run of other ranks, and out again: the same bits."""
     def ocoee(ranks, *words):
         command = ([MPIRUN, str(ranks)] if ranks > 1 else []) + [bench.program, *words]
-        subprocess.run(command, cwd=bench.folder, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=bench.folder, capture_output=True, text=True)
+        if done.returncode:
+            fail(" ".join(command) + "\n" + done.stdout + done.stderr)
     ocoee(1, "export", "--run", name, "--to", "whole")
     ocoee(4, "export", "--run", name, "--to", "parts", "--file-size", "0.00004")
     files = glob.glob(bench.path("parts", "*.safetensors"))
@@ -258,7 +261,7 @@ def interchange(bench, name):
     if not whole or tensors_of(bench.path("parts")) != whole:
         fail("export in parts gives other tensors")
     for ranks in (1, 3):
-        ocoee(ranks, "import", "parts", "--to", f"imported-{ranks}", "--data", "text.txt")
+        ocoee(ranks, "import", "parts", "--to", f"imported-{ranks}", "--data", bench.data)
         ocoee(1, "export", "--run", f"imported-{ranks}", "--to", f"again-{ranks}")
         if tensors_of(bench.path(f"again-{ranks}")) != whole:
             fail(f"imported by {ranks} ranks and exported again: other tensors")
