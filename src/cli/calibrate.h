@@ -24,12 +24,18 @@ struct DeviceFigures {
   std::map<std::string, std::vector<Sample>> products;    // by type, rising FLOPs
   std::map<std::string, std::vector<Sample>> attentions;  // by type, head sizes; FLOPs of the full
                                                           // matrix, forward and backward
-  std::vector<Sample> streams;                            // rising bytes read and written
-  double launch = 0;                                      // seconds a small kernel costs
-  double random = 0;                                      // random numbers a second
+  std::vector<Sample> lengths;    // the same over the tokens of a sample, heads of 64
+  double attention_backward = 2;  // seconds over the forward pass's
+  std::vector<Sample> streams;    // rising bytes read and written
+  // Seconds an element.
+  double activation = 0, activation_gradient = 0, norm = 0, norm_gradient = 0, loss = 0;
+  double launch = 0;     // seconds a small kernel costs
+  double random = 0;     // random numbers a second
+  double workspace = 0;  // bytes that matrix products take while they run
 };
 
-// By the products, fused attention and element-wise work that layers use. Throws Error(config) in a
+// By the products, fused attention and element-wise work that layers use, on operands that no cache
+// holds, on a GPU replayed from a graph, as in a run. Throws Error(config) in a
 // program built without LibTorch.
 DeviceFigures measure_device(const device::Device& device, int threads);
 

@@ -4,32 +4,59 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cmath>
 
 #include "cli/calibrate.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
+#include "kernels/matmul.h"
+#include "models/gpt.h"
 #include "nn/fused_attention.h"
 #include "nn/products.h"
+#include "nn/registry.h"
 #include "nn/tensors.h"
+#include "parallel/step_graph.h"
 
 namespace ocoee::cli {
 namespace {
 
+using Call = std::function<at::Tensor(int64_t set)>;
+
+// Times calls as they are made in a training step: one after the other on operands that were last
+// touched long ago, whose results are kept until the pass is over.
 class Stopwatch {
  public:
-  explicit Stopwatch(const device::Device& device) : device_(device) {}
+  explicit Stopwatch(const device::Device& device) : device_(device), stream_(device) {}
 
-  // Median seconds of a call, over batches long enough for the clock; at most about a third of a
-  // second in all.
-  double seconds(const std::function<void()>& call) const {
-    call();
-    const double once = timed(call, 1);
-    const int calls = static_cast<int>(std::clamp(0.02 / std::max(once, 1e-9), 1.0, 2000.0));
-    const int batches = once > 0.1 ? 2 : 7;
+  // So many sets of operands of `bytes` are more than the caches hold.
+  int64_t sets(double bytes) const {
+    const double most = device_.is_cuda() ? 4e8 : 1.2e8;
+    return static_cast<int64_t>(std::clamp(most / bytes, 3.0, 100.0));
+  }
+
+  // Seconds of one call: of passes over all sets, the median of an undisturbed half.
+  double seconds(int64_t sets, const Call& call) const {
+    parallel::StepGraph graph(device_, 1);
+    const auto pass = [&] {
+      std::vector<at::Tensor> kept;
+      for (int64_t set = 0; set < sets; ++set) kept.push_back(call(set));
+    };
+    const auto timed = [&] {
+      const double begin = now();
+      graph.run(pass);
+      device::synchronize(nn::current_stream(device_));
+      return (now() - begin) / static_cast<double>(sets);
+    };
+    timed(), timed();
     std::vector<double> all;
-    for (int i = 0; i < batches; ++i) all.push_back(timed(call, calls));
-    std::nth_element(all.begin(), all.begin() + batches / 2, all.end());
-    return all[static_cast<size_t>(batches / 2)];
+    for (double spent = 0; all.size() < 3 || (spent < 0.06 && all.size() < 100);) {
+      all.push_back(timed());
+      spent += all.back() * static_cast<double>(sets);
+    }
+    std::sort(all.begin(), all.end());
+    return all[all.size() / 4];
   }
 
  private:
@@ -37,55 +64,253 @@ class Stopwatch {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
   }
-  double timed(const std::function<void()>& call, int calls) const {
-    const device::Stream stream = nn::current_stream(device_);
-    device::synchronize(stream);
-    const double begin = now();
-    for (int i = 0; i < calls; ++i) call();
-    device::synchronize(stream);
-    return (now() - begin) / calls;
-  }
   device::Device device_;
+  parallel::StreamScope stream_;
 };
 
-// Shapes of a transformer's linear layers: rows of tokens by widths.
+using Tensors = std::vector<at::Tensor>;
+
+Tensors many(int64_t sets, at::IntArrayRef shape, const at::TensorOptions& options) {
+  Tensors out{at::randn(shape, options)};
+  while (static_cast<int64_t>(out.size()) < sets) out.push_back(out[0].clone());
+  return out;
+}
+
+// A linear layer's three products: forward, gradient of the input, gradient of the weight.
+double linear_seconds(const Stopwatch& watch, const at::TensorOptions& options, int64_t rows,
+                      int64_t out, int64_t in) {
+  const bool wide = options.dtype() == at::kDouble;
+  const auto master = options.dtype(wide ? at::kDouble : at::kFloat);
+  const int64_t sets = watch.sets(static_cast<double>(
+      (rows * in + rows * out + out * in) * static_cast<int64_t>(options.dtype().itemsize())));
+  const Tensors x = many(sets, {rows, in}, options), g = many(sets, {rows, out}, options),
+                w = many(sets, {out, in}, options), w_gradient = many(sets, {out, in}, master);
+  const auto at = [](const Tensors& all, int64_t set) { return all[static_cast<size_t>(set)]; };
+  return watch.seconds(sets, [&](int64_t i) { return nn::product(at(x, i), at(w, i)); }) +
+         watch.seconds(sets,
+                       [&](int64_t i) { return nn::product_input_gradient(at(g, i), at(w, i)); }) +
+         watch.seconds(sets, [&](int64_t i) {
+           nn::product_weight_gradient(at(g, i), at(x, i), at(w_gradient, i), {}, true);
+           return at::Tensor();
+         });
+}
+
+// Shapes of a transformer's linear layers: rows of tokens, width out, width in.
 std::vector<Sample> measure_products(const Stopwatch& watch, const at::TensorOptions& options,
-                                     bool gpu) {
-  std::vector<std::pair<int64_t, int64_t>> shapes;  // rows, width
+                                     bool gpu, bool whole_curve) {
+  std::vector<std::array<int64_t, 3>> shapes;
   if (gpu)
-    shapes = {{1024, 256},  {2048, 512},  {4096, 768},   {8192, 1024},
-              {8192, 2048}, {8192, 4096}, {16384, 6144}, {16384, 8192}};
+    shapes = {{1024, 256, 256},    {2048, 512, 512},    {4096, 768, 768},   {4096, 2304, 768},
+              {8192, 1024, 1024},  {8192, 4096, 1024},  {8192, 3072, 1536}, {8192, 8192, 2048},
+              {16384, 4096, 4096}, {16384, 16384, 4096}};
   else
-    shapes = {{64, 32}, {256, 64}, {512, 128}, {1024, 256}, {2048, 512}, {2048, 1024}};
+    shapes = {{64, 32, 32},     {128, 64, 64},     {256, 96, 96},
+              {256, 384, 96},   {512, 160, 160},   {512, 640, 160},
+              {1024, 320, 320}, {1024, 1280, 320}, {2048, 640, 640}};
   std::vector<Sample> out;
-  for (const auto& [rows, width] : shapes) {
-    const at::Tensor x = at::randn({rows, width}, options), w = at::randn({width, width}, options);
-    const double flops = 2.0 * static_cast<double>(rows * width * width);
-    out.push_back({flops, watch.seconds([&] { nn::product(x, w); })});
+  if (!whole_curve) shapes.erase(shapes.begin(), shapes.end() - 2);
+  for (const auto& [rows, n, k] : shapes) {
+    const double flops = 2.0 * static_cast<double>(rows * n * k);
+    out.push_back({flops, linear_seconds(watch, options, rows, n, k) / 3});
   }
   return out;
 }
 
-std::vector<Sample> measure_attentions(const Stopwatch& watch, const at::TensorOptions& options,
-                                       bool gpu) {
-  std::vector<Sample> out;
-  const int64_t length = gpu ? 1024 : 256, batch = gpu ? 16 : 4;
-  for (const int64_t head : {32, 64, 128}) {
-    const int64_t heads = (gpu ? 1024 : 128) / head;
-    const at::Tensor qkv = at::randn({batch, length, 3 * heads, head}, options);
-    const at::Tensor grad = at::empty_like(qkv);
-    const auto part = [&](const at::Tensor& t, int64_t i) { return t.narrow(2, i * heads, heads); };
-    const at::Tensor g = at::randn({batch, length, heads, head}, options);
-    const double seconds = watch.seconds([&] {
-      nn::AttentionSaved saved;
-      nn::attention_forward(part(qkv, 0), part(qkv, 1), part(qkv, 2), true, &saved);
-      nn::attention_backward(g, part(qkv, 0), part(qkv, 1), part(qkv, 2), true, saved,
-                             part(grad, 0), part(grad, 1), part(grad, 2));
-    });
-    const double flops = 12.0 * static_cast<double>(batch * length * length * heads * head);
-    out.push_back({static_cast<double>(head), seconds, flops});
+struct AttentionSeconds {
+  Sample both;  // of heads of `head`, FLOPs of the full matrix, forward and backward
+  double forward = 0, backward = 0;
+};
+
+AttentionSeconds attention_seconds(const Stopwatch& watch, const at::TensorOptions& options,
+                                   int64_t tokens, int64_t length, int64_t width, int64_t head) {
+  const int64_t batch = std::max<int64_t>(1, tokens / length), heads = width / head;
+  const int64_t sets = watch.sets(static_cast<double>(batch * length * 5 * width) *
+                                  static_cast<double>(options.dtype().itemsize()));
+  const Tensors qkv = many(sets, {batch, length, 3 * heads, head}, options),
+                g = many(sets, {batch, length, heads, head}, options);
+  std::vector<nn::AttentionSaved> saved(static_cast<size_t>(sets));
+  const auto part = [&](const at::Tensor& t, int64_t i) { return t.narrow(2, i * heads, heads); };
+  AttentionSeconds out;
+  out.forward = watch.seconds(sets, [&](int64_t set) {
+    const at::Tensor& all = qkv[static_cast<size_t>(set)];
+    return nn::attention_forward(part(all, 0), part(all, 1), part(all, 2), true,
+                                 &saved[static_cast<size_t>(set)]);
+  });
+  for (int64_t set = 0; set < sets; ++set) {  // a graph's results belong to the graph
+    const at::Tensor& all = qkv[static_cast<size_t>(set)];
+    nn::attention_forward(part(all, 0), part(all, 1), part(all, 2), true,
+                          &saved[static_cast<size_t>(set)]);
   }
+  out.backward = watch.seconds(sets, [&](int64_t set) {
+    const auto i = static_cast<size_t>(set);
+    at::Tensor gradient = at::empty_like(qkv[i]);
+    nn::attention_backward(g[i], part(qkv[i], 0), part(qkv[i], 1), part(qkv[i], 2), true, saved[i],
+                           part(gradient, 0), part(gradient, 1), part(gradient, 2));
+    return gradient;
+  });
+  out.both = {static_cast<double>(head), out.forward + out.backward,
+              12.0 * static_cast<double>(batch * length * length * width)};
   return out;
+}
+
+void measure_attentions(const Stopwatch& watch, const at::TensorOptions& options, bool gpu,
+                        const std::string& type, DeviceFigures& figures) {
+  const int64_t tokens = gpu ? 16384 : 1024, width = gpu ? 1024 : 128, middle = gpu ? 1024 : 256;
+  for (const int64_t head : {32, 64, 128})
+    figures.attentions[type].push_back(
+        attention_seconds(watch, options, tokens, middle, width, head).both);
+  for (int64_t length = middle / 8; length <= middle * 4; length *= 2) {
+    const AttentionSeconds s = attention_seconds(watch, options, tokens, length, width, 64);
+    figures.lengths.push_back({static_cast<double>(length), s.both.seconds, s.both.work});
+    if (length == middle) figures.attention_backward = s.backward / s.forward;
+  }
+}
+
+// Seconds an element of what stands beside a product is the difference to the product alone.
+void measure_activation(const Stopwatch& watch, const at::TensorOptions& options, int64_t rows,
+                        DeviceFigures& figures) {
+  const int64_t inner = 512, thin = 8;
+  const auto elements = static_cast<double>(rows * inner);
+  const int64_t sets = watch.sets(elements * static_cast<double>(options.dtype().itemsize()));
+  const Tensors x = many(sets, {rows, thin}, options), up = many(sets, {inner, thin}, options),
+                down = many(sets, {thin, inner}, options), g = many(sets, {rows, thin}, options);
+  Tensors before = many(sets, {rows, inner}, options);
+  const at::Tensor sums = at::zeros({inner}, options.dtype(at::kFloat));
+  const auto of = [&](const Call& with, const Call& without) {
+    return std::max(0.0, watch.seconds(sets, with) - watch.seconds(sets, without)) / elements;
+  };
+  figures.activation = of(
+      [&](int64_t set) {
+        const auto i = static_cast<size_t>(set);
+        at::Tensor argument;
+        return nn::product_gelu(x[i], up[i], {}, &argument);
+      },
+      [&](int64_t set) {
+        return nn::product(x[static_cast<size_t>(set)], up[static_cast<size_t>(set)]);
+      });
+  figures.activation_gradient = of(
+      [&](int64_t set) {
+        const auto i = static_cast<size_t>(set);
+        return nn::product_input_gradient_gelu(g[i], down[i], before[i], sums);
+      },
+      [&](int64_t set) {
+        const auto i = static_cast<size_t>(set);
+        return nn::product_input_gradient(g[i], down[i]);
+      });
+}
+
+// The layer itself, with weights of its own.
+void measure_norm(const Stopwatch& watch, const at::TensorOptions& options, int64_t rows,
+                  int64_t width, DeviceFigures& figures) {
+  models::GptConfig config;
+  config.width = width;
+  config.heads = 1;
+  const plan::LayerSpec spec = models::build_gpt(config, 8).blocks.at(1).layers.at(0);
+  const std::unique_ptr<nn::Layer> layer = nn::make_layer(spec);
+  nn::Weights weights;
+  weights.value = at::ones({2 * width}, options);
+  weights.gradient = at::zeros({2 * width}, options.dtype(at::kFloat));
+  layer->bind(weights);
+  const auto elements = static_cast<double>(rows * width);
+  const int64_t sets = watch.sets(2 * elements * static_cast<double>(options.dtype().itemsize()));
+  const Tensors x = many(sets, {rows, width}, options), g = many(sets, {rows, width}, options);
+  nn::Context context;
+  std::vector<nn::Saved> saved(static_cast<size_t>(sets));
+  const auto forward = [&](int64_t set) {
+    const auto i = static_cast<size_t>(set);
+    nn::Bundle in, out;
+    in["x"] = x[i];
+    layer->forward(in, out, saved[i], context);
+    return out.at("h");
+  };
+  figures.norm = watch.seconds(sets, forward) / elements;
+  for (int64_t set = 0; set < sets; ++set) forward(set);
+  figures.norm_gradient = watch.seconds(sets, [&](int64_t set) {
+    const auto i = static_cast<size_t>(set);
+    nn::Bundle gradient, result;
+    gradient["h"] = gradient["x"] = g[i];
+    nn::WeightWork work;
+    nn::Saved kept = saved[i];  // a backward pass gives up what was kept
+    layer->backward(gradient, result, kept, work, context);
+    return result.at("x");
+  }) / elements;
+}
+
+double loss_seconds(const Stopwatch& watch, const at::TensorOptions& options, int64_t rows,
+                    int64_t vocabulary, const device::Device& device) {
+  const auto elements = static_cast<double>(rows * vocabulary);
+  const int64_t sets = watch.sets(elements * static_cast<double>(options.dtype().itemsize()));
+  const Tensors logits = many(sets, {rows, vocabulary}, options);
+  const at::Tensor targets = at::zeros({rows}, options.dtype(at::kLong));
+  return watch.seconds(sets, [&](int64_t set) {
+    const at::Tensor losses = at::empty({rows}, options.dtype(at::kFloat));
+    kernels::CrossEntropy a;
+    a.dtype = nn::dtype_of(options.dtype().toScalarType());
+    a.rows = rows;
+    a.columns = a.row_stride = vocabulary;
+    a.logits = logits[static_cast<size_t>(set)].data_ptr();
+    a.targets = targets.data_ptr<int64_t>();
+    a.losses = losses.data_ptr();
+    a.gradient = true;
+    kernels::cross_entropy(a, nn::current_stream(device));
+    return losses;
+  }) / elements;
+}
+
+double random_rate(const Stopwatch& watch, const at::TensorOptions& options, int64_t width,
+                   const device::Device& device) {
+  const at::Tensor x = at::randn({64, width}, options), y = at::empty_like(x);
+  const at::Tensor state = at::zeros({2}, options.dtype(at::kLong));
+  kernels::Dropout dropout;
+  dropout.rows = x.size(0), dropout.width = x.size(1);
+  dropout.probability = 0.1, dropout.seed = 1;
+  dropout.state = state.data_ptr<int64_t>();
+  dropout.x = x.data_ptr(), dropout.y = y.data_ptr();
+  return static_cast<double>(x.numel()) / watch.seconds(1, [&](int64_t) {
+    kernels::dropout(dropout, nn::current_stream(device));
+    return at::Tensor();
+  });
+}
+
+DeviceFigures measure_once(const device::Device& device) {
+  const bool gpu = device.is_cuda();
+  const Stopwatch watch(device);
+  const auto options = at::TensorOptions().device(nn::torch_device(device));
+  DeviceFigures figures;
+  const std::string main = gpu ? "bfloat16" : "float32";
+  for (const auto& [name, type] : {std::pair<const char*, at::ScalarType>{"float32", at::kFloat},
+                                   {"bfloat16", at::kBFloat16},
+                                   {"float16", at::kHalf},
+                                   {"float64", at::kDouble}}) {
+    if (!gpu && type == at::kHalf) continue;
+    figures.products[name] = measure_products(watch, options.dtype(type), gpu, name == main);
+    if (name == main) measure_attentions(watch, options.dtype(type), gpu, name, figures);
+  }
+  for (double bytes = 1e5; bytes < (gpu ? 2e9 : 3e8); bytes *= gpu ? 10 : 8) {
+    const auto count = static_cast<int64_t>(bytes / 8);
+    const int64_t sets = watch.sets(bytes);
+    const Tensors from = many(sets, {count}, options), to = many(sets, {count}, options);
+    figures.streams.push_back({bytes, watch.seconds(sets, [&](int64_t set) {
+                                 const auto i = static_cast<size_t>(set);
+                                 to[i].copy_(from[i]);
+                                 return at::Tensor();
+                               })});
+  }
+  const auto computing = options.dtype(gpu ? at::kBFloat16 : at::kFloat);
+  const int64_t rows = gpu ? 16384 : 1024;
+  measure_activation(watch, computing, rows, figures);
+  measure_norm(watch, computing, rows, gpu ? 1024 : 128, figures);
+  figures.loss = loss_seconds(watch, computing, gpu ? 8192 : 512, gpu ? 32768 : 1024, device);
+  const at::Tensor small = at::zeros({16}, options);
+  figures.launch = watch.seconds(100, [&](int64_t) { return small.add(1); });
+  figures.random = random_rate(watch, options, gpu ? 1 << 20 : 1 << 14, device);
+  return figures;
+}
+
+// Of two visits the quicker one counts: what else a machine does only makes it slower.
+void keep_quicker(std::vector<Sample>& samples, const std::vector<Sample>& again) {
+  for (size_t i = 0; i < samples.size(); ++i)
+    samples[i].seconds = std::min(samples[i].seconds, again[i].seconds);
 }
 
 double host_memory() {
@@ -98,38 +323,21 @@ double host_memory() {
 DeviceFigures measure_device(const device::Device& device, int threads) {
   const at::NoGradGuard no_grad;
   if (threads > 0) at::set_num_threads(threads);
+  DeviceFigures figures = measure_once(device);
+  const DeviceFigures again = measure_once(device);
+  for (auto& [type, samples] : figures.products) keep_quicker(samples, again.products.at(type));
+  for (auto& [type, samples] : figures.attentions) keep_quicker(samples, again.attentions.at(type));
+  keep_quicker(figures.lengths, again.lengths);
+  keep_quicker(figures.streams, again.streams);
+  for (double DeviceFigures::*seconds :
+       {&DeviceFigures::activation, &DeviceFigures::activation_gradient, &DeviceFigures::norm,
+        &DeviceFigures::norm_gradient, &DeviceFigures::loss, &DeviceFigures::launch})
+    figures.*seconds = std::min(figures.*seconds, again.*seconds);
+  figures.random = std::max(figures.random, again.random);
   const bool gpu = device.is_cuda();
-  const Stopwatch watch(device);
-  const auto options = at::TensorOptions().device(nn::torch_device(device));
-  DeviceFigures figures;
   figures.memory =
       gpu ? static_cast<double>(device::properties(device).memory_bytes) : host_memory();
-  for (const auto& [name, type] : {std::pair<const char*, at::ScalarType>{"float32", at::kFloat},
-                                   {"bfloat16", at::kBFloat16},
-                                   {"float16", at::kHalf},
-                                   {"float64", at::kDouble}}) {
-    if (!gpu && type == at::kHalf) continue;
-    figures.products[name] = measure_products(watch, options.dtype(type), gpu);
-    if (type == at::kBFloat16 || (!gpu && type == at::kFloat))
-      figures.attentions[name] = measure_attentions(watch, options.dtype(type), gpu);
-  }
-  for (double bytes = 1e5; bytes < (gpu ? 2e9 : 3e8); bytes *= gpu ? 10 : 8) {
-    const auto count = static_cast<int64_t>(bytes / 8);
-    const at::Tensor from = at::zeros({count}, options.dtype(at::kFloat)),
-                     to = at::empty_like(from);
-    figures.streams.push_back({bytes, watch.seconds([&] { to.copy_(from); })});
-  }
-  const at::Tensor small = at::zeros({16}, options);
-  figures.launch = watch.seconds([&] { small.add_(1); });
-  const at::Tensor x = at::randn({64, gpu ? 1 << 20 : 1 << 14}, options), y = at::empty_like(x);
-  const at::Tensor state = at::zeros({2}, options.dtype(at::kLong));
-  kernels::Dropout dropout;
-  dropout.rows = x.size(0), dropout.width = x.size(1);
-  dropout.probability = 0.1, dropout.seed = 1;
-  dropout.state = state.data_ptr<int64_t>();
-  dropout.x = x.data_ptr(), dropout.y = y.data_ptr();
-  figures.random = static_cast<double>(x.numel()) /
-                   watch.seconds([&] { kernels::dropout(dropout, nn::current_stream(device)); });
+  if (gpu) figures.workspace = static_cast<double>(kernels::kMatmulWorkspace);
   return figures;
 }
 

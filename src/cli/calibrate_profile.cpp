@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "cli/calibrate.h"
 
@@ -19,7 +20,7 @@ std::string curve(const std::string& name, const std::vector<double>& at,
   std::string sizes, shares;
   for (size_t i = 0; i < at.size(); ++i) {
     sizes += fmt::format("{}{:.4g}", i ? ", " : "", at[i]);
-    shares += fmt::format("{}{:.3f}", i ? ", " : "", std::clamp(share[i], 0.001, 1.999));
+    shares += fmt::format("{}{:.3f}", i ? ", " : "", std::clamp(share[i], 0.001, 3.999));
   }
   return fmt::format("{}_at = [{}]  # {}\n{}_share = [{}]\n", name, sizes, what, name, shares);
 }
@@ -35,7 +36,7 @@ std::string rate_curve(const std::string& name, const std::vector<Sample>& sampl
 }
 
 // What an all-reduce leaves of the bandwidth, once the messages' latency is taken off.
-std::string link_section(const LinkFigures& links) {
+std::string link_section(const LinkFigures& links, bool gpu) {
   if (links.ranks == 1)
     return "\n[node]\ndevices = 1  # measured with one rank; start more to measure their links\n"
            "bandwidth = 1e9\nlatency = 1e-6\n";
@@ -54,8 +55,9 @@ std::string link_section(const LinkFigures& links) {
   for (double& rate : reached) rate /= bandwidth;
   return fmt::format(
              "\n[node]\ndevices = {}\nbandwidth = {:.4g}  # bytes/s, from all-reduces of {} "
-             "ranks\nlatency = {:.3g}  # s, all-reduce of 16 bytes\n",
-             links.ranks, bandwidth, links.ranks, links.latency) +
+             "ranks\nlatency = {:.3g}  # s, all-reduce of 16 bytes\noverlap_loss = {}\n",
+             links.ranks, bandwidth, links.ranks, links.latency,
+             gpu ? "0.1  # not measured" : "1  # a rank's threads move its data themselves") +
          curve("efficiency", at, reached, "bytes of the whole buffer");
 }
 
@@ -78,16 +80,37 @@ std::string profile_text(const std::string& name, const std::string& note,
   // One curve serves all types: that of the type large models compute in on such a device.
   const bool gpu = device.products.contains("float16");
   const std::string type = gpu ? "bfloat16" : "float32";
-  out += rate_curve("product", device.products.at(type), best_rate(device.products.at(type)),
-                    "FLOPs of one product, " + type);
+  const double peak = best_rate(device.products.at(type));
+  out += rate_curve("product", device.products.at(type), peak,
+                    "FLOPs of one product, " + type + "; forward and both gradients");
   const auto attention = device.attentions.find(type);
-  if (attention != device.attentions.end())
-    out += rate_curve("attention", attention->second, best_rate(device.products.at(type)),
+  if (attention != device.attentions.end()) {
+    out += rate_curve("attention", attention->second, peak,
                       "head size; FLOPs of the full matrix, forward and backward");
+    double middle = 0;  // the length that head sizes were measured at
+    for (const Sample& sample : device.lengths) {
+      if (sample.work == attention->second[0].work) middle = sample.rate();
+    }
+    if (middle > 0)
+      out += rate_curve("attention_length", device.lengths, middle,
+                        "tokens of a sample, beside that of heads of 64");
+    out += fmt::format("attention_backward = {:.3g}  # seconds over the forward pass's\n",
+                       device.attention_backward);
+  }
   out += rate_curve("stream", device.streams, bandwidth, "bytes read and written");
+  for (const auto& [key, seconds, what] :
+       {std::tuple<const char*, double, const char*>{"activation", device.activation, "GELU"},
+        {"activation_gradient", device.activation_gradient, "its gradient, with the bias's"},
+        {"norm", device.norm, "LayerNorm"},
+        {"norm_gradient", device.norm_gradient, "its gradients"},
+        {"loss", device.loss, "cross-entropy and its gradient"}})
+    out += fmt::format("{} = {:.3g}  # s an element, {}\n", key, seconds, what);
+  if (device.workspace > 0)
+    out += fmt::format("workspace = {:.4g}  # bytes, of the matrix product library\n",
+                       device.workspace);
   out += fmt::format("launch = {:.3g}  # s, an addition of 16 numbers\n", device.launch);
   out += fmt::format("random = {:.3g}  # a second, dropout of 10 %\n", device.random);
-  out += link_section(links);
+  out += link_section(links, gpu);
   out += fmt::format("\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n",
                      links.ranks);
   out += fmt::format(

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "core/error.h"
 
@@ -26,10 +27,18 @@ class Timer {
     const double bytes = element_ * count * (m * k + k * n + m * n) + extra;
     return std::max(flops / (peak_.value * device_.product(flops)), streamed(bytes)) + launch();
   }
-  double attention(double flops, double head) const {
-    return flops / (peak_.value * device_.attention(head)) + launch();
+  // Forward and backward pass; `flops` of the forward pass, which are a third of all.
+  std::pair<double, double> attention(double flops, double head, double length) const {
+    const double both =
+        3 * flops / (peak_.value * device_.attention(head) * device_.attention_length(length));
+    const double forward = both / (1 + device_.attention_backward);
+    return {forward + launch(), both - forward + launch()};
   }
-  double stream(double bytes) const { return bytes > 0 ? streamed(bytes) + launch() : 0; }
+  // `arithmetic`: seconds that the pass takes at least, whatever memory does.
+  double stream(double bytes, double arithmetic = 0) const {
+    return bytes > 0 ? std::max(streamed(bytes), arithmetic) + launch() : 0;
+  }
+  const Device& device() const { return device_; }
   double random(double numbers) const { return device_.random > 0 ? numbers / device_.random : 0; }
 
  private:
@@ -77,16 +86,34 @@ class LayerCost {
     b_.saved[0] += none;
     b_.saved[1] += selective;
   }
-  void stream(double forward, double backward) {
-    b_.forward.of(Work::stream) += timer_.stream(forward);
-    b_.input.of(Work::stream) += timer_.stream(backward);
+  // What a layer's backward pass holds beside what was kept up to it: `own`, with selective
+  // recompute also `made_again`; its weight work, where it is put off, waits with `waits`.
+  void hold(double own, double made_again, double waits) {
+    b_.alive[0] = std::max(b_.alive[0], b_.saved[0] + own);
+    b_.alive[1] = std::max(b_.alive[1], b_.saved[1] + own + made_again);
+    b_.waiting += waits;
   }
-  // y[T, n] = x[T, k] W: two products come back. Weight gradients are added in the master's type.
-  void linear(double n, double k) {
+  // The gradients of the residual stream and of a layer's input; over tensor ranks also the first
+  // one gathered, the input gathered again, and the part of a sum.
+  double stream_gradients(double w, bool dropout) const {
+    return e_ * w * ((dropout ? 3 : 2) * Ts_ + (t_ > 1 ? 3 * T_ : 0));
+  }
+  // A product in the compute type before it is added to a float32 gradient, where the library
+  // cannot do both at once.
+  double weight_product(double elements) const { return e_ == 2 ? e_ * elements : 0; }
+  // Other software: the widest activation and its gradient, there and back.
+  double others(double w) const { return 4 * e_ * w * T_; }
+  void stream(double forward, double backward, double arithmetic = 0, double gradient = 0) {
+    b_.forward.of(Work::stream) += timer_.stream(forward, arithmetic);
+    b_.input.of(Work::stream) += timer_.stream(backward, gradient);
+  }
+  // y[T, n] = x[T, k] W: two products come back. Weight gradients are added in the master's type; a
+  // bias's is the sum of the columns.
+  void linear(double n, double k, bool bias) {
     b_.forward.of(Work::product) += timer_.product(T_, n, k);
     b_.input.of(Work::product) += timer_.product(T_, k, n);
     b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, 2 * master_ * n * k);
-    b_.queued += e_ * n * T_;
+    if (bias && system_.by_tensor) b_.weight.of(Work::stream) += timer_.stream(e_ * n * T_);
   }
   // Gathers the input of a split layer and sums its output, there and back.
   void tensor_traffic(double width, bool input, bool output) {
@@ -108,7 +135,7 @@ class LayerCost {
   // With selective recompute, this engine keeps no output of a norm: the norm is run again.
   double selective_input(double w) {
     if (!system_.repeats_norms) return 0;
-    b_.again[1].of(Work::stream) += timer_.stream(2 * e_ * w * Ts_);
+    b_.again[1].of(Work::stream) += timer_.stream(2 * e_ * w * Ts_, timer_.device().norm * w * Ts_);
     return e_ * w * Ts_;
   }
   double mask(double w, bool dropout) const { return dropout && system_.dropout ? w * Ts_ : 0; }
@@ -125,37 +152,49 @@ class LayerCost {
 
   void norm(const LayerSpec& layer) {
     const double w = layer.option("width");
-    stream(2 * e_ * w * Ts_, 4 * e_ * w * Ts_);
+    stream(2 * e_ * w * Ts_, 4 * e_ * w * Ts_, timer_.device().norm * w * Ts_,
+           timer_.device().norm_gradient * w * Ts_);
     const double bytes = (e_ * w + layer.cost.saved_bytes_fixed) * Ts_;
     keep(bytes, bytes);
+    hold(system_.by_tensor ? 3 * e_ * w * Ts_ : others(w), 0, 0);
   }
 
   void attention(const LayerSpec& layer) {
     const double w = layer.option("width"), heads = layer.option("heads") / t_;
     const double head = layer.option("head_dim"), q = heads * head;
     const double kv = layer.option("kv_heads") * head / t_;
-    linear(q + 2 * kv, w);
-    linear(w, q);
+    const bool bias = layer.parameters.size() > 4;
+    linear(q + 2 * kv, w, bias);
+    linear(w, q, bias);
     stream(2 * e_ * (q + 2 * kv) * T_, 2 * e_ * (q + 2 * kv) * T_);  // into the kernel's order
     tensor_traffic(w, true, true);
     residual(w, drops(layer, "dropout"));
     const double kept = e_ * (w * Ts_ + 2 * (q + kv) * T_);
     // A fused kernel holds no probabilities that dropout could fall on.
     const bool drops_scores = drops(layer, "attention_dropout");
+    // The gradient of the mixed heads, that of queries, keys and values, and the library's own.
+    const double qkv = e_ * (q + 2 * kv) * T_;
+    const double own = system_.by_tensor
+                           ? stream_gradients(w, drops(layer, "dropout")) + e_ * q * T_ + 2 * qkv +
+                                 weight_product(w * std::max(q, q + 2 * kv))
+                           : others(w);
+    const double waits = e_ * (w * Ts_ + (q + w) * T_) + qkv;
     if (!system_.fused_attention || (drops_scores && !system_.dropout)) {
-      scores(heads, head, drops_scores, kept, selective_input(w));
+      scores(heads, head, drops_scores, kept, selective_input(w), own, waits);
       return;
     }
-    const double forward = timer_.attention(4 * sequence_ * q * T_, head);
+    const auto [forward, backward] = timer_.attention(4 * sequence_ * q * T_, head, sequence_);
     b_.forward.of(Work::attention) += forward;
-    b_.input.of(Work::attention) += 2 * forward;
+    b_.input.of(Work::attention) += backward;
     context_traffic(2 * e_ * kv * T_, forward);
     const double statistics = 4 * heads * T_;
     keep(kept + statistics, kept + statistics - selective_input(w));
+    hold(own, e_ * w * Ts_, waits);
   }
 
   // Softmax(Q K^T) with its scores in memory.
-  void scores(double heads, double head, bool dropout, double kept, double given_up) {
+  void scores(double heads, double head, bool dropout, double kept, double given_up, double own,
+              double waits) {
     const double queries = T_ / micro_, count = heads * micro_;
     const double elements = count * queries * sequence_;
     const double qk = timer_.product(queries, sequence_, head, count);
@@ -170,6 +209,9 @@ class LayerCost {
     b_.again[1].of(Work::attention) += qk + softmax + pv;
     // This engine draws the mask and multiplies by it again; others keep both.
     keep(kept + (system_.dropout ? 2 * e_ + 1 : e_) * elements, kept - given_up);
+    // Probabilities with their mask, their gradient without and with it, and that of the scores.
+    const double probabilities = system_.by_tensor ? e_ * elements : 0;
+    hold(own + 4 * probabilities, probabilities + given_up, waits);
   }
 
   // Keys and values of the other context ranks arrive while scores are computed.
@@ -184,18 +226,27 @@ class LayerCost {
   void mlp(const LayerSpec& layer) {
     const double w = layer.option("width"), inner = layer.option("feed_forward") / t_;
     const double up = layer.choice("activation") == "swiglu" ? 2 * inner : inner;
-    linear(up, w);
-    linear(w, inner);
-    stream(e_ * (up + inner) * T_, e_ * (2 * up + inner) * T_);
+    const bool bias = layer.parameters.back().shape.size() == 1;
+    linear(up, w, bias && up > inner);  // the bias before a GELU falls out of its gradient's pass
+    linear(w, inner, bias);
+    stream(e_ * (up + inner) * T_, e_ * (2 * up + inner) * T_,
+           timer_.device().activation * inner * T_,
+           timer_.device().activation_gradient * inner * T_);
     tensor_traffic(w, true, true);
     residual(w, drops(layer, "dropout"));
     const double kept = e_ * (w * Ts_ + (layer.cost.saved_elements - w) / t_ * T_);
     double given_up = selective_input(w);
     if (system_.repeats_norms) {  // and no output of the activation
-      b_.again[1].of(Work::stream) += timer_.stream(e_ * (up + inner) * T_);
+      b_.again[1].of(Work::stream) +=
+          timer_.stream(e_ * (up + inner) * T_, timer_.device().activation * inner * T_);
       given_up += e_ * inner * T_;
     }
     keep(kept, kept - given_up);
+    if (!system_.by_tensor) return hold(others(w), 0, 0);
+    // The gradient before a gated activation takes the place of what entered it.
+    const double before = up > inner ? std::max(0.0, e_ * (inner * T_ - w * Ts_)) : e_ * up * T_;
+    hold(stream_gradients(w, drops(layer, "dropout")) + before + weight_product(w * up), given_up,
+         e_ * (w * Ts_ + (w + inner + up) * T_));
   }
 
   void embedding(const LayerSpec& layer) {
@@ -204,18 +255,27 @@ class LayerCost {
     tensor_traffic(w, false, true);
     const double kept = 8 * T_ + mask(w, drops(layer, "dropout"));
     keep(kept, kept);
+    hold(system_.by_tensor ? 2 * e_ * w * T_ : others(w), 0, e_ * w * T_);
   }
 
   void head(const LayerSpec& layer) {
     const double w = layer.option("width");
     const double vocabulary = std::ceil(layer.option("vocabulary") / t_);  // padded
-    linear(vocabulary, w);
+    linear(vocabulary, w, false);
     tensor_traffic(w, true, false);
     const double logits = vocabulary * T_;
-    stream((e_ + 2 * master_) * logits, (e_ + master_) * logits);
+    if (system_.by_tensor)  // logits become their gradient in place, in the forward pass
+      stream(2 * e_ * logits, 0, timer_.device().loss * logits);
+    else
+      stream((e_ + 2 * master_) * logits, (e_ + master_) * logits);
     const double kept = e_ * (w * Ts_ + logits);
-    keep(kept, kept - selective_input(w));
-    b_.loss = std::max(b_.loss, 2 * master_ * logits);
+    const double given_up = selective_input(w);
+    keep(kept, kept - given_up);
+    if (!system_.by_tensor) return hold(std::max(2 * master_ * logits, others(w)), 0, 0);
+    // Logits become their gradient in place. The input's gradient, the input times a scalar; over
+    // tensor ranks the input gathered again and the sum; six numbers a token while ranks agree.
+    hold(e_ * w * (2 * T_ + (t_ > 1 ? T_ + Ts_ : 0)) + 24 * T_ + weight_product(vocabulary * w),
+         given_up, e_ * (logits + w * T_));
   }
 
   void other(const LayerSpec& layer) {
@@ -234,6 +294,7 @@ class LayerCost {
     stream(e_ * c.bytes_moved * T_, e_ * c.bytes_moved * T_ * c.backward_factor);
     const double kept = (e_ * c.saved_elements + c.saved_bytes_fixed) * T_;
     keep(kept, kept);
+    hold(kept, 0, kept);
   }
 
   const System& system_;
@@ -350,11 +411,11 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
   }
   const auto full = static_cast<size_t>(Recompute::full);
   out.saved[full] = out.saved[0];
+  out.alive[full] = out.alive[0];
   if (is_recomputed(block)) {
     const double tokens =
         static_cast<double>(shape.micro * workload_.sequence) / static_cast<double>(shape.context);
     const double split = system_.norms_sharded ? static_cast<double>(shape.tensor) : 1;
-    out.working = out.saved[0];
     out.saved[full] = element * static_cast<double>(width_) * tokens / split;
     out.again[full] = out.forward;
   }

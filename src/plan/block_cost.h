@@ -32,9 +32,8 @@ struct BlockCost {
   WorkSeconds forward, input, weight;   // backward: input gradients, weight gradients
   std::array<WorkSeconds, 3> again;     // recomputed in the backward pass, by Recompute
   std::array<double, 3> saved{};        // bytes kept for the backward pass, by Recompute
-  double queued = 0;                    // output gradients that put-off weight work waits with
-  double working = 0;                   // bytes alive beside while the block is recomputed
-  double loss = 0;                      // temporary bytes of the loss
+  std::array<double, 3> alive{};        // the most its backward pass holds: those, and its own
+  double waiting = 0;                   // bytes that its put-off weight work waits with
   double parameters = 0, borrowed = 0;  // elements on a tensor rank: its own, and tied ones
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -107,6 +108,24 @@ void Machine::describe(config::Description& d) {
   // A causal kernel skips half of the FLOPs that are counted.
   describe_curve(dev, "attention", device.attention, "head size, fused attention", 2);
   describe_curve(dev, "stream", device.stream, "bytes read and written");
+  describe_curve(dev, "attention_length", device.attention_length,
+                 "tokens of a sample; the share of `attention` is multiplied with this", 4);
+  dev.field("attention_backward", device.attention_backward,
+            "seconds of fused attention's backward pass over those of its forward pass")
+      .above(0);
+  for (const auto& [key, value, what] :
+       {std::tuple<const char*, double*, const char*>{"activation", &device.activation,
+                                                      "a GELU or SwiGLU"},
+        {"activation_gradient", &device.activation_gradient, "its gradient"},
+        {"norm", &device.norm, "a norm"},
+        {"norm_gradient", &device.norm_gradient, "its gradients"},
+        {"loss", &device.loss, "a cross-entropy and its gradient"}})
+    dev.field(key, *value, fmt::format("{}: arithmetic of an element; 0 = memory bounds it", what))
+        .unit("s")
+        .at_least(0);
+  dev.field("workspace", device.workspace.value, "that matrix products take while they run")
+      .unit("bytes")
+      .at_least(0);
   dev.field("launch", device.launch.value, "that a kernel costs beside its work")
       .unit("s")
       .at_least(0);
@@ -137,6 +156,7 @@ void Machine::describe(config::Description& d) {
 void Machine::check(config::Problems& problems) const {
   check_curve(problems, "device.product", device.product);
   check_curve(problems, "device.attention", device.attention);
+  check_curve(problems, "device.attention_length", device.attention_length);
   check_curve(problems, "device.stream", device.stream);
   check_curve(problems, "package.efficiency", package.efficiency);
   check_curve(problems, "node.efficiency", node.efficiency);

@@ -27,10 +27,16 @@ struct Device {
   BytesPerSecond bandwidth;
   double bfloat16 = 0, float16 = 0, float32 = 0, float64 = 0;  // peak FLOP/s of matrix products
   Curve product;                                               // over FLOPs of one matrix product
-  Curve attention;    // fused attention, over the head size; FLOPs of the full, not causal, matrix
-  Curve stream;       // over bytes read and written
-  Seconds launch;     // that a kernel costs beside its work
-  double random = 0;  // random numbers a second, for dropout; 0: free
+  Curve attention;  // fused attention, over the head size; FLOPs of the full, not causal, matrix
+  Curve attention_length;         // what that is multiplied with, over the tokens of a sample
+  double attention_backward = 2;  // seconds of its backward pass over those of its forward pass
+  Curve stream;                   // over bytes read and written
+  Seconds launch;                 // that a kernel costs beside its work
+  double random = 0;              // random numbers a second, for dropout; 0: free
+  // Seconds an element of passes that arithmetic bounds where memory does not: a GELU or SwiGLU, a
+  // norm, a cross-entropy with its gradient.
+  double activation = 0, activation_gradient = 0, norm = 0, norm_gradient = 0, loss = 0;
+  Bytes workspace;  // that the library of matrix products takes while it computes
   Watts power;
 
   FlopsPerSecond peak(const std::string& compute) const;  // throws Error(config) when unknown

@@ -131,13 +131,21 @@ const Predictor::Cut& Predictor::cut(int64_t stages, int64_t chunks) {
   if (!cut.blocks.empty()) return cut;
   const int64_t parts = stages * chunks;
   const std::vector<size_t>& classes = costs_.class_of_block();
+  const std::vector<int64_t> given = static_cast<int64_t>(workload_.cuts.size()) + 1 == parts
+                                         ? workload_.cuts
+                                         : std::vector<int64_t>();
   const std::vector<size_t> cuts = system_.even_stages && parts > 1
                                        ? even_cuts(classes.size(), parts)
-                                       : pipeline_cuts(workload_.model, parts);
+                                       : pipeline_cuts(workload_.model, parts, given);
   cut.blocks.assign(static_cast<size_t>(stages), std::vector<int>(costs_.classes(), 0));
+  cut.order.resize(static_cast<size_t>(stages));
   for (size_t part = 0; part < static_cast<size_t>(parts); ++part) {
-    for (size_t b = cuts[part]; b < cuts[part + 1]; ++b)
-      ++cut.blocks[part % static_cast<size_t>(stages)][classes[b]];
+    const size_t stage = part % static_cast<size_t>(stages);
+    std::vector<uint16_t>& chunk = cut.order[stage].emplace_back();
+    for (size_t b = cuts[part]; b < cuts[part + 1]; ++b) {
+      ++cut.blocks[stage][classes[b]];
+      chunk.push_back(static_cast<uint16_t>(classes[b]));
+    }
   }
   return cut;
 }
@@ -403,11 +411,61 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
   p.bubble_share = p.of(Part::bubble) / p.seconds;
 }
 
-void Predictor::set_memory(const Configuration& c, Prediction& out) const {
+// What a stage holds at its fullest moment beside states and the activations of other
+// micro-batches, from the last block to the first: what earlier blocks keep, what the one running
+// backward holds, weight work that waits, and units that are whole only while they are used.
+Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage) const {
   const auto element = static_cast<double>(workload_.compute_bytes());
   const double master = std::max(4.0, element);
-  const int64_t ranks = c.data * c.context;
-  const StateRules& states = system_.states(c.shard, workload_.compute_bytes());
+  const auto mode = static_cast<size_t>(c.recompute);
+  const int64_t ranks = shards(c);
+  const bool gathers = ranks > 1 && at_least(c.shard, Shard::parameters);
+  const bool splits = ranks > 1 && at_least(c.shard, Shard::gradients);
+  const bool waits = system_.by_tensor && c.pipeline > 1;
+  Moment most;
+  double most_bytes = -1;
+  for (const std::vector<uint16_t>& chunk : cut_->order[stage]) {
+    double kept = 0, waiting = 0, whole = 0;
+    for (const uint16_t k : chunk) kept += c.offload ? 0 : (*blocks_)[k].saved[mode];
+    const double all = kept;
+    for (size_t b = chunk.size(); b-- > 0;) {
+      const BlockCost& block = (*blocks_)[chunk[b]];
+      const auto elements = [&](size_t other) {
+        return other < chunk.size() ? (*blocks_)[chunk[other]].parameters : 0;
+      };
+      if (!c.offload) kept -= block.saved[mode];
+      double units = 0;
+      if (splits) {
+        // A tied matrix's gradient is whole from the block that borrows it to its own.
+        const double lent = c.pipeline == 1 && b > 0 ? (*blocks_)[chunk.back()].borrowed : 0;
+        whole = waits ? whole + elements(b) : elements(b) + elements(b + 1) + elements(b + 2);
+        units = master * (whole + lent + (whole - elements(b)) / static_cast<double>(ranks));
+      }
+      if (gathers)
+        units += element * (elements(b) + (b > 0 ? elements(b - 1) : 0) +
+                            (c.pipeline == 1 ? block.borrowed : 0));
+      const double passing = kept + block.alive[mode] + waiting - all;
+      if (passing + units > most_bytes) {
+        most_bytes = passing + units;
+        most = {passing, units};
+      }
+      if (waits) waiting += block.waiting;
+    }
+  }
+  return most;
+}
+
+// Ranks over which states are split.
+int64_t Predictor::shards(const Configuration& c) {
+  if (c.shard == Shard::none) return 1;
+  return c.shard_group > 0 ? c.shard_group : c.data * c.context;
+}
+
+void Predictor::set_memory(const Configuration& c, Prediction& out) const {
+  const auto element = static_cast<double>(workload_.compute_bytes());
+  const int64_t ranks = shards(c);
+  const StateRules& states =
+      system_.states(ranks > 1 ? c.shard : Shard::none, workload_.compute_bytes());
   const auto mode = static_cast<size_t>(c.recompute);
   const double tokens =
       static_cast<double>(c.micro * workload_.sequence) / static_cast<double>(c.context);
@@ -420,16 +478,13 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
   for (size_t s = 0; s < stages_.size(); ++s) {
     std::array<double, kHeld> bytes{};
     const auto of = [&](Held held) -> double& { return bytes[static_cast<size_t>(held)]; };
-    double widest = 0, queued = 0, working = 0, loss = 0, largest = 0;
+    double widest = 0, queued = 0;
     for (size_t k = 0; k < blocks_->size(); ++k) {
       const double n = cut_->blocks[s][k];
       if (n == 0) continue;
       const BlockCost& block = (*blocks_)[k];
       widest = std::max(widest, block.saved[mode]);
-      queued += n * (block.queued + block.saved[0] - (mode == 2 ? 0 : block.saved[mode]));
-      if (c.recompute == Recompute::full) working = std::max(working, block.working);
-      loss = std::max(loss, block.loss);
-      largest = std::max(largest, block.parameters + block.borrowed);
+      queued += n * std::max(0.0, block.waiting - block.saved[mode]);
     }
     const double elements = parameters_[s] + borrowed_[s];
     of(Held::parameters) = elements * states.weights.on_rank(ranks);
@@ -441,21 +496,22 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
         c.pipeline == 1 ? 1 : activations_in_flight(request, static_cast<int>(s)));
     const double kept = saved_bytes(s, c) * in_flight / static_cast<double>(c.chunks);
     host = std::max(host, kept);
-    if (c.schedule == ScheduleKind::zero_bubble && c.pipeline > 1) {
-      // Weight work of as many micro-batches as the stage's number waits, with what was computed
-      // again for it.
-      const auto waiting = static_cast<double>(std::min<int64_t>(static_cast<int64_t>(s), m));
-      of(Held::activations) += waiting * queued;
-    }
-    of(Held::activations) += (c.offload ? 2 * widest : kept) + working;
-    // A gathered input beside the one in use, messages both ways, units that come and go whole.
-    if (c.tensor > 1) of(Held::communication) += 2 * message;
+    of(Held::activations) = c.offload ? 2 * widest : kept;
+    // Weight work of as many micro-batches as the stage's number waits.
+    if (c.schedule == ScheduleKind::zero_bubble && c.pipeline > 1)
+      of(Held::activations) +=
+          static_cast<double>(std::min<int64_t>(static_cast<int64_t>(s), m)) * queued;
+    const Moment moment = fullest_moment(c, s);
+    of(Held::temporary) = moment.passing;
+    if (system_
+            .by_tensor)  // the step's samples, and those of a micro-batch as the model reads them
+      of(Held::temporary) += 8 * tokens * static_cast<double>(m + (c.pipeline > 1 ? 2 * m : 2));
+    of(Held::temporary) += machine_.device.workspace.value;
+    // Units that come and go whole; messages both ways; elsewhere a gathered input beside the one
+    // in use.
+    of(Held::communication) = moment.units;
+    if (c.tensor > 1 && !system_.by_tensor) of(Held::communication) += 2 * message;
     if (c.pipeline > 1) of(Held::communication) += 4 * message / norm_split;
-    if (ranks > 1 && at_least(c.shard, Shard::gradients))
-      of(Held::communication) += 2 * largest * master;
-    if (ranks > 1 && c.shard == Shard::parameters) of(Held::communication) += 2 * largest * element;
-    // The widest activation and its gradient, or the loss over the vocabulary.
-    of(Held::temporary) = std::max(loss, 4 * message);
     of(Held::slack) =
         system_.slack * (of(Held::activations) + of(Held::temporary) + of(Held::communication));
     const double total = std::accumulate(bytes.begin(), bytes.end(), 0.0);

@@ -85,14 +85,20 @@ class Predictor {
   const Machine& machine() const { return machine_; }
 
  private:
-  struct Cut {                             // of the model into stages
-    std::vector<std::vector<int>> blocks;  // stage -> class -> blocks
+  struct Cut {                                              // of the model into stages
+    std::vector<std::vector<int>> blocks;                   // stage -> class -> blocks
+    std::vector<std::vector<std::vector<uint16_t>>> order;  // stage -> chunk -> class of each block
     int64_t head_stage = 0;
   };
   struct Stage {
     double forward = 0, input = 0, weight = 0, message = 0;  // to the next stage
     double work() const { return forward + input + weight; }
   };
+  struct Moment {  // bytes beside states and the activations that are kept
+    double passing = 0, units = 0;
+  };
+  Moment fullest_moment(const Configuration& c, size_t stage) const;
+  static int64_t shards(const Configuration& c);
   const Cut& cut(int64_t stages, int64_t chunks);
   void set_stages(const Configuration& c);
   void set_memory(const Configuration& c, Prediction& p) const;

@@ -35,6 +35,7 @@ System ocoee() {
   s.name = "ocoee";
   s.note = "this engine";
   s.offloads = true;
+  s.by_tensor = true;
   s.repeats_norms = true;
   // AdamW reads master, two moments and gradient, writes the first three and the weight.
   s.optimizer_bytes = 30;
@@ -140,6 +141,7 @@ std::string words(const Configuration& c) {
   if (c.pipeline > 1) parts.emplace_back(name_of(c.schedule));
   axis("chunks", c.chunks);
   if (c.shard != Shard::none) parts.push_back(fmt::format("shard {}", name_of(c.shard)));
+  if (c.shard_group > 0) parts.push_back(fmt::format("in groups of {}", c.shard_group));
   if (c.offload) parts.emplace_back("offload");
   if (c.recompute != Recompute::none)
     parts.push_back(fmt::format("recompute {}", name_of(c.recompute)));

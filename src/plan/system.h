@@ -22,6 +22,7 @@ struct Workload {
   int64_t sequence = 1;      // tokens of a sample
   int64_t global_batch = 1;  // samples of a step
   std::string compute = "bfloat16";
+  std::vector<int64_t> cuts;    // of its recipe: used for pipelines of as many parts
   double optimizer_states = 2;  // numbers that the optimizer keeps for a parameter
   bool tensor = true, context = true, pipeline = true, shard = true;  // axes that its task allows
 
@@ -46,7 +47,8 @@ struct Configuration {
   ScheduleKind schedule = ScheduleKind::one_f_one_b;
   Shard shard = Shard::none;
   Recompute recompute = Recompute::none;
-  bool offload = false;  // what is kept for the backward pass waits in the host's memory
+  int64_t shard_group = 0;  // ranks that share what is split; 0: all replicas
+  bool offload = false;     // what is kept for the backward pass waits in the host's memory
   Placement placement = Placement::data_inside;
 
   int64_t devices() const { return tensor * context * pipeline * data; }
@@ -69,6 +71,7 @@ struct System {
   bool blocking_messages = false;  // compute waits for messages between stages
   bool split_messages = true;      // a message is split over tensor ranks
   bool repeats_norms = false;      // selective recompute gives up outputs of norms and activations
+  bool by_tensor = false;          // memory of its passes is known tensor by tensor (this engine)
   bool offloads = false;           // it can put activations into the host's memory
   bool even_stages = false;        // equal numbers of layers, embedding first and head last
   // Tokens that a context rank keeps at least in proposals: below it, a ring's pieces are too small

@@ -192,7 +192,8 @@ std::vector<Tile> statistics(const RunDirectory& run, const Facts& facts) {
   const double peak =
       known(run.steps.largest("peak_bytes"), number_at(child(run.summary, "final"), "peak_bytes"));
   if (peak > 0)
-    list.push_back({.label = "peak memory", .value = format_bytes(peak), .note = "of one rank"});
+    list.push_back(
+        {.label = "peak memory", .value = format_bytes(peak), .note = "of the fullest rank"});
   return list;
 }
 

@@ -333,8 +333,10 @@ void Trainer::log_step(bool due) {
     fields["mfu"] = flops_per_sample_ * samples / per_step / peak;
     fields["hfu"] = (flops_per_sample_ + recompute_flops_per_sample_) * samples / per_step / peak;
   }
-  if (const int64_t bytes = parallel::tensor_memory(device_).peak; bytes > 0)
-    fields["peak_bytes"] = bytes;
+  // Of the fullest rank: ranks of a pipeline differ.
+  const auto peak = static_cast<double>(parallel::tensor_memory(device_).peak);
+  if (const double most = context_.mesh.world().all_reduce_value(peak, comm::Reduce::max); most > 0)
+    fields["peak_bytes"] = static_cast<int64_t>(most);
   context_.events.emit({"step", step_, fields});
   meter_ = {now, 0};
 }

@@ -331,8 +331,7 @@ TEST(Predict, WholeMemoryOfALargeModelFallsWithEveryShardLevel) {
   Predictor predictor(w, system_named("ocoee"), load_machine("dgx-h100"));
   Configuration c;
   c.tensor = 8;
-  c.pipeline = 8;
-  c.data = 16;
+  c.data = 128;
   double before = 1e300;
   for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
     c.shard = shard;

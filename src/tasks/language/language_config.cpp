@@ -71,6 +71,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   w.sequence = model.context;
   w.global_batch = batch.global;
   w.compute = precision.compute;
+  w.cuts = layout.cuts;
   w.optimizer_states = static_cast<double>(optimizer.states_per_parameter());
   if (ranks % layout.model_ranks() != 0 || layout.instances > 1) return planned;
   if (batch.global % layout.data(ranks) != 0) return planned;
@@ -84,7 +85,9 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   c.chunks = layout.chunks;
   c.schedule = plan::schedule_from_name(layout.schedule);
   c.shard = plan::shard_from_name(layout.shard);
+  c.shard_group = layout.shard_group;
   c.recompute = plan::recompute_from_name(layout.recompute);
+  c.offload = layout.offload;
   planned->layout = c;
   return planned;
 }

@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The planner against runs: calibrates the machine at hand, trains, and prints predictions beside what was measured.
+
+    against_reality.py --program build/ocoee [--device cpu|cuda] [--random 200] [--out FOLDER]
+
+Nothing that is trained here was used in calibration, which times single products, attention, copies and all-reduces. Each group
+is one model and batch in several layouts. A run's prediction is the one it writes into its plan.json before its first step;
+measured are the median seconds of its logged steps (the smaller of two rounds, so that what else the machine does counts less)
+and the peak of the tensor allocator on the fullest rank. On a CPU a rank has one thread. The random runs take a few steps each,
+several at a time: of them only memory is compared. Runs that are in FOLDER already are not repeated.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+MPIRUN = HERE.parent.parent / "tests" / "mpirun.sh"
+
+RECIPE = """version = 1
+[run]
+name = "reality"
+[task]
+name = "text_lm"
+files = ["{text}"]
+held_out = 0.01
+[model]
+[batch]
+[optimizer]
+learning_rate = 1e-4
+warmup_steps = 0
+[train]
+"""
+
+
+def gpt(layers, width, heads, context, vocabulary, **more):
+    keys = {"layers": layers, "width": width, "heads": heads, "context": context, **more}
+    return {"task.vocabulary": vocabulary, **{f"model.{key}": value for key, value in keys.items()}}
+
+
+def group(name, model, batch, layouts, ranks=1, compute="float32"):
+    """`layouts`: (micro, recompute) or (micro, recompute, {more keys})."""
+    out = []
+    for micro, recompute, *more in layouts:
+        keys = {**model, "batch.global": batch, "batch.micro": micro, "layout.recompute": recompute, "precision.compute": compute,
+                **(more[0] if more else {})}
+        out.append({"group": name, "ranks": ranks, "keys": keys})
+    return out
+
+
+def cpu_configurations():
+    split = [{"layout.shard": level} for level in ("none", "states", "gradients", "parameters")]
+    return (
+        group("A: 4 x 128, T 256", gpt(4, 128, 4, 256, 512), 8,
+              [(1, "none"), (2, "none"), (4, "none"), (8, "none"), (4, "selective"), (4, "full"), (8, "full")])
+        + group("B: 6 x 256, T 128", gpt(6, 256, 8, 128, 4096), 4,
+                [(1, "none"), (2, "selective"), (4, "none"), (4, "selective"), (4, "full")])
+        + group("C: 3 x 384 llama, T 512", gpt(3, 384, 6, 512, 1024, style="llama", kv_heads=2), 2,
+                [(1, "none"), (2, "none"), (2, "selective"), (2, "full")])
+        + group("D: 4 x 192, T 128, 2 ranks", gpt(4, 192, 4, 128, 1024), 8,
+                [(2, "none", split[0]), (4, "none", split[0]), (4, "none", split[1]), (4, "none", split[2]), (4, "none", split[3]),
+                 (4, "full", split[0]), (2, "selective", split[1])], ranks=2)
+        + group("E: 6 x 256, T 64, 2 ranks", gpt(6, 256, 4, 64, 512), 8,
+                [(4, "none", split[0]), (2, "full", split[3]), (1, "none", {"layout.pipeline": 2}), (8, "none", {"layout.tensor": 2})],
+                ranks=2))
+
+
+def gpu_configurations():
+    gpt2 = lambda layers, width, heads: gpt(layers, width, heads, 1024, 50304)
+    return (
+        group("124M", gpt2(12, 768, 12), 32,
+              [(4, "none"), (8, "none"), (16, "none"), (32, "none"), (8, "selective"), (32, "selective"), (8, "full"), (32, "full")],
+              compute="bfloat16")
+        + group("350M", gpt2(24, 1024, 16), 16,
+                [(2, "none"), (4, "none"), (8, "none"), (16, "none"), (8, "selective"), (16, "selective"), (16, "full")],
+                compute="bfloat16")
+        + group("774M", gpt2(36, 1280, 20), 8, [(1, "none"), (4, "none"), (8, "none"), (8, "selective"), (8, "full")],
+                compute="bfloat16")
+        + group("12 x 1536 llama, T 2048", gpt(12, 1536, 12, 2048, 32000, style="llama", kv_heads=4), 8,
+                [(1, "none"), (2, "none"), (8, "none"), (4, "selective"), (8, "full")], compute="bfloat16")
+        + group("6 x 512, T 512", gpt(6, 512, 8, 512, 16384), 64,
+                [(8, "none"), (16, "none"), (64, "none"), (64, "selective"), (64, "full")], compute="bfloat16"))
+
+
+def random_configurations(count, device, most_ranks):
+    draw = random.Random(7)
+    out = []
+    while len(out) < count:
+        gpu = device == "cuda"
+        ranks = draw.choice([1, 1, most_ranks])
+        heads = draw.choice([4, 8, 12] if gpu else [2, 4])
+        width = heads * draw.choice([64, 128] if gpu else [16, 32, 64])
+        layers, context = draw.randint(2, 12 if gpu else 6), draw.choice([512, 1024, 2048] if gpu else [32, 64, 128, 256])
+        style = draw.choice(["gpt2", "llama"])
+        micro = 2 ** draw.randint(0, 3)
+        keys = gpt(layers, width, heads, context, draw.choice([8192, 32000, 50304] if gpu else [300, 1000, 4096]), style=style)
+        if style == "llama":
+            keys["model.kv_heads"] = heads // draw.choice([1, 2])
+        keys.update({"batch.global": micro * ranks * draw.randint(1, 3), "batch.micro": micro, "precision.compute":
+                     draw.choice(["bfloat16", "float16", "float32"] if gpu else ["float32", "bfloat16", "float64"]),
+                     "layout.recompute": draw.choice(["none", "selective", "full"])})
+        if draw.random() < 0.25:
+            keys["model.dropout"] = 0.1
+        if draw.random() < 0.1:
+            keys["model.attention_dropout"] = 0.1
+        if ranks > 1:
+            axis = draw.choice(["data", "data", "tensor", "pipeline", "context"])
+            if axis == "data":
+                keys["layout.shard"] = draw.choice(["none", "states", "gradients", "parameters"])
+            else:
+                keys[f"layout.{axis}"] = ranks
+                keys["batch.global"] = micro * draw.randint(1, 4)
+            if axis == "pipeline":
+                keys["layout.schedule"] = draw.choice(["1f1b", "gpipe", "zero_bubble"])
+        elif draw.random() < 0.1:
+            keys["layout.offload"] = "true"
+        out.append({"group": "random", "ranks": ranks, "keys": keys})
+    return out
+
+
+class Runs:
+    def __init__(self, options):
+        self.options, self.folder = options, pathlib.Path(options.out).resolve()
+        self.program = os.path.abspath(options.program)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = self.folder / "text.txt"
+        if not text.exists():
+            text.write_bytes(random.Random(1).randbytes(2_000_000))
+        (self.folder / "recipe.toml").write_text(RECIPE.format(text=text))
+
+    def start(self, ranks, *arguments, **how):
+        launcher = [str(MPIRUN), str(ranks)] if ranks > 1 else []
+        return subprocess.run([*launcher, self.program, *arguments], capture_output=True, text=True, cwd=self.folder, **how)
+
+    def threads(self):
+        return ["--threads", "1"] if self.options.device == "cpu" else []
+
+    def calibrate(self, ranks):
+        profile = self.folder / f"machine-{ranks}.toml"
+        if not profile.exists():
+            done = self.start(ranks, "calibrate", "--out", str(profile), "--name", f"{ranks} ranks", "--device", self.options.device,
+                              *self.threads())
+            if done.returncode != 0:
+                sys.exit(done.stderr)
+        return profile
+
+    def run(self, name, configuration, steps, log_every):
+        folder = self.folder / name
+        settings = {**configuration["keys"], "train.steps": steps, "run.log_every": log_every, "run.device": self.options.device,
+                    "run.machine": str(self.calibrate(configuration["ranks"])), "run.dir": str(folder), "run.deterministic": "false"}
+        if self.options.device == "cpu":
+            settings["run.threads"] = 1
+        if not (folder / "summary.json").exists():
+            done = self.start(configuration["ranks"], "run", "recipe.toml", "--fresh", *[f"{k}={v}" for k, v in settings.items()])
+            if done.returncode != 0:
+                return {**configuration, "error": done.stderr.strip()[-600:], "code": done.returncode}
+        plan = json.loads((folder / "plan.json").read_text())
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        logged = [line for line in lines if line.get("kind") == "step"]
+        return {**configuration, "predicted_bytes": plan["memory_total_bytes"], "categories": plan["memory_bytes"],
+                "measured_bytes": max(line["peak_bytes"] for line in logged), "predicted_seconds": plan["predicted"]["seconds"],
+                "parts": plan["predicted"]["parts"],
+                "measured_seconds": statistics.median([line["step_seconds"] for line in logged][2:] or [logged[-1]["step_seconds"]])}
+
+
+def ranks_of(values):
+    order = sorted(range(len(values)), key=values.__getitem__)
+    out = [0] * len(values)
+    for place, index in enumerate(order):
+        out[index] = place
+    return out
+
+
+def spearman(a, b):
+    x, y, n = ranks_of(a), ranks_of(b), len(a)
+    return 1 - 6 * sum((i - j) ** 2 for i, j in zip(x, y)) / (n * (n * n - 1))
+
+
+def short(configuration):
+    keys = dict(configuration["keys"])
+    words = [f"micro {keys['batch.micro']}", keys["layout.recompute"]]
+    words += [f"{key.split('.')[1]} {value}" for key, value in keys.items()
+              if key.startswith("layout.") and key != "layout.recompute" and value != "none"]
+    return ", ".join(words)
+
+
+def print_timed(results):
+    print(f"{'model':28}{'layout':34}{'step, s':>9}{'planned':>9}{'error':>8}{'peak, MB':>10}{'planned':>9}{'over':>8}")
+    for r in results:
+        if "error" in r:
+            print(f"{r['group']:28}{short(r):34} failed ({r['code']}): {r['error'].splitlines()[-1][:60]}")
+            continue
+        print(f"{r['group']:28}{short(r):34}{r['measured_seconds']:9.4f}{r['predicted_seconds']:9.4f}"
+              f"{100 * (r['predicted_seconds'] / r['measured_seconds'] - 1):+7.1f}%{r['measured_bytes'] / 1e6:10.1f}"
+              f"{r['predicted_bytes'] / 1e6:9.1f}{100 * (r['predicted_bytes'] / r['measured_bytes'] - 1):+7.2f}%")
+
+
+def over(results):
+    return [100 * (r["predicted_bytes"] / r["measured_bytes"] - 1) for r in results]
+
+
+def summary(results):
+    good = [r for r in results if "error" not in r]
+    errors = [abs(r["predicted_seconds"] / r["measured_seconds"] - 1) for r in good]
+    print(f"\n{len(good)} runs of {len(results)}: peak of the tensor allocator over-predicted by {min(over(good)):+.2f} to "
+          f"{max(over(good)):+.2f} % (wanted: 0 to 10)")
+    print(f"step time: error median {100 * statistics.median(errors):.1f} %, largest {100 * max(errors):.1f} % (wanted: median at most 8)")
+    rho = spearman([r["predicted_seconds"] for r in good], [r["measured_seconds"] for r in good])
+    print(f"Spearman's rank correlation of step times {rho:.3f} (wanted: at least 0.9)")
+    for name in dict.fromkeys(r["group"] for r in good):
+        of_group = [r for r in good if r["group"] == name]
+        first, best = min(of_group, key=lambda r: r["predicted_seconds"]), min(of_group, key=lambda r: r["measured_seconds"])
+        print(f"  {name}: the planner's first ({short(first)}) takes {100 * (first['measured_seconds'] / best['measured_seconds'] - 1):.1f} "
+              f"% longer than the best measured ({short(best)}) (wanted: at most 3)")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--out", default="against_reality")
+    parser.add_argument("--random", type=int, default=200, help="configurations of which only memory is compared")
+    parser.add_argument("--steps", type=int, default=15, help="of a timed run, logged by threes")
+    parser.add_argument("--rounds", type=int, default=2, help="visits of each timed configuration")
+    parser.add_argument("--jobs", type=int, default=0, help="random runs at a time")
+    parser.add_argument("--ranks", type=int, default=0, help="most ranks of a random run")
+    parser.add_argument("--only", default="", help="groups whose names begin so: A|B")
+    options = parser.parse_args()
+    runs = Runs(options)
+    gpu = options.device == "cuda"
+    timed = [c for c in (gpu_configurations() if gpu else cpu_configurations()) if c["group"].startswith(tuple(options.only.split("|")))]
+    for ranks in sorted({c["ranks"] for c in timed}):
+        runs.calibrate(ranks)
+    rounds = [[runs.run(f"{c['group'][0]}-{i}-{r}", c, options.steps, 3) for i, c in enumerate(timed)] for r in range(options.rounds)]
+    results = [min(of_one, key=lambda r: r.get("measured_seconds", 1e9)) for of_one in zip(*rounds)]
+    print_timed(results)
+    summary(results)
+    drawn = random_configurations(options.random, options.device, options.ranks or (1 if gpu else 2))
+    for ranks in sorted({c["ranks"] for c in drawn}):
+        runs.calibrate(ranks)
+    with concurrent.futures.ThreadPoolExecutor(options.jobs or (8 if gpu else 2)) as pool:
+        others = list(pool.map(lambda pair: runs.run(f"random-{pair[0]}", pair[1], 5 if gpu else 2, 1), enumerate(drawn)))
+    good, failed = [r for r in others if "error" not in r], [r for r in others if "error" in r]
+    if good:
+        print(f"\n{len(good)} random configurations: peak over-predicted by {min(over(good)):+.2f} to {max(over(good)):+.2f} %, median "
+              f"{statistics.median(over(good)):+.2f} %; measured above predicted, so a false fit on some device: "
+              f"{sum(value < 0 for value in over(good))}")
+        for r in sorted(good, key=lambda r: r["predicted_bytes"] / r["measured_bytes"])[:5]:
+            print(f"  {100 * (r['predicted_bytes'] / r['measured_bytes'] - 1):+6.2f} %  {r['keys']}")
+    for r in failed:
+        print(f"  failed ({r['code']}): {r['error'].splitlines()[-1]}  {r['keys']}")
+    (runs.folder / "results.json").write_text(json.dumps({"timed": results, "random": others}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
