@@ -5,7 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "core/error.h"
+#include "core/file.h"
 
 #if __has_include(<hdf5.h>)
 #include <hdf5.h>
@@ -69,6 +73,17 @@ TEST(Arrangements, HdfReadsWhatWasWritten) {
   EXPECT_EQ(words(file, "energy", "unit", 1)[0], "eV");
   EXPECT_EQ(words(file, "temperature", "unit", 1)[0], "K");
   H5Fclose(file);
+  std::filesystem::remove(path);
+}
+
+// HDF5 would note when a dataset was made: a run that was killed would end with other bytes.
+TEST(Arrangements, TheSameArrangementsAreTheSameBytes) {
+  const std::filesystem::path path = testing::TempDir() + "/ocoee_same.h5";
+  write_hdf5(two_temperatures(), path);
+  const std::string first = read_file(path);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // its clock counts seconds
+  write_hdf5(two_temperatures(), path);
+  EXPECT_TRUE(read_file(path) == first);
   std::filesystem::remove(path);
 }
 

@@ -77,13 +77,14 @@ Estimate jackknife(int64_t blocks, const std::function<double(int64_t)>& value) 
 
 Estimate jackknife(const std::vector<std::span<const double>>& series, const Blocks& blocks,
                    const std::function<double(const std::vector<double>&)>& function) {
-  // What does not fill a block is left out, so that every block weighs the same.
-  const int64_t used = blocks.count * blocks.length;
+  // What does not fill a block is left out, so that every block weighs the same. Without blocks
+  // there is no error, but a mean all the same.
+  const int64_t used = blocks.count < 2 ? blocks.samples : blocks.count * blocks.length;
   std::vector<double> whole(series.size(), 0);
   std::vector<std::vector<double>> part(series.size());
   for (size_t s = 0; s < series.size(); ++s) {
     OCOEE_CHECK(static_cast<int64_t>(series[s].size()) == blocks.samples);
-    part[s].assign(static_cast<size_t>(blocks.count), 0);
+    part[s].assign(static_cast<size_t>(blocks.count) + 1, 0);
     for (int64_t i = 0; i < used; ++i)
       part[s][static_cast<size_t>(i / blocks.length)] += series[s][static_cast<size_t>(i)];
     for (const double sum : part[s]) whole[s] += sum;

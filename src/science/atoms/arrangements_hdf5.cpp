@@ -36,6 +36,7 @@ void write(hid_t file, const char* name, hid_t type, const std::vector<hsize_t>&
   const Handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr),
                      H5Sclose);
   const Handle how(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  need(H5Pset_obj_track_times(how, false));  // the same arrangements are the same bytes
   if (!chunk.empty()) {
     need(H5Pset_chunk(how, static_cast<int>(chunk.size()), chunk.data()));
     need(H5Pset_deflate(how, 4));

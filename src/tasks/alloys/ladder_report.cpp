@@ -168,6 +168,16 @@ class Summary {
              "crossings hardly do."}};
   }
 
+  // Of the largest cells: the crossing, else the first peak.
+  const Transition* best() const {
+    const Transition* found = nullptr;
+    const auto largest = label(results_.size() - 1);
+    for (const Transition& t : transitions_)
+      if (t.where.ends_with(largest) && (!found || (t.what[0] == 'B' && found->what[0] != 'B')))
+        found = &t;
+    return found;
+  }
+
   void curves(const std::string& id, const std::string& title, const std::string& unit,
               const std::function<Estimate(const alloy::LadderPoint&)>& point,
               const std::function<double(const alloy::Reweighted&, double)>& fine) {
@@ -179,10 +189,10 @@ class Summary {
                {"series", json::array()},
                {"caption", fine && !reweighted_.empty()
                                ? "Points: each temperature by itself, with 68 % error bars from "
-                                 "blocks longer than ten autocorrelation times. Lines: all "
-                                 "temperatures together (MBAR)."
+                                 "blocks longer than ten autocorrelation times (none where they "
+                                 "would be too few). Lines: all temperatures together (MBAR)."
                                : "Error bars: 68 %, from blocks longer than ten autocorrelation "
-                                 "times."}};
+                                 "times (none where they would be too few)."}};
     for (size_t s = 0; s < results_.size(); ++s) {
       std::vector<double> x, y, error;
       for (const alloy::LadderPoint& p : points_[s]) {
@@ -209,11 +219,10 @@ class Summary {
       if (!smooth) points["draw"] = "line_and_points";
       chart["series"].push_back(points);
     }
-    for (const Transition& t : transitions_)
-      if (chart.value("references", json::array()).size() < 3 &&
-          (t.what[0] == 'B' || transitions_.front().what[0] != 'B'))
-        chart["references"].push_back(
-            {{"label", t.what}, {"value", t.t.value}, {"vertical", true}});
+    if (const Transition* t = best())
+      chart["references"].push_back({{"label", t->what + " " + alloy::text_of(t->t) + " " + unit_},
+                                     {"value", t->t.value},
+                                     {"vertical", true}});
     figures_.push_back(chart);
   }
 
@@ -293,11 +302,11 @@ class Summary {
     const LadderResult& largest = results_.back();
     const size_t last = largest.snapshots.size() - 1;
     std::vector<size_t> shown{0};
-    if (!transitions_.empty()) {  // the temperature next to the transition
+    if (const Transition* transition = best()) {  // the temperature next to it
       size_t nearest = 0;
       for (size_t t = 0; t <= last; ++t)
-        if (std::abs(largest.series.k_t[t] / scale_ - transitions_.front().t.value) <
-            std::abs(largest.series.k_t[nearest] / scale_ - transitions_.front().t.value))
+        if (std::abs(largest.series.k_t[t] / scale_ - transition->t.value) <
+            std::abs(largest.series.k_t[nearest] / scale_ - transition->t.value))
           nearest = t;
       if (nearest != 0 && nearest != last) shown.push_back(nearest);
     }
@@ -316,7 +325,7 @@ class Summary {
 
   json final() const {
     json out = json::object();
-    if (!transitions_.empty()) out["transition_temperature"] = transitions_.front().t.value;
+    if (const Transition* t = best()) out["transition_temperature"] = t->t.value;
     const alloy::LadderPoint& coldest = points_.back().front();
     out["energy_at_lowest"] = coldest.energy.value;
     double fewest = 1e300;
