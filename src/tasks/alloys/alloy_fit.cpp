@@ -156,11 +156,10 @@ nlohmann::json AlloyFitConfig::preview(const run::RunConfig&, int ranks) const {
   const double bytes =
       static_cast<double>(structures + 1) * (40 * sites + 8 * static_cast<double>(space.columns()));
   nlohmann::json out;
-  out["parameters"] = structures;  // numbers of state: an energy each
-  out["state_elements"] = structures;
+  out["state_elements"] = structures;  // an energy each
   out["flops_per_step"] = 2.0 * static_cast<double>(structures + 1) *
                           static_cast<double>(space.columns() * space.columns());
-  out["memory_bytes"] = {{"structures", bytes}, {"optimizer", 0}};
+  out["memory_bytes"] = {{"structures", bytes}};
   out["memory_total_bytes"] = bytes;
   out["lines"] = {
       fmt::format("samples: {} structures of {:.0f} sites are made, {} come from files", made,
