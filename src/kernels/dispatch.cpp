@@ -8,6 +8,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
+#include "kernels/float8.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer_step.h"
 #include "kernels/reduce.h"
@@ -56,6 +57,8 @@ OCOEE_KERNEL(dropout, Dropout)
 OCOEE_KERNEL(rotary, Rotary)
 OCOEE_KERNEL(embedding_forward, Embedding)
 OCOEE_KERNEL(embedding_backward, EmbeddingBackward)
+OCOEE_KERNEL(to_float8, ToFloat8)
+OCOEE_KERNEL(float8_scales, Float8Scales)
 OCOEE_KERNEL(alloy_swap, AlloySwap)
 OCOEE_KERNEL(alloy_count, AlloyCount)
 OCOEE_KERNEL(alloy_fill, AlloyFill)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "device/device.h"
+#include "kernels/float8.h"
 
 namespace ocoee::kernels {
 
@@ -21,7 +22,14 @@ enum class Epilogue : uint8_t {
 };
 
 struct Matmul {
-  DType dtype = DType::bf16;    // of a, b, bias and aux: bf16 or f16
+  DType dtype = DType::bf16;  // of a, b, bias and aux: bf16 or f16
+  // a and b lie in float8 instead, a as [m, k] and b as [n, k]: the only order in which Hopper
+  // multiplies them. m, n and k are multiples of 16.
+  bool float8 = false;
+  Float8 a_format = Float8::e4m3, b_format = Float8::e4m3;  // at most one of them e5m2
+  const float* a_inverse = nullptr;  // of their scales, on the device, on 16-byte boundaries
+  const float* b_inverse = nullptr;
+  bool exact_sums = false;      // float8: partial sums in float32 all along, somewhat slower
   DType d_dtype = DType::bf16;  // of c and d: as dtype, or f32
   int64_t m = 0, n = 0, k = 0;
   bool a_transposed = false;  // stored as [k, m]
@@ -44,6 +52,7 @@ namespace cuda {
 // False, and nothing done, where the library has no such product (sizes and addresses should be
 // multiples of 8 elements). Throws Error(device) if a call fails.
 bool matmul(const Matmul& a, const device::Stream& stream);
+bool has_float8_products(const device::Device& device);  // compute capability 8.9 and above
 }  // namespace cuda
 
 }  // namespace ocoee::kernels

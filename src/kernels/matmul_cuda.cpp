@@ -48,13 +48,16 @@ cublasLtEpilogue_t epilogue_of(const Matmul& a) {
 }
 
 // What makes two products of one kind: all but the addresses.
-using Key = std::tuple<int, DType, DType, int64_t, int64_t, int64_t, bool, bool, int, bool, bool,
-                       bool, size_t, bool>;
+using Key = std::tuple<int, DType, DType, int, int64_t, int64_t, int64_t, bool, bool, int, bool,
+                       bool, bool, size_t, bool>;
 
 Key key_of(const Matmul& a, const device::Stream& stream) {
   return {stream.device.index,
           a.dtype,
           a.d_dtype,
+          a.float8 ? 1 + 2 * (a.a_format == Float8::e5m2) + 4 * (a.b_format == Float8::e5m2) +
+                         8 * a.exact_sums
+                   : 0,
           a.m,
           a.n,
           a.k,
@@ -82,16 +85,21 @@ class Plan {
     if (a.epilogue == Epilogue::gelu || a.epilogue == Epilogue::gelu_gradient)
       set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, a.n);
     if (a.bias) set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<int32_t>(type_of(a.dtype)));
+    if (a.float8 && !a.exact_sums) set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, static_cast<int8_t>(1));
     point_at(a);
-    const auto lay_out = [](cublasLtMatrixLayout_t& layout, DType dtype, int64_t rows,
+    const auto lay_out = [](cublasLtMatrixLayout_t& layout, cudaDataType_t type, int64_t rows,
                             int64_t columns) {
-      check(cublasLtMatrixLayoutCreate(&layout, type_of(dtype), static_cast<uint64_t>(rows),
+      check(cublasLtMatrixLayoutCreate(&layout, type, static_cast<uint64_t>(rows),
                                        static_cast<uint64_t>(columns), rows),
             "lay out");
     };
-    lay_out(first_, a.dtype, a.b_transposed ? a.k : a.n, a.b_transposed ? a.n : a.k);
-    lay_out(second_, a.dtype, a.a_transposed ? a.m : a.k, a.a_transposed ? a.k : a.m);
-    lay_out(result_, a.d_dtype, a.n, a.m);
+    const auto operand = [&a](Float8 format) {
+      if (!a.float8) return type_of(a.dtype);
+      return format == Float8::e4m3 ? CUDA_R_8F_E4M3 : CUDA_R_8F_E5M2;
+    };
+    lay_out(first_, operand(a.b_format), a.b_transposed ? a.k : a.n, a.b_transposed ? a.n : a.k);
+    lay_out(second_, operand(a.a_format), a.a_transposed ? a.m : a.k, a.a_transposed ? a.k : a.m);
+    lay_out(result_, type_of(a.d_dtype), a.n, a.m);
   }
   ~Plan() {
     cublasLtMatmulDescDestroy(operation_);
@@ -103,6 +111,9 @@ class Plan {
   void point_at(const Matmul& a) {
     if (a.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, a.bias);
     if (a.aux) set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, a.aux);
+    if (!a.float8) return;
+    set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, a.b_inverse);
+    set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, a.a_inverse);
   }
 
   std::vector<cublasLtMatmulAlgo_t> algorithms(cublasLtHandle_t handle, const Matmul& a,
@@ -234,6 +245,13 @@ class Contest {
 
 }  // namespace
 
+bool has_float8_products(const device::Device& device) {
+  int major = 0, minor = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device.index);
+  return major > 8 || (major == 8 && minor >= 9);
+}
+
 bool matmul(const Matmul& a, const device::Stream& stream) {
   const std::lock_guard lock(mutex);
   Library& library = library_of(stream.device);
@@ -251,9 +269,14 @@ bool matmul(const Matmul& a, const device::Stream& stream) {
   }
   if (!entry->second) return false;
   entry->second->point_at(a);
-  check(entry->second->run(library.handle, a, entry->second->chosen, a.d, library.numbers,
-                           static_cast<cudaStream_t>(stream.handle)),
-        "multiply");
+  const cublasStatus_t status =
+      entry->second->run(library.handle, a, entry->second->chosen, a.d, library.numbers,
+                         static_cast<cudaStream_t>(stream.handle));
+  if (is_new && status == CUBLAS_STATUS_NOT_SUPPORTED) {  // it had an algorithm, but not for this
+    entry->second.reset();
+    return false;
+  }
+  check(status, "multiply");
   return true;
 }
 

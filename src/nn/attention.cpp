@@ -30,12 +30,14 @@ class Attention final : public Layer {
   std::vector<std::pair<size_t, size_t>> written_groups() const override {
     return {{0, 3}, {out_, 1}};
   }
+  int64_t float8_products() const override { return 2; }  // q, k, v together; the one that leaves
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
     const at::NoGradGuard no_grad;
     const at::Tensor h = gather_rows(in.at("h"), context).wait();
     at::Tensor qkv =
-        heads_of(product(h, weights().view(0, 3), has_bias_ ? weights().view(3, 3) : at::Tensor()),
+        heads_of(product(h, weights().view(0, 3), has_bias_ ? weights().view(3, 3) : at::Tensor(),
+                         {}, float8(0)),
                  heads_ + 2 * kv_heads_);
     if (rope_) rotate(qkv.narrow(2, 0, heads_ + kv_heads_), rotation(h, context), /*back=*/false);
     if (shares_heads(context))
@@ -48,7 +50,8 @@ class Attention final : public Layer {
       share_sequence(whole, {mixed}, context.mesh->axis(comm::Axis::context));
     }
     out["x"] = add_update(*this, flat(mixed), weights().view(out_),
-                          has_bias_ ? weights().view(out_ + 1) : at::Tensor(), in.at("x"), context);
+                          has_bias_ ? weights().view(out_ + 1) : at::Tensor(), in.at("x"), context,
+                          float8(1));
     if (!context.save) return;
     saved.tensors = {kept_input(in.at("h"), context), qkv, mixed};
     for (at::Tensor& tensor : own.tensors) saved.tensors.push_back(std::move(tensor));
@@ -63,7 +66,8 @@ class Attention final : public Layer {
     const std::vector<at::Tensor> rest(saved.tensors.begin() + 3, saved.tensors.end());
     saved.clear();
     const at::Tensor g = gathering.wait();
-    const at::Tensor d_mixed = heads_of(product_input_gradient(g, weights().view(out_)), heads_);
+    const at::Tensor d_mixed =
+        heads_of(product_input_gradient(g, weights().view(out_), {}, float8(1)), heads_);
     at::Tensor d_qkv = at::empty_like(qkv);
     if (shares_heads(context)) {
       comm::Communicator& axis = context.mesh->axis(comm::Axis::context);
@@ -79,15 +83,16 @@ class Attention final : public Layer {
     }
     const at::Tensor h = again.wait();
     if (rope_) rotate(d_qkv.narrow(2, 0, heads_ + kv_heads_), rotation(h, context), /*back=*/true);
-    Exchange sum = sum_rows(product_input_gradient(flat(d_qkv), weights().view(0, 3)), context);
+    Exchange sum =
+        sum_rows(product_input_gradient(flat(d_qkv), weights().view(0, 3), {}, float8(0)), context);
     later.add([this, own, g, mixed, d_qkv, h, lent = weights()] {
       const at::NoGradGuard inside;
       add_update_weight_gradient(own, g, flat(mixed), lent.gradient_view(out_),
                                  has_bias_ ? lent.gradient_view(out_ + 1) : at::Tensor(),
-                                 adds_gradient(out_));
+                                 adds_gradient(out_), float8(1));
       product_weight_gradient(flat(d_qkv), h, lent.gradient_view(0, 3),
-                              has_bias_ ? lent.gradient_view(3, 3) : at::Tensor(),
-                              adds_gradient(0));
+                              has_bias_ ? lent.gradient_view(3, 3) : at::Tensor(), adds_gradient(0),
+                              {}, float8(0));
     });
     if (tensor_ranks(context) > 1) later.meanwhile();
     grad_in["x"] = grad_out.at("x");

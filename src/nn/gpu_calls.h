@@ -13,6 +13,7 @@ namespace ocoee::nn {
 
 // `call` is complete but for its workspace; `like` is any of its tensors.
 bool gpu_matmul(kernels::Matmul call, const at::Tensor& like);
+bool has_float8_products(const device::Device& device);  // this GPU, in cuBLASLt
 bool gpu_attention(kernels::Attention call, bool backward, const at::Tensor& like);
 
 }  // namespace ocoee::nn

@@ -15,6 +15,10 @@ bool gpu_matmul(kernels::Matmul call, const at::Tensor& like) {
   return kernels::cuda::matmul(call, current_stream(place_of(like)));
 }
 
+bool has_float8_products(const device::Device& device) {
+  return kernels::cuda::has_float8_products(device);
+}
+
 bool gpu_attention(kernels::Attention call, bool backward, const at::Tensor& like) {
   const device::Stream stream = current_stream(place_of(like));
   call.deterministic = at::globalContext().deterministicAlgorithms();

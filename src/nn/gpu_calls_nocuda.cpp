@@ -6,6 +6,9 @@ namespace ocoee::nn {
 bool gpu_matmul(kernels::Matmul, const at::Tensor&) {
   return false;
 }
+bool has_float8_products(const device::Device&) {
+  return false;
+}
 bool gpu_attention(kernels::Attention, bool, const at::Tensor&) {
   return false;
 }

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "comm/mesh.h"
+#include "nn/float8.h"
 #include "plan/layer_spec.h"
 #include "plan/sequence.h"
 
@@ -131,7 +132,12 @@ class Layer {
   virtual std::vector<std::pair<size_t, size_t>> written_groups() const { return {}; }
   void expect_first_gradients() { to_be_written_ = written_groups(); }
 
+  // Products that may be computed in float8, and where their scales begin in a table.
+  virtual int64_t float8_products() const { return 0; }
+  void use_float8(const Float8& first) { float8_ = first; }
+
  protected:
+  Float8 float8(int64_t product) const { return {float8_.table, float8_.product + product}; }
   const Weights& weights() const { return weights_; }
   // Is the gradient of the group that begins here to be added to? From the second time on.
   bool adds_gradient(size_t first) {
@@ -143,6 +149,7 @@ class Layer {
   plan::LayerSpec spec_;
   Weights weights_;
   std::vector<std::pair<size_t, size_t>> to_be_written_;
+  Float8 float8_;
 };
 
 // Any ATen code as a layer: its tape is local, and is consumed by one backward.

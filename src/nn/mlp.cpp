@@ -23,6 +23,7 @@ class Mlp final : public Layer {
   std::vector<std::pair<size_t, size_t>> written_groups() const override {
     return {{0, ups_}, {down_, 1}};
   }
+  int64_t float8_products() const override { return 2; }  // up (and gate), down
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
     const at::NoGradGuard no_grad;
@@ -30,12 +31,13 @@ class Mlp final : public Layer {
     at::Tensor before, inner;
     // What is computed again must come out as it was: then the activation is a pass of its own.
     if (swiglu_ || context.selective) {
-      before = product(h, up_weight(), up_bias());
+      before = product(h, up_weight(), up_bias(), {}, float8(0));
       inner = activate(before);
     } else {
-      inner = product_gelu(h, up_weight(), up_bias(), context.save ? &before : nullptr);
+      inner = product_gelu(h, up_weight(), up_bias(), context.save ? &before : nullptr, float8(0));
     }
-    out["x"] = add_update(*this, inner, weights().view(down_), down_bias(), in.at("x"), context);
+    out["x"] = add_update(*this, inner, weights().view(down_), down_bias(), in.at("x"), context,
+                          float8(1));
     if (context.save)
       saved.tensors = {kept_input(in.at("h"), context), before,
                        context.selective ? at::Tensor() : inner};
@@ -55,18 +57,19 @@ class Mlp final : public Layer {
         has_bias_ && !swiglu_
             ? at::zeros({before.size(-1)}, g.options().dtype(weights().gradient.scalar_type()))
             : at::Tensor();
-    const at::Tensor d_before = swiglu_ ? swiglu_gradient(before, product_input_gradient(g, down))
-                                        : product_input_gradient_gelu(g, down, before, sums);
+    const at::Tensor d_before =
+        swiglu_ ? swiglu_gradient(before, product_input_gradient(g, down, {}, float8(1)))
+                : product_input_gradient_gelu(g, down, before, sums, float8(1));
     const at::Tensor h = again.wait();
-    Exchange sum = sum_rows(product_input_gradient(d_before, up_weight()), context);
+    Exchange sum = sum_rows(product_input_gradient(d_before, up_weight(), {}, float8(0)), context);
     later.add([this, own, g, inner, d_before, h, sums, lent = weights()] {
       const at::NoGradGuard inside;
       add_update_weight_gradient(own, g, inner, lent.gradient_view(down_),
                                  has_bias_ ? lent.gradient_view(down_ + 1) : at::Tensor(),
-                                 adds_gradient(down_));
+                                 adds_gradient(down_), float8(1));
       product_weight_gradient(d_before, h, lent.gradient_view(0, ups_),
                               swiglu_ && has_bias_ ? lent.gradient_view(ups_, ups_) : at::Tensor(),
-                              adds_gradient(0));
+                              adds_gradient(0), {}, float8(0));
       if (sums.defined()) lent.gradient_view(ups_).add_(sums);
     });
     if (tensor_ranks(context) > 1) later.meanwhile();

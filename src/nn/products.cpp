@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 
+#include "core/error.h"
 #include "kernels/activation.h"
 #include "kernels/reduce.h"
 #include "nn/gpu_calls.h"
@@ -79,6 +80,41 @@ at::Tensor gpu_input_gradient(const at::Tensor& g, const at::Tensor& weight,
   call.aux = address(before);
   call.epilogue = before.defined() ? Epilogue::gelu_gradient : Epilogue::none;
   return gpu_matmul(call, g) ? dx : at::Tensor();
+}
+
+struct Float8Operand {
+  at::Tensor tensor;
+  Float8::Operand operand;
+  bool transposed = false;
+};
+
+// d [m, n] (+)= a [m, k] b' [n, k] (+ bias), a and b rounded to float8; false where the library
+// cannot. What is added lies in d: the library adds nothing else to such products.
+bool gpu_float8(const Float8& float8, const Float8Operand& a, const Float8Operand& b,
+                const at::Tensor& d, bool adds, const at::Tensor& bias = {}) {
+  const at::Tensor& t = a.tensor;
+  if (!t.is_cuda() || t.scalar_type() != at::kBFloat16 || t.numel() == 0 ||
+      !has_float8_products(place_of(t)))
+    return false;
+  const at::Tensor first = float8.bytes(t, a.operand, a.transposed),
+                   second = float8.bytes(b.tensor, b.operand, b.transposed);
+  const auto format = [](Float8::Operand operand) {
+    return operand == Float8::gradient ? kernels::Float8::e5m2 : kernels::Float8::e4m3;
+  };
+  kernels::Matmul call;
+  call.m = first.size(0), call.n = second.size(0), call.k = first.size(1);
+  if (call.m % 16 != 0 || call.n % 16 != 0 || call.k % 16 != 0) return false;
+  call.d_dtype = dtype_of(d.scalar_type());
+  call.float8 = true;
+  call.b_transposed = true;
+  call.a = first.data_ptr(), call.b = second.data_ptr(), call.d = d.data_ptr();
+  call.c = adds ? call.d : nullptr;
+  call.bias = address(bias);
+  call.epilogue = bias.defined() ? Epilogue::bias : Epilogue::none;
+  call.a_format = format(a.operand), call.b_format = format(b.operand);
+  call.a_inverse = float8.inverse(a.operand), call.b_inverse = float8.inverse(b.operand);
+  call.exact_sums = a.operand == Float8::gradient;
+  return gpu_matmul(call, d);
 }
 
 bool gpu_weight_gradient(const at::Tensor& g, const at::Tensor& x,
@@ -179,7 +215,17 @@ bool epilogue_is_faster(const at::Tensor& g, const at::Tensor& weight, const at:
 }  // namespace
 
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                   const at::Tensor& residual) {
+                   const at::Tensor& residual, const Float8& float8) {
+  if (float8) {
+    const at::Tensor y = residual.defined() && x.is_cuda()
+                             ? residual.clone()
+                             : at::empty(with_last(x, weight.size(0)), x.options());
+    if (gpu_float8(float8, {x, Float8::input}, {weight, Float8::weight}, y, residual.defined(),
+                   bias))
+      return y;
+    return product(float8.rounded(x, Float8::input), float8.rounded(weight, Float8::weight), bias,
+                   residual);
+  }
   const Epilogue epilogue = bias.defined() ? Epilogue::bias : Epilogue::none;
   at::Tensor y = gpu_product(x, weight, bias, residual, epilogue, nullptr);
   if (y.defined()) return y;
@@ -201,16 +247,24 @@ at::Tensor gelu_of(const at::Tensor& z) {
 }
 
 at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                        at::Tensor* before) {
-  at::Tensor y = gpu_product(x, weight, bias, {}, Epilogue::gelu, before);
+                        at::Tensor* before, const Float8& float8) {
+  at::Tensor y = float8 ? at::Tensor() : gpu_product(x, weight, bias, {}, Epilogue::gelu, before);
   if (y.defined()) return y;
-  const at::Tensor argument = product(x, weight, bias);
+  const at::Tensor argument = product(x, weight, bias, {}, float8);
   if (before) *before = argument;
   return gelu_of(argument);
 }
 
 at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,
-                                  const at::Tensor& scale) {
+                                  const at::Tensor& scale, const Float8& float8) {
+  if (float8) {
+    OCOEE_CHECK(!scale.defined(), "float8 products take no factor");
+    const at::Tensor dx = at::empty(with_last(g, weight.size(1)), g.options());
+    if (gpu_float8(float8, {g, Float8::gradient}, {weight, Float8::weight, true}, dx, false))
+      return dx;
+    return product_input_gradient(float8.rounded(g, Float8::gradient),
+                                  float8.rounded(weight, Float8::weight));
+  }
   const at::Tensor dx = gpu_input_gradient(g, weight, {}, scale);
   if (dx.defined()) return dx;
   const at::Tensor plain = at::matmul(g, weight);
@@ -218,14 +272,29 @@ at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,
 }
 
 at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& weight,
-                                       const at::Tensor& before, const at::Tensor& bias_gradient) {
+                                       const at::Tensor& before, const at::Tensor& bias_gradient,
+                                       const Float8& float8) {
+  if (float8) {
+    const at::Tensor dx = product_input_gradient(g, weight, {}, float8);
+    multiply_by_gelu_gradient(dx, before, bias_gradient);
+    return dx;
+  }
   return input_gradient_gelu(epilogue_is_faster(g, weight, before, bias_gradient), g, weight,
                              before, bias_gradient);
 }
 
 void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,
                              const at::Tensor& weight_gradient, const at::Tensor& bias_gradient,
-                             bool adds, const at::Tensor& scale) {
+                             bool adds, const at::Tensor& scale, const Float8& float8) {
+  if (float8) {
+    OCOEE_CHECK(!scale.defined(), "float8 products take no factor");
+    if (!gpu_float8(float8, {g, Float8::gradient, true}, {x, Float8::input, true}, weight_gradient,
+                    adds))
+      product_weight_gradient(float8.rounded(g, Float8::gradient), float8.rounded(x, Float8::input),
+                              weight_gradient, {}, adds);
+    if (bias_gradient.defined()) add_column_sums(g, bias_gradient);
+    return;
+  }
   if (!gpu_weight_gradient(g, x, weight_gradient, adds, scale)) {
     const at::Tensor rows = rows_of(g);
     // The smaller operand takes the factor.

@@ -6,39 +6,44 @@
 //
 // No tape: call under NoGradGuard. Weight gradients gather in float32 (float64 when
 // computing in it), without a copy of the product in the compute type where the library allows.
+//
+// `float8`, unless empty: the operands are rounded to it first (nn/float8.h).
 #pragma once
 
 #include <ATen/core/Tensor.h>
+
+#include "nn/float8.h"
 
 namespace ocoee::nn {
 
 // x weight' + bias + residual; bias and residual may be undefined.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {},
-                   const at::Tensor& residual = {});
+                   const at::Tensor& residual = {}, const Float8& float8 = {});
 
 // GELU in its tanh form.
 at::Tensor gelu_of(const at::Tensor& z);
 
 // gelu(x weight' + bias); `before`, unless null, receives GELU's argument.
 at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                        at::Tensor* before);
+                        at::Tensor* before, const Float8& float8 = {});
 
 // g weight: the gradient of x. `scale`: a float32 scalar on the device that multiplies it, or
 // undefined.
 at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,
-                                  const at::Tensor& scale = {});
+                                  const at::Tensor& scale = {}, const Float8& float8 = {});
 
 // (g weight) * gelu'(before): the gradient of GELU's argument, g and weight being those of the
 // product that follows the GELU. Its column sums are added to `bias_gradient` unless undefined.
 at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& weight,
                                        const at::Tensor& before,
-                                       const at::Tensor& bias_gradient = {});
+                                       const at::Tensor& bias_gradient = {},
+                                       const Float8& float8 = {});
 
 // weight_gradient += scale g' x (`adds` false: = instead), and bias_gradient += the column sums of
 // g unless undefined.
 void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,
                              const at::Tensor& weight_gradient,
                              const at::Tensor& bias_gradient = {}, bool adds = true,
-                             const at::Tensor& scale = {});
+                             const at::Tensor& scale = {}, const Float8& float8 = {});
 
 }  // namespace ocoee::nn

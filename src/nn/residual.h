@@ -3,6 +3,7 @@
 // the addition. The weight is split by columns over the tensor axis, the bias is whole.
 #pragma once
 
+#include "nn/float8.h"
 #include "nn/tensor_axis.h"
 
 namespace ocoee::nn {
@@ -10,7 +11,8 @@ namespace ocoee::nn {
 // x + dropout(y weight' + bias): y [B, T, n] with this rank's columns, x and the result as a layer
 // gets them; bias may be undefined. The dropout is site 0 of the layer.
 at::Tensor add_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
-                      const at::Tensor& bias, const at::Tensor& x, Context& context);
+                      const at::Tensor& bias, const at::Tensor& x, Context& context,
+                      const Float8& float8 = {});
 
 // The gradient of y weight' + bias from that of the sum: this rank's rows.
 at::Tensor update_gradient(const Layer& layer, const at::Tensor& grad_x, Context& context);
@@ -18,6 +20,6 @@ at::Tensor update_gradient(const Layer& layer, const at::Tensor& grad_x, Context
 // gave, `all` its rows gathered.
 void add_update_weight_gradient(const at::Tensor& own, const at::Tensor& all, const at::Tensor& y,
                                 const at::Tensor& grad_weight, const at::Tensor& grad_bias,
-                                bool adds = true);
+                                bool adds = true, const Float8& float8 = {});
 
 }  // namespace ocoee::nn

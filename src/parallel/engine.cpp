@@ -56,6 +56,7 @@ Engine::Engine(const plan::ModelSpec& model, const EngineOptions& options, comm:
       block[l]->bind(store_.weights_of(b, l, /*with_gradient=*/true));
     for (const size_t unit : units_of(b)) store_.lend(unit, false);
   }
+  if (options.float8) make_float8();
   held_.assign(layers_.size(), false);
   for (const plan::Borrowed& one : borrowed_) {
     if (one.from == mesh.coordinate(Axis::pipeline)) held_[store_.slot(one.parameter).unit] = true;
@@ -66,6 +67,46 @@ Engine::Engine(const plan::ModelSpec& model, const EngineOptions& options, comm:
 }
 
 Engine::~Engine() = default;
+
+void Engine::make_float8() {
+  int64_t products = 0;
+  for (const auto& block : layers_) {
+    for (const auto& layer : block) products += layer->float8_products();
+  }
+  float8_ = std::make_unique<nn::Float8Table>(products, torch_device(mesh_.device()));
+  int64_t next = 0;
+  for (auto& block : layers_) {
+    for (auto& layer : block) {
+      layer->use_float8({float8_.get(), next});
+      next += layer->float8_products();
+    }
+  }
+}
+
+std::vector<run::StateArray> Engine::float8_arrays(const std::string& prefix) const {
+  std::vector<run::StateArray> out;
+  if (!float8_) return out;
+  int64_t next = 0;
+  for (const auto& block : layers_) {
+    for (const auto& layer : block) {
+      const int64_t products = layer->float8_products();
+      if (products == 0) continue;
+      out.push_back(whole_array(prefix + "float8." + layer->spec().name,
+                                float8_->largest().narrow(0, next, products)));
+      next += products;
+    }
+  }
+  return out;
+}
+
+void Engine::float8_loaded() {
+  if (float8_) float8_->loaded();
+}
+
+void Engine::set_training(bool on) {
+  context_.training = on;
+  if (float8_) float8_->record(on);
+}
 
 void Engine::make_buckets() {
   const int64_t most = std::max<int64_t>(
@@ -174,7 +215,7 @@ Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep&
   pass.first_sample = micro.first_sample;
   pass.chunk = chunk;
   context_.batch = micro.batch;
-  context_.training = true;
+  set_training(true);
   context_.first_sample = micro.first_sample;
   const auto [first, last] = stage_.chunks[chunk];
   pass.saved.resize(last - first);
@@ -239,7 +280,7 @@ Engine::Pass Engine::forward(const nn::Bundle& batch, int64_t first_sample) {
 nn::Bundle Engine::evaluate(const nn::Bundle& batch) {
   const at::NoGradGuard no_grad;
   context_.batch = &batch;
-  context_.training = false;
+  set_training(false);
   context_.save = false;
   const auto run = [&](size_t chunk, nn::Bundle current) {
     const auto [first, last] = stage_.chunks[chunk];
@@ -262,7 +303,7 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, nn::W
                                 bool last_micro_batch) {
   const trace::Scope scope("backward");
   context_.batch = pass.batch;
-  context_.training = true;
+  set_training(true);
   context_.save = true;
   context_.first_sample = pass.first_sample;
   nn::Bundle gradient = grad_output;
@@ -360,6 +401,7 @@ void Engine::finish_gradients() {
     reductions_.clear();
   }
   if (mesh_.size(Axis::tensor) > 1) store_.sum_unsplit_gradients(mesh_.axis(Axis::tensor));
+  if (float8_) float8_->finish_step({&mesh_.replicas(), &mesh_.axis(Axis::tensor)});
 }
 
 // ---- parameters that another stage holds

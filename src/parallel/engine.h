@@ -35,6 +35,7 @@ struct EngineOptions {
   plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;  // pipeline axis > 1
   int chunks = 1;                                                 // model parts a stage holds
   plan::ContextMethod context_method = plan::ContextMethod::ring;
+  bool float8 = false;        // products of layers that can, in float8 (nn/float8.h)
   std::vector<int64_t> cuts;  // the first block of each part but the first; empty: by cost
 };
 
@@ -94,6 +95,9 @@ class Engine {
   // Waits (on the stream) for the reductions; then sums over the tensor axis what is whole on each
   // of its ranks.
   void finish_gradients();
+  // float8: the magnitudes behind the scales, an array [products, 3] for each layer.
+  std::vector<run::StateArray> float8_arrays(const std::string& prefix) const;
+  void float8_loaded();
   void publish();  // after masters moved: whole values wherever they are kept (collective)
 
   // The pieces of a pass, for the pipeline.
@@ -117,6 +121,8 @@ class Engine {
   void open_gradients(size_t block);
   void block_done(size_t block, bool last_micro_batch);
   void make_buckets();
+  void make_float8();
+  void set_training(bool on);
   void list_added_gradients();
   void gradients_ready_from(int64_t offset);  // everything at or above `offset` is final
   void return_borrowed_gradients();
@@ -133,6 +139,7 @@ class Engine {
   WeightStore store_;
   nn::Context context_;
   Offload offload_;
+  std::unique_ptr<nn::Float8Table> float8_;                      // null: not in use
   std::vector<std::vector<std::unique_ptr<nn::Layer>>> layers_;  // per block
   std::vector<bool> held_;       // per block: its gradients wait for another stage's part
   std::vector<Bucket> buckets_;  // from the end of the flat space to its start

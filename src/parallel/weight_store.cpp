@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/weight_store.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
 #include "core/random.h"
 #include "core/text.h"
+#include "kernels/parallel_for.h"
 #include "parallel/storage.h"
 #include "parallel/tensor_memory.h"
 #include "run/box_runs.h"
@@ -126,7 +125,7 @@ void WeightStore::initialize(uint64_t seed) {
     for (const WeightLayout::LocalBox& local : WeightLayout::local_boxes(spec, held)) {
       run::for_each_run(whole_box(spec), local.box, [&](int64_t from, int64_t to, int64_t count) {
         float* target_run = out + local.offset + to;
-        at::parallel_for(0, count, 1 << 14, [&](int64_t first, int64_t last) {
+        kernels::parallel_for(count, 1 << 14, [&](int64_t first, int64_t last) {
           draw(target_run + first, from + first, from + last, key, spec.scale);
         });
       });
@@ -187,6 +186,17 @@ void attach(run::Piece& piece, const at::Tensor& view) {
 }
 
 }  // namespace
+
+run::StateArray whole_array(const std::string& name, const at::Tensor& values) {
+  run::StateArray array;
+  array.name = name;
+  array.shape = values.sizes().vec();
+  array.dtype = dtype_of(values.scalar_type());
+  run::Piece& piece = array.pieces.emplace_back();
+  piece.box = {std::vector<int64_t>(array.shape.size(), 0), array.shape};
+  attach(piece, values);
+  return array;
+}
 
 std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix,
                                                  const at::Tensor& flat) const {

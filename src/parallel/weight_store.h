@@ -154,4 +154,7 @@ class WeightStore {
   std::vector<comm::WorkHandle> twin_sums_;
 };
 
+// An array of State that every rank holds whole; `values` is what it saves and loads.
+run::StateArray whole_array(const std::string& name, const at::Tensor& values);
+
 }  // namespace ocoee::parallel

@@ -69,11 +69,28 @@ void PrecisionConfig::describe(config::Description& d) {
           "type of weights and activations; masters, gradients and optimizer states are float32 "
           "(float64 with it)")
       .choices({"float32", "float64", "bfloat16", "float16"});
+  d.field("float8", float8,
+          "bfloat16: products of attention and feed-forward layers in float8 (E4M3, gradients "
+          "E5M2; delayed scaling)");
   d.field("loss_scale", loss_scale, "float16: the first loss scale").at_least(1).at_most(16777216);
   d.field("loss_scale_window", loss_scale_window,
           "float16: steps without overflow before the scale doubles")
       .at_least(1)
       .unit("steps");
+}
+
+void PrecisionConfig::check(config::Problems& problems, bool has_float8_products) const {
+  if (!float8) return;
+  if (!has_float8_products) {
+    problems.add("precision.float8", "the layers of this task have no products in float8",
+                 "leave the key out");
+  } else if (compute != "bfloat16") {
+    problems.add("precision.float8",
+                 fmt::format("float8 stands in for bfloat16 in products, but precision.compute is "
+                             "\"{}\"",
+                             compute),
+                 "set precision.compute = \"bfloat16\", or leave the key out");
+  }
 }
 
 int64_t PrecisionConfig::compute_bytes() const {

@@ -39,7 +39,9 @@ struct PrecisionConfig {
   std::string compute = "float32";
   double loss_scale = 65536;         // float16 only: where dynamic scaling starts
   int64_t loss_scale_window = 1000;  // steps without overflow before it doubles
+  bool float8 = false;
   void describe(config::Description& d);
+  void check(config::Problems& problems, bool has_float8_products) const;
   int64_t compute_bytes() const;
 };
 

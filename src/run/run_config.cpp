@@ -42,6 +42,10 @@ void RunConfig::describe(config::Description& d) {
           "newest checkpoints that are kept, besides the best")
       .at_least(1)
       .may_change_on_resume();
+  d.field("save_at_start", save_at_start,
+          "a new run writes a checkpoint before its first step, so that there is always one, and "
+          "run.wall_time knows how long it takes")
+      .may_change_on_resume();
 }
 
 std::filesystem::path RunConfig::folder() const {

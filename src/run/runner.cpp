@@ -162,7 +162,8 @@ Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
     console_->expect({task.position(), task.total(),
                       wall_seconds_ > 0 ? wall_seconds_ - (trace::now_seconds() - begin_) : 0,
                       task.position_name()});
-  if (saved_step_ < 0) save_and_wait(task);  // so that there is always a loadable one
+  if (saved_step_ < 0 && request_.run.save_at_start)
+    save_and_wait(task);  // so that there is always a loadable one
   const Outcome outcome = loop(task);
   if (outcome == Outcome::finished) task.finish();
   const bool finished = outcome == Outcome::finished;

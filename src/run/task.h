@@ -35,6 +35,7 @@ struct RunConfig {  // section [run]
   double wall_time = 0;             // seconds; 0 = what Slurm says, or none
   int64_t log_every = 10;           // steps
   int64_t keep_checkpoints = 2;     // the last k, besides the best
+  bool save_at_start = true;        // before the first step, so that there is always a checkpoint
   void describe(config::Description& d);
   std::filesystem::path folder() const;
 };

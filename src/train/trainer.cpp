@@ -372,6 +372,8 @@ run::State Trainer::state() {
     const std::string prefix = models_.items().size() > 1 ? name + "." : "";
     for (run::StateArray& array : engine->weights().arrays(prefix, engine->weights().master()))
       state.arrays.push_back(std::move(array));
+    for (run::StateArray& array : engine->float8_arrays(prefix))
+      state.arrays.push_back(std::move(array));
   }
   for (ObjectiveRun& part : runs_) {
     for (Update& update : part.updates) {
@@ -401,6 +403,7 @@ void Trainer::loaded(const nlohmann::json& values) {
   for (auto& [name, engine] : models_.items()) {
     engine->weights().refresh_values();
     engine->publish();
+    engine->float8_loaded();
   }
   meter_ = {};
 }

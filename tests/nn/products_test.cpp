@@ -77,6 +77,56 @@ TEST(Products, LowPrecisionGradientsGatherInFloat32) {
   expect_close(db, 3 * g.to(at::kFloat).sum({0}), "bias gradient", 1e-5);
 }
 
+// Numbers with three digits are float8 numbers: rounding them changes nothing.
+TEST(Products, Float8IsExactWhereItsNumbersAre) {
+  at::manual_seed(4);
+  const auto few_digits = [](at::IntArrayRef shape, double unit) {
+    return (at::randint(-7, 8, shape) * unit).to(at::kBFloat16);
+  };
+  Float8Table table(3, at::kCPU);
+  const Float8 float8{&table, 1};
+  for (int step = 0; step < 2; ++step) {  // first looked at, then by the scales of the step before
+    const at::Tensor x = few_digits({2, 8, 5}, 0.25), weight = few_digits({7, 5}, 0.125);
+    expect_close(product(x, weight, {}, {}, float8).to(at::kDouble),
+                 product(x, weight).to(at::kDouble), "product", 0);
+    const at::Tensor coarse = (at::randint(-3, 4, {2, 8, 7}) * 0.5).to(at::kBFloat16);
+    expect_close(product_input_gradient(coarse, weight, {}, float8).to(at::kDouble),
+                 product_input_gradient(coarse, weight).to(at::kDouble), "input gradient", 0);
+    const at::Tensor dw = at::ones({7, 5}), want = at::ones({7, 5}), db = at::zeros({7});
+    product_weight_gradient(coarse, x, dw, db, true, {}, float8);
+    product_weight_gradient(coarse, x, want);
+    expect_close(dw.to(at::kDouble), want.to(at::kDouble), "weight gradient", 0);
+    expect_close(db, coarse.to(at::kFloat).flatten(0, 1).sum(0), "bias gradient", 1e-6);
+    table.finish_step({});
+    EXPECT_GT(table.largest()[1][0].item<float>(), 1);
+    EXPECT_EQ(table.largest()[0].abs().max().item<float>(), 0);  // the place of another product
+  }
+}
+
+TEST(Products, Float8IsNearAndDiffersElsewhere) {
+  at::manual_seed(5);
+  const at::Tensor x = at::randn({64, 32}).to(at::kBFloat16),
+                   weight = at::randn({48, 32}).to(at::kBFloat16),
+                   g = (at::randn({64, 48}) * 1e-6).to(at::kBFloat16);
+  Float8Table table(1, at::kCPU);
+  const Float8 float8{&table, 0};
+  for (int step = 0; step < 2; ++step) {
+    const at::Tensor y = product(x, weight, {}, {}, float8), plain = product(x, weight);
+    EXPECT_FALSE(y.equal(plain));
+    expect_close(y.to(at::kFloat), plain.to(at::kFloat), "product", 0.05);
+    const at::Tensor dw = at::zeros({48, 32}), want = at::zeros({48, 32});
+    product_weight_gradient(g * 1e6, x, dw, {}, true, {}, float8);
+    product_weight_gradient(g * 1e6, x, want);
+    expect_close(dw, want, "weight gradient", 0.1);
+    table.finish_step({});
+  }
+  // Gradients far below what the format holds without a scale.
+  Float8Table small(1, at::kCPU);
+  const at::Tensor tiny = product_input_gradient(g, weight, {}, Float8{&small, 0}) * 1e6;
+  expect_close(tiny.to(at::kFloat), product_input_gradient(g * 1e6, weight).to(at::kFloat), "tiny",
+               0.1);
+}
+
 // q, k, v as parts of one product, as layers hold them.
 struct AttentionCase {
   int64_t heads, kv_heads;

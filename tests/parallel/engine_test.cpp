@@ -98,6 +98,47 @@ TEST(Engine, RecomputeIsBitEqual) {
   }
 }
 
+// What a checkpoint keeps of float8 is all that the scales need.
+TEST(Engine, Float8GoesOnFromWhatItSaved) {
+  Fixture f;
+  EngineOptions options;
+  options.precision.compute = at::kBFloat16;
+  const auto loss_after = [&](Engine& engine, bool trains) {
+    const nn::Bundle batch = batch_of(0, 8);
+    engine.set_random_state(at::tensor({int64_t{4}, int64_t{0}}));
+    engine.zero_gradients();
+    auto pass = engine.forward(batch);
+    const double loss = pass.output.at("loss_sum").item<double>();
+    nn::Bundle seed;
+    seed["loss_sum"] = at::full({}, 1e-6, pass.output.at("loss_sum").options());
+    engine.backward(pass, seed, true);
+    if (trains) engine.finish_gradients();
+    return loss;
+  };
+  Engine plain(models::build_gpt(small("llama"), 13), options, f.mesh);
+  EXPECT_TRUE(plain.float8_arrays("").empty());
+  options.float8 = true;
+  Engine first(models::build_gpt(small("llama"), 13), options, f.mesh),
+      second(models::build_gpt(small("llama"), 13), options, f.mesh);
+  for (Engine* engine : {&plain, &first, &second}) engine->initialize(7);
+  const double exact = loss_after(plain, true), rounded = loss_after(first, true);
+  EXPECT_NE(exact, rounded);
+  EXPECT_NEAR(exact, rounded, 0.01 * exact);
+  const auto saved = first.float8_arrays("model."), loaded = second.float8_arrays("model.");
+  ASSERT_EQ(saved.size(), 6U);  // attention and feed-forward of three blocks
+  EXPECT_EQ(saved[0].name, "model.float8.blocks.0.attention");
+  EXPECT_EQ(saved[0].shape, (std::vector<int64_t>{2, 3}));
+  for (size_t i = 0; i < saved.size(); ++i) {
+    float numbers[6];
+    saved[i].pieces.at(0).save(numbers);
+    EXPECT_GT(*std::min_element(numbers, numbers + 6), 0);
+    loaded[i].pieces.at(0).load(numbers);
+  }
+  second.float8_loaded();
+  EXPECT_EQ(loss_after(first, false), loss_after(second, false));
+  EXPECT_TRUE(at::equal(first.weights().gradient(), second.weights().gradient()));
+}
+
 // The directional derivative of the loss along the gradient, by finite differences over the
 // masters.
 TEST(Engine, GradientMatchesFiniteDifferences) {

@@ -68,6 +68,17 @@ TEST_F(RunnerTest, SignalsWriteACheckpointAndEndWith75) {
   }
 }
 
+TEST_F(RunnerTest, TheFirstCheckpointCanBeLeftOut) {
+  const auto steps_of = [&](const std::string& name, const std::string& first) {
+    const Ended ended =
+        run(1, name, {"task.steps=12", "task.every=0", "run.save_at_start=" + first});
+    EXPECT_EQ(ended.code, 0) << ended.output;
+    return checkpoint_steps(checkpoints(name));
+  };
+  EXPECT_EQ(steps_of("a", "true"), (std::vector<int64_t>{0, 12}));
+  EXPECT_EQ(steps_of("b", "false"), (std::vector<int64_t>{12}));
+}
+
 TEST_F(RunnerTest, ASignalToOneRankStopsAll) {
   Process process(command(2, "a", {kLong, kSlow}), scratch_ / "a.out");
   ASSERT_TRUE(wait_for_checkpoint(5, process)) << process.output();

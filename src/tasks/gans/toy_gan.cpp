@@ -47,6 +47,7 @@ void ToyGanConfig::describe(config::Description& recipe) {
 void ToyGanConfig::check(config::Problems& problems, const run::RunConfig&, int ranks) const {
   critic.check(problems, train.steps * critic_repeats, "optimizer.critic");
   generator.check(problems, train.steps, "optimizer.generator");
+  precision.check(problems, /*has_float8_products=*/false);
   plan::check_training(problems, batch, layout, ranks);
 }
 

@@ -110,6 +110,7 @@ parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t se
   options.context_method = plan::context_method_from_name(config.layout.context_method);
   options.cuts = config.layout.cuts;
   options.offload = config.layout.offload;
+  options.float8 = config.precision.float8;
   return options;
 }
 

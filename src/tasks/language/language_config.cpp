@@ -46,6 +46,7 @@ void LanguageConfig::check(config::Problems& problems, const run::RunConfig& run
   check_task(problems);
   check_machine(problems, run.machine);
   model.check(problems);
+  precision.check(problems, /*has_float8_products=*/true);
   optimizer.check(problems, train.steps);
   plan::check_training(problems, batch, layout, ranks,
                        {.pipeline = true, .shard = true, .tensor = true, .context = true});

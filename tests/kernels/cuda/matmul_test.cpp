@@ -106,5 +106,55 @@ TEST(Matmul, EveryKindThatALayerAsksFor) {
   }
 }
 
+// Small whole numbers, which float8 holds: the sums are exact but for the rounding of the result.
+void check_float8(Float8 a_format, DType d_dtype, Epilogue epilogue, bool adds, bool exact_sums) {
+  const int64_t m = 128, n = 192, k = 160;
+  const auto whole_numbers = [](int64_t count, int from) {
+    std::vector<double> out;
+    for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<double>((i * from) % 7 - 3));
+    return out;
+  };
+  const auto a = whole_numbers(m * k, 5), b = whole_numbers(n * k, 3),
+             add = rounded(d_dtype, normal_values(m * n, 3)),
+             bias = rounded(DType::bf16, normal_values(n, 4));
+  const auto bytes = [](const std::vector<double>& values, Float8 format, double scale) {
+    std::vector<double> out;
+    for (const double v : values) out.push_back(float8_from(static_cast<float>(v * scale), format));
+    return Array(DType::u8, out);
+  };
+  const Array first = bytes(a, a_format, 8), second = bytes(b, Float8::e4m3, 0.25),
+              a_inverse(DType::f32, std::vector<double>{1.0 / 8}),
+              b_inverse(DType::f32, std::vector<double>{4}), terms(DType::bf16, bias),
+              d(d_dtype, add), space = workspace(kMatmulWorkspace);
+  Matmul c;
+  c.float8 = true, c.a_format = a_format, c.exact_sums = exact_sums;
+  c.d_dtype = d_dtype;
+  c.m = m, c.n = n, c.k = k, c.b_transposed = true;
+  std::vector<double> want = plain(c, a, b);
+  for (size_t i = 0; i < want.size(); ++i) {
+    if (adds) want[i] += add[i];
+    if (epilogue == Epilogue::bias) want[i] += bias[i % static_cast<size_t>(n)];
+  }
+  c.epilogue = epilogue;
+  c.a = first.data(), c.b = second.data(), c.d = d.data();
+  c.c = adds ? d.data() : nullptr;
+  c.bias = epilogue == Epilogue::bias ? terms.data() : nullptr;
+  c.a_inverse = a_inverse.as<float>(), c.b_inverse = b_inverse.as<float>();
+  c.workspace = space.data(), c.workspace_bytes = kMatmulWorkspace;
+  ASSERT_TRUE(cuda::matmul(c, test_stream()));
+  EXPECT_NEAR_ARRAY(d.read(), want, 2 * tolerance(d_dtype));
+}
+
+TEST(Matmul, Float8AsLayersAsk) {
+  if (!on_gpu()) GTEST_SKIP() << "a GPU library";
+  if (!cuda::has_float8_products(test_device())) GTEST_SKIP() << "no float8 on this GPU";
+  for (const bool adds : {false, true}) {
+    check_float8(Float8::e4m3, DType::bf16, Epilogue::none, adds, false);
+    check_float8(Float8::e4m3, DType::bf16, Epilogue::bias, adds, false);
+    check_float8(Float8::e5m2, DType::bf16, Epilogue::none, adds, true);
+    check_float8(Float8::e5m2, DType::f32, Epilogue::none, adds, true);
+  }
+}
+
 }  // namespace
 }  // namespace ocoee::kernels::test

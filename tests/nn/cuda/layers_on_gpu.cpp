@@ -7,6 +7,8 @@
 
 #include "device/device.h"
 #include "models/gpt.h"
+#include "nn/gpu_calls.h"
+#include "nn/products.h"
 #include "nn/registry.h"
 
 namespace ocoee::nn {
@@ -126,6 +128,38 @@ TEST_P(LayersOnGpu, AgreeWithFloat64OnTheCpu) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Nn, LayersOnGpu, testing::Bool());
+
+// The library's float8 products against the rounded numbers multiplied as bfloat16 on the CPU.
+TEST(ProductsOnGpu, Float8EqualsItsNumbersMultiplied) {
+  at::manual_seed(6);
+  const at::Tensor x = at::randn({2, 32, 64}).to(at::kBFloat16),
+                   weight = at::randn({96, 64}).to(at::kBFloat16),
+                   bias = at::randn({96}).to(at::kBFloat16),
+                   residual = at::randn({2, 32, 96}).to(at::kBFloat16),
+                   g = (at::randn({2, 32, 96}) * 1e-5).to(at::kBFloat16);
+  Float8Table here(1, at::kCPU), there(1, at::kCUDA);
+  const auto on_gpu = [](const at::Tensor& t) { return t.to(at::kCUDA); };
+  for (int step = 0; step < 3; ++step) {
+    const Float8 cpu{&here, 0}, gpu{&there, 0};
+    const auto expect_near = [&](const at::Tensor& a, const at::Tensor& b, double limit) {
+      EXPECT_LE(difference(a.cpu().to(at::kDouble), b.to(at::kDouble), 0), limit) << step;
+    };
+    expect_near(product(on_gpu(x), on_gpu(weight), on_gpu(bias), on_gpu(residual), gpu),
+                product(x, weight, bias, residual, cpu), 1e-2);
+    expect_near(product_input_gradient(on_gpu(g), on_gpu(weight), {}, gpu) * 1e5,
+                product_input_gradient(g, weight, {}, cpu) * 1e5, 1e-2);
+    const at::Tensor dw = at::ones({96, 64}), dw_gpu = on_gpu(dw);
+    product_weight_gradient(on_gpu(g), on_gpu(x), dw_gpu, {}, step != 1, {}, gpu);
+    product_weight_gradient(g, x, dw, {}, step != 1, {}, cpu);
+    expect_near(dw_gpu, dw, 1e-2);
+    if (has_float8_products({device::Kind::cuda, 0})) {
+      EXPECT_TRUE(gpu.multiplied()) << "the rounded numbers were multiplied in bfloat16 instead";
+    }
+    here.finish_step({});
+    there.finish_step({});
+    EXPECT_TRUE(there.largest().cpu().equal(here.largest()));
+  }
+}
 
 }  // namespace
 }  // namespace ocoee::nn

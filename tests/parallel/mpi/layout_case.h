@@ -23,7 +23,7 @@ struct LayoutCase {
   int chunks = 1;
   std::vector<int64_t> cuts = {};
   Recompute recompute = Recompute::none;
-  bool offload = false;
+  bool offload = false, float8 = false;
   std::string style = "gpt2";
   double dropout = 0, attention_dropout = 0;
   at::ScalarType type = at::kDouble;
@@ -137,6 +137,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
   options.precision.compute = c.type;
   options.recompute = c.recompute;
   options.offload = c.offload;
+  options.float8 = c.float8;
   options.shard = c.shard;
   options.schedule = c.schedule;
   options.chunks = c.chunks;
