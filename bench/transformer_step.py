@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A transformer's training step on one GPU beside PyTorch, eager and compiled: interleaved runs, medians, ratios.
 
-    python3 bench/transformer_step.py build-cuda/ocoee [--models 124m,350m,1558m,1300m,22b] [--runs 5] [--peers eager,compiled]
+    python3 bench/transformer_step.py build-cuda/ocoee [--models 124m,350m,1558m,1300m,22b] [--runs 5] [--llmc train_gpt2cu]
 
 A run of ours is 60 steps of recipes/gpt2_124m_h200.toml in the model's shape, of which the median over the last five tens
-counts; between its runs the process is stopped (SIGSTOP), and the peers run. A run of a peer is 15 steps after a warm-up
-(bench/peers/gpt_step.py --serve keeps weights and compiled code). --models name:runs sets the runs of one model; --alone
-names models that run without peers. While one model is measured, the next one makes its weights (on the CPU) and waits.
+counts; between its runs the process is stopped (SIGSTOP), and the peers run. A run of PyTorch is 15 steps after a warm-up
+(bench/peers/gpt_step.py --serve keeps weights and compiled code), one of llm.c a process of 25 steps of which the last 20
+count (bench/peers/llmc_step.py). --models name:runs sets the runs of one model. Eager GPT-2 1.5B does not fit beside ours: it
+runs after it, in the same call.
 """
 import argparse
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -18,18 +20,28 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODELS = {  # layers, width, heads, context, batch
+sys.path.insert(0, str(ROOT / "bench/peers"))
+from llmc_step import LlmC  # noqa: E402
+
+MODELS = {  # layers, width, heads, context, samples
     "124m": (12, 768, 12, 1024, 64),
     "350m": (24, 1024, 16, 1024, 32),
     "1558m": (48, 1600, 25, 1024, 16),
     "1300m": (24, 2048, 16, 2048, 8),
     "22b": (4, 6144, 48, 2048, 2),
 }
+PEERS = {"124m": ["eager", "compiled", "llm.c"], "350m": ["eager", "compiled", "llm.c"], "1558m": ["compiled", "llm.c"],
+         "1300m": ["compiled"], "22b": ["compiled"]}
+AFTERWARDS = {"1558m": ["eager"]}
 VOCABULARY = 50304
+
+
+def scratch():
+    memory = pathlib.Path("/dev/shm")
+    return tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
 
 
 def flops_per_token(layers, width, context):
@@ -38,16 +50,17 @@ def flops_per_token(layers, width, context):
 
 
 class Peer:
-    def __init__(self, shape, kinds):
+    def __init__(self, shape, compiled, park):
         layers, width, heads, context, batch = shape
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "bench/peers/gpt_step.py"), "--serve", "--device", "cuda", "--dtype", "bfloat16",
              "--layers", str(layers), "--width", str(width), "--heads", str(heads), "--context", str(context),
-             "--batch", str(batch), "--vocabulary", str(VOCABULARY), "--steps", "15", "--warmup", "3"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for kind in kinds:
-            self.ask(kind)
-        self.unread = len(kinds)
+             "--batch", str(batch), "--vocabulary", str(VOCABULARY), "--steps", "15", "--warmup", "3", *["--park"] * park],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"})
+        if compiled:
+            self.ask("compiled")
+        self.unread = int(compiled)
 
     def ask(self, kind):
         self.process.stdin.write(kind + "\n")
@@ -71,24 +84,16 @@ class Peer:
 class Ours:
     def __init__(self, program, shape, steps, runs, extra):
         layers, width, heads, context, batch = shape
-        memory = pathlib.Path("/dev/shm")  # checkpoints cost little there
-        self.folder = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
+        self.folder = scratch()
         self.steps, self.done, self.rows = steps, 0, []
         self.process = subprocess.Popen(
             [str(pathlib.Path(program).resolve()), "run", str(ROOT / "recipes/gpt2_124m_h200.toml"), f"run.dir={self.folder}/run",
              f"model.layers={layers}", f"model.width={width}", f"model.heads={heads}", f"model.context={context}",
              f"batch.global={batch}", f"batch.micro={batch}", f"train.steps={steps * runs + 1}", "run.log_every=10",
-             "run.deterministic=false", *extra], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.waiting = threading.Thread(target=self.wait_before_the_first_step)
-        self.waiting.start()
-
-    def wait_before_the_first_step(self):
-        while not (pathlib.Path(self.folder) / "run/checkpoints/step-0").exists() and self.process.poll() is None:
-            time.sleep(0.02)
-        self.process.send_signal(signal.SIGSTOP)
+             "run.deterministic=false", "run.save_at_start=false", *extra],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self):
-        self.waiting.join()
         self.process.send_signal(signal.SIGCONT)
         self.done += self.steps
         metrics = pathlib.Path(self.folder) / "run" / "metrics.jsonl"
@@ -114,51 +119,52 @@ class Ours:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("--models", default="124m,350m,1558m:3,1300m:3,22b:3")
+    parser.add_argument("--models", default="124m,350m,1558m,1300m,22b")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--peers", default="eager,compiled")
-    parser.add_argument("--alone", default="1558m,1300m,22b", help="ours and a peer need more than 139 GB, or it was not asked")
-    parser.add_argument("--after", help="wait for this file, once the peers are ready")
+    parser.add_argument("--without", default="", help="peers that are left out: eager,compiled,llm.c")
+    parser.add_argument("--llmc", help="train_gpt2cu of llm.c; without it that peer is left out")
     parser.add_argument("--set", nargs="*", default=[], help="more keys of the recipe")
     a = parser.parse_args()
     models = [(name, int(runs) if runs else a.runs) for name, _, runs in (m.partition(":") for m in a.models.split(","))]
-    kinds_of = {name: [] if name in a.alone.split(",") else [k for k in a.peers.split(",") if k] for name, _ in models}
-    peers = {}
-    for name, kinds in kinds_of.items():
-        if kinds:
-            peers[name] = Peer(MODELS[name], [k for k in kinds if k == "compiled"])
-            peers[name].ready()
-    while a.after and not pathlib.Path(a.after).exists():
-        time.sleep(0.1)
+    out = a.without.split(",") + ([] if a.llmc else ["llm.c"])
+    beside = {name: [k for k in PEERS[name] if k not in out] for name, _ in models}
+    after = {name: [k for k in AFTERWARDS.get(name, []) if k not in out] for name, _ in models}
 
-    def start(index):
-        return Ours(a.program, MODELS[models[index][0]], a.steps, models[index][1], a.set) if index < len(models) else None
-
-    ours = start(0)
-    for index, (name, runs) in enumerate(models):
-        ours.waiting.join()
-        following = start(index + 1)
-        results = {"ocoee": []} | {k: [] for k in kinds_of[name]}
+    for name, runs in models:
+        llmc = LlmC(a.llmc, scratch(), *MODELS[name]) if "llm.c" in beside[name] else None
+        pytorch = None
+        if set(beside[name] + after[name]) - {"llm.c"}:
+            pytorch = Peer(MODELS[name], "compiled" in beside[name], park=name in AFTERWARDS)
+            pytorch.ready()
+        ours = Ours(a.program, MODELS[name], a.steps, runs, a.set)
+        results = {"ocoee": []} | {k: [] for k in beside[name] + after[name]}
         for _ in range(runs):
             results["ocoee"].append(ours.run())
-            for kind in kinds_of[name]:
-                results[kind].append(peers[name].run(kind))
+            for kind in beside[name]:
+                results[kind].append(llmc.run() if kind == "llm.c" else pytorch.run(kind))
         ours.close()
-        ours = following
-        if name in peers:
-            peers[name].close()
-        rate = {k: [r["tokens_per_second"] for r in v] for k, v in results.items()}
-        layers, width, _, context, _ = MODELS[name]
-        for kind, values in rate.items():
-            middle = statistics.median(values)
-            mfu = middle * flops_per_token(layers, width, context) / 989.5e12
-            line = (f"{name:6} {kind:9} {middle:10,.0f} tokens/s ({min(values):,.0f} to {max(values):,.0f})  "
-                    f"MFU {100 * mfu:4.1f} %  peak {results[kind][-1]['peak_bytes'] / 1e9:6.1f} GB")
-            if kind != "ocoee":
-                ratios = [o / p for o, p in zip(rate["ocoee"], values)]
-                line += f"  ours / it {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-            print(line, flush=True)
+        for kind in after[name]:
+            results[kind] = [pytorch.run(kind) for _ in range(runs)]
+        for peer in (pytorch, llmc):
+            if peer:
+                peer.close()
+        show(name, results)
+
+
+def show(name, results):
+    rate = {k: [r["tokens_per_second"] for r in v] for k, v in results.items()}
+    layers, width, _, context, _ = MODELS[name]
+    for kind, values in rate.items():
+        middle = statistics.median(values)
+        mfu = middle * flops_per_token(layers, width, context) / 989.5e12
+        line = (f"{name:6} {kind:9} {middle:10,.0f} tokens/s ({min(values):,.0f} to {max(values):,.0f})  "
+                f"MFU {100 * mfu:4.1f} %  peak {results[kind][-1]['peak_bytes'] / 1e9:6.1f} GB")
+        if kind != "ocoee":
+            ratios = [o / p for o, p in zip(rate["ocoee"], values)]
+            line += f"  ours / it {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+        failures = [r["failure"] for r in results[kind] if r.get("failure")]
+        print(line + (f"  failed: {failures[0]}" if failures else ""), flush=True)
 
 
 if __name__ == "__main__":

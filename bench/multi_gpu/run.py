@@ -8,12 +8,16 @@ Prints a table of each part and writes all figures to --out. Batches are those o
 those of one GPU elsewhere; efficiency is tokens a second and GPU over those of one GPU in the same call.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = {"350m": dict(recipe="gpt2_350m_h200.toml", batch=32, layers=24, width=1024, heads=16),
@@ -25,7 +29,12 @@ def launched(ranks, command):
 
 
 def output(command, timeout=300):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+    """What it prints; empty, with the reason on stderr, where it fails, hangs or is not there."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print("failed:", error, file=sys.stderr)
+        return ""
     if done.returncode != 0:
         print("failed:", " ".join(command), "\n", (done.stderr or done.stdout)[-1500:], file=sys.stderr)
         return ""
@@ -59,48 +68,67 @@ def collectives(a):
 
 
 def train(a, model, ranks, overrides):
-    with tempfile.TemporaryDirectory() as folder:
-        command = [f"{a.build}/ocoee", "run", f"recipes/{model['recipe']}", f"train.steps={a.steps}", "run.log_every=10",
-                   "run.deterministic=false", "train.evaluate_every=0", f"run.dir={folder}/run", *overrides]
-        if not output(launched(ranks, command)):
+    """Ends with the last logged step: the checkpoint after it is no part of this."""
+    memory = pathlib.Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        command = [f"{a.build}/ocoee", "run", f"recipes/{model['recipe']}", f"train.steps={a.steps + 1}", "run.log_every=10",
+                   "run.deterministic=false", "run.save_at_start=false", "train.evaluate_every=0", f"run.dir={folder}/run", *overrides]
+        threads = str(max(1, (os.cpu_count() or 1) // ranks))
+        process = subprocess.Popen(launched(ranks, command), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": threads})
+        metrics, end, steps = pathlib.Path(folder) / "run/metrics.jsonl", time.monotonic() + a.timeout, []
+        while not steps or steps[-1]["step"] < a.steps:
+            time.sleep(0.2)
+            if process.poll() is not None or time.monotonic() > end:
+                break
+            if metrics.exists():
+                whole = metrics.read_text().rpartition("\n")[0]
+                steps = [r for r in json_lines(whole) if r.get("kind") == "step" and r["step"] % 10 == 0]
+        finished = bool(steps) and steps[-1]["step"] >= a.steps
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        text = process.communicate()[0]
+        if not finished:
+            print("failed:", " ".join(command), "\n", text[-1500:], file=sys.stderr)
             return None
-        steps = [r for r in json_lines((pathlib.Path(folder) / "run/metrics.jsonl").read_text()) if r.get("kind") == "step"]
-        traffic = json.loads((pathlib.Path(folder) / "run/summary.json").read_text()).get("traffic")
-        return {"tokens_per_second": steps[-1]["tokens_per_second"], "peak_bytes": steps[-1].get("peak_bytes"),
-                "loss": steps[-1]["loss"], "traffic": traffic}
+        return {"tokens_per_second": statistics.median(r["tokens_per_second"] for r in steps[1:]),
+                "peak_bytes": steps[-1].get("peak_bytes"), "loss": steps[-1]["loss"]}
+
+
+def cases(name, model, n):
+    """(what, ranks, keys): one GPU first."""
+    b = model["batch"]
+    data = [f"batch.global={n * b}"]
+    pipe = [f"layout.pipeline={n}", f"batch.global={b}", f"batch.micro={max(1, b // 16)}"]
+    return [("one GPU", 1, []), (f"data {n}", n, data), (f"data {n}, states sharded", n, data + ["layout.shard=states"]),
+            (f"data {n}, parameters sharded", n, data + ["layout.shard=parameters"]),
+            (f"tensor {n}", n, [f"layout.tensor={n}"]), ("one GPU, 16 micro-batches", 1, [pipe[1], pipe[2]]),
+            (f"pipeline {n}, 1f1b", n, pipe), (f"pipeline {n}, zero_bubble", n, pipe + ["layout.schedule=zero_bubble"])]
 
 
 def training(a):
     rows = []
     for name in a.models.split(","):
-        model = MODELS[name]
-        n, b = a.gpus, model["batch"]
-        data = [f"batch.global={n * b}"]
-        pipe = [f"layout.pipeline={n}", f"batch.global={b}", f"batch.micro={max(1, b // 16)}"]
-        cases = [("one GPU", 1, []), (f"data {n}", n, data), (f"data {n}, states sharded", n, data + ["layout.shard=states"]),
-                 (f"data {n}, parameters sharded", n, data + ["layout.shard=parameters"]),
-                 (f"tensor {n}", n, [f"layout.tensor={n}"]), (f"pipeline {n}, 1f1b", n, pipe),
-                 (f"pipeline {n}, zero_bubble", n, pipe + ["layout.schedule=zero_bubble"])]
-        found = []
-        for what, ranks, overrides in cases:
-            figures = train(a, model, ranks, overrides)
-            found.append((what, ranks, figures))
-        shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")]
-        for how in ("ddp", "fsdp"):
-            lines = json_lines(output(torchrun(n, "bench/multi_gpu/training_peer.py", "--how", how, *shape)))
-            found.append((f"PyTorch {how}", n, lines[-1] if lines else None))
-        one = found[0][2]
+        model, one = MODELS[name], None
         print(f"\n{name:34} {'tokens/s':>11} {'a GPU':>10} {'efficiency':>11} {'peak GB':>8} {'loss':>8}")
-        for what, ranks, figures in found:
-            if not figures:
-                print(f"{what:34} {'did not run':>11}")
-                rows.append({"model": name, "layout": what, "ranks": ranks})
+        shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")]
+        jobs = [(what, ranks, lambda ranks=ranks, keys=keys: train(a, model, ranks, keys))
+                for what, ranks, keys in cases(name, model, a.gpus)]
+        for how in ("ddp", "fsdp"):
+            peer = torchrun(a.gpus, "bench/multi_gpu/training_peer.py", "--how", how, *shape)
+            jobs.append((f"PyTorch {how}", a.gpus, lambda peer=peer: (json_lines(output(peer, a.timeout)) or [None])[-1]))
+        for index, (what, ranks, job) in enumerate(jobs):
+            if a.cases and index not in a.cases:
                 continue
+            figures = job()
+            rows.append({"model": name, "layout": what, "ranks": ranks, **(figures or {})})
+            if not figures:
+                print(f"{what:34} {'did not run':>11}", flush=True)
+                continue
+            one = one or figures
             each = figures["tokens_per_second"] / ranks
-            share = each / one["tokens_per_second"] if one else float("nan")
-            print(f"{what:34} {figures['tokens_per_second']:>11,.0f} {each:>10,.0f} {share:>11.3f} "
-                  f"{(figures['peak_bytes'] or 0) / 1e9:>8.1f} {figures.get('loss', float('nan')):>8.4f}")
-            rows.append({"model": name, "layout": what, "ranks": ranks, **figures})
+            print(f"{what:34} {figures['tokens_per_second']:>11,.0f} {each:>10,.0f} {each / one['tokens_per_second']:>11.3f} "
+                  f"{(figures['peak_bytes'] or 0) / 1e9:>8.1f} {figures.get('loss', float('nan')):>8.4f}", flush=True)
     return rows
 
 
@@ -111,6 +139,8 @@ def main():
     parser.add_argument("--only", choices=["collectives", "training"])
     parser.add_argument("--models", default="350m,1558m")
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--cases", type=int, nargs="*", help="rows to run, from 0; efficiency is over the first of them")
+    parser.add_argument("--timeout", type=int, default=120, help="seconds for one row")
     parser.add_argument("--out", default="multi_gpu.json")
     a = parser.parse_args()
     a.build = os.path.abspath(a.build)

@@ -65,6 +65,7 @@ def main():
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--clip", type=float, default=0.0)
     parser.add_argument("--serve", action="store_true", help="a line on stdin, eager or compiled, is one run; its JSON line follows")
+    parser.add_argument("--park", action="store_true", help="between runs weights and states wait in host memory")
     a = parser.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)
@@ -88,7 +89,14 @@ def main():
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
+    def move(place):
+        for p in model.parameters():
+            p.data = p.data.to(place)
+            optimizer.state[p] = {k: v.to(place) for k, v in optimizer.state[p].items()}
+
     def measure(kind):
+        if a.park:
+            move(a.device)
         if kind not in runs:
             runs[kind] = torch.compile(model)
         run = runs[kind]
@@ -111,20 +119,26 @@ def main():
         seconds = statistics.median(times)
         tokens = a.batch * a.context / seconds
         flops = 6 * count + 12 * a.layers * a.width * a.context
-        print(json.dumps({"peer": f"pytorch {torch.__version__} {kind}", "parameters": count, "tokens_per_second": tokens,
-                          "milliseconds": seconds * 1e3, "mfu": tokens * flops / 989.5e12 if cuda else None,
-                          "peak_bytes": torch.cuda.max_memory_allocated() if cuda else None}), flush=True)
-        if cuda:  # others measure meanwhile
+        return {"peer": f"pytorch {torch.__version__} {kind}", "parameters": count, "tokens_per_second": tokens,
+                "milliseconds": seconds * 1e3, "mfu": tokens * flops / 989.5e12 if cuda else None,
+                "peak_bytes": torch.cuda.max_memory_allocated() if cuda else None}
+
+    def rest():  # others measure meanwhile
+        optimizer.zero_grad(set_to_none=True)
+        if a.park:
+            move("cpu")
+        if cuda:
             torch.cuda.empty_cache()
 
     for line in sys.stdin if a.serve else ["compiled" if a.compile else "eager"]:
         try:
-            measure(line.strip())
+            found = measure(line.strip())
         except torch.OutOfMemoryError as error:
             if not a.serve:
                 raise
-            print(json.dumps({"peer": line.strip(), "failure": str(error), "tokens_per_second": float("nan"), "peak_bytes": 0}),
-                  flush=True)
+            found = {"peer": line.strip(), "failure": str(error), "tokens_per_second": float("nan"), "peak_bytes": 0}
+        rest()
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

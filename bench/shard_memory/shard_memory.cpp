@@ -16,7 +16,7 @@ using namespace ocoee;
 
 constexpr double kMiB = 1 << 20;
 
-void run(int argc, char** argv) {
+void measure(int argc, char** argv) {
   comm::World world = comm::World::start();
   parallel::MemoryCase c;
   c.model.layers = argc > 1 ? std::atoll(argv[1]) : 24;
@@ -53,7 +53,7 @@ void run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    run(argc, argv);
+    measure(argc, argv);
     return 0;
   } catch (const Error& error) {
     fmt::print(stderr, "{}\n", error.what());
