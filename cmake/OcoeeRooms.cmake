@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ocoee_room(NAME [TORCH] [SYMBOLIC] NEEDS ...): a static library from every .cpp (and .cu) under src/NAME.
 # A file that ends in _cuda.cpp or .cu is built only with CUDA, one that ends in _nocuda.cpp only without; _notorch.cpp
-# only without LibTorch; _spglib.cpp, _eigen.cpp and _hdf5.cpp are built where that library is, _nospglib.cpp etc. elsewhere.
+# only without LibTorch; _spglib.cpp and _hdf5.cpp are built where that library is, _nospglib.cpp etc. elsewhere.
 # Rooms marked TORCH see torch headers through one precompiled header, and are left out without LibTorch.
 function(ocoee_room name)
   cmake_parse_arguments(arg "TORCH" "" "NEEDS" ${ARGN})
@@ -16,7 +16,7 @@ function(ocoee_room name)
   else()
     list(FILTER sources EXCLUDE REGEX "_cuda\\.cpp$")
   endif()
-  foreach(library IN ITEMS spglib eigen hdf5)
+  foreach(library IN ITEMS spglib hdf5)
     if(TARGET ocoee_${library})
       list(FILTER sources EXCLUDE REGEX "_no${library}\\.cpp$")
     else()

@@ -118,7 +118,7 @@ def random_configurations(count, device, most_ranks):
                 keys["batch.global"] = micro * draw.randint(1, 4)
             if axis == "pipeline":
                 keys["layout.schedule"] = draw.choice(["1f1b", "gpipe", "zero_bubble"])
-        elif draw.random() < 0.1:
+        elif gpu and draw.random() < 0.1:  # on a CPU there is nowhere else for activations to wait
             keys["layout.offload"] = "true"
         out.append({"group": "random", "ranks": ranks, "keys": keys})
     return out
@@ -164,8 +164,7 @@ class Runs:
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         logged = [line for line in lines if line.get("kind") == "step"]
         return {**configuration, "predicted_bytes": plan["memory_total_bytes"], "categories": plan["memory_bytes"],
-                "measured_bytes": max(line["peak_bytes"] for line in logged), "predicted_seconds": plan["predicted"]["seconds"],
-                "parts": plan["predicted"]["parts"],
+                "measured_bytes": max(line["peak_bytes"] for line in logged), "predicted_seconds": plan.get("predicted", {}).get("seconds", 0),
                 "measured_seconds": statistics.median([line["step_seconds"] for line in logged][2:] or [logged[-1]["step_seconds"]])}
 
 
@@ -238,14 +237,16 @@ def main():
     for ranks in sorted({c["ranks"] for c in timed}):
         runs.calibrate(ranks)
     rounds = [[runs.run(f"{c['group'][0]}-{i}-{r}", c, options.steps, 3) for i, c in enumerate(timed)] for r in range(options.rounds)]
-    results = [min(of_one, key=lambda r: r.get("measured_seconds", 1e9)) for of_one in zip(*rounds)]
-    print_timed(results)
-    summary(results)
+    results = [] if not timed else [min(of_one, key=lambda r: r.get("measured_seconds", 1e9)) for of_one in zip(*rounds)]
+    if results:
+        print_timed(results)
+        summary(results)
     drawn = random_configurations(options.random, options.device, options.ranks or (1 if gpu else 2))
     for ranks in sorted({c["ranks"] for c in drawn}):
         runs.calibrate(ranks)
     with concurrent.futures.ThreadPoolExecutor(options.jobs or (8 if gpu else 2)) as pool:
         others = list(pool.map(lambda pair: runs.run(f"random-{pair[0]}", pair[1], 5 if gpu else 2, 1), enumerate(drawn)))
+    (runs.folder / "results.json").write_text(json.dumps({"timed": results, "random": others}, indent=1))
     good, failed = [r for r in others if "error" not in r], [r for r in others if "error" in r]
     if good:
         print(f"\n{len(good)} random configurations: peak over-predicted by {min(over(good)):+.2f} to {max(over(good)):+.2f} %, median "
@@ -255,7 +256,6 @@ def main():
             print(f"  {100 * (r['predicted_bytes'] / r['measured_bytes'] - 1):+6.2f} %  {r['keys']}")
     for r in failed:
         print(f"  failed ({r['code']}): {r['error'].splitlines()[-1]}  {r['keys']}")
-    (runs.folder / "results.json").write_text(json.dumps({"timed": results, "random": others}, indent=1))
 
 
 if __name__ == "__main__":

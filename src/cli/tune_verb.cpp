@@ -8,6 +8,7 @@
 
 #include "cli/recipe.h"
 #include "cli/tune.h"
+#include "cli/tune_planner.h"
 #include "cli/verbs.h"
 #include "core/error.h"
 #include "core/file.h"
@@ -20,13 +21,20 @@ namespace ocoee::cli {
 namespace {
 
 struct Options {
-  std::string recipe, launcher, metric = "tokens_per_second", out, method = "gp";
+  std::string recipe, launcher, metric = "tokens_per_second", out, method = "gp", machine;
   std::vector<std::string> knobs, overrides;
   int64_t trials = 32, steps = 20;
   int ranks = 1, parallel = 1;
   uint64_t seed = 1;
   double timeout = 600;
+  bool simulate = false;
 };
+
+// The planner knows times.
+bool is_time(const std::string& metric) {
+  return metric == "step_seconds" || metric == "mfu" || metric == "hfu" ||
+         metric.ends_with("_per_second");
+}
 
 bool has_field(const config::Description& description, const std::string& section,
                const std::string& name) {
@@ -59,15 +67,18 @@ class Search {
       : tasks_(tasks),
         options_(options),
         base_(read_recipe(tasks, options.recipe, options.overrides, options.ranks)),
+        planner_(planner_of(tasks, options)),
         tuner_(space_of(options), tuner_options()),
         log_(folder() / "trials.jsonl", tuner_.space(), about()) {
     for (const plan::Trial& trial : log_.earlier()) tuner_.restore(trial);
     if (!log_.earlier().empty())
       std::fprintf(stderr, "going on after %zu trials of %s\n", log_.earlier().size(),
                    (folder() / "trials.jsonl").c_str());
-    std::fprintf(stderr, "%s points, %lld trials of %lld steps\n",
+    const std::string kind =
+        options_.simulate ? "by the planner" : fmt::format("of {} steps", options_.steps);
+    std::fprintf(stderr, "%s points, %lld trials %s\n",
                  format_count(tuner_.space().points()).c_str(),
-                 static_cast<long long>(options_.trials), static_cast<long long>(options_.steps));
+                 static_cast<long long>(options_.trials), kind.c_str());
   }
 
   int run() {
@@ -96,18 +107,47 @@ class Search {
     return plan::KnobSpace(std::move(knobs));
   }
 
+  static std::unique_ptr<TunePlanner> planner_of(const Tasks& tasks, const Options& options) {
+    if (options.machine.empty()) {
+      if (options.simulate)
+        fail(ErrorKind::config,
+             "--simulate: of which machine?\n    fix: --machine, with one of `ocoee list machines` "
+             "or the file that `ocoee calibrate` wrote");
+      return nullptr;
+    }
+    if (!is_time(options.metric))
+      fail(ErrorKind::config,
+           "--machine: the planner knows times, not '{}'\n    fix: leave --machine out, or tune "
+           "step_seconds or tokens_per_second",
+           options.metric);
+    return std::make_unique<TunePlanner>(tasks, options.recipe, options.overrides, options.ranks,
+                                         options.machine, space_of(options));
+  }
+
   plan::TunerOptions tuner_options() {
     plan::TunerOptions out;
     out.method = options_.method, out.seed = options_.seed;
     // What the recipe's own checks refuse costs no trial. A key that no recipe has is refused
     // everywhere, so it is told at once.
     out.admissible = [this](const plan::Point& point) { return refusal(point).empty(); };
+    if (planner_ && !options_.simulate) {
+      constexpr size_t kFirst = 3;
+      const plan::KnobSpace space = space_of(options_);
+      out.first = planner_->first(kFirst, [&](const plan::Point& point) {
+        return refusal_of(space.assignments(point)).empty();
+      });
+      out.expect = [this](const plan::Point& point) { return planner_->at(point).seconds; };
+    }
     return out;
   }
 
   std::string refusal(const plan::Point& point) const {
+    return refusal_of(tuner_.space().assignments(point));
+  }
+
+  std::string refusal_of(const std::vector<std::string>& assignments) const {
     std::vector<std::string> all = options_.overrides;
-    for (const std::string& one : tuner_.space().assignments(point)) all.push_back(one);
+    all.insert(all.end(), assignments.begin(), assignments.end());
     try {
       read_recipe(tasks_, options_.recipe, all, options_.ranks);
       return "";
@@ -121,12 +161,15 @@ class Search {
   }
 
   nlohmann::json about() const {
-    return {{"recipe", config::to_toml(base_->description)},
-            {"metric", options_.metric},
-            {"steps", options_.steps},
-            {"launcher", options_.launcher},
-            {"method", options_.method},
-            {"seed", options_.seed}};
+    nlohmann::json out = {{"recipe", config::to_toml(base_->description)},
+                          {"metric", options_.metric},
+                          {"steps", options_.steps},
+                          {"launcher", options_.launcher},
+                          {"method", options_.method},
+                          {"seed", options_.seed}};
+    if (planner_) out["machine"] = options_.machine;
+    if (options_.simulate) out["simulate"] = true;
+    return out;
   }
 
   void work() {
@@ -141,7 +184,7 @@ class Search {
       }
       TrialResult result;
       try {
-        result = run_trial(trial_run(trial));
+        result = options_.simulate ? simulated(trial.point) : run_trial(trial_run(trial));
       } catch (...) {
         const std::lock_guard lock(mutex_);
         if (!failure_) failure_ = std::current_exception();
@@ -150,6 +193,18 @@ class Search {
       const std::lock_guard lock(mutex_);
       record(trial, result);
     }
+  }
+
+  TrialResult simulated(const plan::Point& point) {
+    const std::lock_guard lock(mutex_);
+    const TunePlanner::Expected& expected = planner_->at(point);
+    TrialResult result;
+    result.note = expected.problem;
+    result.out_of_memory = true;  // where it fails, the planner knows why
+    if (!expected.fits) return result;
+    result.outcome = plan::TrialOutcome::ok;
+    result.value = expected.seconds;
+    return result;
   }
 
   TrialRun trial_run(const plan::Trial& trial) const {
@@ -251,6 +306,7 @@ class Search {
   const Tasks& tasks_;
   Options options_;
   std::unique_ptr<Recipe> base_;
+  std::unique_ptr<TunePlanner> planner_;  // null: nothing is expected
   plan::Tuner tuner_;
   plan::TuneLog log_;
   std::mutex mutex_;
@@ -286,6 +342,10 @@ void add_tune(CLI::App& program, const Tasks& tasks, Action& chosen) {
   verb->add_option("--parallel", options->parallel, "trials at a time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  verb->add_option("--machine", options->machine,
+                   "a profile: trials begin with what the planner ranks first on it");
+  verb->add_flag("--simulate", options->simulate,
+                 "nothing is run: a trial is the planner's step_seconds on --machine");
   verb->add_option("--timeout", options->timeout, "seconds that a trial may take")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -295,6 +355,7 @@ void add_tune(CLI::App& program, const Tasks& tasks, Action& chosen) {
   verb->add_option("--seed", options->seed, "of the search")->capture_default_str();
   verb->add_option("--out", options->out, "folder of the search; default tune/NAME");
   verb->callback([&tasks, &chosen, options] {
+    if (options->simulate) options->metric = "step_seconds";
     chosen = [&tasks, options] { return Search(tasks, *options).run(); };
   });
 }

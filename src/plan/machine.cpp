@@ -223,6 +223,8 @@ Machine unknown_machine() {
   m.device.memory = Bytes(1e30);
   m.device.bandwidth = BytesPerSecond(1);
   m.device.bfloat16 = m.device.float16 = m.device.float32 = m.device.float64 = 1;
+  m.host.memory = Bytes(1e30);
+  m.host.bandwidth = BytesPerSecond(1);
   m.node.devices = int64_t{1} << 40;
   m.node.bandwidth = m.network.bandwidth = BytesPerSecond(1);
   return m;

@@ -74,9 +74,37 @@ def what_cannot_be():
     assert done.returncode == 2 and "an earlier search stands there" in done.stderr, done.stderr
 
 
+def by_the_planner():
+    pathlib.Path("text.txt").write_text("to be or not to be, " * 400)
+    pathlib.Path("lm.toml").write_text(
+        'version = 1\n[run]\nname = "lm"\n[task]\nname = "text_lm"\nfiles = ["text.txt"]\n'
+        "[model]\nlayers = 4\nwidth = 32\nheads = 4\ncontext = 32\n[batch]\nglobal = 16\n[optimizer]\nlearning_rate = 1e-3\n[train]\nsteps = 4\n")
+    knobs = ["--knob", "batch.micro=1..16*2", "--knob", "layout.recompute=none,selective,full"]
+
+    def lm(*options):
+        return subprocess.run([ocoee, "tune", "lm.toml", *knobs, *options], capture_output=True, text=True)
+
+    done = lm("--simulate", "--machine", "h200", "--trials", "100", "--out", "simulated")
+    assert done.returncode == 0, done.stderr
+    found = trials("simulated")
+    assert len(found) == 15 and not pathlib.Path("simulated/trials").exists(), found
+    best = min(found, key=lambda t: t["value"])
+    # Real trials begin where the planner says.
+    done = lm("--machine", "h200", "--trials", "1", "--steps", "4", "--out", "seeded")
+    assert done.returncode == 0, done.stderr
+    assert trials("seeded")[0]["point"] == best["point"], (trials("seeded"), best)
+    for options, words in [(["--simulate"], "of which machine?"), (["--machine", "h200", "--metric", "loss"], "the planner knows times"),
+                           (["--machine", "h2OO"], "did you mean 'h200'?")]:
+        done = lm(*options, "--out", "none")
+        assert done.returncode == 2 and words in done.stderr, (options, done.stderr)
+    done = tune(*KNOBS, "--simulate", "--machine", "h200", "--out", "gan")
+    assert done.returncode == 2 and "does not say what its layers cost" in done.stderr, done.stderr
+
+
 with tempfile.TemporaryDirectory(prefix="ocoee-tune-") as folder:
     os.chdir(folder)
     whole_search()
     killed_and_resumed()
     what_cannot_be()
+    by_the_planner()
 print("ok")

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`ocoee tune` beside random search, Optuna's TPE and DeepHyper's CBO, with the planner as the truth.
+
+    tuners.py --program build/ocoee [--seeds 20] [--budget 64] [--out FOLDER]
+
+A 13B model on 128 devices of Frontier: 1,200 layouts, of which many do not fit. `ocoee tune --simulate --method random` visits all of
+them once, which gives the best there is and the table that every method searches. Each then has the same budget for each seed; an
+evaluation that does not fit is told as such in each tool's own way. Counted is the first evaluation within 2 % of the best; a search
+that ends without one counts its budget. The peers come from PyPI into a virtual environment in FOLDER; --python names one that has them.
+"""
+import argparse
+import contextlib
+import io
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import warnings
+
+PEERS = ["optuna==5.0.0", "deephyper==0.13.2"]
+RANKS = "128"
+KNOBS = {"layout.tensor": "1,2,4,8", "layout.pipeline": "1,2,4,8,16", "batch.micro": "1,2,4,8,16",
+         "layout.shard": "none,states,gradients,parameters", "layout.recompute": "none,selective,full"}
+WORDS = ("layout.shard", "layout.recompute")
+RECIPE = """version = 1
+[run]
+name = "tuners"
+[task]
+name = "text_lm"
+files = ["{text}"]
+vocabulary = 50688
+[model]
+layers = 16
+width = 8192
+heads = 64
+context = 2048
+[batch]
+global = 1024
+[precision]
+compute = "bfloat16"
+[optimizer]
+learning_rate = 1e-4
+[train]
+steps = 10
+"""
+
+
+def tune(program, folder, name, *options):
+    out = folder / name
+    if not (out / "tune.html").exists():
+        knobs = [word for key, values in KNOBS.items() for word in ("--knob", f"{key}={values}")]
+        done = subprocess.run([program, "tune", str(folder / "recipe.toml"), *knobs, "--ranks", RANKS, "--simulate", "--machine", "frontier",
+                               "--out", str(out), *options], capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(done.stderr[-2000:])
+    lines = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()][1:]
+    return [(tuple(t["point"]), t["value"] if t["outcome"] == "ok" else None) for t in lines]
+
+
+def search_optuna(truth, seed, budget):
+    import optuna
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = optuna.samplers.TPESampler(seed=seed, constraints_func=lambda trial: (trial.user_attrs["violation"],))
+    study = optuna.create_study(sampler=sampler)
+    worst = max(value for value in truth.values() if value)
+    for _ in range(budget):
+        trial = study.ask()
+        point = []
+        for key, values in KNOBS.items():
+            choices = list(range(len(values.split(","))))
+            point.append(trial.suggest_categorical(key, choices) if key in WORDS else trial.suggest_int(key, 0, choices[-1]))
+        value = truth[tuple(point)]
+        trial.set_user_attr("violation", -1 if value else 1)
+        study.tell(trial, value or worst)
+        yield value
+
+
+def search_deephyper(truth, seed, budget, folder):
+    from deephyper.hpo import CBO, HpProblem
+    problem = HpProblem()
+    for key, values in KNOBS.items():
+        choices = values.split(",")
+        problem.add_hyperparameter(choices if key in WORDS else (0, len(choices) - 1), key.replace(".", "_"))
+    search = CBO(problem, random_state=seed, log_dir=str(folder / "deephyper"), verbose=0)
+    for _ in range(budget):
+        config = search.ask(1)[0]
+        point = tuple(values.split(",").index(config[key.replace(".", "_")]) if key in WORDS else int(config[key.replace(".", "_")])
+                      for key, values in KNOBS.items())
+        value = truth[point]
+        search.tell([(config, 1 / value if value else "F_does_not_fit")])
+        yield value
+
+
+def first_within(values, goal, budget):
+    for count, value in enumerate(values, 1):
+        if value and value <= goal:
+            return count, True
+    return budget, False
+
+
+def peers(options, folder):
+    table = json.loads((folder / "truth.json").read_text())
+    truth = {tuple(point): value for point, value in table}
+    goal = 1.02 * min(value for value in truth.values() if value)
+    file = folder / "peers.json"
+    out = json.loads(file.read_text()) if file.exists() else {}
+    warnings.simplefilter("ignore")
+    for name, search in (("Optuna TPE", search_optuna), ("DeepHyper CBO", lambda *a: search_deephyper(*a, folder))):
+        done = out.setdefault(name, [])
+        for seed in range(len(done) + 1, options.seeds + 1):
+            with contextlib.redirect_stdout(io.StringIO()):
+                done.append(first_within(search(truth, seed, options.budget), goal, options.budget))
+            file.write_text(json.dumps(out))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--budget", type=int, default=64)
+    parser.add_argument("--out", default="tuners")
+    parser.add_argument("--python", default="", help="an interpreter that has the peers")
+    parser.add_argument("--peers", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    folder = pathlib.Path(options.out).resolve()
+    if options.peers:
+        return peers(options, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "text.txt").write_text("to be or not to be, " * 5000)
+    (folder / "recipe.toml").write_text(RECIPE.format(text=folder / "text.txt"))
+    program = os.path.abspath(options.program)
+    table = tune(program, folder, "all", "--method", "random", "--trials", "100000")
+    (folder / "truth.json").write_text(json.dumps(table))
+    best = min(value for _, value in table if value)
+    near = sum(bool(value) and value <= 1.02 * best for _, value in table)
+    print(f"{len(table)} layouts, {sum(bool(v) for _, v in table)} fit; the best takes {best:.2f} s, {near} are within 2 % of it")
+    results = {}
+    for method in ("gp", "random"):
+        name = "ocoee tune" if method == "gp" else "random search"
+        results[name] = []
+        for seed in range(1, options.seeds + 1):
+            trials = tune(program, folder, f"{method}-{seed}", "--method", method, "--seed", str(seed), "--trials", str(options.budget))
+            assert len({point for point, _ in trials}) == len(trials), "a trial was repeated"
+            results[name].append(first_within([value for _, value in trials], 1.02 * best, options.budget))
+    python = options.python
+    if not python:
+        python = str(folder / "venv" / "bin" / "python")
+        if not os.path.exists(python):
+            subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+            subprocess.run([python, "-m", "pip", "install", "-q", *PEERS], check=True)
+    subprocess.run([python, __file__, "--peers", "--program", program, "--seeds", str(options.seeds), "--budget", str(options.budget),
+                    "--out", str(folder)], check=True)
+    results.update(json.loads((folder / "peers.json").read_text()))
+    print(f"{'':16}{'within 2 % in ' + str(options.budget):>20}{'evaluations: median':>21}{'mean':>7}{'most':>6}")
+    for name, of_seeds in results.items():
+        counts = [count for count, _ in of_seeds]
+        print(f"{name:16}{sum(found for _, found in of_seeds):>13} of {len(of_seeds):<4}{statistics.median(counts):>20}"
+              f"{statistics.mean(counts):>7.1f}{max(counts):>6}")
+
+
+if __name__ == "__main__":
+    main()
