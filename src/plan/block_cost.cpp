@@ -98,9 +98,11 @@ class LayerCost {
   double stream_gradients(double w, bool dropout) const {
     return e_ * w * ((dropout ? 3 : 2) * Ts_ + (t_ > 1 ? 3 * T_ : 0));
   }
-  // A product in the compute type before it is added to a float32 gradient, where the library
-  // cannot do both at once.
-  double weight_product(double elements) const { return e_ == 2 ? e_ * elements : 0; }
+  // Where no library adds a product to a float32 gradient (a CPU has none), the product in the
+  // compute type and its copy in float32.
+  double weight_product(double elements) const {
+    return e_ == 2 && timer_.device().workspace <= Bytes(0) ? (e_ + 4) * elements : 0;
+  }
   // Other software: the widest activation and its gradient, there and back.
   double others(double w) const { return 4 * e_ * w * T_; }
   void stream(double forward, double backward, double arithmetic = 0, double gradient = 0) {

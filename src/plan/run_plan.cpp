@@ -32,7 +32,9 @@ void predict_run(const Planned& planned, const std::string& machine, int64_t ste
   if (!planned.layout) return;
   const Configuration& c = *planned.layout;
   const System& system = system_named("ocoee");
-  Predictor sizes(planned.workload, system, unknown_machine());
+  Machine any = unknown_machine();
+  if (!machine.empty()) any.device.workspace = load_machine(machine).device.workspace;
+  Predictor sizes(planned.workload, system, any);
   if (sizes.problem(c).empty()) add_memory(sizes.predict(c), out);
   if (machine.empty()) return;
 
