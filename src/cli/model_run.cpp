@@ -31,7 +31,7 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& folder, int64
     fail(ErrorKind::data, "{}: no checkpoint of step {}; there {}", checkpoints.string(), step,
          there.empty() ? "are none" : "are those of " + join(there, ", "));
   }
-  const auto path = run::checkpoint_path(checkpoints, step);
+  auto path = run::checkpoint_path(checkpoints, step);
   run::on_first_rank(world, [&] { run::verify_checkpoint(path); });
   return path;
 }

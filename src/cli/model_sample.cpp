@@ -18,7 +18,7 @@ std::vector<int64_t> prompt_words(const data::Tokenizer& tokenizer, const std::s
     fail(ErrorKind::config,
          "--prompt has {} letters, but a {} token takes {}\n    fix: give a multiple of {}",
          prompt.size(), tokenizer.name(), letters, letters);
-  const std::vector<int64_t> words = tokenizer.encode(prompt);
+  std::vector<int64_t> words = tokenizer.encode(prompt);
   const auto unknown = std::find(words.begin(), words.end(), data::kUnknown);
   if (unknown != words.end())
     fail(ErrorKind::config,

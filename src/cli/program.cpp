@@ -71,7 +71,7 @@ void print_answer(const std::string& text) {
     fail(ErrorKind::file, "standard output: cannot write the answer: {}", std::strerror(errno));
 }
 
-std::filesystem::path without_end_slash(std::filesystem::path path) {
+std::filesystem::path without_end_slash(const std::filesystem::path& path) {
   return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
 }
 

@@ -9,10 +9,12 @@ bool nccl_available() {
   return false;
 }
 
+// NOLINTBEGIN(performance-unnecessary-value-param): the signature of the real one
 std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name,
                                                      std::shared_ptr<Communicator>,
                                                      device::Device device,
                                                      std::shared_ptr<Communicator>) {
+  // NOLINTEND(performance-unnecessary-value-param)
   fail(ErrorKind::device,
        "axis '{}' needs NCCL for {}, but this program was built without it\n    fix: ./dev cuda",
        name, device::name_of(device));

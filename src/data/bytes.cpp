@@ -167,7 +167,7 @@ std::unique_ptr<ByteReader> open_bytes(const std::filesystem::path& path) {
   return recognise(open_raw_bytes(path), path.string());
 }
 
-std::unique_ptr<ByteReader> open_bytes_in_memory(std::string_view bytes, std::string name) {
+std::unique_ptr<ByteReader> open_bytes_in_memory(std::string_view bytes, const std::string& name) {
   return recognise(std::make_unique<MemoryBytes>(bytes), name);
 }
 

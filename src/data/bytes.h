@@ -28,6 +28,6 @@ void require_input_file(const std::filesystem::path& path);
 std::unique_ptr<ByteReader> open_raw_bytes(const std::filesystem::path& path);  // as stored
 std::unique_ptr<ByteReader> open_bytes(const std::filesystem::path& path);      // decompressed
 // The same from memory; `name` stands in messages. The bytes must outlive the reader.
-std::unique_ptr<ByteReader> open_bytes_in_memory(std::string_view bytes, std::string name);
+std::unique_ptr<ByteReader> open_bytes_in_memory(std::string_view bytes, const std::string& name);
 
 }  // namespace ocoee::data

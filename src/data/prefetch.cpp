@@ -103,7 +103,7 @@ struct Prefetcher::Shared {
 };
 
 Prefetcher::Prefetcher(std::shared_ptr<const Source> source, BatchShape shape, int64_t first_step,
-                       int64_t end_step, PrefetchOptions options)
+                       int64_t end_step, const PrefetchOptions& options)
     : shared_(std::make_shared<Shared>()) {
   OCOEE_CHECK(shape.micro > 0 && shape.data_size > 0 && shape.data_rank >= 0 &&
               shape.data_rank < shape.data_size);

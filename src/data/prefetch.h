@@ -65,7 +65,7 @@ class Prefetcher {
 
   // Begins with micro-batch 0 of `first_step`; ends before `end_step` (negative: never).
   Prefetcher(std::shared_ptr<const Source> source, BatchShape shape, int64_t first_step,
-             int64_t end_step = -1, PrefetchOptions options = {});
+             int64_t end_step = -1, const PrefetchOptions& options = {});
   ~Prefetcher();  // waits for at most one sample a thread
   Prefetcher(const Prefetcher&) = delete;
 

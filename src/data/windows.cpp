@@ -53,7 +53,7 @@ int64_t tokens_of(const WindowPieces& pieces) {
 
 WindowSource::WindowSource(Part part, std::shared_ptr<const Tokenizer> tokenizer,
                            WindowOptions options)
-    : part_(std::move(part)), tokenizer_(std::move(tokenizer)), options_(options) {
+    : part_(std::move(part)), tokenizer_(std::move(tokenizer)), options_(std::move(options)) {
   require_context(options_.context);
   options_.pieces = or_whole(std::move(options_.pieces), options_.context);
   fields_ = {{"tokens", DType::i64, {tokens_of(options_.pieces)}}};

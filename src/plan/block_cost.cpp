@@ -405,8 +405,8 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
       auto count = static_cast<double>(p.elements());
       if (p.tensor_dim >= 0) {  // a rank's share of a padded extent
         const int64_t extent = p.shape[static_cast<size_t>(p.tensor_dim)];
-        count *= static_cast<double>((extent + shape.tensor - 1) / shape.tensor) /
-                 static_cast<double>(extent);
+        const int64_t part = (extent + shape.tensor - 1) / shape.tensor;
+        count *= static_cast<double>(part) / static_cast<double>(extent);
       }
       (p.tied_to.empty() ? out.parameters : out.borrowed) += count;
     }

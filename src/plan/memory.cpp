@@ -156,7 +156,8 @@ double stage_activation_bytes(const TransformerShape& shape, int64_t micro, int6
          shape.layers, schedule.stages, schedule.chunks, parts);
   }
   const double a_layer = layer_activation_bytes(shape, micro, tensor, norms_sharded, recompute);
-  const double held = static_cast<double>(shape.layers / parts) *
+  const int64_t layers = shape.layers / parts;
+  const double held = static_cast<double>(layers) *
                       static_cast<double>(activations_in_flight(schedule, stage)) * a_layer;
   if (recompute != Recompute::full) return held;
   return held + layer_activation_bytes(shape, micro, tensor, norms_sharded, Recompute::none);

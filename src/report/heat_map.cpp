@@ -120,8 +120,8 @@ std::string heat_map(const HeatMap& map) {
         const double v = grid.values[r * grid.columns + column];
         if (std::isnan(v)) return -1;
         if (categories) return v < 0 ? -1 : static_cast<int>(std::min(v, 1e6));
-        return static_cast<int>(std::clamp((v - low) / (high - low), 0.0, 1.0) * (kShades - 1) +
-                                0.5);
+        return static_cast<int>(
+            std::lround(std::clamp((v - low) / (high - low), 0.0, 1.0) * (kShades - 1)));
       };
       const int bin = bin_at(c);
       const size_t first = c;

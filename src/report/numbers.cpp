@@ -29,7 +29,7 @@ std::string with_groups(const std::string& plain) {
   return out + plain.substr(dot);
 }
 
-std::string signed_text(double value, std::string magnitude) {
+std::string signed_text(double value, const std::string& magnitude) {
   const bool is_zero = magnitude.find_first_of("123456789") == std::string::npos;
   return value < 0 && !is_zero ? kMinus + magnitude : magnitude;
 }

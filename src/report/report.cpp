@@ -59,7 +59,7 @@ std::string render_report(const std::filesystem::path& run_directory,
 std::filesystem::path write_report(const std::filesystem::path& run_directory,
                                    const std::vector<Section>& extra) {
   const std::string page = render_report(run_directory, extra);
-  const std::filesystem::path path = run_directory / "report.html";
+  std::filesystem::path path = run_directory / "report.html";
   write_file_atomically(path, page);
   return path;
 }

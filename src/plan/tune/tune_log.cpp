@@ -32,7 +32,8 @@ json header_of(const KnobSpace& space, const json& about) {
 void check_same(const std::filesystem::path& path, const json& there, const json& here) {
   if (there == here) return;
   for (const char* part : {"version", "about", "knobs"}) {
-    const json before = there.value(part, json()), now = here.at(part);
+    const json before = there.value(part, json());
+    const json& now = here.at(part);
     if (before == now) continue;
     for (const auto& change : json::diff(before, now)) {
       const json::json_pointer at(change.at("path").get<std::string>());

@@ -99,7 +99,8 @@ void LammpsConfig::describe(config::Description& d) {
   d.field("workers", workers, "processes side by side, a rank").at_least(1).may_change_on_resume();
 }
 
-Lammps::Lammps(LammpsConfig config, std::filesystem::path cache, std::filesystem::path scratch)
+Lammps::Lammps(LammpsConfig config, std::filesystem::path cache,
+               const std::filesystem::path& scratch)
     : config_(std::move(config)),
       cache_(std::move(cache)),
       scratch_(std::filesystem::absolute(scratch)) {
@@ -165,7 +166,7 @@ std::string Lammps::commands(const std::string& data_file, size_t number) const 
 class Lammps::Batch {
  public:
   Batch(Lammps& lammps, const std::vector<Structure>& structures, std::vector<size_t> members)
-      : lammps_(lammps), structures_(structures), members_(std::move(members)) {
+      : lammps_(lammps), members_(std::move(members)) {
     job_.command = {lammps.config_.program, "-in", "in.lammps", "-log", "none"};
     job_.folder = lammps.scratch_ / fmt::format("{}-{}", members_.front(), members_.size());
     // A rank's process is one thread of one core, and a world of its own.
@@ -249,7 +250,6 @@ class Lammps::Batch {
   }
 
   Lammps& lammps_;
-  const std::vector<Structure>& structures_;
   std::vector<size_t> members_;
   run::ChildJob job_;
   size_t read_ = 0;  // bytes

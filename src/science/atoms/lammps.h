@@ -51,7 +51,7 @@ class Lammps {
  public:
   // Finds program, version and potentials. Error(config) when one is missing. `cache` is where
   // answers are kept; `scratch` is where processes run, and where a failed one leaves its files.
-  Lammps(LammpsConfig config, std::filesystem::path cache, std::filesystem::path scratch);
+  Lammps(LammpsConfig config, std::filesystem::path cache, const std::filesystem::path& scratch);
 
   // One label for each structure, in order. `progress` hears how many are done, one call at a time.
   std::vector<Label> energies(const std::vector<Structure>& structures,

@@ -51,7 +51,7 @@ void check_type(const run::TensorEntry& entry, const std::string& path) {
 }
 
 json read_json(const fs::path& path) {
-  const json read = json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  json read = json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
   if (!read.is_object()) fail(ErrorKind::data, "{}: not a JSON object", path.string());
   return read;
 }
