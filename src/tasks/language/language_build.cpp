@@ -55,7 +55,11 @@ class BitsPerLetter final : public train::Evaluation {
   std::string best_metric() const override { return unit_; }
   Sums micro_batch(Models& models, const nn::Bundle& fields) override {
     const nn::Bundle out = models.at(kLanguageModel).evaluate(decoder_inputs(fields, pieces_));
-    if (!out.has("loss_sum")) return {at::zeros({}), at::zeros({})};  // not the last stage
+    if (!out.has("loss_sum")) {  // not the last stage
+      const at::Tensor none =
+          at::zeros({}, fields.items().front().second.options().dtype(at::kDouble));
+      return {none, none};
+    }
     return {out.at("loss_sum"), out.at("weight_sum")};
   }
   nlohmann::json metrics(double loss_sum, double weight_sum) const override {
