@@ -33,7 +33,7 @@ if(OCOEE_MOLD AND NOT OCOEE_FUZZ)
 endif()
 
 if(OCOEE_SANITIZE)
-  add_compile_options(-fsanitize=${OCOEE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_compile_options(-O1 -fsanitize=${OCOEE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${OCOEE_SANITIZE})
 endif()
 
