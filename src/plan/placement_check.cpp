@@ -143,8 +143,9 @@ std::string Checker::nearest(const BatchConfig& batch, const LayoutConfig& layou
     if (b.global % l.data(ranks_) != 0) return;
     const double far = distance(layout.tensor, l.tensor) + distance(layout.context, l.context) +
                        distance(layout.pipeline, l.pipeline) + distance(layout.chunks, l.chunks) +
-                       distance(batch.micro, b.micro) + (l.schedule != layout.schedule ? 101 : 0) +
-                       (l.context_method != layout.context_method ? 101 : 0);
+                       distance(batch.micro, b.micro) +
+                       (l.schedule != layout.schedule ? 100.5 : 0) +
+                       (l.context_method != layout.context_method ? 100.5 : 0);
     if (far >= best || refusal(b, l)) return;
     best = far;
     std::vector<std::string> changes;

@@ -5,7 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <numeric>
+#include <regex>
 
 #include "core/error.h"
 #include "models/gpt.h"
@@ -84,13 +86,15 @@ TEST(SequencePieces, CoverTheSequenceOnceWithEqualWork) {
   EXPECT_THROW(sequence_pieces(ContextMethod::ring, 24, 5, 0), Error);
 }
 
+constexpr BatchConfig kBatch{120, 4};
+
 std::string problems_of(const models::GptConfig& config, const LayoutConfig& layout) {
   config::Problems problems;
-  check_placement(problems, models::build_gpt(config, 97), {8, 1}, layout, layout.model_ranks());
+  check_placement(problems, models::build_gpt(config, 97), kBatch, layout, 120);
   return problems.text();
 }
 
-TEST(CheckPlacement, RefusesWithTheNearestThatWorks) {
+TEST(CheckPlacement, RefusesWithTheReasonAndTheNearestThatWorks) {
   const auto refusal = [](int64_t tensor, int64_t context, const std::string& method = "ring",
                           std::function<void(models::GptConfig&)> change = {}) {
     models::GptConfig config = small("llama");
@@ -99,29 +103,92 @@ TEST(CheckPlacement, RefusesWithTheNearestThatWorks) {
     layout.tensor = tensor, layout.context = context, layout.context_method = method;
     return problems_of(config, layout);
   };
+  const auto says = [](const char* what, const char* nearest) {
+    return AllOf(HasSubstr(what), HasSubstr(std::string("the nearest that works: ") + nearest));
+  };
   EXPECT_EQ(refusal(1, 1), "");
   EXPECT_EQ(refusal(2, 2), "");
   EXPECT_EQ(refusal(6, 1), "");
-  EXPECT_THAT(refusal(5, 1), HasSubstr("layout.tensor: 5 ranks do not divide the 12 heads"));
-  EXPECT_THAT(refusal(5, 1), HasSubstr("use 3"));
-  EXPECT_THAT(refusal(4, 1), HasSubstr("4 ranks do not divide the 6 key-value heads"));
-  EXPECT_THAT(refusal(4, 1), HasSubstr("use 3"));
-  EXPECT_THAT(refusal(2, 1, "ring", [](auto& c) { c.feed_forward = 63; }),
-              HasSubstr("2 ranks do not divide the inner size 63"));
-  EXPECT_THAT(refusal(3, 1, "ring", [](auto& c) { c.context = 32; }),
-              HasSubstr("3 ranks do not divide the 32 tokens of a sample"));
-  EXPECT_THAT(refusal(1, 5),
-              HasSubstr("does not fall into the 10 pieces that 5 ranks need (ring)"));
-  EXPECT_THAT(refusal(1, 5), HasSubstr("use 4"));
-  EXPECT_THAT(refusal(1, 8), HasSubstr("use 6"));
-  EXPECT_EQ(refusal(1, 3, "all_to_all"), "");
-  EXPECT_THAT(refusal(1, 4, "all_to_all"), HasSubstr("all_to_all splits the 12 heads and 6"));
-  EXPECT_THAT(refusal(1, 4, "all_to_all"), HasSubstr("use 3"));
   EXPECT_EQ(refusal(6, 4), "");
-  EXPECT_THAT(refusal(6, 3), HasSubstr("6 tensor ranks do not divide the 8 tokens"));
-  EXPECT_THAT(refusal(6, 3), HasSubstr("use 2"));
+  EXPECT_EQ(refusal(1, 3, "all_to_all"), "");
+  EXPECT_THAT(refusal(5, 1),
+              says("layout.tensor: 5 ranks do not divide the 12 heads", "layout.tensor = 6"));
+  EXPECT_THAT(refusal(4, 1),
+              says("4 ranks do not divide the 6 key-value heads", "layout.tensor = 3"));
+  EXPECT_THAT(refusal(2, 1, "ring", [](auto& c) { c.feed_forward = 63; }),
+              says("2 ranks do not divide the inner size 63", "layout.tensor = 3"));
+  EXPECT_THAT(refusal(3, 1, "ring", [](auto& c) { c.context = 32; }),
+              says("3 ranks do not divide the 32 tokens of a sample", "layout.tensor = 2"));
+  EXPECT_THAT(refusal(1, 5), says("does not fall into the 10 pieces that 5 ranks need (ring)",
+                                  "layout.context = 6"));
+  EXPECT_THAT(refusal(1, 8), says("16 pieces", "layout.context = 6"));
+  EXPECT_THAT(refusal(1, 4, "all_to_all"),
+              says("all_to_all splits the 12 heads and 6", "layout.context = 3"));
+  EXPECT_THAT(refusal(6, 3),
+              says("6 tensor ranks do not divide the 8 tokens", "layout.context = 4"));
   EXPECT_THAT(refusal(1, 2, "ring", [](auto& c) { c.attention_dropout = 0.1; }),
-              HasSubstr("layout.context_method"));
+              says("layout.context_method", "layout.context_method = \"all_to_all\""));
+}
+
+TEST(CheckPlacement, RefusesAPipelineThatIsLongerThanTheModel) {
+  LayoutConfig layout;
+  layout.pipeline = 5;
+  EXPECT_THAT(problems_of(small("gpt2"), layout),
+              AllOf(HasSubstr("layout.pipeline: pipeline x chunks = 5 parts, but the model has 4"),
+                    HasSubstr("the nearest that works: layout.pipeline = 4")));
+}
+
+// The assignments of a message, made.
+void assign(const std::string& text, LayoutConfig& layout, BatchConfig& batch) {
+  const std::map<std::string, int64_t*> numbers{{"layout.tensor", &layout.tensor},
+                                                {"layout.context", &layout.context},
+                                                {"layout.pipeline", &layout.pipeline},
+                                                {"layout.chunks", &layout.chunks},
+                                                {"batch.micro", &batch.micro}};
+  const std::map<std::string, std::string*> words{
+      {"layout.schedule", &layout.schedule}, {"layout.context_method", &layout.context_method}};
+  const std::regex assignment("([a-z]+\\.[a-z_]+) = (?:\"([a-z0-9_]+)\"|([0-9]+))");
+  for (std::sregex_iterator at(text.begin(), text.end(), assignment), end; at != end; ++at) {
+    const std::smatch& found = *at;
+    if (found[3].matched)
+      *numbers.at(found[1]) = std::stoll(found[3]);
+    else
+      *words.at(found[1]) = found[2];
+  }
+}
+
+TEST(CheckPlacement, WhatItProposesPassesEveryCheck) {
+  const ModelSpec model = models::build_gpt(small("llama"), 97);
+  const std::string marker = "the nearest that works: ";
+  int proposed = 0;
+  for (const int64_t ranks : {6, 10, 12, 120}) {
+    for (const int64_t tensor : {1, 2, 5, 6}) {
+      for (const int64_t context : {1, 2, 5}) {
+        for (const int64_t pipeline : {1, 2, 5}) {
+          for (const int64_t chunks : {1, 2, 4}) {
+            for (const char* schedule : {"1f1b", "interleaved"}) {
+              LayoutConfig layout;
+              layout.tensor = tensor, layout.context = context, layout.pipeline = pipeline;
+              layout.chunks = chunks, layout.schedule = schedule;
+              BatchConfig batch = kBatch;
+              config::Problems problems;
+              check_placement(problems, model, batch, layout, ranks);
+              const std::string text = problems.text();
+              const size_t at = text.find(marker);
+              if (at == std::string::npos) continue;
+              ++proposed;
+              assign(text.substr(at), layout, batch);
+              config::Problems again;
+              check_training(again, batch, layout, ranks, {true, true, true, true});
+              check_placement(again, model, batch, layout, ranks);
+              EXPECT_TRUE(again.empty()) << text << again.text();
+            }
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(proposed, 100);
 }
 
 }  // namespace
