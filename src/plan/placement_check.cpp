@@ -40,14 +40,13 @@ struct Refusal {
 };
 
 std::optional<Refusal> tensor_refusal(const Extents& e, int64_t tensor) {
-  const auto refused = [&](int64_t extent, const char* name) {
-    return Refusal{"layout.tensor",
-                   fmt::format("{} ranks do not divide the {}", tensor, fmt::format(name, extent))};
+  const auto refused = [&](const std::string& what) {
+    return Refusal{"layout.tensor", fmt::format("{} ranks do not divide the {}", tensor, what)};
   };
-  if (e.heads % tensor != 0) return refused(e.heads, "{} heads");
-  if (e.kv_heads % tensor != 0) return refused(e.kv_heads, "{} key-value heads");
+  if (e.heads % tensor != 0) return refused(fmt::format("{} heads", e.heads));
+  if (e.kv_heads % tensor != 0) return refused(fmt::format("{} key-value heads", e.kv_heads));
   if (e.feed_forward % tensor != 0)
-    return refused(e.feed_forward, "inner size {} of the feed-forward layer");
+    return refused(fmt::format("inner size {} of the feed-forward layer", e.feed_forward));
   return std::nullopt;
 }
 
