@@ -124,8 +124,8 @@ TEST(CheckPlacement, RefusesWithTheReasonAndTheNearestThatWorks) {
   EXPECT_THAT(refusal(1, 8), says("16 pieces", "layout.context = 6"));
   EXPECT_THAT(refusal(1, 4, "all_to_all"),
               says("all_to_all splits the 12 heads and 6", "layout.context = 3"));
-  EXPECT_THAT(refusal(6, 3),
-              says("6 tensor ranks do not divide the 8 tokens", "layout.context = 4"));
+  EXPECT_THAT(refusal(6, 2, "ring", [](auto& c) { c.context = 40; }),
+              says("6 tensor ranks do not divide the 20 tokens", "layout.tensor = 2"));
   EXPECT_THAT(refusal(1, 2, "ring", [](auto& c) { c.attention_dropout = 0.1; }),
               says("layout.context_method", "layout.context_method = \"all_to_all\""));
 }
