@@ -44,7 +44,8 @@ endif()
 
 if(OCOEE_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 90a CACHE STRING "CUDA architectures; 90a is Hopper")
+    set(CMAKE_CUDA_ARCHITECTURES 80;90a-real CACHE STRING
+        "CUDA architectures; 90a is Hopper, and the code of 80 serves any GPU since Ampere; native for the one that is here")
   endif()
   enable_language(CUDA)
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 knows nvcc's flags only up to C++17

@@ -16,8 +16,12 @@ tasks=$("$program" list tasks | awk '/^  / {print $1}')
 {
   printf '%s\n# Reference\n\nThe keys of a recipe, by task:\n\n' "$head_line"
   for task in $tasks; do printf -- '- [%s](%s.md) ([JSON Schema](%s.schema.json), for editors)\n' "$task" "$task" "$task"; done
-  printf '\n[The command line](command-line.md): verbs, options, exit codes.\n'
+  printf '\n[The command line](command-line.md): verbs and options. [Exit codes](exit-codes.md).\n'
 } >README.md
+{
+  printf '%s\n# Exit codes\n\nThe program ends with one of these, and so do all ranks of a run.\n\n' "$head_line"
+  "$program" help exit-codes --format markdown
+} >exit-codes.md
 for task in $tasks; do
   {
     # shellcheck disable=SC2016

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // ocoee doctor: what this machine is, which parts of Ocoee work on it, and how to mend those that
 // do not.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "cli/verbs.h"
@@ -31,38 +30,57 @@ void bad(const char* part, const std::string& text, const std::string& fix) {
   std::printf("  --    %-14s %s\n        %-14s fix: %s\n", part, text.c_str(), "", fix.c_str());
 }
 
-bool is_command(const std::string& name) {
-  const char* path = std::getenv("PATH");
-  for (const std::string& folder : split(path ? path : "", ':')) {
-    if (::access((folder + "/" + name).c_str(), X_OK) == 0) return true;
-  }
-  return false;
+void note(const std::string& text) {
+  std::printf("        %-14s %s\n", "", text.c_str());
 }
 
 void check_mpi(const comm::World& world) {
+  const comm::MpiHere mpi = comm::mpi_here();
+  const std::string own = "built with " + mpi.built_with;
   const comm::Launcher launcher = comm::detect_launcher();
   if (launcher != comm::Launcher::none)
-    good("MPI", std::to_string(world.size()) + " ranks by " + comm::name_of(launcher));
-  else if (is_command("mpirun") || is_command("srun"))
-    good("MPI", "one rank; `mpirun -n N ocoee ...` or srun starts more");
+    good("MPI", fmt::format("{} ranks by {}; {}", world.size(), comm::name_of(launcher), own));
+  else if (mpi.launcher.empty())
+    bad("MPI", own + ", but there is no mpirun: only one rank can run",
+        "apt-get install openmpi-bin, or load the cluster's MPI module; under Slurm srun does");
+  else if (!mpi.same_family)
+    bad("MPI",
+        fmt::format("{}, but mpirun is \"{}\": each rank would think that it is alone", own,
+                    mpi.launcher),
+        "put the mpirun of the MPI that this program was built with first in PATH, or build anew "
+        "with this one");
+  else if (!mpi.needs.empty())
+    bad("MPI", own + ", but Open MPI starts nothing as root", mpi.needs);
   else
-    bad("MPI", "neither mpirun nor srun is in PATH: only one rank can run",
-        "apt-get install openmpi-bin, or load the cluster's MPI module");
+    good("MPI", fmt::format("{}; mpirun is \"{}\"; `mpirun -n N ocoee ...` starts N ranks", own,
+                            mpi.launcher));
+  if (launcher == comm::Launcher::none && !mpi.for_more.empty())
+    note(fmt::format("more ranks than the {} core{} here: {}", mpi.slots, mpi.slots == 1 ? "" : "s",
+                     mpi.for_more));
 }
 
+// The folder, or where it is not there yet, the one that it would be made in.
+std::filesystem::path nearest_folder(std::filesystem::path folder) {
+  std::error_code error;
+  folder = std::filesystem::absolute(folder, error);
+  while (!std::filesystem::exists(folder, error) && folder.has_relative_path())
+    folder = folder.parent_path();
+  return folder;
+}
+
+// Looks, and leaves nothing behind.
 void check_writable(const char* part, const std::filesystem::path& folder) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  const auto probe = folder / ".ocoee-doctor";
-  const bool works = !error && std::ofstream(probe).put('x').good();
-  std::filesystem::remove(probe, error);
-  const auto space = std::filesystem::space(folder, error);
+  const std::filesystem::path there = nearest_folder(folder);
+  const bool works =
+      std::filesystem::is_directory(there, error) && ::access(there.c_str(), W_OK | X_OK) == 0;
+  const auto space = std::filesystem::space(there, error);
   if (works)
     good(part,
          folder.string() + ", " + format_bytes(static_cast<double>(space.available)) + " free");
   else
     bad(part, folder.string() + " cannot be written",
-        "check its permissions, or set run.dir (runs) or OCOEE_CACHE (cache)");
+        "check the permissions, or set run.dir (runs) or OCOEE_CACHE (cache)");
 }
 
 int doctor() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ocoee help [SECTION]: the keys of a recipe, from the same descriptions that read it.
+// ocoee help [SECTION | VERB]: the keys of a recipe, from the same descriptions that read it; the
+// options of a verb; the exit codes.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -15,13 +16,30 @@ struct Options {
   std::string section, task = "genome_lm", format = "text";
 };
 
+void list_sections(const config::Description& d, const std::string& path,
+                   std::vector<std::pair<std::string, const config::Description*>>& out) {
+  for (const auto& [name, section] : d.sections()) {
+    const std::string key = path.empty() ? name : path + "." + name;
+    out.emplace_back(key, section.get());
+    list_sections(*section, key, out);
+  }
+}
+
+void print_exit_codes(bool markdown) {
+  std::printf(markdown ? "| exit code | name | when |\n|---|---|---|\n| 0 | | done |\n"
+                       : "Exit codes:\n   0  done\n");
+  for (const ErrorKind kind : error_kinds())
+    std::printf(markdown ? "| %d | %s | %s |\n" : "  %2d  %s: %s\n", exit_code(kind), name_of(kind),
+                meaning_of(kind));
+}
+
 int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
-  if (options.section.empty() && options.format == "text") {
-    std::fputs(program.help().c_str(), stdout);
-    std::printf("\nSections of a recipe (`ocoee help SECTION [--task NAME]` lists the keys):\n");
+  if (options.section == "exit-codes") {
+    print_exit_codes(options.format == "markdown");
+    return 0;
   }
   const run::TaskType& task = find_task(tasks, options.task, "command line");
-  DescribedRecipe recipe(task);
+  const DescribedRecipe recipe(task);
   if (options.format == "markdown") {
     std::fputs(config::to_markdown(recipe.description, "").c_str(), stdout);
     return 0;
@@ -33,19 +51,36 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
     std::printf("%s\n", schema.dump(2).c_str());
     return 0;
   }
-  std::vector<std::string> names;
-  for (const auto& [name, section] : recipe.description.sections()) {
-    names.push_back(name);
-    if (options.section.empty()) std::printf("  [%s]  %s\n", name.c_str(), section->doc().c_str());
-    if (options.section == name) {
-      std::fputs(config::help_text(*section, name).c_str(), stdout);
-      return 0;
-    }
+  std::vector<std::pair<std::string, const config::Description*>> sections;
+  list_sections(recipe.description, "", sections);
+  if (options.section.empty()) {
+    std::fputs(program.help().c_str(), stdout);
+    std::printf(
+        "\nSections of a recipe of %s (`ocoee help SECTION [--task NAME]` lists the keys):\n",
+        options.task.c_str());
+    for (const auto& [name, section] : sections)
+      std::printf("  [%s]  %s\n", name.c_str(), section->doc().c_str());
+    return 0;
   }
-  if (options.section.empty()) return 0;
+  std::vector<std::string> names;
+  bool known = false;  // "run" is a section and a verb
+  for (const auto& [name, section] : sections) {
+    names.push_back(name);
+    if (options.section != name) continue;
+    std::fputs(config::help_text(*section, name).c_str(), stdout);
+    known = true;
+  }
+  for (const CLI::App* verb : program.get_subcommands(nullptr)) {
+    names.push_back(verb->get_name());
+    if (options.section != verb->get_name()) continue;
+    std::printf("%s%s", known ? "\n" : "", verb->help("ocoee").c_str());
+    known = true;
+  }
+  if (known) return 0;
   const std::string near = nearest(options.section, names);
-  fail(ErrorKind::config, "command line: task {} has no section '{}'\n    fix: {}", options.task,
-       options.section,
+  fail(ErrorKind::config,
+       "command line: '{}' is neither a section of task {} nor a verb\n    fix: {}",
+       options.section, options.task,
        near.empty() ? "one of " + join(names, ", ") : fmt::format("did you mean '{}'?", near));
 }
 
@@ -53,9 +88,10 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
 
 void add_help(CLI::App& program, const Tasks& tasks, Action& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = program.add_subcommand("help", "the keys of a recipe's sections");
+  CLI::App* verb =
+      program.add_subcommand("help", "the keys of a recipe's sections, or a verb's options");
   verb->add_option("section", options->section,
-                   "run, task, model, batch, layout, precision, optimizer, train");
+                   "a section (run, task, model, ...; optimizer.critic), a verb, or exit-codes");
   verb->add_option("--task", options->task, "the task whose sections are meant")
       ->capture_default_str();
   verb->add_option("--format", options->format,

@@ -50,14 +50,24 @@ void list_layers(const Tasks&) {
   for (const auto& [kind, summary] : layers()) line(kind, summary);
 }
 
+// Those of the folder where the program runs, or those that were installed beside it.
+std::filesystem::path recipe_folder() {
+  std::error_code error;
+  if (std::filesystem::is_directory("recipes", error)) return "recipes";
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto installed = program.parent_path().parent_path() / "share" / "ocoee" / "recipes";
+  return std::filesystem::is_directory(installed, error) ? installed : "";
+}
+
 void list_recipes(const Tasks&) {
   std::printf("recipes:\n");
-  if (!std::filesystem::is_directory("recipes")) {
-    std::printf("  (no folder `recipes` here: run this from Ocoee's own folder)\n");
+  const std::filesystem::path folder = recipe_folder();
+  if (folder.empty()) {
+    std::printf("  (no folder `recipes` here, and none was installed with this program)\n");
     return;
   }
   std::vector<std::string> paths;
-  for (const auto& entry : std::filesystem::directory_iterator("recipes")) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() == ".toml") paths.push_back(entry.path().string());
   }
   std::sort(paths.begin(), paths.end());

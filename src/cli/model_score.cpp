@@ -60,7 +60,7 @@ std::vector<RecordScore> score_records(LanguageModel& model,
   bool has_words = false;
   for (const auto& record : corpus->records()) {
     scores.push_back({record.name});
-    part.segments.push_back({record.letters, record.name, 0, true});
+    part.segments.push_back({record.letters, record.name, 0});
     has_words |= record.letters.size() >= static_cast<size_t>(tokenizer->letters_per_token());
   }
   if (!has_words) return scores;

@@ -7,6 +7,7 @@
 #include <new>
 #include <set>
 
+#include "cli/command_line.h"
 #include "cli/engine.h"
 #include "cli/verbs.h"
 #include "comm/world.h"
@@ -24,9 +25,7 @@ constexpr const char* kFooter =
     "  ocoee run recipes/genome_ecoli_demo.toml         train on this machine\n"
     "  mpirun -n 4 ocoee run RECIPE                     the same recipe on four ranks\n"
     "  ocoee run RECIPE optimizer.learning_rate=1e-3    with one value changed\n"
-    "Exit codes: 0 done, 2 recipe, 3 data, 4 files, 5 a peer, 6 device, 7 memory, 8 numbers, 75 "
-    "stopped with a checkpoint "
-    "(run again to go on).";
+    "Exit codes: ";
 
 // The last words of a failed program. Every rank may come here: a mistake that all of them see is
 // told by rank 0 alone.
@@ -37,18 +36,11 @@ int report_failure(ErrorKind kind, const std::string& message) {
   return exit_code(kind);
 }
 
-// A first word that is no verb, told with the verb it may have meant; empty otherwise.
-std::string unknown_verb(const CLI::App& program, int argc, char** argv) {
-  if (argc < 2 || argv[1][0] == '-') return "";
-  std::vector<std::string> names;
-  for (const CLI::App* verb : program.get_subcommands(nullptr)) {
-    if (verb->get_name() == argv[1]) return "";
-    names.push_back(verb->get_name());
-  }
-  const std::string near = nearest(argv[1], names);
-  return fmt::format("command line: there is no verb '{}'\n    fix: {}", argv[1],
-                     near.empty() ? "the verbs are " + join(names, ", ")
-                                  : fmt::format("did you mean `ocoee {}`?", near));
+std::string footer() {
+  std::vector<std::string> codes{"0 done"};
+  for (const ErrorKind kind : error_kinds())
+    codes.push_back(fmt::format("{} {}", exit_code(kind), name_of(kind)));
+  return kFooter + join(codes, ", ") + " (`ocoee help exit-codes` says more).";
 }
 
 }  // namespace
@@ -84,7 +76,7 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
       "ocoee"};
   program.set_version_flag("--version", std::string("ocoee ") + kVersion);
   program.require_subcommand(0, 1);
-  program.footer(kFooter);
+  program.footer(footer());
   Action chosen;
   add_run(program, tasks, chosen);
   add_plan(program, tasks, chosen);
@@ -102,10 +94,8 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (const std::string message = unknown_verb(program, argc, argv); !message.empty())
-      return report_failure(ErrorKind::config, message);
-    const int code = program.exit(error);
-    return code == 0 ? 0 : exit_code(ErrorKind::config);
+    if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
+    return report_failure(ErrorKind::config, command_line_problem(program, error, argc, argv));
   }
   if (!chosen) {
     std::fputs(program.help().c_str(), stdout);

@@ -101,11 +101,7 @@ void add_run(CLI::App& program, const Tasks& tasks, Action& chosen) {
                  "only read and check the recipe, and say what would happen");
   verb->callback([&tasks, &chosen, options] {
     chosen = [&tasks, options] {
-      const std::string launcher =
-          comm::launched_size() > 1
-              ? fmt::format("{} -n {} ", name_of(comm::detect_launcher()), comm::launched_size())
-              : "";
-      return run(tasks, *options, launcher + run::command_line());
+      return run(tasks, *options, comm::launch_prefix() + run::command_line());
     };
   });
 }

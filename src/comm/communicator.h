@@ -35,7 +35,6 @@ enum class Kind : uint8_t {
 constexpr int kKinds = 8;
 const char* name_of(Kind kind);
 const char* name_of(Reduce op);
-const char* name_of(Reduce op);
 
 // An operation under way. Dropping it waits.
 class Work {

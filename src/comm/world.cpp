@@ -13,15 +13,10 @@
 #include "comm/mpi_support.h"
 #include "comm/world_impl.h"
 #include "core/error.h"
+#include "core/host.h"
 
 namespace ocoee::comm {
 namespace {
-
-std::string host_name() {
-  char name[256] = "unknown";
-  ::gethostname(name, sizeof name - 1);
-  return name;
-}
 
 // What Open MPI should know before it starts; whatever the user has set stays.
 void prepare_environment() {

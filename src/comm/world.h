@@ -21,6 +21,23 @@ std::string name_of(Launcher launcher);
 int launched_rank();
 int launched_size();
 
+// What starts this launch again, up to the program: "mpirun -n 4 ", with the variables before it
+// that this machine needs for it; "" for one process.
+std::string launch_prefix();
+
+// What starting more ranks takes on this machine.
+struct MpiHere {
+  std::string built_with;   // "Open MPI 4.1.4"
+  std::string launcher;     // the first line of `mpirun --version`; "" where there is no mpirun
+  bool same_family = true;  // as far as that line says
+  int slots = 1;            // ranks that mpirun starts without being told more
+  std::string needs;     // the line to type before mpirun works at all; "" when nothing is missing
+  std::string for_more;  // the line to type before it starts more ranks than slots; ""
+};
+MpiHere mpi_here();
+// "Open MPI", "MPICH", "Intel MPI", or "" for what is unknown; from a line such as the launcher's.
+std::string mpi_family(const std::string& text);
+
 class World {
  public:
   // Starts MPI (FUNNELED). Under torchrun, which starts no MPI, throws Error(config) that says to

@@ -81,10 +81,19 @@ void to_toml(const Description& d, const std::string& path, std::string& out) {
 
 // ---- Problems
 
+// A key that is not written stands where its section begins, or in the recipe as a whole.
+Source Problems::source_of(std::string key) const {
+  for (;;) {
+    if (const auto found = sources_.find(key); found != sources_.end()) return found->second;
+    if (key.empty()) return {};
+    const size_t dot = key.rfind('.');
+    key.resize(dot == std::string::npos ? 0 : dot);
+  }
+}
+
 void Problems::add(std::string key, std::string message, std::string fix) {
-  const auto found = sources_.find(key);
-  add_at(found == sources_.end() ? Source{} : found->second, std::move(key), std::move(message),
-         std::move(fix));
+  Source source = source_of(key);  // before the key is moved away
+  add_at(std::move(source), std::move(key), std::move(message), std::move(fix));
 }
 
 void Problems::add_at(Source source, std::string key, std::string message, std::string fix) {

@@ -38,7 +38,7 @@ struct Problem {
 };
 
 // All violations of one recipe. Cross-field checks add to it by dotted key; the line is looked up
-// from the recipe.
+// from the recipe. The key "" is the recipe as a whole.
 class Problems {
  public:
   void add(std::string key, std::string message, std::string fix = "");
@@ -53,6 +53,8 @@ class Problems {
   void throw_if_any() const;  // Error(config) with text()
 
  private:
+  Source source_of(std::string key) const;
+
   std::vector<Problem> problems_;
   std::map<std::string, Source> sources_;
   std::optional<size_t> first_only_;  // problems before this one keep others off their keys
@@ -127,7 +129,9 @@ class Document {
   const std::string& name() const;
 
   // Fills the described values; unknown keys, wrong types and values out of range go to `problems`.
-  void read(Description& description, Problems& problems) const;
+  // `only_described`: sections of the recipe that the description lacks are passed over.
+  void read(Description& description, Problems& problems, bool only_described = false) const;
+  Source source_of(const std::string& dotted_key) const;  // of its section where the key is missing
 
  private:
   struct Impl;

@@ -103,8 +103,10 @@ struct Document::Impl {
             static_cast<int>(node.source().begin.column)};
   }
 
-  void read(const toml::table& from, Description& d, const std::string& path,
-            Problems& problems) const;
+  // Where a key stands; one that is missing, where its section begins.
+  Source source_of(const std::string& dotted_key) const;
+  void read(const toml::table& from, Description& d, const std::string& path, Problems& problems,
+            bool only_described = false) const;
   void assign(const toml::node& node, const Field& field, const std::string& key,
               Problems& problems) const;
 };
@@ -122,10 +124,11 @@ Document Document::from_file(const std::string& path) {
   try {
     text = read_file(path);
   } catch (const Error& error) {
+    const std::string what = error.what();
     fail(ErrorKind::config,
          "{}\n    fix: give the path of a recipe; `ocoee list recipes` shows those that come with "
          "Ocoee",
-         error.what());
+         what.substr(0, what.find('\n')));
   }
   return from_text(text, path);
 }
@@ -172,7 +175,24 @@ bool Document::contains(const std::string& key) const {
   return static_cast<bool>(impl_->table.at_path(key));
 }
 
-void Document::read(Description& description, Problems& problems) const {
+Source Document::Impl::source_of(const std::string& dotted_key) const {
+  for (std::string key = dotted_key; !key.empty();) {
+    if (const toml::node* node = table.at_path(key).node()) {
+      const Source source = source_of(*node);
+      if (source.line > 0 || from_command_line.contains(node)) return source;
+    }
+    const size_t dot = key.rfind('.');
+    key = dot == std::string::npos ? "" : key.substr(0, dot);
+  }
+  return {name, 0, 0};
+}
+
+Source Document::source_of(const std::string& dotted_key) const {
+  return impl_->source_of(dotted_key);
+}
+
+void Document::read(Description& description, Problems& problems, bool only_described) const {
+  problems.remember("", {impl_->name, 0, 0});
   const toml::node* version = impl_->table.get("version");
   if (!version) {
     problems.add_at({impl_->name, 1, 1}, "version", "missing",
@@ -183,11 +203,11 @@ void Document::read(Description& description, Problems& problems) const {
         fmt::format("this program reads version 1, the recipe has {}", describe_node(*version)),
         "a newer recipe needs a newer Ocoee");
   }
-  impl_->read(impl_->table, description, "", problems);
+  impl_->read(impl_->table, description, "", problems, only_described);
 }
 
 void Document::Impl::read(const toml::table& from, Description& d, const std::string& path,
-                          Problems& problems) const {
+                          Problems& problems, bool only_described) const {
   for (const auto& [raw_key, node] : from) {
     const std::string child(raw_key.str());
     if (path.empty() && child == "version") continue;
@@ -211,7 +231,7 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
         problems.add_at(source_of(node), key, "expected a section, found " + describe_node(node),
                         fmt::format("write [{}] above its keys", key));
       }
-    } else {
+    } else if (!only_described) {
       const std::string near = nearest(child, names_of(d));
       const std::string kind = node.is_table() ? "section" : "key";
       problems.add_at(source_of(node), key, "unknown " + kind,
@@ -223,7 +243,7 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
   for (const Field& field : d.fields()) {
     if (field.is_required && !from.contains(field.name)) {
       const std::string key = child_key(path, field.name);
-      problems.add_at({name, 0, 0}, key, fmt::format("missing: {}", field.doc),
+      problems.add_at(source_of(key), key, fmt::format("missing: {}", field.doc),
                       fmt::format("set `{}` in section [{}]", field.name, path));
     }
   }

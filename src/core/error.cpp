@@ -27,6 +27,39 @@ const char* name_of(ErrorKind kind) {
   return "error";
 }
 
+const char* meaning_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::internal:
+      return "a bug in Ocoee; please report it";
+    case ErrorKind::config:
+      return "a recipe or a command line that cannot mean anything; nothing has run";
+    case ErrorKind::data:
+      return "an input that is missing, broken or of the wrong format";
+    case ErrorKind::file:
+      return "a file that cannot be written or read: a full disk, permissions, a damaged "
+             "checkpoint";
+    case ErrorKind::comm:
+      return "a rank that died, hung or called another collective than its peers";
+    case ErrorKind::device:
+      return "a GPU that is missing or failed";
+    case ErrorKind::memory:
+      return "no memory left, on the host or on a GPU";
+    case ErrorKind::numerics:
+      return "NaN, repeated overflow, or gradients that stay zero";
+    case ErrorKind::interrupted:
+      return "stopped on request with a checkpoint written; the same command goes on";
+  }
+  return "";
+}
+
+const std::vector<ErrorKind>& error_kinds() {
+  static const std::vector<ErrorKind> kinds{
+      ErrorKind::internal, ErrorKind::config,   ErrorKind::data,
+      ErrorKind::file,     ErrorKind::comm,     ErrorKind::device,
+      ErrorKind::memory,   ErrorKind::numerics, ErrorKind::interrupted};
+  return kinds;
+}
+
 void check_failed(const char* condition, const char* file, int line, const std::string& message) {
   throw Error(
       ErrorKind::internal,

@@ -8,6 +8,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace ocoee {
 
@@ -28,6 +29,8 @@ inline int exit_code(ErrorKind kind) {
   return static_cast<int>(kind);
 }
 const char* name_of(ErrorKind kind);
+const char* meaning_of(ErrorKind kind);  // when the program ends with it, and what to do
+const std::vector<ErrorKind>& error_kinds();
 
 class Error : public std::runtime_error {
  public:

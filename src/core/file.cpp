@@ -11,37 +11,41 @@
 #include <fstream>
 #include <utility>
 
+#include "core/descriptor.h"
 #include "core/error.h"
 
 namespace ocoee {
 namespace {
 
-[[noreturn]] void fail_errno(const std::filesystem::path& path, const char* what) {
+[[noreturn]] void fail_errno(const std::filesystem::path& path, const char* what,
+                             std::string_view otherwise = "") {
   const int code = errno;
-  const char* fix = "";
-  if (code == ENOSPC || code == EDQUOT)
-    fix = ": free space there, or set run.dir to another file system";
-  if (code == EACCES || code == EROFS || code == EPERM)
-    fix = ": check the permissions of the folder";
-  fail(ErrorKind::file, "{}: cannot {}: {}{}", path.string(), what, std::strerror(code), fix);
+  fail(ErrorKind::file, "{}: cannot {}: {}{}", path.string(), what, std::strerror(code),
+       fix_of(code, otherwise));
 }
-
-struct Descriptor {
-  int fd = -1;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 }  // namespace
 
+std::string fix_of(int code, std::string_view otherwise) {
+  std::string fix;
+  if (code == ENOSPC || code == EDQUOT) fix = "free space there";
+  if (code == EFBIG) fix = "raise the limit on the size of a file (ulimit -f)";
+  if (code == EACCES || code == EPERM) fix = "check the permissions there";
+  if (code == EROFS) fix = "mount that file system for writing";
+  if (code == ENOTDIR || code == EEXIST)
+    fix = "move the file away that stands where a folder is needed";
+  if (!fix.empty() && !otherwise.empty()) fix += ", or ";
+  fix += otherwise;
+  return fix.empty() ? "" : "\n    fix: " + fix;
+}
+
 std::string read_file(const std::filesystem::path& path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) fail_errno(path, "open for reading");
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.open()) fail_errno(path, "open for reading");
   std::string contents;
   char buffer[1 << 16];
   for (;;) {
-    const ssize_t got = ::read(file.fd, buffer, sizeof buffer);
+    const ssize_t got = ::read(file.get(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_errno(path, "read");
     if (got == 0) return contents;
@@ -50,40 +54,43 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 void sync_path(const std::filesystem::path& path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) fail_errno(path, "open");
-  if (::fsync(file.fd) != 0 && errno != EINVAL) fail_errno(path, "sync");
+  const std::filesystem::path there = path.empty() ? "." : path;  // the parent of a bare name
+  const Descriptor file(::open(there.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.open()) fail_errno(path, "open");
+  if (::fsync(file.get()) != 0 && errno != EINVAL) fail_errno(path, "sync");
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view contents) {
+void write_file_atomically(const std::filesystem::path& path, std::string_view contents,
+                           std::string_view otherwise) {
   const std::filesystem::path beside = path.string() + fmt::format(".tmp-{}", ::getpid());
   try {
-    Descriptor file{::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
-    if (file.fd < 0) fail_errno(path, "write");
+    const Descriptor file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!file.open()) fail_errno(path, "write", otherwise);
     size_t done = 0;
     while (done < contents.size()) {
-      const ssize_t put = ::write(file.fd, contents.data() + done, contents.size() - done);
+      const ssize_t put = ::write(file.get(), contents.data() + done, contents.size() - done);
       if (put < 0 && errno == EINTR) continue;
-      if (put < 0) fail_errno(path, "write");
+      if (put < 0) fail_errno(path, "write", otherwise);
       done += static_cast<size_t>(put);
     }
-    if (::fsync(file.fd) != 0) fail_errno(path, "sync");
-    if (::rename(beside.c_str(), path.c_str()) != 0) fail_errno(path, "rename into place");
+    if (::fsync(file.get()) != 0) fail_errno(path, "sync", otherwise);
+    if (::rename(beside.c_str(), path.c_str()) != 0)
+      fail_errno(path, "rename into place", otherwise);
   } catch (...) {
     ::unlink(beside.c_str());
     throw;
   }
-  sync_path(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
+  sync_path(path.parent_path());
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) fail_errno(path, "open for reading");
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.open()) fail_errno(path, "open for reading");
   struct stat status {};
-  if (::fstat(file.fd, &status) != 0) fail_errno(path, "examine");
+  if (::fstat(file.get(), &status) != 0) fail_errno(path, "examine");
   size_ = static_cast<size_t>(status.st_size);
   if (size_ == 0) return;
-  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd, 0);
+  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
   if (address == MAP_FAILED) fail_errno(path, "map into memory");
   data_ = static_cast<const std::byte*>(address);
 }

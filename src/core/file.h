@@ -9,11 +9,16 @@
 
 namespace ocoee {
 
+// The line that mends what errno tells: "\n    fix: free space there, or set run.dir"; "" where
+// there is nothing to say. `otherwise` is the caller's: how else its file could be written.
+std::string fix_of(int code, std::string_view otherwise = "");
+
 std::string read_file(const std::filesystem::path& path);  // throws Error(file)
 
 // Writes to a temporary name beside `path`, syncs it and its folder, renames. A reader sees the old
-// file or the new one.
-void write_file_atomically(const std::filesystem::path& path, std::string_view contents);
+// file or the new one. Throws Error(file) with fix_of(errno, otherwise).
+void write_file_atomically(const std::filesystem::path& path, std::string_view contents,
+                           std::string_view otherwise = "");
 
 void sync_path(const std::filesystem::path& path);  // fsync of a file or folder; throws Error(file)
 

@@ -9,7 +9,6 @@
 namespace ocoee::log {
 namespace {
 
-std::atomic<int> warning_count{0};
 std::atomic<int> this_rank{0};
 
 spdlog::logger& logger() {
@@ -36,12 +35,7 @@ void set_level(Level level) {
                                                : spdlog::level::err);
 }
 
-int warnings() {
-  return warning_count;
-}
-
 void write(Level level, const std::string& message) {
-  if (level >= Level::warning) ++warning_count;
   if (this_rank != 0 && level < Level::warning) return;
   switch (level) {
     case Level::debug:

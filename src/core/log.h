@@ -14,7 +14,6 @@ enum class Level { debug, info, warning, error };
 // Once per process, after the launcher is known. `size` 1 leaves the rank out of the lines.
 void set_rank(int rank, int size);
 void set_level(Level level);
-int warnings();  // warnings and errors written so far: tests fail on unexpected ones
 
 void write(Level level, const std::string& message);
 

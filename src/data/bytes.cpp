@@ -97,7 +97,7 @@ std::unique_ptr<ByteReader> recognise(std::unique_ptr<ByteReader> raw, const std
   for (const Packing& packing : kUnsupported) {
     if (first.starts_with(packing.magic)) {
       fail(ErrorKind::data,
-           "{}: the file is packed with {}; Ocoee reads plain and gzip files. Fix: unpack it "
+           "{}: the file is packed with {}; Ocoee reads plain and gzip files\n    fix: unpack it "
            "first ({}), then name the unpacked file",
            name, packing.name, packing.fix);
     }
@@ -133,28 +133,29 @@ void require_input_file(const std::filesystem::path& path) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (status.type() == std::filesystem::file_type::not_found) {
-    fail(ErrorKind::data, "{}: no such file{}. Fix: check the path (it is taken from '{}')",
+    fail(ErrorKind::data, "{}: no such file{}\n    fix: check the path (it is taken from '{}')",
          path.string(), nearest_file(path),
          path.is_absolute() ? "/" : std::filesystem::current_path(error).string());
   }
   if (error) fail(ErrorKind::data, "{}: cannot examine: {}", path.string(), error.message());
   if (std::filesystem::is_directory(status)) {
     fail(ErrorKind::data,
-         "{}: this is a folder; expected a file. Fix: name the files in it one by one",
+         "{}: this is a folder; expected a file\n    fix: name the files in it one by one",
          path.string());
   }
   if (!std::filesystem::is_regular_file(status)) {
     fail(ErrorKind::data,
-         "{}: this is a device, pipe or socket; expected a file, since it is read twice. "
-         "Fix: write its content to a file first",
+         "{}: this is a device, pipe or socket; expected a file, since it is read twice\n    fix: "
+         "write its content to a file first",
          path.string());
   }
   if (::access(path.c_str(), R_OK) != 0) {
-    fail(ErrorKind::data, "{}: cannot open for reading: {}. Fix: chmod +r, or ask its owner",
+    fail(ErrorKind::data, "{}: cannot open for reading: {}\n    fix: chmod +r, or ask its owner",
          path.string(), std::strerror(errno));
   }
   if (std::filesystem::file_size(path, error) == 0 && !error) {
-    fail(ErrorKind::data, "{}: the file is empty. Fix: copy or download it again", path.string());
+    fail(ErrorKind::data, "{}: the file is empty\n    fix: copy or download it again",
+         path.string());
   }
 }
 

@@ -90,11 +90,10 @@ Split split_last(const std::shared_ptr<const Corpus>& corpus, double fraction) {
     const int64_t kept = std::clamp<int64_t>(cut - before, 0, size);
     const auto at = static_cast<size_t>(kept);
     if (kept > 0) {
-      split.training.segments.push_back(
-          {record.letters.substr(0, at), record.name, 0, kept == size});
+      split.training.segments.push_back({record.letters.substr(0, at), record.name, 0});
     }
     if (kept < size) {
-      split.held_out.segments.push_back({record.letters.substr(at), record.name, kept, kept == 0});
+      split.held_out.segments.push_back({record.letters.substr(at), record.name, kept});
     }
     before += size;
   }

@@ -42,9 +42,8 @@ class Corpus {
 
 struct Segment {
   std::string_view letters;
-  std::string record;         // name of the record it lies in
-  int64_t begin = 0;          // of its first letter within the record
-  bool whole_record = false;  // needed to wrap around a circular genome
+  std::string record;  // name of the record it lies in
+  int64_t begin = 0;   // of its first letter within the record
 };
 
 struct Part {

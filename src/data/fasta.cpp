@@ -69,18 +69,16 @@ class Parser {
   FastaCounts finish() {
     if (column_ > 0) end_line('\n');
     if (counts_.records == 0) {
-      fail(
-          ErrorKind::data,
-          "{}: not FASTA: the file holds only blank lines; expected '>name', then bases. Fix: copy "
-          "or download it again",
-          name_);
+      fail(ErrorKind::data,
+           "{}: not FASTA: the file holds only blank lines; expected '>name', then bases\n    fix: "
+           "copy or download it again",
+           name_);
     }
     end_record();
     if (counts_.bases == 0) {
       fail(ErrorKind::data,
-           "{}: the file has {} header{} but no bases; expected lines of bases below each. Fix: "
-           "copy "
-           "or download it again",
+           "{}: the file has {} header{} but no bases; expected lines of bases below each\n    "
+           "fix: copy or download it again",
            name_, counts_.records, counts_.records == 1 ? "" : "s");
     }
     return counts_;
@@ -149,40 +147,38 @@ class Parser {
   }
 
   [[noreturn]] void fail_not_fasta(char c, std::string_view rest) const {
-    const char* fix = c == '@'   ? "This looks like FASTQ: convert it to FASTA first (seqtk seq -A)"
-                      : c == ';' ? "Remove the comment lines that begin with ';'"
+    const char* fix = c == '@'   ? "this looks like FASTQ: convert it to FASTA first (seqtk seq -A)"
+                      : c == ';' ? "remove the comment lines that begin with ';'"
                       : c == 'L'
-                          ? "If this is a GenBank file (LOCUS ...), download the FASTA form of it"
-                          : "Name a FASTA file (.fa, .fasta, .fna; plain or gzip)";
+                          ? "if this is a GenBank file (LOCUS ...), download the FASTA form of it"
+                          : "name a FASTA file (.fa, .fasta, .fna; plain or gzip)";
     fail(ErrorKind::data,
-         "{}:{}: not FASTA: expected a line that begins with '>' before anything else, found '{}'. "
-         "Fix: {}",
+         "{}:{}: not FASTA: expected a line that begins with '>' before anything else, found "
+         "'{}'\n    fix: {}",
          name_, counts_.lines + 1, printable(rest.substr(0, rest.find_first_of("\r\n"))), fix);
   }
 
   [[noreturn]] void fail_letter(char c) const {
     const bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
     const char* fix =
-        c == '-' || c == '.' ? "Remove the gaps of the alignment"
-        : c == '>'           ? "A header must begin a line: put a line break before '>'"
+        c == '-' || c == '.' ? "remove the gaps of the alignment"
+        : c == '>'           ? "a header must begin a line: put a line break before '>'"
         : c == '*' || letter
-            ? "If this is a protein, it is the wrong file: Ocoee reads DNA and RNA here"
+            ? "if this is a protein, it is the wrong file: Ocoee reads DNA and RNA here"
         : c >= '0' && c <= '9'
-            ? "Remove the numbers: FASTA has none (GenBank does: download the FASTA form)"
-            : "Copy or download the file again, or remove the character";
+            ? "remove the numbers: FASTA has none (GenBank does: download the FASTA form)"
+            : "copy or download the file again, or remove the character";
     fail(ErrorKind::data,
          "{}:{}:{}: {} is not a nucleotide code; expected A C G T U, N, or one of R Y S W K M B D "
-         "H V, "
-         "in either case. Fix: {}",
+         "H V, in either case\n    fix: {}",
          name_, counts_.lines + 1, column_, shown(c), fix);
   }
 
   [[noreturn]] void fail_long_header() const {
-    fail(
-        ErrorKind::data,
-        "{}:{}: the header line is longer than {} bytes: line breaks are missing, or this is not a "
-        "FASTA file. Fix: copy or download it again",
-        name_, counts_.lines + 1, kLongestHeader);
+    fail(ErrorKind::data,
+         "{}:{}: the header line is longer than {} bytes: line breaks are missing, or this is not "
+         "a FASTA file\n    fix: copy or download it again",
+         name_, counts_.lines + 1, kLongestHeader);
   }
 
   const std::string& name_;

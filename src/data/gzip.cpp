@@ -66,11 +66,10 @@ class GzipBytes final : public ByteReader {
     }
     if (stream_.avail_in == 0) return false;
     if (padded_ || *stream_.next_in != 0x1F) {
-      fail(
-          ErrorKind::data,
-          "{}: after the gzip data come bytes that are not gzip: the file is damaged, or two files "
-          "were joined. Fix: copy or download it again",
-          name_);
+      fail(ErrorKind::data,
+           "{}: after the gzip data come bytes that are not gzip: the file is damaged, or two "
+           "files were joined\n    fix: copy or download it again",
+           name_);
     }
     inflateReset(&stream_);
     watch_header();
@@ -95,9 +94,8 @@ class GzipBytes final : public ByteReader {
     if (result == Z_MEM_ERROR) fail(ErrorKind::memory, "{}: no memory to decompress", name_);
     if (result != Z_OK && result != Z_BUF_ERROR) {
       fail(ErrorKind::data,
-           "{}: the gzip data is damaged ({}) after {} decompressed bytes. Fix: copy or download "
-           "the "
-           "file again; `gzip -t` checks it",
+           "{}: the gzip data is damaged ({}) after {} decompressed bytes\n    fix: copy or "
+           "download the file again; `gzip -t` checks it",
            name_, stream_.msg ? stream_.msg : "unknown format", total_bytes_);
     }
   }
@@ -106,8 +104,8 @@ class GzipBytes final : public ByteReader {
     finished_ = true;
     if (!between_members_ || (blocked_ && !last_member_empty_)) {
       fail(ErrorKind::data,
-           "{}: the gzip data ends early, after {} decompressed bytes: the file is truncated. Fix: "
-           "copy or download it again; `gzip -t` checks it",
+           "{}: the gzip data ends early, after {} decompressed bytes: the file is truncated\n    "
+           "fix: copy or download it again; `gzip -t` checks it",
            name_, total_bytes_);
     }
   }

@@ -61,11 +61,10 @@ SequenceStore::SequenceStore(const std::filesystem::path& input, Kind kind,
   was_built_ = true;
   const std::string why = load();
   if (!why.empty()) {
-    fail(
-        ErrorKind::file,
-        "{}: the sequence store cannot be read back right after it was written: {}. Fix: check the "
-        "disk, or set OCOEE_CACHE to a folder on another file system",
-        path_.string(), why);
+    fail(ErrorKind::file,
+         "{}: the sequence store cannot be read back right after it was written: {}\n    fix: "
+         "check the disk, or set OCOEE_CACHE to a folder on another file system",
+         path_.string(), why);
   }
 }
 

@@ -8,6 +8,8 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/file.h"
+#include "core/host.h"
 #include "data/bytes.h"
 #include "data/content_hash.h"
 #include "data/fasta.h"
@@ -18,19 +20,14 @@ namespace {
 
 [[noreturn]] void fail_write(const std::filesystem::path& path, const char* what) {
   const int code = errno;
-  const char* fix = code == ENOSPC || code == EDQUOT
-                        ? "free space there, or set OCOEE_CACHE to a folder on another file system"
-                        : "set OCOEE_CACHE to a folder that you may write";
-  fail(ErrorKind::file, "{}: cannot {} the sequence store: {}. Fix: {}", path.string(), what,
-       std::strerror(code), fix);
+  fail(ErrorKind::file, "{}: cannot {} the sequence store: {}{}", path.string(), what,
+       std::strerror(code), fix_of(code, "set OCOEE_CACHE to another folder"));
 }
 
 // A name of its own for each builder, on any machine that shares the folder.
 std::string temporary_name(const std::filesystem::path& path) {
   static std::atomic<int> counter{0};
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  return fmt::format("{}.tmp-{}-{}-{}", path.string(), host.data(), ::getpid(), counter++);
+  return fmt::format("{}.tmp-{}-{}-{}", path.string(), host_name(), ::getpid(), counter++);
 }
 
 class StoreWriter final : public FastaSink {
@@ -160,7 +157,7 @@ void write_store(const std::filesystem::path& input, SequenceStore::Kind kind, u
   if (kind == SequenceStore::Kind::fasta) {
     lower_case = parse_fasta(*reader, input.string(), writer).lower_case;
   } else if (copy_text(*reader, input.filename().string(), writer) == 0) {
-    fail(ErrorKind::data, "{}: the file holds no text once decompressed. Fix: make it again",
+    fail(ErrorKind::data, "{}: the file holds no text once decompressed\n    fix: make it again",
          input.string());
   }
   writer.finish(kind, source_hash, lower_case);

@@ -70,9 +70,8 @@ class LineReader {
     const size_t position = 1, reference = vcf_ ? 3 : 2, alternative = vcf_ ? 4 : 3;
     if (columns.size() <= alternative) {
       fail(ErrorKind::data,
-           "{}: the line has {} column{}; expected {}, separated by tabs. Fix: write tabs, not "
-           "blanks, "
-           "between them",
+           "{}: the line has {} column{}; expected {}, separated by tabs\n    fix: write tabs, not "
+           "blanks, between them",
            where, columns.size(), columns.size() == 1 ? "" : "s",
            vcf_ ? "CHROM POS ID REF ALT" : "record, position, reference, alternative");
     }
@@ -86,7 +85,7 @@ class LineReader {
       substitution.where = where;
       const std::string wrong = set(substitution, columns[position], columns[reference], each);
       if (!wrong.empty()) {
-        fail(ErrorKind::data, "{}: {}. Fix: correct or remove the line", where, wrong);
+        fail(ErrorKind::data, "{}: {}\n    fix: correct or remove the line", where, wrong);
       }
       into.push_back(std::move(substitution));
     }
@@ -170,7 +169,7 @@ std::vector<size_t> locate(const std::vector<Substitution>& substitutions, const
   const size_t more = problems.size() - std::min(problems.size(), kShownProblems);
   problems.resize(std::min(problems.size(), kShownProblems));
   fail(ErrorKind::data,
-       "{}{}\nFix: check that the positions count from 1 and belong to this very sequence",
+       "{}{}\n    fix: check that the positions count from 1 and belong to this very sequence",
        join(problems, "\n"), more == 0 ? "" : fmt::format("\nand {} more like these", more));
 }
 

@@ -65,15 +65,13 @@ WindowSource::WindowSource(Part part, std::shared_ptr<const Tokenizer> tokenizer
     longest = std::max(longest, size);
     int64_t places = std::max<int64_t>(0, size - window_ + 1);
     if (places == 0) letters_skipped_ += size;
-    if (places > 0 && options_.circular && segment.whole_record) places = size;
     first_place_.push_back(first_place_.back() + places);
   }
   if (first_place_.back() == 0) {
     fail(ErrorKind::data,
          "no training record is as long as a window: {} tokens of {} letter{} are {} letters, the "
-         "longest piece of the training data has {}. Fix: a smaller context (model.context), or "
-         "longer "
-         "records",
+         "longest piece of the training data has {}\n    fix: a smaller context (model.context), "
+         "or longer records",
          options_.context, tokenizer_->letters_per_token(),
          tokenizer_->letters_per_token() == 1 ? "" : "s", window_, longest);
   }
@@ -137,7 +135,7 @@ HeldOutSource::HeldOutSource(Part part, std::shared_ptr<const Tokenizer> tokeniz
   }
   if (letters_scored_ == 0) {
     fail(ErrorKind::config,
-         "nothing is held out to be scored ({} letters). Fix: a larger held_out, such as 0.1",
+         "nothing is held out to be scored ({} letters)\n    fix: a larger held_out, such as 0.1",
          part_.letters());
   }
 }

@@ -23,7 +23,6 @@ struct WindowOptions {
   uint64_t seed = 1;
   int64_t context = 256;     // words in a window
   bool both_strands = true;  // half of the windows are reverse complements; false for text
-  bool circular = false;     // whole records are rings: windows wrap around their ends
   WindowPieces pieces = {};
 };
 

@@ -3,8 +3,7 @@
 // and kernels read them there, so the host reads nothing inside a step and a captured CUDA graph
 // can be replayed.
 //
-//   1. set_learning_rate()   before the step, outside a captured graph (the value travels as a
-//   kernel argument)
+//   1. set_learning_rate()   before the step, outside a captured graph (a kernel argument)
 //   2. sum_of_squares()      of the gradients into sum_of_squares; the engine adds it up over ranks
 //   3. finish_step()         norm, clip factor, overflow, loss scale, bias corrections
 //   4. adamw() or sgd()      reads what finish_step() left

@@ -3,13 +3,12 @@
 // inside it. The engine (parallel) owns weights and gradients and lends them through bind().
 //
 // Where tensors lie between layers, per mesh axis:
-//   data, context   a rank has its samples, and its parts of their sequences (plan/sequence.h),
-//   whole
-//                   in all else
+//   data, context   a rank has its samples, and its parts of their sequences
+//                   (plan/sequence.h), whole in all else
 //   tensor          x, h and their gradients are split by rows: of the [B * T, width] of a
-//                   micro-batch each rank has an equal run, [B * T / ranks, width] (with one rank
-//                   [B, T, width]). Layers gather rows before products whose weights are split by
-//                   rows, and sum and split them after products split by columns
+//                   micro-batch each rank has an equal run, [B * T / ranks, width] (with one
+//                   rank [B, T, width]). Layers gather rows before products whose weights are
+//                   split by rows, and sum and split them after products split by columns
 //                   (nn/tensor_axis.h). What stands in Context::batch is whole on every rank.
 // Gradients of parameters that are whole on every tensor rank are those of a rank's own rows; the
 // engine sums them.

@@ -5,12 +5,12 @@
 //
 // One step, enqueued without a host read, so that it can be captured as a CUDA graph:
 //
-//   optimizer.prepare(update, stream);                 // outside the graph: this update's learning
-//   rate optimizer.clear_norm(stream); optimizer.add_to_norm(gradients, 1, stream);       // each
-//   piece that this rank answers for
-//   ... the engine adds optimizer.sum_of_squares() up over ranks ...
-//   optimizer.finish(stream);                          // norm, clip factor, overflow, loss scale
-//   optimizer.update(piece, stream);                   // any piece of the flat space, in any cut
+//   optimizer.prepare(update, stream);              // outside the graph: the learning rate
+//   optimizer.clear_norm(stream);
+//   optimizer.add_to_norm(gradients, 1, stream);    // each piece that this rank answers for
+//   ...                                             // the engine sums sum_of_squares() over ranks
+//   optimizer.finish(stream);                       // norm, clip factor, overflow, loss scale
+//   optimizer.update(piece, stream);                // any piece of the flat space, in any cut
 //
 // Gradients are of loss * loss_scale(); dividing by it happens inside.
 #pragma once

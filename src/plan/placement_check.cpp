@@ -164,7 +164,7 @@ std::string Checker::nearest(const BatchConfig& batch, const LayoutConfig& layou
     number("batch.micro", batch.micro, b.micro);
     text = join(changes, ", ");
   };
-  const std::vector<int64_t> counts = divisors(ranks_ / layout.instances);
+  const std::vector<int64_t> counts = divisors(ranks_);
   LayoutConfig l = layout;
   BatchConfig b = batch;
   for (const int64_t tensor : counts) {

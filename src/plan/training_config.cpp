@@ -21,7 +21,6 @@ void BatchConfig::describe(config::Description& d) {
 }
 
 void LayoutConfig::describe(config::Description& d) {
-  d.field("instances", instances, "independent copies that share no collective").at_least(1);
   d.field("tensor", tensor, "ranks that split each layer's weights")
       .at_least(1)
       .may_change_on_resume();
@@ -131,18 +130,17 @@ BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout, int64
   return plan;
 }
 
-void check_training(config::Problems& problems, const BatchConfig& batch,
-                    const LayoutConfig& layout, int64_t ranks, const LayoutSupport& support) {
-  if (ranks % layout.model_ranks() != 0) {
-    problems.add("layout",
-                 fmt::format("instances x tensor x pipeline x context = {} does not divide the {} "
-                             "ranks of this launch",
-                             layout.model_ranks(), ranks),
-                 fmt::format("start a multiple of {} ranks, or make the product a divisor of {}",
-                             layout.model_ranks(), ranks));
-    return;
-  }
-  const int64_t data = layout.data(ranks);
+namespace {
+
+// The key that a product of axes is told by.
+const char* largest_axis(const LayoutConfig& layout) {
+  const int64_t most = std::max({layout.tensor, layout.pipeline, layout.context});
+  if (layout.tensor == most) return "layout.tensor";
+  return layout.pipeline == most ? "layout.pipeline" : "layout.context";
+}
+
+void check_data_axis(config::Problems& problems, const BatchConfig& batch,
+                     const LayoutConfig& layout, int64_t data) {
   if (batch.global % data != 0) {
     const int64_t below = batch.global / data * data;
     problems.add("batch.global",
@@ -151,27 +149,40 @@ void check_training(config::Problems& problems, const BatchConfig& batch,
                  below > 0 ? fmt::format("use {} or {}", below, below + data)
                            : fmt::format("use at least {}", data));
   }
-  if (layout.shard_group > 0) {
-    const int64_t replicas = data * layout.context;
-    if (layout.shard == "none") {
-      problems.add("layout.shard_group", "nothing is split with layout.shard = \"none\"",
-                   "leave the key out, or choose what is split");
-    } else if (replicas % layout.shard_group != 0) {
-      int64_t below = std::min(layout.shard_group, replicas);
-      while (replicas % below != 0) --below;
-      problems.add("layout.shard_group",
-                   fmt::format("groups of {} do not divide the {} ranks that hold the same weights "
-                               "(data x context)",
-                               layout.shard_group, replicas),
-                   fmt::format("use {}, or 0 for all", below));
-    }
-  }
+  const int64_t replicas = data * layout.context;
+  if (layout.shard_group == 0 || layout.shard == "none" || replicas % layout.shard_group == 0)
+    return;
+  int64_t below = std::min(layout.shard_group, replicas);
+  while (replicas % below != 0) --below;
+  problems.add("layout.shard_group",
+               fmt::format("groups of {} do not divide the {} ranks that hold the same weights "
+                           "(data x context)",
+                           layout.shard_group, replicas),
+               fmt::format("use {}, or 0 for all", below));
+}
+
+}  // namespace
+
+void check_training(config::Problems& problems, const BatchConfig& batch,
+                    const LayoutConfig& layout, int64_t ranks, const LayoutSupport& support) {
+  if (ranks % layout.model_ranks() != 0)
+    problems.add(
+        largest_axis(layout),
+        fmt::format("tensor x pipeline x context = {} does not divide the {} ranks of this "
+                    "launch",
+                    layout.model_ranks(), ranks),
+        fmt::format("start a multiple of {} ranks, or make the product a divisor of {}",
+                    layout.model_ranks(), ranks));
+  else
+    check_data_axis(problems, batch, layout, layout.data(ranks));
+  if (layout.shard_group > 0 && layout.shard == "none")
+    problems.add("layout.shard_group", "nothing is split with layout.shard = \"none\"",
+                 "leave the key out, or choose what is split");
   const auto single = [&](const char* key, int64_t value) {
     if (value > 1)
       problems.add(key, fmt::format("{}: this task trains with 1 on this axis", value),
                    "use data parallelism: leave the key out");
   };
-  single("layout.instances", layout.instances);
   if (!support.tensor) single("layout.tensor", layout.tensor);
   if (!support.pipeline) single("layout.pipeline", layout.pipeline);
   if (!support.context) single("layout.context", layout.context);

@@ -19,7 +19,7 @@ struct BatchConfig {
 };
 
 struct LayoutConfig {
-  int64_t instances = 1, tensor = 1, pipeline = 1, context = 1;
+  int64_t tensor = 1, pipeline = 1, context = 1;
   std::string shard = "none";
   int64_t shard_group = 0;  // 0: all replicas
   std::string schedule = "1f1b";
@@ -29,7 +29,7 @@ struct LayoutConfig {
   std::string recompute = "none";
   bool offload = false;
   void describe(config::Description& d);
-  int64_t model_ranks() const { return instances * tensor * pipeline * context; }
+  int64_t model_ranks() const { return tensor * pipeline * context; }
   int64_t data(int64_t ranks) const {
     return ranks / model_ranks();
   }  // the axis that is left of the world

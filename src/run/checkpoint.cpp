@@ -13,6 +13,7 @@
 #include "run/agreement.h"
 #include "run/checkpoint_parts.h"
 #include "run/checkpoint_plan.h"
+#include "run/elsewhere.h"
 #include "run/safetensors.h"
 
 namespace ocoee::run {
@@ -117,10 +118,8 @@ void CheckpointWriter::begin(int64_t step, const State& state, double metric, do
     std::filesystem::remove_all(folder, error);
     std::filesystem::create_directories(folder, error);
     if (error)
-      fail(ErrorKind::file,
-           "the checkpoint of step {} cannot be written: {}: cannot create: {}\n"
-           "    fix: check the permissions and the space there, or set run.dir",
-           step, folder.string(), error.message());
+      fail(ErrorKind::file, "the checkpoint of step {} cannot be written: {}: cannot create: {}{}",
+           step, folder.string(), error.message(), fix_of(error.value(), kElsewhere));
   });
   step_ = step;
   values_ = state.values;
@@ -199,7 +198,8 @@ void CheckpointWriter::put_in_place(int64_t step, const std::vector<std::string>
 
 void commit_checkpoint(const std::filesystem::path& partial, const std::filesystem::path& whole,
                        const Manifest& manifest) {
-  write_file_atomically(partial / "manifest.json", to_text(manifest));  // syncs the folder, too
+  write_file_atomically(partial / "manifest.json", to_text(manifest),
+                        kElsewhere);  // syncs the folder, too
   std::error_code error;
   const bool replaces =
       std::filesystem::exists(whole, error);  // of an earlier attempt at this step

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "core/file.h"
+#include "run/elsewhere.h"
 #include "run/run_directory.h"
 
 namespace ocoee::run {
@@ -58,7 +59,7 @@ void write_trace(const std::filesystem::path& path, const std::vector<trace::Spa
   if (world.rank() != 0) return;
   std::string text = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
   for (size_t r = 0; r < all.size(); ++r) text += (r > 0 ? ",\n" : "") + all[r];
-  write_file_atomically(path, text + "\n]}\n");
+  write_file_atomically(path, text + "\n]}\n", kElsewhere);
 }
 
 }  // namespace ocoee::run

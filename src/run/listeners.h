@@ -33,7 +33,6 @@ std::unique_ptr<Listener> make_metrics_file(const std::filesystem::path& path, i
 std::unique_ptr<Listener> make_tensorboard(const std::filesystem::path& folder,
                                            int64_t resume_step = -1);
 
-uint32_t crc32c(const void* data, size_t bytes);  // Castagnoli
 std::string tensorboard_record(const std::string& payload);
 std::string tensorboard_version_event(double wall_time);
 std::string tensorboard_restart_event(double wall_time, int64_t step);

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/text.h"
+#include "run/elsewhere.h"
 #include "run/listeners.h"
 
 namespace ocoee::run {
@@ -32,7 +33,7 @@ class MetricsFile final : public Listener {
   MetricsFile(const std::filesystem::path& path, int64_t resume_step) : path_(path.string()) {
     std::error_code error;
     if (std::filesystem::exists(path, error))
-      write_file_atomically(path, kept_lines(path, resume_step));
+      write_file_atomically(path, kept_lines(path, resume_step), kElsewhere);
     file_ = std::fopen(path.c_str(), "ae");
     if (!file_) fail_errno();
   }
@@ -54,8 +55,8 @@ class MetricsFile final : public Listener {
  private:
   [[noreturn]] void fail_errno() const {
     const int code = errno;
-    fail(ErrorKind::file, "{}: cannot write: {}\n    fix: free space there, or set run.dir", path_,
-         std::strerror(code));
+    fail(ErrorKind::file, "{}: cannot write: {}{}", path_, std::strerror(code),
+         fix_of(code, kElsewhere));
   }
   std::string path_;
   std::FILE* file_ = nullptr;

@@ -11,26 +11,25 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/host.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "run/elsewhere.h"
 #include "run/recipe_identity.h"
 
 namespace ocoee::run {
 namespace {
 
 std::string holder_text() {
-  char host[256] = "?";
-  ::gethostname(host, sizeof host - 1);
-  return fmt::format("process {} on {}", ::getpid(), host);
+  return fmt::format("process {} on {}", ::getpid(), host_name());
 }
 
 void make_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error)
-    fail(ErrorKind::file,
-         "{}: cannot create: {}\n    fix: check the permissions there, or set run.dir",
-         folder.string(), error.message());
+    fail(ErrorKind::file, "{}: cannot create: {}{}", folder.string(), error.message(),
+         fix_of(error.value(), kElsewhere));
 }
 
 // The lock goes with the renamed folder, so nobody comes in between.
@@ -55,10 +54,11 @@ void move_aside(const std::filesystem::path& folder, std::unique_ptr<DirectoryLo
 DirectoryLock::DirectoryLock(const std::filesystem::path& folder) {
   const auto path = folder / ".lock";
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd_ < 0)
-    fail(ErrorKind::file,
-         "{}: cannot write: {}\n    fix: check the permissions of the folder, or set run.dir",
-         path.string(), std::strerror(errno));
+  if (fd_ < 0) {
+    const int code = errno;
+    fail(ErrorKind::file, "{}: cannot write: {}{}", path.string(), std::strerror(code),
+         fix_of(code, kElsewhere));
+  }
   if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
     const int code = errno;
     if (code != EWOULDBLOCK) {  // some parallel file systems have no locks
@@ -101,9 +101,10 @@ std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request
           folder.string(), difference);
     }
   }
-  write_file_atomically(identity, request.stable_recipe);
-  write_file_atomically(folder / "recipe.toml", request.recipe_toml);
-  write_file_atomically(folder / "environment.json", request.environment.dump(2) + "\n");
+  write_file_atomically(identity, request.stable_recipe, kElsewhere);
+  write_file_atomically(folder / "recipe.toml", request.recipe_toml, kElsewhere);
+  write_file_atomically(folder / "environment.json", request.environment.dump(2) + "\n",
+                        kElsewhere);
   return lock;
 }
 

@@ -13,6 +13,7 @@
 #include "core/version.h"
 #include "run/agreement.h"
 #include "run/checkpoint.h"
+#include "run/elsewhere.h"
 #include "run/listeners.h"
 #include "run/run_directory.h"
 #include "run/signals.h"
@@ -42,6 +43,7 @@ class Runner {
   Outcome run_in_directory();
   Outcome drive(Task& task, comm::Mesh& mesh);
   Outcome loop(Task& task);
+  void read_earlier_summary();
   void find_resume_point();
   void open_listeners();
   void save_and_wait(Task& task);
@@ -54,7 +56,7 @@ class Runner {
   void write_summary(const std::string& status, const Task& task, comm::Mesh& mesh);
   void tell_peers(const std::exception& error);
   void note_failure(const std::string& what);
-  void report() const;
+  void report(const std::string& headline, bool failed = false) const;
 
   comm::World& world_;
   const RunRequest& request_;
@@ -81,6 +83,7 @@ Outcome Runner::run() {
     lock_ = prepare_directory({folder_, request_.recipe_toml, request_.stable_recipe,
                                environment(world_, request_.device), request_.fresh});
     remove_leftovers(checkpoints_);
+    read_earlier_summary();
   });
   wall_seconds_ = request_.run.wall_time;
   if (const double left = slurm_seconds_left(); left >= 0)
@@ -117,7 +120,7 @@ Outcome Runner::run_in_directory() {
   find_resume_point();
   const json preview = request_.config->preview(request_.run, world_.size());
   on_first_rank(host_, [&] {
-    write_file_atomically(folder_ / "plan.json", preview.dump(2) + "\n");
+    write_file_atomically(folder_ / "plan.json", preview.dump(2) + "\n", kElsewhere);
     open_listeners();
   });
   const int64_t first = std::max<int64_t>(0, resume_step_);
@@ -154,7 +157,7 @@ Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
                     {{"text",
                       "this run is finished; raise its length to go on, or start over "
                       "with --fresh"}}});
-      report();
+      report(headline_text(earlier_summary_));
       return Outcome::finished;
     }
   }
@@ -170,7 +173,7 @@ Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
   on_first_rank(host_, [&] { write_summary(finished ? "finished" : "interrupted", task, mesh); });
   write_trace(folder_ / "trace.json", trace::take(), host_);
   events_.flush();
-  report();
+  report(headline_text(summary_));
   return outcome;
 }
 
@@ -210,6 +213,9 @@ void Runner::find_resume_point() {
   if (const auto step = latest_loadable(checkpoints_, host_)) resume_step_ = *step;
   if (resume_step_ < 0 || world_.rank() != 0) return;
   earlier_seconds_ = read_manifest(checkpoint_path(checkpoints_, resume_step_)).seconds;
+}
+
+void Runner::read_earlier_summary() {
   std::error_code error;
   if (!std::filesystem::exists(folder_ / "summary.json", error)) return;
   const json read = json::parse(read_file(folder_ / "summary.json"), nullptr, false);
@@ -277,7 +283,7 @@ void Runner::write_summary(const std::string& status, const Task& task, comm::Me
   summary_["command"] = request_.command;
   if (json traffic = traffic_of(mesh); !traffic.empty()) summary_["traffic"] = std::move(traffic);
   complete_summary(summary_);
-  write_file_atomically(folder_ / "summary.json", summary_.dump(2) + "\n");
+  write_file_atomically(folder_ / "summary.json", summary_.dump(2) + "\n", kElsewhere);
   if (status == "finished") events_.emit({"run_finished", task.position(), {}});
 }
 
@@ -285,6 +291,10 @@ void Runner::write_summary(const std::string& status, const Task& task, comm::Me
 void Runner::note_failure(const std::string& what) {
   if (!lock_) return;
   try {
+    // What an earlier part of this run found stays: a start that fails takes nothing away.
+    json known = earlier_summary_;
+    known.update(summary_);
+    summary_ = std::move(known);
     summary_["task"] = request_.type->name;
     summary_["name"] = request_.run.name;
     summary_["status"] = "failed";
@@ -292,20 +302,23 @@ void Runner::note_failure(const std::string& what) {
     summary_["ranks"] = world_.size();
     summary_["seconds"] = own_seconds();
     summary_["command"] = request_.command;
-    write_file_atomically(folder_ / "summary.json", summary_.dump(2) + "\n");
+    write_file_atomically(folder_ / "summary.json", summary_.dump(2) + "\n", kElsewhere);
+    events_.flush();
+    report("", /*failed=*/true);
   } catch (const std::exception& error) {
-    log::debug("no summary of the failure: {}", error.what());
+    log::debug("no summary or report of the failure: {}", error.what());
   }
 }
 
-void Runner::report() const {
+void Runner::report(const std::string& headline, bool failed) const {
   if (world_.rank() != 0) return;
-  std::string line = headline_text(summary_.empty() ? earlier_summary_ : summary_);
+  std::string line = headline;
   if (request_.write_report) {
     try {
       request_.write_report(folder_);
       line += (line.empty() ? "" : "; ") + ("report " + (folder_ / "report.html").string());
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
+      if (failed) throw;  // the reason of the failure is told, and may be the same
       log::warn("no report: {}", error.what());
     }
   }

@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/text.h"
 #include "data/content_hash.h"
 
@@ -152,12 +153,7 @@ class Output {
  private:
   [[noreturn]] void fail_errno(const char* what) const {
     const int code = errno;
-    const char* fix = "";
-    if (code == ENOSPC || code == EDQUOT || code == EFBIG)
-      fix = "\n    fix: free space there, or set run.dir to another file system";
-    if (code == EACCES || code == EROFS || code == EPERM)
-      fix = "\n    fix: check the permissions of the folder, or set run.dir";
-    fail(ErrorKind::file, "{}: cannot {}: {}{}", path_, what, std::strerror(code), fix);
+    fail(ErrorKind::file, "{}: cannot {}: {}{}", path_, what, std::strerror(code), fix_of(code));
   }
   std::string path_;
   int fd_ = -1;

@@ -5,28 +5,20 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 
+#include "core/crc32c.h"
 #include "core/error.h"
+#include "core/file.h"
+#include "core/host.h"
+#include "run/elsewhere.h"
 #include "run/listeners.h"
 
 namespace ocoee::run {
 namespace {
-
-constexpr std::array<uint32_t, 256> make_table() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    uint32_t value = i;
-    for (int bit = 0; bit < 8; ++bit) value = value & 1 ? (value >> 1) ^ 0x82F63B78u : value >> 1;
-    table[i] = value;
-  }
-  return table;
-}
-constexpr auto kTable = make_table();
 
 template <class T>
 std::string raw(T value) {
@@ -72,11 +64,9 @@ class TensorBoard final : public Listener {
   TensorBoard(const std::filesystem::path& folder, int64_t resume_step) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);
-    char host[128] = "host";
-    ::gethostname(host, sizeof host - 1);
     const double now = wall_clock();
     const auto path = folder / fmt::format("events.out.tfevents.{:010}.{}.{}",
-                                           static_cast<int64_t>(now), host, ::getpid());
+                                           static_cast<int64_t>(now), host_name(), ::getpid());
     path_ = path.string();
     file_ = std::fopen(path.c_str(), "abe");
     if (!file_) fail_errno();
@@ -101,21 +91,14 @@ class TensorBoard final : public Listener {
   }
   [[noreturn]] void fail_errno() const {
     const int code = errno;
-    fail(ErrorKind::file, "{}: cannot write: {}\n    fix: free space there, or set run.dir", path_,
-         std::strerror(code));
+    fail(ErrorKind::file, "{}: cannot write: {}{}", path_, std::strerror(code),
+         fix_of(code, kElsewhere));
   }
   std::string path_;
   std::FILE* file_ = nullptr;
 };
 
 }  // namespace
-
-uint32_t crc32c(const void* data, size_t bytes) {
-  uint32_t crc = ~0u;
-  const auto* at = static_cast<const unsigned char*>(data);
-  for (size_t i = 0; i < bytes; ++i) crc = kTable[(crc ^ at[i]) & 0xFF] ^ (crc >> 8);
-  return ~crc;
-}
 
 std::string tensorboard_record(const std::string& payload) {
   const std::string length = raw(static_cast<uint64_t>(payload.size()));

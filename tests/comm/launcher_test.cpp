@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <map>
@@ -40,7 +42,11 @@ class Environment {
                                            "RANK",
                                            "WORLD_SIZE",
                                            "MASTER_ADDR",
-                                           "TORCHELASTIC_RUN_ID"};
+                                           "TORCHELASTIC_RUN_ID",
+                                           "OMPI_COMM_WORLD_LOCAL_SIZE",
+                                           "OMPI_ALLOW_RUN_AS_ROOT",
+                                           "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
+                                           "OMPI_MCA_rmaps_base_oversubscribe"};
   std::map<std::string, std::string> before_;
 };
 
@@ -50,6 +56,52 @@ void expect(const std::map<std::string, std::string>& variables, Launcher launch
   EXPECT_EQ(detect_launcher(), launcher) << name_of(detect_launcher());
   EXPECT_EQ(launched_rank(), rank);
   EXPECT_EQ(launched_size(), size);
+}
+
+TEST(Launcher, TheFamilyOfAnMpiIsReadFromItsOwnWords) {
+  EXPECT_EQ(mpi_family("mpirun (Open MPI) 4.1.4"), "Open MPI");
+  EXPECT_EQ(mpi_family("mpirun.real (OpenRTE) 4.0.3"), "Open MPI");
+  EXPECT_EQ(mpi_family("HYDRA build details:"), "MPICH");
+  EXPECT_EQ(mpi_family("Intel(R) MPI Library for Linux* OS, Version 2021.5"), "Intel MPI");
+  EXPECT_EQ(mpi_family("something else 1.0"), "");
+  EXPECT_FALSE(mpi_here().built_with.empty());
+}
+
+// The command of a report can be typed again as it stands.
+TEST(Launcher, TheCommandNamesWhatTheLaunchNeeded) {
+  const std::map<std::string, std::string> two{{"OMPI_COMM_WORLD_RANK", "0"},
+                                               {"OMPI_COMM_WORLD_SIZE", "2"}};
+  const auto prefix = [&](std::map<std::string, std::string> more) {
+    more.insert(two.begin(), two.end());
+    const Environment environment(more);
+    return launch_prefix();
+  };
+  EXPECT_EQ(prefix({}), "mpirun -n 2 ");
+  EXPECT_EQ(prefix({{"OMPI_ALLOW_RUN_AS_ROOT", "1"}}),
+            ::geteuid() == 0 ? "OMPI_ALLOW_RUN_AS_ROOT=1 mpirun -n 2 " : "mpirun -n 2 ");
+  const char* more = "OMPI_MCA_rmaps_base_oversubscribe";
+  EXPECT_EQ(prefix({{more, "1"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "1"}}), "mpirun -n 2 ");
+  EXPECT_EQ(prefix({{more, "1"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "100000"}}),
+            fmt::format("{}=1 mpirun -n 2 ", more));
+  const Environment nobody({});
+  EXPECT_EQ(launch_prefix(), "");
+}
+
+// As root, Open MPI wants to be told twice; and once more for more ranks than cores.
+TEST(Launcher, WhatIsMissingIsTheLineToType) {
+  const MpiHere bare = [] {
+    const Environment environment({});
+    return mpi_here();
+  }();
+  const Environment told({{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+                          {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+                          {"OMPI_MCA_rmaps_base_oversubscribe", "1"}});
+  EXPECT_EQ(mpi_here().needs + mpi_here().for_more, "");
+  const bool open_mpi = mpi_family(bare.launcher) == "Open MPI";
+  EXPECT_EQ(bare.for_more, open_mpi ? "export OMPI_MCA_rmaps_base_oversubscribe=1" : "");
+  EXPECT_EQ(bare.needs, open_mpi && ::geteuid() == 0
+                            ? "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+                            : "");
 }
 
 TEST(Launcher, IsFoundFromTheEnvironment) {

@@ -197,7 +197,7 @@ TEST_P(TaskContract, DeclaredAxesGiveTheNumbersOfOneRank) {
 
 // What it does not declare it refuses.
 TEST_P(TaskContract, OtherAxesAreRefused) {
-  for (const std::string axis : {"tensor", "pipeline", "context", "instances"}) {
+  for (const std::string axis : {"tensor", "pipeline", "context"}) {
     const auto& axes = GetParam().axes;
     const bool declared = std::find(axes.begin(), axes.end(), axis) != axes.end();
     std::string text;

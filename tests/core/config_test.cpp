@@ -97,9 +97,31 @@ TEST(Config, ReportsAllProblemsAtOnceWithLineAndFix) {
   EXPECT_THAT(text, testing::HasSubstr("did you mean \"cosine\"?"));
   EXPECT_THAT(text, testing::HasSubstr(
                         "command line: batch.global: 0 is out of range: expected at least 1"));
-  EXPECT_THAT(text, testing::HasSubstr("batch.files: missing: inputs"));
+  EXPECT_THAT(text, testing::HasSubstr("r.toml:2:1: batch.files: missing: inputs"));
   EXPECT_EQ(r.problems.all().size(), 5u);
   EXPECT_THROW(r.problems.throw_if_any(), Error);
+}
+
+TEST(Config, AProblemOfAnUnwrittenKeyStandsAtItsSectionOrRecipe) {
+  Reading r("version = 1\n[batch]\nfiles = [\"a\"]\n");
+  ASSERT_TRUE(r.problems.empty()) << r.problems.text();
+  r.problems.add("batch.global", "too many");
+  r.problems.add("layout.tensor", "too many");
+  EXPECT_EQ(r.problems.text(),
+            "r.toml:2:1: batch.global: too many\nr.toml: layout.tensor: too many");
+}
+
+TEST(Config, OnlyWhatIsDescribedIsReadWhereTheRestBelongsToOthers) {
+  Batch batch;
+  Description description;
+  description.section("batch", batch, "");
+  const Document document =
+      Document::from_text("version = 1\n[batch]\nglobl = 8\n[model]\nx = 1\n", "r.toml");
+  Problems some, all;
+  document.read(description, some, /*only_described=*/true);
+  document.read(description, all);
+  EXPECT_EQ(some.all().size(), 2u) << some.text();
+  EXPECT_THAT(all.text(), testing::HasSubstr("r.toml:4:1: model: unknown section"));
 }
 
 TEST(Config, ResolvedRecipeReadsBackTheSame) {

@@ -54,10 +54,9 @@ TEST(Bytes, GzipMembersAreOneStream) {
 TEST(Bytes, BgzipIsRecognisedAndMustHaveItsEndBlock) {
   const std::string blocks = gzip("one ", kBgzip) + gzip("two", kBgzip);
   EXPECT_EQ(read_all(blocks + gzip("", kBgzip)), "one two");
-  EXPECT_EQ(
-      message_of([&] { read_all(blocks); }),
-      "x.gz: the gzip data ends early, after 7 decompressed bytes: the file is truncated. Fix: "
-      "copy or download it again; `gzip -t` checks it");
+  EXPECT_EQ(message_of([&] { read_all(blocks); }),
+            "x.gz: the gzip data ends early, after 7 decompressed bytes: the file is truncated\n   "
+            " fix: copy or download it again; `gzip -t` checks it");
 }
 
 TEST(Bytes, EveryTruncationIsNoticed) {
@@ -93,21 +92,19 @@ TEST(Bytes, DamageIsNoticedOrHarmless) {
 TEST(Bytes, MessagesOfDamage) {
   std::string wrong_sum = gzip("ACGTACGT");
   wrong_sum[wrong_sum.size() - 8] ^= 1;
-  EXPECT_EQ(
-      message_of([&] { read_all(wrong_sum, 100); }),
-      "x.gz: the gzip data is damaged (incorrect data check) after 8 decompressed bytes. Fix: copy "
-      "or download the file again; `gzip -t` checks it");
-  EXPECT_EQ(
-      message_of([&] { read_all(gzip("ACGT") + ">more"); }),
-      "x.gz: after the gzip data come bytes that are not gzip: the file is damaged, or two files "
-      "were joined. Fix: copy or download it again");
+  EXPECT_EQ(message_of([&] { read_all(wrong_sum, 100); }),
+            "x.gz: the gzip data is damaged (incorrect data check) after 8 decompressed bytes\n    "
+            "fix: copy or download the file again; `gzip -t` checks it");
+  EXPECT_EQ(message_of([&] { read_all(gzip("ACGT") + ">more"); }),
+            "x.gz: after the gzip data come bytes that are not gzip: the file is damaged, or two "
+            "files were joined\n    fix: copy or download it again");
 }
 
 TEST(Bytes, OtherPackingsAreNamed) {
   const std::pair<std::string, std::string> packings[] = {
       {std::string("\xFD\x37zXZ\0\0\0", 8),
-       "packed with xz; Ocoee reads plain and gzip files. Fix: "
-       "unpack it first (unxz), then name the unpacked file"},
+       "packed with xz; Ocoee reads plain and gzip files\n    fix: unpack it first (unxz), then "
+       "name the unpacked file"},
       {"BZh91AY&SY", "packed with bzip2"},
       {"\x28\xB5\x2F\xFD\x24\x10", "packed with zstd"},
       {"PK\x03\x04\x14", "packed with zip"},
@@ -121,21 +118,19 @@ TEST(Bytes, FilesThatCannotBeRead) {
   const TemporaryFolder folder;
   folder.write("genome.fasta", ">a\nACGT\n");
   const std::string at = folder.path.string();
-  EXPECT_EQ(
-      message_of([&] { require_input_file(folder.path / "genom.fasta"); }),
-      at + "/genom.fasta: no such file; the nearest name there is 'genome.fasta'. Fix: check the "
-           "path (it is taken from '/')");
+  EXPECT_EQ(message_of([&] { require_input_file(folder.path / "genom.fasta"); }),
+            at + "/genom.fasta: no such file; the nearest name there is 'genome.fasta'\n    fix: "
+                 "check the path (it is taken from '/')");
   EXPECT_EQ(message_of([&] { require_input_file(folder.path / "none" / "genome.fasta"); }),
             at + "/none/genome.fasta: no such file; its folder '" + at +
-                "/none' does not exist either. Fix: check the path (it is taken from '/')");
+                "/none' does not exist either\n    fix: check the path (it is taken from '/')");
   EXPECT_EQ(message_of([&] { require_input_file(folder.path); }),
-            at + ": this is a folder; expected a file. Fix: name the files in it one by one");
+            at + ": this is a folder; expected a file\n    fix: name the files in it one by one");
   EXPECT_EQ(message_of([&] { require_input_file(folder.write("empty.fa", "")); }),
-            at + "/empty.fa: the file is empty. Fix: copy or download it again");
-  EXPECT_EQ(
-      message_of([&] { require_input_file("/dev/null"); }),
-      "/dev/null: this is a device, pipe or socket; expected a file, since it is read twice. Fix: "
-      "write its content to a file first");
+            at + "/empty.fa: the file is empty\n    fix: copy or download it again");
+  EXPECT_EQ(message_of([&] { require_input_file("/dev/null"); }),
+            "/dev/null: this is a device, pipe or socket; expected a file, since it is read "
+            "twice\n    fix: write its content to a file first");
   EXPECT_EQ(message_of([] { require_input_file(""); }),
             "an input file has an empty name; expected a path");
 }

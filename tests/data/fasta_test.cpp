@@ -91,60 +91,50 @@ TEST(Fasta, GoldenMessages) {
   const Golden goldens[] = {
       {"ACGT\n",
        "x.fa:1: not FASTA: expected a line that begins with '>' before anything else, found "
-       "'ACGT'. Fix: "
-       "Name a FASTA file (.fa, .fasta, .fna; plain or gzip)"},
+       "'ACGT'\n    fix: name a FASTA file (.fa, .fasta, .fna; plain or gzip)"},
       {"\n\n@read1\nACGT\n+\nIIII\n",
        "x.fa:3: not FASTA: expected a line that begins with '>' before anything else, found "
-       "'@read1'. "
-       "Fix: This looks like FASTQ: convert it to FASTA first (seqtk seq -A)"},
+       "'@read1'\n    fix: this looks like FASTQ: convert it to FASTA first (seqtk seq -A)"},
       {"; a comment\n>a\nACGT\n",
        "x.fa:1: not FASTA: expected a line that begins with '>' before anything else, found '; a "
-       "comment'. Fix: Remove the comment lines that begin with ';'"},
+       "comment'\n    fix: remove the comment lines that begin with ';'"},
       {"LOCUS       NC_000913\n",
        "x.fa:1: not FASTA: expected a line that begins with '>' before anything else, found 'LOCUS "
-       "      "
-       "NC_000913'. Fix: If this is a GenBank file (LOCUS ...), download the FASTA form of it"},
+       "      NC_000913'\n    fix: if this is a GenBank file (LOCUS ...), download the FASTA form "
+       "of it"},
       {std::string("\x7F\x45LF\0\0\x02", 7),
        "x.fa:1: not FASTA: expected a line that begins with '>' before anything else, found "
-       "'?ELF?\?\?'. "
-       "Fix: Name a FASTA file (.fa, .fasta, .fna; plain or gzip)"},
+       "'?ELF?\?\?'\n    fix: name a FASTA file (.fa, .fasta, .fna; plain or gzip)"},
       {" \n\n",
-       "x.fa: not FASTA: the file holds only blank lines; expected '>name', then bases. Fix: copy "
-       "or "
-       "download it again"},
+       "x.fa: not FASTA: the file holds only blank lines; expected '>name', then bases\n    fix: "
+       "copy or download it again"},
       {">a\n>b\n",
-       "x.fa: the file has 2 headers but no bases; expected lines of bases below each. Fix: copy "
-       "or "
-       "download it again"},
+       "x.fa: the file has 2 headers but no bases; expected lines of bases below each\n    fix: "
+       "copy or download it again"},
       {">",
-       "x.fa: the file has 1 header but no bases; expected lines of bases below each. Fix: copy or "
-       "download it again"},
+       "x.fa: the file has 1 header but no bases; expected lines of bases below each\n    fix: "
+       "copy or download it again"},
       {">a\nACGT\nAC1T\n",
        "x.fa:3:3: '1' is not a nucleotide code; expected A C G T U, N, or one of R Y S W K M B D H "
-       "V, in "
-       "either case. Fix: Remove the numbers: FASTA has none (GenBank does: download the FASTA "
-       "form)"},
+       "V, in either case\n    fix: remove the numbers: FASTA has none (GenBank does: download the "
+       "FASTA form)"},
       {">a\r\nAC-GT\r\n",
        "x.fa:2:3: '-' is not a nucleotide code; expected A C G T U, N, or one of R Y S W K M B D H "
-       "V, in "
-       "either case. Fix: Remove the gaps of the alignment"},
+       "V, in either case\n    fix: remove the gaps of the alignment"},
       {">a\nMKLE\n",
        "x.fa:2:3: 'L' is not a nucleotide code; expected A C G T U, N, or one of R Y S W K M B D H "
-       "V, in "
-       "either case. Fix: If this is a protein, it is the wrong file: Ocoee reads DNA and RNA "
-       "here"},
+       "V, in either case\n    fix: if this is a protein, it is the wrong file: Ocoee reads DNA "
+       "and RNA here"},
       {">a\nACGT>b\nAC\n",
        "x.fa:2:5: '>' is not a nucleotide code; expected A C G T U, N, or one of R Y S W K M B D H "
-       "V, in "
-       "either case. Fix: A header must begin a line: put a line break before '>'"},
+       "V, in either case\n    fix: a header must begin a line: put a line break before '>'"},
       {std::string(">a\nAC\0T\n", 8),
        "x.fa:2:3: byte 0x00 is not a nucleotide code; expected A C G T U, N, or one of R Y S W K M "
-       "B D H "
-       "V, in either case. Fix: Copy or download the file again, or remove the character"},
+       "B D H V, in either case\n    fix: copy or download the file again, or remove the "
+       "character"},
       {">" + std::string(70000, 'x'),
        "x.fa:1: the header line is longer than 65536 bytes: line breaks are missing, or this is "
-       "not a "
-       "FASTA file. Fix: copy or download it again"},
+       "not a FASTA file\n    fix: copy or download it again"},
   };
   for (const Golden& golden : goldens) {
     EXPECT_EQ(message_of([&] { parse(golden.text); }), golden.message);

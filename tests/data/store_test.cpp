@@ -128,10 +128,11 @@ TEST(SequenceStore, AFullDiskIsSaidAndLeavesNothing) {
       ::_exit(1);
     } catch (const Error& error) {
       const std::string message = error.what();
-      const bool said = error.kind() == ErrorKind::file &&
-                        message.find(
-                            "cannot write the sequence store: File too large. Fix: set "
-                            "OCOEE_CACHE") != std::string::npos;
+      const bool said =
+          error.kind() == ErrorKind::file &&
+          message.find(
+              "cannot write the sequence store: File too large\n    fix: raise the limit") !=
+              std::string::npos;
       ::_exit(said ? 0 : 2);
     }
   }
@@ -147,8 +148,9 @@ TEST(SequenceStore, ACacheThatIsNoFolder) {
   EXPECT_THAT(
       message_of([&] { SequenceStore(input, Kind::fasta, folder.path / "x.fa" / "cache"); },
                  ErrorKind::file),
-      ::testing::HasSubstr("cannot create the folder of the sequence store: Not a directory. "
-                           "Fix: set OCOEE_CACHE to a folder that you may write"));
+      ::testing::HasSubstr("cannot create the folder of the sequence store: Not a directory\n    "
+                           "fix: move the file away that stands where a folder is needed, or set "
+                           "OCOEE_CACHE to another folder"));
 }
 
 TEST(SequenceStore, RemovesWhatKilledBuildersLeft) {

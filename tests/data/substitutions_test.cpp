@@ -47,17 +47,18 @@ TEST(Substitutions, GoldenMessages) {
   EXPECT_EQ(
       of_file("chr1 3 A C\n"),
       ":1: the line has 1 column; expected record, position, reference, alternative, separated by "
-      "tabs. Fix: write tabs, not blanks, between them");
+      "tabs\n    fix: write tabs, not blanks, between them");
+  EXPECT_EQ(of_file("chr1\t0\tA\tC\n"),
+            ":1: '0' is not a position; expected a whole number from 1\n    fix: correct or remove "
+            "the line");
   EXPECT_EQ(
-      of_file("chr1\t0\tA\tC\n"),
-      ":1: '0' is not a position; expected a whole number from 1. Fix: correct or remove the line");
-  EXPECT_EQ(of_file("chr1\t5\tA\tC\nchr1\t6\tA\tCT\n"),
-            ":2: 'A' to 'CT' is not a substitution of one base; expected one of A C G T each. Fix: "
-            "correct "
-            "or remove the line");
+      of_file("chr1\t5\tA\tC\nchr1\t6\tA\tCT\n"),
+      ":2: 'A' to 'CT' is not a substitution of one base; expected one of A C G T each\n    fix: "
+      "correct "
+      "or remove the line");
   EXPECT_EQ(
       of_file("chr1\t5\tA\tA\n"),
-      ":1: reference and alternative are both A; expected two different bases. Fix: correct or "
+      ":1: reference and alternative are both A; expected two different bases\n    fix: correct or "
       "remove the line");
   EXPECT_EQ(
       of_file("# nothing\n"),
@@ -88,7 +89,7 @@ TEST(Substitutions, AreCheckedAgainstTheSequences) {
             "plasmid:1A>C: no sequence is called 'plasmid'; the first one is 'chr1'\n"
             "chr1:5A>C: position 5 is past the end of 'chr1', which has 4 bases\n"
             "chr2:1A>C: the reference is A, but 'chr2' has N at position 1\n"
-            "Fix: check that the positions count from 1 and belong to this very sequence");
+            "    fix: check that the positions count from 1 and belong to this very sequence");
   const std::vector<Substitution> many(12, parse_substitution("chr1:1C>G"));
   EXPECT_THAT(message_of([&] { locate(many, *corpus); }),
               ::testing::HasSubstr("\nand 2 more like these\n"));

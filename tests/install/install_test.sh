@@ -9,6 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 cmake --install "$build" --prefix "$work/prefix" >"$work/log" || { cat "$work/log"; exit 1; }
 "$work/prefix/bin/ocoee" --version
+(cd "$work" && prefix/bin/ocoee list recipes) | grep -q "$work/prefix/share/ocoee/recipes/toy_gan_ring_cpu.toml"
 if [ -e "$work/prefix/bin/ocoee-engine" ]; then
   (cd "$work" && prefix/bin/ocoee run prefix/share/ocoee/recipes/toy_gan_ring_cpu.toml train.steps=2 'run.dir="gan"')
 fi

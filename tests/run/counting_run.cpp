@@ -46,6 +46,9 @@ int run_counting(int argc, char** argv) {
   request.recipe_toml = config::to_toml(description);
   request.stable_recipe = run::stable_recipe(description);
   request.command = "counting_run";
+  request.write_report = [](const std::filesystem::path& folder) {
+    write_file_atomically(folder / "report.html", read_file(folder / "summary.json"));
+  };
   return run::run_task(world, request) == run::Outcome::finished
              ? 0
              : exit_code(ErrorKind::interrupted);

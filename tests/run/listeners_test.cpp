@@ -46,11 +46,6 @@ TEST(MetricsFile, ResumeCutsOffWhatFollowed) {
   EXPECT_TRUE(lines_of(path).empty());
 }
 
-TEST(TensorBoard, Crc32cIsCastagnoli) {
-  EXPECT_EQ(crc32c("123456789", 9), 0xE3069283u);
-  EXPECT_EQ(crc32c("", 0), 0u);
-}
-
 // tests/run/golden/check_tensorboard.py reads these bytes with TensorBoard itself.
 TEST(TensorBoard, EventsAreTheGoldenBytes) {
   const Event step{"step", 300, {{"loss", 1.5}, {"name", "text is left out"}, {"samples", 4800}}};

@@ -131,8 +131,8 @@ TEST_F(RunnerTest, AFileInPlaceOfTheDirectoryIsNamed) {
   const Ended other = run(1, "c", {"task.steps=2"});
   EXPECT_EQ(other.code, exit_code(ErrorKind::file));
   EXPECT_EQ(other.output, "counting_run: file error: " + (folder("c") / "checkpoints").string() +
-                              ": cannot create: Not a directory\n    fix: check the permissions "
-                              "there, or set run.dir\n");
+                              ": cannot create: Not a directory\n    fix: move the file away that "
+                              "stands where a folder is needed, or set run.dir to another place\n");
 }
 
 // No file may grow past 200 kB: what a full disk does to a shard, and to nothing else.
@@ -187,8 +187,22 @@ TEST_F(RunnerTest, AFailingTaskIsReportedAndItsLastCheckpointStays) {
   // The one of step 10 may still have been under way.
   EXPECT_TRUE(newest() == 5 || newest() == 10) << newest();
   EXPECT_EQ(read_json("summary.json")["error"], "step 12: asked to fail");
+  EXPECT_THAT(ended.output, HasSubstr("report " + (folder() / "report.html").string()));
+  EXPECT_EQ(read_json("report.html")["status"], "failed");
   EXPECT_EQ(run(1, "a", {"task.steps=20"}).code, 0);
   EXPECT_EQ(losses().size(), 20u);
+}
+
+TEST_F(RunnerTest, AFailingStartKeepsWhatTheFinishedRunFound) {
+  ASSERT_EQ(run(1, "a", {"task.steps=12"}).code, 0);
+  const json finished = read_json("summary.json");
+  EXPECT_NE(run(1, "a", {"task.steps=20", "task.fail_at=14"}).code, 0);
+  const json failed = read_json("summary.json");
+  EXPECT_EQ(failed["status"], "failed");
+  for (const auto& [key, value] : finished.items()) EXPECT_TRUE(failed.contains(key)) << key;
+  EXPECT_EQ(failed["final"], finished["final"]);
+  EXPECT_EQ(run(1, "a", {"task.steps=20"}).code, 0);
+  EXPECT_FALSE(read_json("summary.json").contains("error"));
 }
 
 }  // namespace

@@ -106,9 +106,11 @@ TuneLog::~TuneLog() {
 void TuneLog::write(const json& line) {
   const std::string text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0 ||
-      ::fsync(::fileno(file_)) != 0)
-    fail(ErrorKind::file, "{}: cannot write: {}\n    fix: free space there", path_.string(),
-         std::strerror(errno));
+      ::fsync(::fileno(file_)) != 0) {
+    const int code = errno;
+    fail(ErrorKind::file, "{}: cannot write: {}{}", path_.string(), std::strerror(code),
+         fix_of(code));
+  }
 }
 
 void TuneLog::finished(const Trial& trial, const KnobSpace& space) {

@@ -43,14 +43,16 @@ void check_machine(config::Problems& problems, const std::string& machine) {
 }  // namespace
 
 void LanguageConfig::check(config::Problems& problems, const run::RunConfig& run, int ranks) const {
+  const size_t before = problems.all().size();
   check_task(problems);
   check_machine(problems, run.machine);
   model.check(problems);
   precision.check(problems, /*has_float8_products=*/true);
+  const bool has_model = problems.all().size() == before;
   optimizer.check(problems, train.steps);
   plan::check_training(problems, batch, layout, ranks,
                        {.pipeline = true, .shard = true, .tensor = true, .context = true});
-  if (problems.empty()) plan::check_placement(problems, model_spec(), batch, layout, ranks);
+  if (has_model) plan::check_placement(problems, model_spec(), batch, layout, ranks);
 }
 
 comm::Shape LanguageConfig::mesh(int ranks) const {
@@ -59,7 +61,6 @@ comm::Shape LanguageConfig::mesh(int ranks) const {
   shape[comm::Axis::tensor] = static_cast<int>(layout.tensor);
   shape[comm::Axis::pipeline] = static_cast<int>(layout.pipeline);
   shape[comm::Axis::context] = static_cast<int>(layout.context);
-  shape[comm::Axis::instance] = static_cast<int>(layout.instances);
   shape.shard_group = static_cast<int>(layout.shard_group);
   return shape;
 }
@@ -74,7 +75,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   w.compute = precision.compute;
   w.cuts = layout.cuts;
   w.optimizer_states = static_cast<double>(optimizer.states_per_parameter());
-  if (ranks % layout.model_ranks() != 0 || layout.instances > 1) return planned;
+  if (ranks % layout.model_ranks() != 0) return planned;
   if (batch.global % layout.data(ranks) != 0) return planned;
   const plan::BatchPlan split = plan::plan_batch(batch, layout, ranks);
   plan::Configuration c;

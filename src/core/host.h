@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+namespace ocoee {
+
+std::string host_name();  // as the system calls itself; "unknown" if it does not say
+
+}  // namespace ocoee
