@@ -73,9 +73,12 @@ std::string command_line_problem(const CLI::App& program, const CLI::ParseError&
   std::smatch found;
   if (std::regex_match(what, found, std::regex(R"(The following arguments? .* expected: (\S+).*)")))
     return told(unexpected(place, found[1], see));
-  if (what == "A subcommand is required")
+  if (what == "A subcommand is required") {
+    const std::vector<std::string> words = place.app->remaining();
+    if (!words.empty()) return told(unexpected(place, words.front(), see));
     return told(fmt::format("`{}` needs a verb\n    fix: one of {}", place.name,
                             join(verbs_of(*place.app), ", ")));
+  }
   if (std::regex_match(what, found, std::regex(R"((.*) is required)")))
     return told(fmt::format("`{}` needs {}\n    fix: {}", place.name, found[1].str(), see));
   if (std::regex_match(what, found, std::regex(R"((\S+): \d+ required \S+ missing)")))

@@ -54,7 +54,10 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
   std::vector<std::pair<std::string, const config::Description*>> sections;
   list_sections(recipe.description, "", sections);
   if (options.section.empty()) {
-    std::fputs(program.help().c_str(), stdout);
+    // Not program.help(): that hands over to the verb that was read, which is this one.
+    const auto overview =
+        program.get_formatter()->make_help(&program, "ocoee", CLI::AppFormatMode::Normal);
+    std::fputs(overview.c_str(), stdout);
     std::printf(
         "\nSections of a recipe of %s (`ocoee help SECTION [--task NAME]` lists the keys):\n",
         options.task.c_str());
