@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 ROOMS = ("core device comm plan models kernels data run report science nn optim parallel train tasks cli").split()
-TORCH_ROOMS = {"nn", "optim", "parallel", "train"}
+TORCH_ROOMS = {"nn", "parallel", "train"}
 CODE = (".h", ".cpp", ".cu", ".cuh", ".h.in")
 SCRIPTS = (".py", ".sh", ".cmake")
 MAX_LINES = 800
