@@ -94,10 +94,10 @@ def only_in(tree, pattern, allowed, what):
 
 
 def rule_torch_headers(tree):
-    """LibTorch is seen by nn, optim, parallel, train and by files *_build.cpp; never by a .cu file."""
+    """LibTorch is seen by nn, parallel, train and by files *_build.cpp; never by a .cu file."""
     torch = r"(torch|ATen|c10)/"
     yield from only_in(tree, torch, lambda f: sees_torch(f) and not f.endswith((".cu", ".cuh")),
-                       "only nn, optim, parallel, train and tasks/*_build.cpp see LibTorch, and no .cu file does")
+                       "only nn, parallel, train and tasks/*_build.cpp see LibTorch, and no .cu file does")
 
 
 def rule_mpi_headers(tree):
