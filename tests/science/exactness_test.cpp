@@ -269,6 +269,7 @@ TEST(Exactness, EverySamplerDrawsFromItsEnsembleAndAWrongRuleIsNoticed) {
       {"near swaps, 4 x 4", [](bool wrong) { return near(square_swaps(), {wrong}); }},
       {"near swaps, bcc", [](bool wrong) { return near(bcc_swaps(), {wrong}); }},
       {"near swaps, quaternary", [](bool wrong) { return near(quaternary(), {wrong}); }},
+      {"near swaps, unlike sites", [](bool wrong) { return near(unlike_sites(), {wrong}); }},
       {"flips",
        [](bool wrong) {
          return flips({wrong}, {0, 0});

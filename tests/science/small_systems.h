@@ -29,8 +29,12 @@ struct System {
 
   System(const std::string& kind, CellIndex repeats, const PairInteractions& pairs,
          const std::vector<int64_t>& atoms, double temperature)
-      : name(fmt::format("{} {} {} {}", kind, repeats[2], atoms.size(), temperature)),
-        lattice(lattice_cell(kind), repeats),
+      : System(fmt::format("{} {} {} {}", kind, repeats[2], atoms.size(), temperature),
+               lattice_cell(kind), repeats, pairs, atoms, temperature) {}
+  System(std::string called, UnitCell cell, CellIndex repeats, const PairInteractions& pairs,
+         const std::vector<int64_t>& atoms, double temperature)
+      : name(std::move(called)),
+        lattice(std::move(cell), repeats),
         shells(find_shells(lattice.cell(), std::max(1, pairs.shells))),
         model(std::make_shared<PairModel>(lattice, shells, pairs)),
         start(random_arrangement(atoms, 3, 0)),
@@ -67,6 +71,13 @@ inline PairInteractions four_species() {
 }
 inline System quaternary() {
   return {"fcc", {1, 1, 3}, four_species(), {3, 3, 3, 3}, 11};
+}
+// Sites of two kinds, with four neighbours and with two: a square lattice that lacks every fourth.
+inline System unlike_sites() {
+  UnitCell cell;
+  cell.edges = {{{2, 0, 0}, {0, 2, 0}, {0, 0, 9}}};
+  cell.sites = {{0, 0, 0}, {0.5, 0, 0}, {0, 0.5, 0}};
+  return {"unlike sites", cell, {2, 2, 1}, ising(1), {6, 6}, 3};
 }
 // Every arrangement by itself: 8 sites, 2520 of them.
 inline System small_quaternary() {

@@ -255,4 +255,10 @@ std::span<const uint32_t> NeighbourTable::of(int64_t site, int shell) const {
           static_cast<size_t>(start_[slot + 1] - start_[slot])};
 }
 
+int64_t NeighbourTable::most(int shell) const {
+  size_t most = 0;
+  for (int64_t b = 0; b < basis_; ++b) most = std::max(most, of(b, shell).size());
+  return static_cast<int64_t>(most);
+}
+
 }  // namespace ocoee::alloy

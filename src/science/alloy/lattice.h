@@ -88,6 +88,7 @@ class NeighbourTable {
  public:
   NeighbourTable(const Lattice& lattice, const std::vector<Shell>& shells);
   std::span<const uint32_t> of(int64_t site, int shell) const;
+  int64_t most(int shell) const;  // neighbours of the site that has the most
   int shells() const { return shells_; }
 
  private:

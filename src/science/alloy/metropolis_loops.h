@@ -69,10 +69,15 @@ Tally swap_near_loop(const Model& model, const NeighbourTable& neighbours,
                      RandomWords& random) {
   Tally tally{trials, 0, 0};
   const auto sites = static_cast<uint32_t>(configuration.sites());
-  const auto near = static_cast<uint32_t>(neighbours.of(0, 0).size());
+  const auto slots = static_cast<uint32_t>(neighbours.most(0));
   for (int64_t trial = 0; trial < trials; ++trial) {
     const uint32_t site = random.below(sites);
-    const Swap swap{site, neighbours.of(site, 0)[random.below(near)]};
+    // Each bond is proposed as often from either end, also where its sites have unlike numbers of
+    // neighbours: a slot that a site lacks is a trial that does nothing.
+    const uint32_t slot = random.below(slots);
+    const auto near = neighbours.of(site, 0);
+    if (slot >= near.size()) continue;
+    const Swap swap{site, near[slot]};
     if (configuration[swap.a] == configuration[swap.b]) continue;
     const Energy change = model.change_by_swap(configuration, swap);
     if (!accept(change, random)) continue;

@@ -48,6 +48,7 @@ struct AnnealConfig final : run::TaskConfig {
     system.check(problems);
     if (last > first)
       problems.add("annealing.last", fmt::format("{} is above annealing.first = {}", last, first));
+    if (problems.empty()) system.check_moves(problems, "annealing.moves", moves);
   }
   comm::Shape mesh(int ranks) const override {
     comm::Shape shape;

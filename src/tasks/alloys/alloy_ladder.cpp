@@ -152,6 +152,8 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, 
     problems.add("observables.waves", fmt::format("{} numbers", waves.size()),
                  "three for each wave: h, k, l");
   if (!problems.empty()) return;
+  system.check_moves(problems, "sampling.moves", moves);
+  if (!problems.empty()) return;
   if (sampler == "link_cell" && (!system.canonical() || !system.lattice.file.empty())) {
     problems.add("sampling.sampler", "link cells swap atoms of a lattice that lattice.kind names",
                  "composition.ensemble = \"canonical\" and no lattice.file, or sequential");

@@ -68,6 +68,11 @@ struct WangLandauConfig final : run::TaskConfig {
                    fmt::format("{} is not below temperatures.high = {}", from, to));
     if (low > high)
       problems.add("wang_landau.low", fmt::format("{} is above wang_landau.high = {}", low, high));
+    const std::vector<double>& potentials = system.composition.potentials;
+    if (std::any_of(potentials.begin(), potentials.end(), [](double mu) { return mu != 0; }))
+      problems.add("composition.potentials",
+                   "states are counted by energy alone, and fields are no part of it",
+                   "leave the key out: all compositions count alike");
     if (!problems.empty()) return;
     if (bin == 0 && !whole_levels())
       problems.add("wang_landau.bin", "these interactions have no common level spacing",
@@ -108,8 +113,6 @@ class WangLandauTask final : public run::Task {
         model_(config.system.model(lattice_, config.system.interactions_read())) {
     alloy::WangLandauSettings settings;
     settings.moves = config.system.moves("far", lattice_, {});
-    if (!config.system.canonical())
-      settings.moves.potentials.assign(settings.moves.potentials.size(), 0);
     settings.bins = bins(settings.moves);
     settings.groups = config.estimates;
     settings.windows = config.windows;

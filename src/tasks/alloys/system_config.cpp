@@ -267,6 +267,20 @@ alloy::Moves SystemConfig::moves(const std::string& kind, const alloy::Lattice& 
   return out;
 }
 
+void SystemConfig::check_moves(config::Problems& problems, const char* key,
+                               const std::string& kind) const {
+  if (kind != "near" || !canonical()) return;
+  const auto bonds = shells(1)[0].bonds;
+  const auto alone =
+      std::find_if(bonds.begin(), bonds.end(), [](const auto& of_site) { return of_site.empty(); });
+  if (alone == bonds.end()) return;
+  problems.add(key,
+               fmt::format("near swaps would never move the atom of site {} of the cell, which has "
+                           "no neighbours in the first shell",
+                           alone - bonds.begin() + 1),
+               "\"far\" or \"mixed\"");
+}
+
 double SystemConfig::ln_states(int64_t sites) const {
   if (canonical()) return alloy::ln_multinomial(atoms(sites));
   return static_cast<double>(sites) * std::log(static_cast<double>(pairs().count()));

@@ -68,6 +68,9 @@ class SystemConfig {
   std::vector<int64_t> sizes() const;  // ascending
   // Atoms of each species in a start; in the flip ensemble as even as can be.
   std::vector<int64_t> atoms(int64_t sites) const;
+  // Near swaps never reach a site without neighbours in the first shell; once check() found
+  // nothing.
+  void check_moves(config::Problems& problems, const char* key, const std::string& kind) const;
   std::vector<double> potentials() const;  // by species, zero where not given
   double k_t(double temperature) const;    // in the unit of energy
   std::string temperature_unit() const;    // "K", or "J/k_B"
