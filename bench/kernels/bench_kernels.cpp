@@ -60,17 +60,17 @@ double memory_speed(const device::Stream& stream) {
 void measure(const Case& c, double speed, const device::Stream& stream) {
   const double once = std::max(1e-7, seconds_of(c.ours, 3, stream));
   const int repeats = std::clamp(static_cast<int>(0.02 / once), 1, 2000);
-  if (c.library) seconds_of(c.library, 3, stream);
-  std::vector<double> ours, library;
+  if (c.peer) seconds_of(c.peer, 3, stream);
+  std::vector<double> ours, peers;
   for (int round = 0; round < 9; ++round) {
     ours.push_back(seconds_of(c.ours, repeats, stream));
-    if (c.library) library.push_back(seconds_of(c.library, repeats, stream));
+    if (c.peer) peers.push_back(seconds_of(c.peer, repeats, stream));
   }
   const double time = median(ours);
   std::printf("%-34s %9.1f %9.1f %8.1f %6.0f %%", c.name.c_str(), c.bytes / 1e6, time * 1e6,
               c.bytes / time / 1e9, 100 * c.bytes / time / speed);
-  if (c.library) {
-    std::printf(" %10.1f %7.2fx", median(library) * 1e6, median(library) / time);
+  if (c.peer) {
+    std::printf(" %10.1f %7.2fx", median(peers) * 1e6, median(peers) / time);
   } else {
     std::printf(" %10s %8s", "-", "");
   }

@@ -13,7 +13,7 @@ namespace ocoee::bench {
 struct Case {
   std::string name;
   double bytes = 0;  // read and written once each: the least that must cross the memory bus
-  Work ours, library;
+  Work ours, peer;
 };
 
 struct Shapes {

@@ -148,14 +148,7 @@ TEST(GpuLayouts, NoHostWaitsInsideAStep) {
       update.prepare(s);
       const int64_t waits = host_waits();
       engine.zero_gradients();
-      if (engine.pipelined()) {
-        engine.run_pipeline(micro, score);
-      } else {
-        for (size_t m = 0; m < micro.size(); ++m) {
-          auto pass = engine.forward(*micro[m].batch, micro[m].first_sample);
-          engine.backward(pass, score(m, pass.output), m + 1 == micro.size());
-        }
-      }
+      run_micro_batches(engine, micro, score);
       engine.finish_gradients();
       update.apply();
       if (s > 0) {

@@ -128,6 +128,20 @@ struct Outcome {
 
 using Visit = std::function<void(Engine&, train::Update&)>;
 
+// Forward and backward of a step's micro-batches, through a pipeline where there is one; score(m,
+// output) gives the gradient of output m.
+template <class Score>
+void run_micro_batches(Engine& engine, const std::vector<MicroStep>& micro, const Score& score) {
+  if (engine.pipelined()) {
+    engine.run_pipeline(micro, score);
+    return;
+  }
+  for (size_t m = 0; m < micro.size(); ++m) {
+    auto pass = engine.forward(*micro[m].batch, micro[m].first_sample);
+    engine.backward(pass, score(m, pass.output), m + 1 == micro.size());
+  }
+}
+
 // `world`: null on one rank. `examine` sees the engine before it goes; `begin` before step `first`.
 inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communicator* world,
                           int64_t steps, const Visit& examine = {}, const Visit& begin = {},
@@ -182,14 +196,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
                                   output.at("loss_sum").options());
       return seed;
     };
-    if (engine.pipelined()) {
-      engine.run_pipeline(micro, score);
-    } else {
-      for (size_t m = 0; m < micro.size(); ++m) {
-        auto pass = engine.forward(*micro[m].batch, micro[m].first_sample);
-        engine.backward(pass, score(m, pass.output), m + 1 == micro.size());
-      }
-    }
+    run_micro_batches(engine, micro, score);
     engine.finish_gradients();
     if (world) loss = world->all_reduce_value(loss, comm::Reduce::sum) / c.tensor;
     outcome.losses.push_back(loss / static_cast<double>(c.samples * kTokens));

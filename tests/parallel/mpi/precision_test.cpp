@@ -58,14 +58,7 @@ Trained train_half(const LayoutCase& c, comm::Mesh& mesh, bool overflows) {
                                   output.at("loss_sum").options());
       return seed;
     };
-    if (engine.pipelined()) {
-      engine.run_pipeline(micro, score);
-    } else {
-      for (size_t m = 0; m < micro.size(); ++m) {
-        auto pass = engine.forward(*micro[m].batch, micro[m].first_sample);
-        engine.backward(pass, score(m, pass.output), m + 1 == micro.size());
-      }
-    }
+    run_micro_batches(engine, micro, score);
     engine.finish_gradients();
     out.losses.push_back(mesh.world().all_reduce_value(loss, comm::Reduce::sum) /
                          (kSamples * kTokens));
