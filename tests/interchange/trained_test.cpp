@@ -117,12 +117,12 @@ TEST_F(Trained, TheHeldOutPartScoresAsTheEvaluationSaid) {
 TEST_F(Trained, ARatioIsTheDifferenceOfTwoScores) {
   std::map<std::string, std::string> records{{"ref", genome_.substr(0, 60)}};  // one window
   std::string substitutions;
-  const char other[] = {'C', 'G', 'T', 'A'};
+  const std::map<char, char> other{{'A', 'C'}, {'C', 'G'}, {'G', 'T'}, {'T', 'A'}};
   std::vector<int> positions{1, 2, 30, 60};
   for (const int position : positions) {
     std::string changed = records.at("ref");
     char& letter = changed[static_cast<size_t>(position - 1)];
-    const char alternative = other[std::string("ACGT").find(letter)];
+    const char alternative = other.at(letter);
     substitutions += fmt::format(" --substitution 'ref:{}{}>{}'", position, letter, alternative);
     letter = alternative;
     records[fmt::format("v{}", position)] = changed;
