@@ -50,11 +50,11 @@ void run(const char* name, int64_t cells, int shells, double temperature, double
   while (now() - begin < seconds)
     tally += swap_far(model, configuration, beta, 100000, {1, 0, step++});
   const double rate = static_cast<double>(tally.trials) / (now() - begin);
-  int64_t neighbours = 0;
+  double neighbours = 0;
   for (const Shell& shell : found) neighbours += shell.coordination();
   std::printf(
-      "%-16s sites %8lld  z %2lld  species 4  T %5.0f K  accepted %4.1f %%  %.3g trials/s\n", name,
-      static_cast<long long>(n), static_cast<long long>(neighbours), temperature,
+      "%-16s sites %8lld  z %2.0f  species 4  T %5.0f K  accepted %4.1f %%  %.3g trials/s\n", name,
+      static_cast<long long>(n), neighbours, temperature,
       100 * static_cast<double>(tally.accepted) / static_cast<double>(tally.trials), rate);
   std::fflush(stdout);
 }

@@ -12,15 +12,15 @@
 namespace ocoee::alloy {
 namespace {
 
-std::vector<int64_t> coordination(const std::string& kind, int shells, double c_over_a = 1) {
-  std::vector<int64_t> out;
+std::vector<double> coordination(const std::string& kind, int shells, double c_over_a = 1) {
+  std::vector<double> out;
   for (const Shell& shell : find_shells(lattice_cell(kind, 3.1, c_over_a), shells))
     out.push_back(shell.coordination());
   return out;
 }
 
 TEST(Shells, OfTheKnownLattices) {
-  using List = std::vector<int64_t>;
+  using List = std::vector<double>;
   EXPECT_EQ(coordination("square", 4), (List{4, 4, 4, 8}));
   EXPECT_EQ(coordination("sc", 4), (List{6, 12, 8, 6}));
   EXPECT_EQ(coordination("bcc", 6), (List{8, 6, 12, 24, 8, 6}));
@@ -30,6 +30,19 @@ TEST(Shells, OfTheKnownLattices) {
   EXPECT_EQ(coordination("hcp", 4, 1.58), (List{6, 6, 6, 2}));  // the first shell is two
   EXPECT_EQ(coordination("bct", 4, 1), (List{8, 6, 12, 24}));
   EXPECT_EQ(coordination("bct", 3, 1.05), (List{8, 4, 2}));
+}
+
+// A square that lacks every fourth site: one of its three sites has four neighbours, two have two.
+TEST(Shells, TheMeanOverUnlikeSitesIsNoWholeNumber) {
+  const UnitCell cell{
+      "lieb", {{{2, 0, 0}, {0, 2, 0}, {0, 0, 9}}}, {{0, 0, 0}, {0.5, 0, 0}, {0, 0.5, 0}}};
+  EXPECT_NEAR(find_shells(cell, 1)[0].coordination(), 8.0 / 3, 1e-12);
+  // Energies that say so are taken there, and nowhere else.
+  PairInteractions pairs({"A", "B"}, 1);
+  pairs.coordination = {8.0 / 3};
+  EXPECT_NO_THROW(PairModel(Lattice(cell, {2, 2, 1}), find_shells(cell, 1), pairs));
+  pairs.coordination = {2};
+  EXPECT_THROW(PairModel(Lattice(cell, {2, 2, 1}), find_shells(cell, 1), pairs), Error);
 }
 
 TEST(Shells, ToleranceJoinsShellsThatNearlyCoincide) {

@@ -136,7 +136,8 @@ TEST(PairModel, BondsOfAShellAddUp) {
     int64_t sum = 0;
     for (int a = 0; a < 4; ++a)
       for (int b = a; b < 4; ++b) sum += bonds.at(s, a, b);
-    EXPECT_EQ(2 * sum, lattice.sites() * shells[static_cast<size_t>(s)].coordination());
+    EXPECT_EQ(2 * static_cast<double>(sum),
+              static_cast<double>(lattice.sites()) * shells[static_cast<size_t>(s)].coordination());
   }
 }
 

@@ -47,6 +47,29 @@ TEST(Restart, TemperingGoesOnBitEqual) {
     EXPECT_EQ(second.replica(row).species(), whole.replica(row).species());
 }
 
+// A constant of 1e15 eV a site, beside which pair energies vanish in any double, changes no
+// exchange: decisions see differences of whole quanta and of whole atoms.
+TEST(Tempering, DecidesOnWholeNumbers) {
+  comm::World world = comm::World::alone();
+  for (const bool flips : {false, true}) {
+    const auto ladder_of = [&](double constant) {
+      PairInteractions pairs({"A", "B"}, 2);
+      pairs.set(0, 0, 1, -0.0137), pairs.set(1, 0, 1, 0.0029);
+      pairs.constant = constant;
+      TemperingSettings settings;
+      for (const double k_t : {0.03, 0.04, 0.05, 0.07}) settings.betas.push_back(1 / k_t);
+      if (flips) settings.moves.kind = Moves::Kind::flip, settings.moves.potentials = {0.01, 0};
+      const auto model = pair_model("bcc", {3, 3, 3}, pairs);
+      Tempering ladder(model, settings, *world.host(), starts(*model, {30, 24}, Share(4, 0, 1)));
+      for (int step = 0; step < 200; ++step) ladder.advance(1);
+      return std::pair(ladder.temperature(), ladder.exchanged());
+    };
+    const auto plain = ladder_of(0), shifted = ladder_of(1e15);
+    EXPECT_EQ(plain, shifted) << (flips ? "flips" : "swaps");
+    EXPECT_GT(plain.second[1], 10);
+  }
+}
+
 TEST(Restart, WangLandauGoesOnBitEqual) {
   comm::World world = comm::World::alone();
   const auto make = [&] { return square_wang_landau(*world.host(), 6, 1e-3, 2, 2); };

@@ -147,6 +147,34 @@ TEST(Mbar, AgreesWithTheExactCountsBetweenTemperatures) {
   EXPECT_LT(peak->error, 0.02);
 }
 
+// Blocks are ten autocorrelation times long at the temperatures beside the answer, and no error is
+// claimed where eight such do not fit.
+TEST(Mbar, BlocksFollowTheAutocorrelationTime) {
+  const auto ladder = [](double memory_of_second) {
+    RandomStream random(3, Purpose::noise, 0, 0);
+    LadderSeries series;
+    series.sites = 100;
+    series.k_t = {1.0, 1.2, 1.4};
+    for (const double k_t : series.k_t) {
+      const double memory = k_t == 1.2 ? memory_of_second : 0;
+      double x = 0;
+      series.energy.emplace_back();
+      for (int i = 0; i < 3000; ++i) {
+        x = memory * x + std::sqrt(1 - memory * memory) * random.normal();
+        series.energy.back().push_back(-100 / k_t + 8 * x);
+      }
+    }
+    return Reweighted(series);
+  };
+  EXPECT_EQ(ladder(0).blocks_at(1.3), 16);
+  const Reweighted slow = ladder(0.93);  // time 14
+  EXPECT_GE(slow.blocks_at(1.3), 12);
+  EXPECT_LT(ladder(0.955).blocks_at(1.3), 16);  // time 22
+  const Reweighted slower = ladder(0.99);       // time 100
+  EXPECT_EQ(slower.blocks_at(1.3), 0);
+  EXPECT_EQ(slower.blocks_at(1.0), 16) << "the coldest by itself has independent samples";
+}
+
 TEST(Mbar, TemperaturesThatShareNoEnergiesAreRefused) {
   EXPECT_THROW(Mbar({1, 100}, {std::vector<double>(50, 0.0), std::vector<double>(50, -1e6)}),
                Error);

@@ -143,16 +143,16 @@ std::vector<double> FeatureSpace::of(const atoms::Structure& given,
   for (size_t shell = 0; shell < shells_.size(); ++shell) {
     const double scale = shells_[0].distance / shells[0].distance;
     const bool is_alike =
-        shells[shell].coordination() == shells_[shell].coordination() &&
+        std::abs(shells[shell].coordination() - shells_[shell].coordination()) < 1e-6 &&
         std::abs(shells[shell].distance * scale / shells_[shell].distance - 1) < 1e-3;
     if (!is_alike) {
-      fail(
-          ErrorKind::data,
-          "{}: it is no arrangement of the lattice {}: its shell {} has {} neighbours at {:.4f} of "
-          "the nearest distance, expected {} at {:.4f}\n    fix: give unrelaxed positions",
-          where, parent_.name, shell + 1, shells[shell].coordination(),
-          shells[shell].distance / shells[0].distance, shells_[shell].coordination(),
-          shells_[shell].distance / shells_[0].distance);
+      fail(ErrorKind::data,
+           "{}: it is no arrangement of the lattice {}: its shell {} has {:.4g} neighbours at "
+           "{:.4f} "
+           "of the nearest distance, expected {:.4g} at {:.4f}\n    fix: give unrelaxed positions",
+           where, parent_.name, shell + 1, shells[shell].coordination(),
+           shells[shell].distance / shells[0].distance, shells_[shell].coordination(),
+           shells_[shell].distance / shells_[0].distance);
     }
   }
   const std::vector<uint8_t> species(s.species.begin(), s.species.end());

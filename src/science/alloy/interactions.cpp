@@ -70,7 +70,7 @@ PairInteractions unlike_pairs(std::vector<std::string> names, const std::vector<
 }
 
 PairInteractions to_unlike_gauge(const PairInteractions& pairs,
-                                 const std::vector<int64_t>& coordination) {
+                                 const std::vector<double>& coordination) {
   PairInteractions out = pairs;
   const int n = pairs.count();
   out.point.resize(static_cast<size_t>(n), 0);
@@ -78,7 +78,7 @@ PairInteractions to_unlike_gauge(const PairInteractions& pairs,
     for (int a = 0; a < n; ++a) {
       // Of the z_s bonds of an atom, each is shared by two.
       out.point[static_cast<size_t>(a)] +=
-          static_cast<double>(coordination[static_cast<size_t>(shell)]) / 2 * pairs.at(shell, a, a);
+          coordination[static_cast<size_t>(shell)] / 2 * pairs.at(shell, a, a);
       for (int b = 0; b < n; ++b)
         out.at(shell, a, b) =
             pairs.at(shell, a, b) - (pairs.at(shell, a, a) + pairs.at(shell, b, b)) / 2;
@@ -158,7 +158,7 @@ PairInteractions pairs_from_json(const json& file, const std::string& where) {
     };
     fill(shells, out.values);
     if (file.contains("errors")) fill(file.at("errors"), out.errors);
-    out.coordination = file.value("neighbours", std::vector<int64_t>{});
+    out.coordination = file.value("neighbours", std::vector<double>{});
     if (!out.coordination.empty() && out.coordination.size() != shells.size())
       fail(ErrorKind::data, "{}: numbers of neighbours for {} shells, energies for {}", where,
            out.coordination.size(), shells.size());

@@ -27,7 +27,7 @@ struct PairInteractions {
   std::string unit = "eV";     // "eV": temperatures in kelvin; "J": k_B = 1
   std::vector<double> errors;  // standard deviations of values; empty: unknown
   // Neighbours in each shell of the lattice that they belong to; empty: unknown.
-  std::vector<int64_t> coordination;
+  std::vector<double> coordination;
 
   PairInteractions() = default;
   PairInteractions(std::vector<std::string> names, int shells);  // all zero
@@ -49,7 +49,7 @@ PairInteractions unlike_pairs(std::vector<std::string> names, const std::vector<
                               const std::string& unit = "eV");
 // The same energies in the unlike-pair gauge. `coordination`: z_s of each shell.
 PairInteractions to_unlike_gauge(const PairInteractions& pairs,
-                                 const std::vector<int64_t>& coordination);
+                                 const std::vector<double>& coordination);
 
 // E = -J sum s s' (s = +1 for "up", species 0) over nearest neighbours; J < 0 orders alternately.
 PairInteractions ising(double coupling);

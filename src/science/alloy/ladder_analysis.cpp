@@ -68,39 +68,68 @@ std::vector<LadderPoint> analyse(const LadderSeries& series) {
   return points;
 }
 
-Reweighted::Reweighted(const LadderSeries& series, int64_t most, int64_t blocks)
+Reweighted::Reweighted(const LadderSeries& series, int64_t most)
     : sites_(static_cast<double>(series.sites)),
       low_(*std::min_element(series.k_t.begin(), series.k_t.end())),
       high_(*std::max_element(series.k_t.begin(), series.k_t.end())),
-      blocks_(blocks) {
+      k_t_(series.k_t) {
   const auto samples = static_cast<int64_t>(series.energy.front().size());
-  const int64_t stride = std::max<int64_t>(1, samples / most), used = samples / stride;
-  if (used < blocks_) blocks_ = 0;  // too short for errors
-  std::vector<double> betas, start;
-  for (const double k_t : series.k_t) betas.push_back(1 / k_t);
-  for (int64_t without = -1; without < blocks_; ++without) {
-    std::vector<std::vector<double>> energies;
-    std::vector<double> order;
-    for (size_t t = 0; t < betas.size(); ++t) {
-      energies.emplace_back();
-      for (int64_t i = 0; i < used; ++i) {
-        if (without >= 0 && i * blocks_ / used == without) continue;
-        energies.back().push_back(series.energy[t][static_cast<size_t>(i * stride)]);
-        if (!series.order.empty())
-          order.push_back(series.order[t][static_cast<size_t>(i * stride)]);
-      }
-    }
-    Mbar mbar(betas, std::move(energies), start);
-    if (without < 0) start = mbar.free_energies();
-    parts_.push_back({std::move(mbar), std::move(order)});
+  const int64_t stride = std::max<int64_t>(1, samples / most);
+  const auto thinned = [&](const std::vector<double>& all) {
+    std::vector<double> out;
+    for (int64_t i = 0; i + stride <= samples; i += stride)
+      out.push_back(all[static_cast<size_t>(i)]);
+    return out;
+  };
+  for (size_t t = 0; t < k_t_.size(); ++t) {
+    energy_.push_back(thinned(series.energy[t]));
+    times_.push_back(autocorrelation_time(energy_.back()));
+    if (series.order.empty()) continue;
+    order_.push_back(thinned(series.order[t]));
+    times_.back() = std::max(times_.back(), autocorrelation_time(order_.back()));
   }
+  part({});  // says now where temperatures share no energies
 }
 
-double Reweighted::heat_capacity(double k_t, int64_t without) const {
+const Reweighted::Part& Reweighted::part(Without without) const {
+  if (without.k < 0) without = {};
+  std::unique_ptr<const Part>& known = parts_[{without.blocks, without.k}];
+  if (known) return *known;
+  const auto used = static_cast<int64_t>(energy_.front().size());
+  std::vector<double> betas, start, order;
+  std::vector<std::vector<double>> energies;
+  for (size_t t = 0; t < k_t_.size(); ++t) {
+    betas.push_back(1 / k_t_[t]);
+    energies.emplace_back();
+    for (int64_t i = 0; i < used; ++i) {
+      if (without.k >= 0 && i * without.blocks / used == without.k) continue;
+      energies.back().push_back(energy_[t][static_cast<size_t>(i)]);
+      if (!order_.empty()) order.push_back(order_[t][static_cast<size_t>(i)]);
+    }
+  }
+  if (without.k >= 0) start = part({}).mbar.free_energies();
+  known = std::make_unique<const Part>(Part{Mbar(betas, std::move(energies), start), order});
+  return *known;
+}
+
+int64_t Reweighted::blocks_at(double k_t) const {
+  constexpr int64_t kMost = 16;  // each costs a solution of its own
+  double below = low_, above = high_, slowest = 0.5;
+  for (const double one : k_t_) {
+    if (one <= k_t) below = std::max(below, one);
+    if (one >= k_t) above = std::min(above, one);
+  }
+  for (size_t t = 0; t < k_t_.size(); ++t)
+    if (k_t_[t] >= below && k_t_[t] <= above) slowest = std::max(slowest, times_[t]);
+  const Blocks blocks = Blocks::for_time(static_cast<int64_t>(energy_.front().size()), slowest);
+  return blocks.enough() ? std::min(blocks.count, kMost) : 0;
+}
+
+double Reweighted::heat_capacity(double k_t, Without without) const {
   return part(without).mbar.moments(1 / k_t).heat_capacity / sites_;
 }
 
-double Reweighted::binder(double k_t, int64_t without) const {
+double Reweighted::binder(double k_t, Without without) const {
   const Part& one = part(without);
   const std::vector<double> weights = one.mbar.weights(1 / k_t);
   double second = 0, fourth = 0;
@@ -112,7 +141,7 @@ double Reweighted::binder(double k_t, int64_t without) const {
   return 1 - fourth / (3 * second * second);
 }
 
-double Reweighted::susceptibility(double k_t, int64_t without) const {
+double Reweighted::susceptibility(double k_t, Without without) const {
   const Part& one = part(without);
   const std::vector<double> weights = one.mbar.weights(1 / k_t);
   double first = 0, second = 0;
@@ -123,19 +152,20 @@ double Reweighted::susceptibility(double k_t, int64_t without) const {
   return sites_ * (second - first * first) / k_t;
 }
 
-std::optional<Estimate> Reweighted::peak_of(double (Reweighted::*curve)(double, int64_t)
+std::optional<Estimate> Reweighted::peak_of(double (Reweighted::*curve)(double, Without)
                                                 const) const {
-  const auto where = [&](int64_t without, double low, double high, int points) {
+  const auto where = [&](Without without, double low, double high, int points) {
     return find_peak([&](double k_t) { return (this->*curve)(k_t, without); }, low, high, points);
   };
-  const double whole = where(-1, low_, high_, 60), span = high_ - low_;
+  const double whole = where({}, low_, high_, 60), span = high_ - low_;
   if (whole < low_ + 0.01 * span || whole > high_ - 0.01 * span) return std::nullopt;
   // Without a block the peak moves a little: a search nearby is enough. Where it jumps instead, a
   // correction for bias, which is meant for smooth functions, would carry it off the ladder.
-  Estimate peak = jackknife(blocks_, [&](int64_t without) {
-    return without < 0 ? whole
-                       : where(without, std::max(low_, whole - 0.1 * span),
-                               std::min(high_, whole + 0.1 * span), 12);
+  const int64_t blocks = blocks_at(whole);
+  Estimate peak = jackknife(blocks, [&](int64_t k) {
+    return k < 0 ? whole
+                 : where({k, blocks}, std::max(low_, whole - 0.1 * span),
+                         std::min(high_, whole + 0.1 * span), 12);
   });
   peak.value = whole;
   return peak;
@@ -145,13 +175,13 @@ std::optional<Estimate> Reweighted::heat_capacity_peak() const {
   return peak_of(&Reweighted::heat_capacity);
 }
 std::optional<Estimate> Reweighted::susceptibility_peak() const {
-  return parts_.front().order.empty() ? std::nullopt : peak_of(&Reweighted::susceptibility);
+  return order_.empty() ? std::nullopt : peak_of(&Reweighted::susceptibility);
 }
 
 std::optional<Estimate> binder_crossing(const Reweighted& small, const Reweighted& large) {
   const double low = std::max(small.low(), large.low()),
                high = std::min(small.high(), large.high());
-  const auto crossing = [&](int64_t without_small, int64_t without_large, double from, double to,
+  const auto crossing = [&](Without without_small, Without without_large, double from, double to,
                             int points) {
     return find_zero(
         [&](double k_t) {
@@ -164,7 +194,7 @@ std::optional<Estimate> binder_crossing(const Reweighted& small, const Reweighte
   double whole = NAN, steepest = 0;
   for (int piece = 0; piece < 12; ++piece) {
     const double from = low + span * piece / 12, to = low + span * (piece + 1) / 12;
-    const double zero = crossing(-1, -1, from, to, 4);
+    const double zero = crossing({}, {}, from, to, 4);
     if (std::isnan(zero)) continue;
     const double step = span / 200;
     const double slope = std::abs(large.binder(std::min(high, zero + step)) -
@@ -173,13 +203,14 @@ std::optional<Estimate> binder_crossing(const Reweighted& small, const Reweighte
   }
   if (std::isnan(whole)) return std::nullopt;
   const double from = std::max(low, whole - 0.1 * span), to = std::min(high, whole + 0.1 * span);
-  const auto near = [&](int64_t s, int64_t l) {
-    const double zero = crossing(s, l, from, to, 10);
+  const auto near = [&](Without of_small, Without of_large) {
+    const double zero = crossing(of_small, of_large, from, to, 10);
     return std::isnan(zero) ? whole : zero;
   };
   // Sizes are independent, so their errors add in squares.
-  const Estimate one = jackknife(small.blocks(), [&](int64_t k) { return near(k, -1); });
-  const Estimate other = jackknife(large.blocks(), [&](int64_t k) { return near(-1, k); });
+  const int64_t few = small.blocks_at(whole), many = large.blocks_at(whole);
+  const Estimate one = jackknife(few, [&](int64_t k) { return near({k, few}, {}); });
+  const Estimate other = jackknife(many, [&](int64_t k) { return near({}, {k, many}); });
   return Estimate{whole, std::hypot(one.error, other.error)};
 }
 

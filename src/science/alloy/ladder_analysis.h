@@ -2,6 +2,8 @@
 // From the series of a temperature ladder to curves with errors and transition temperatures.
 #pragma once
 
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,19 +37,25 @@ struct LadderPoint {  // at one temperature of the ladder
 };
 std::vector<LadderPoint> analyse(const LadderSeries& series);
 
-// All temperatures together.
+struct Without {  // block k of `blocks` is left out; -1: none
+  int64_t k = -1, blocks = 0;
+};
+
+// All temperatures together. Errors are by jackknife over blocks that are each at least ten
+// autocorrelation times long, of energy and order at the temperatures on either side of the answer;
+// where fewer than eight such blocks fit, no error is claimed.
 class Reweighted {
  public:
-  // At most `most` samples a temperature are used (evenly thinned), cut into `blocks` for errors.
-  Reweighted(const LadderSeries& series, int64_t most = 3000, int64_t blocks = 16);
+  // At most `most` samples a temperature are used (evenly thinned).
+  explicit Reweighted(const LadderSeries& series, int64_t most = 3000);
   double low() const { return low_; }  // k_B T between which it may be asked
   double high() const { return high_; }
-  int64_t blocks() const { return blocks_; }
 
-  // k = -1: from all samples; else without block k.
-  double heat_capacity(double k_t, int64_t without = -1) const;  // a site
-  double binder(double k_t, int64_t without = -1) const;
-  double susceptibility(double k_t, int64_t without = -1) const;
+  double heat_capacity(double k_t, Without without = {}) const;  // a site
+  double binder(double k_t, Without without = {}) const;
+  double susceptibility(double k_t, Without without = {}) const;
+  // Into how many blocks series are cut for the error of something at k_t; 0: too few would fit.
+  int64_t blocks_at(double k_t) const;
 
   // Where a curve is highest, with its error; nothing where that is an end of the ladder.
   std::optional<Estimate> heat_capacity_peak() const;
@@ -58,11 +66,13 @@ class Reweighted {
     Mbar mbar;
     std::vector<double> order;  // state after state
   };
-  std::optional<Estimate> peak_of(double (Reweighted::*curve)(double, int64_t) const) const;
-  const Part& part(int64_t without) const { return parts_[static_cast<size_t>(without + 1)]; }
+  std::optional<Estimate> peak_of(double (Reweighted::*curve)(double, Without) const) const;
+  const Part& part(Without without) const;
+
   double sites_, low_, high_;
-  int64_t blocks_;
-  std::vector<Part> parts_;
+  std::vector<double> k_t_, times_;                  // of each temperature; in used samples
+  std::vector<std::vector<double>> energy_, order_;  // the used samples
+  mutable std::map<std::pair<int64_t, int64_t>, std::unique_ptr<const Part>> parts_;  // when asked
 };
 
 // Where the Binder cumulants of two sizes agree; nothing where they do not cross inside.

@@ -145,10 +145,10 @@ bool is_forward(const Bond& bond, int from) {
   return bond.cell != zero ? bond.cell > zero : bond.to > from;
 }
 
-int64_t Shell::coordination() const {
-  int64_t sum = 0;
-  for (const auto& list : bonds) sum += static_cast<int64_t>(list.size());
-  return bonds.empty() ? 0 : sum / static_cast<int64_t>(bonds.size());
+double Shell::coordination() const {
+  double sum = 0;
+  for (const auto& list : bonds) sum += static_cast<double>(list.size());
+  return bonds.empty() ? 0 : sum / static_cast<double>(bonds.size());
 }
 
 std::vector<Shell> find_shells(const UnitCell& cell, int count, double tolerance) {

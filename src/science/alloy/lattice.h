@@ -51,7 +51,7 @@ bool is_forward(const Bond& bond, int from);
 struct Shell {
   double distance = 0;
   std::vector<std::vector<Bond>> bonds;  // by basis site; each pair of sites is seen from both ends
-  int64_t coordination() const;          // neighbours of a site, averaged over the basis
+  double coordination() const;           // neighbours of a site, the mean over the basis
 };
 // The first `count` shells. Distances that differ by less than `tolerance` (a fraction of the
 // smaller one) are one shell. A bond may be longer than a small supercell: it then leads to an

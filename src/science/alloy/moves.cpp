@@ -37,6 +37,23 @@ double Moves::weighed(const EnergyModel& model, const Configuration& configurati
   return out;
 }
 
+std::vector<int64_t> Moves::totals(const EnergyModel& model, const Configuration& configuration,
+                                   Energy energy) const {
+  std::vector<int64_t> out{energy};
+  if (canonical()) return out;
+  const std::vector<int64_t> atoms = configuration.composition(model.species());
+  out.insert(out.end(), atoms.begin(), atoms.end());
+  return out;
+}
+
+double Moves::difference(const EnergyModel& model, std::span<const int64_t> one,
+                         std::span<const int64_t> other) const {
+  double out = model.quantum() * static_cast<double>(one[0] - other[0]);
+  for (size_t a = 1; a < one.size(); ++a)
+    out -= potentials[a - 1] * static_cast<double>(one[a] - other[a]);
+  return out;
+}
+
 std::vector<int64_t> atoms_for(const std::vector<double>& fractions, int64_t sites) {
   std::vector<int64_t> atoms;
   std::vector<std::pair<double, size_t>> remainders;

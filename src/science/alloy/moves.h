@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,14 @@ struct Moves {
              const Chain& chain) const;
   // What the ensemble weighs instead of E: E - sum_a mu_a N_a for flips.
   double weighed(const EnergyModel& model, const Configuration& configuration, Energy energy) const;
+  // The whole numbers that it follows from: the energy in quanta and, for flips, the atoms of each
+  // species.
+  std::vector<int64_t> totals(const EnergyModel& model, const Configuration& configuration,
+                              Energy energy) const;
+  // What one weighs more than another, from differences of whole numbers: exact however large the
+  // totals are.
+  double difference(const EnergyModel& model, std::span<const int64_t> one,
+                    std::span<const int64_t> other) const;
 };
 
 // Atoms of each species for fractions that add up to one: rounded so that they add up to `sites`,

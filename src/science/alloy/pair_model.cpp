@@ -15,13 +15,17 @@ size_t used_shells(const std::vector<Shell>& shells, const PairInteractions& pai
   if (shells.size() < needed)
     fail(ErrorKind::config, "{} shells of interactions, but the lattice was given {}", needed,
          shells.size());
-  std::vector<int64_t> here;
-  for (size_t s = 0; s < pairs.coordination.size(); ++s) here.push_back(shells[s].coordination());
-  if (here != pairs.coordination)
+  std::vector<double> here;
+  bool same = true;
+  for (size_t s = 0; s < pairs.coordination.size(); ++s) {
+    here.push_back(shells[s].coordination());
+    same &= std::abs(here[s] - pairs.coordination[s]) < 1e-6;
+  }
+  if (!same)
     fail(
         ErrorKind::data,
-        "the energies belong to shells of {} neighbours, this lattice has {}\n    fix: the lattice "
-        "that they were fitted on",
+        "the energies belong to shells of {:.6g} neighbours, this lattice has {:.6g}\n    fix: the "
+        "lattice that they were fitted on",
         fmt::join(pairs.coordination, ", "), fmt::join(here, ", "));
   return needed;
 }
@@ -42,7 +46,7 @@ double quantum_of(const Lattice& lattice, const std::vector<Shell>& shells,
   for (const double value : pairs.values) largest = std::max(largest, std::abs(value));
   for (const double value : pairs.point) largest = std::max(largest, std::abs(value));
   for (int s = 0; s < pairs.shells; ++s)
-    neighbours += static_cast<double>(shells[static_cast<size_t>(s)].coordination());
+    neighbours += shells[static_cast<size_t>(s)].coordination();
   return quantum_for(largest, neighbours * static_cast<double>(lattice.sites()));
 }
 

@@ -21,6 +21,8 @@ struct Share {  // rows [first, first + count) of `rows` are this rank's
 // `mine` holds count * width numbers; the result rows * width, on every rank. Collective.
 std::vector<double> gather_rows(comm::Communicator& ranks, const Share& share,
                                 const std::vector<double>& mine, int64_t width = 1);
+std::vector<int64_t> gather_rows(comm::Communicator& ranks, const Share& share,
+                                 const std::vector<int64_t>& mine, int64_t width = 1);
 
 // Whether an exchange happens, by the logarithm of its weight and a uniform number in [0, 1).
 using ExchangeRule = bool (*)(double gain, double uniform);

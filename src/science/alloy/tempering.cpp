@@ -53,17 +53,21 @@ void Tempering::advance(int64_t sweeps) {
 }
 
 void Tempering::exchange_neighbours() {
-  std::vector<double> mine;
-  for (size_t r = 0; r < held_.size(); ++r)
-    mine.push_back(settings_.moves.weighed(*model_, held_[r], energies_[r]));
-  const std::vector<double> energies = gather_rows(ranks_, share_, mine);
+  std::vector<int64_t> mine;
+  for (size_t r = 0; r < held_.size(); ++r) {
+    const std::vector<int64_t> totals = settings_.moves.totals(*model_, held_[r], energies_[r]);
+    mine.insert(mine.end(), totals.begin(), totals.end());
+  }
+  const size_t width = settings_.moves.canonical() ? 1 : 1 + settings_.moves.potentials.size();
+  const std::vector<int64_t> all = gather_rows(ranks_, share_, mine, static_cast<int64_t>(width));
+  const auto of = [&](size_t replica) { return std::span(all).subspan(replica * width, width); };
   std::vector<size_t> at(temperature_.size());  // the replica that has a temperature
   for (size_t r = 0; r < temperature_.size(); ++r) at[static_cast<size_t>(temperature_[r])] = r;
   const PhiloxKey key = random_key(settings_.seed, Purpose::exchange, static_cast<uint64_t>(step_));
   for (auto low = static_cast<size_t>(step_ % 2); low + 1 < at.size(); low += 2) {
     ++tried_[low];
     const double gain = (settings_.betas[low] - settings_.betas[low + 1]) *
-                        (energies[at[low]] - energies[at[low + 1]]);
+                        settings_.moves.difference(*model_, of(at[low]), of(at[low + 1]));
     const PhiloxCounter bits = random_bits(key, low + (settings_.id << 32), 0);
     if (!settings_.rule(gain, unit_double(bits.v[0], bits.v[1]))) continue;
     ++exchanged_[low];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parallel tempering: replicas of one system at a ladder of temperatures, of which neighbours now
-// and then exchange theirs (Hukushima and Nemoto 1996). Each exchange is decided from recounted
-// energies, by numbers that every rank draws alike, so the trajectory does not depend on the number
-// of ranks. Without exchanges the replicas are independent chains.
+// and then exchange theirs (Hukushima and Nemoto 1996). Each exchange is decided from whole
+// numbers (quanta of energy, atoms), by draws that every rank makes alike, so the trajectory does
+// not depend on the number of ranks. Without exchanges the replicas are independent chains.
 #pragma once
 
 #include <memory>

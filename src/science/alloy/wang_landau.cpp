@@ -171,10 +171,10 @@ void WangLandau::refine() {
 // configurations with probability min(1, g_i(E_i) g_j(E_j) / (g_i(E_j) g_j(E_i))).
 void WangLandau::exchange() {
   if (settings_.windows < 2) return;
-  std::vector<double> mine;
+  std::vector<int64_t> mine;  // whole numbers decide
   for (const Walker& walker : held_)
-    mine.push_back(walker.inside ? static_cast<double>(settings_.bins.of(walker.energy)) : -1);
-  const std::vector<double> bin_of = gather_rows(ranks_, share_, mine);
+    mine.push_back(walker.inside ? settings_.bins.of(walker.energy) : -1);
+  const std::vector<int64_t> bin_of = gather_rows(ranks_, share_, mine);
 
   std::vector<std::pair<int64_t, int64_t>> pairs;
   const int64_t per = settings_.per_window;
@@ -198,8 +198,7 @@ void WangLandau::exchange() {
     const int64_t other = partner[static_cast<size_t>(id)];
     double difference = NAN;  // ln g(mine) - ln g(partner's); NaN: it lies outside
     if (other >= 0) {
-      const auto own = static_cast<int64_t>(bin_of[static_cast<size_t>(id)]);
-      const auto its = static_cast<int64_t>(bin_of[static_cast<size_t>(other)]);
+      const int64_t own = bin_of[static_cast<size_t>(id)], its = bin_of[static_cast<size_t>(other)];
       const auto [first, end] = window(window_of(id));
       if (own >= 0 && its >= first && its < end)
         difference = ln_g_[static_cast<size_t>(row)][static_cast<size_t>(own)] -

@@ -122,32 +122,19 @@ class Summary {
         continue;
       }
       const alloy::Reweighted& one = *reweighted_.back();
-      add("heat capacity peak", label(s), known(one.heat_capacity_peak(), {s}));
-      if (config_.order != "none")
-        add("susceptibility peak", label(s), known(one.susceptibility_peak(), {s}));
+      add("heat capacity peak", label(s), one.heat_capacity_peak());
+      if (config_.order != "none") add("susceptibility peak", label(s), one.susceptibility_peak());
     }
     if (config_.order == "none") return;
     for (size_t s = 0; s + 1 < results_.size(); ++s)
       if (reweighted_[s] && reweighted_[s + 1])
         add("Binder crossing", label(s) + " and " + label(s + 1),
-            known(alloy::binder_crossing(*reweighted_[s], *reweighted_[s + 1]), {s, s + 1}));
+            alloy::binder_crossing(*reweighted_[s], *reweighted_[s + 1]));
     // The most telling ones first.
     std::stable_sort(transitions_.begin(), transitions_.end(),
                      [](const Transition& a, const Transition& b) {
                        return (a.what[0] == 'B') > (b.what[0] == 'B');
                      });
-  }
-  // Claims no error where the nearest temperature of one of the systems claims none.
-  std::optional<Estimate> known(std::optional<Estimate> k_t, const std::vector<size_t>& of) const {
-    for (const size_t s : of) {
-      if (!k_t) break;
-      const auto nearest = std::min_element(
-          points_[s].begin(), points_[s].end(), [&](const auto& one, const auto& other) {
-            return std::abs(one.k_t - k_t->value) < std::abs(other.k_t - k_t->value);
-          });
-      if (!std::isfinite(nearest->heat_capacity.error)) k_t->error = NAN;
-    }
-    return k_t;
   }
   void add(const std::string& what, const std::string& where, std::optional<Estimate> k_t) {
     if (k_t) transitions_.push_back({what, where, {k_t->value / scale_, k_t->error / scale_}});
@@ -163,9 +150,10 @@ class Summary {
             {"columns", {"from", "cells", "temperature"}},
             {"rows", rows},
             {"caption",
-             "In brackets the error of the last digits (68 %), by jackknife over blocks "
-             "of all temperatures together. Peaks move with the size of the cell; "
-             "crossings hardly do."}};
+             "In brackets the error of the last digits (68 %), by jackknife over all temperatures "
+             "together, in blocks of at least ten autocorrelation times of the temperatures beside "
+             "the transition; where fewer than eight fit, no error is claimed. Peaks move with the "
+             "size of the cell; crossings hardly do."}};
   }
 
   // Of the largest cells: the crossing, else the first peak.

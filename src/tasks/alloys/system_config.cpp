@@ -215,7 +215,7 @@ std::vector<std::string> SystemConfig::lines() const {
   const std::vector<alloy::Shell> found = shells(std::max(1, energies.shells));
   std::vector<std::string> coordination;
   for (int s = 0; s < energies.shells; ++s)
-    coordination.push_back(std::to_string(found[static_cast<size_t>(s)].coordination()));
+    coordination.push_back(fmt::format("{:.4g}", found[static_cast<size_t>(s)].coordination()));
   const alloy::ClusterInteractions clusters = interactions_read();
   out.push_back(
       fmt::format("interactions: {} species ({}), {} shell{} of {} neighbours{}", energies.count(),
