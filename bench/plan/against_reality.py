@@ -6,19 +6,22 @@
 
 Nothing that is trained here was used in calibration, which times single products, attention, copies and all-reduces. Each group
 is one model and batch in several layouts. A run's prediction is the one it writes into its plan.json before its first step;
-measured are the median seconds of its logged steps (the smaller of two rounds, so that what else the machine does counts less)
-and the peak of the tensor allocator on the fullest rank. On a CPU a rank has one thread. The random runs take a few steps each,
+measured are the quickest of its logged triples of steps in the quickest of several visits (what else the machine does only makes
+steps slower) and the peak of the tensor allocator on the fullest rank. On a CPU a rank has one thread. The random runs take a few steps each,
 several at a time: of them only memory is compared. Runs that are in FOLDER already are not repeated.
 """
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
 import random
+import signal
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 MPIRUN = HERE.parent.parent / "tests" / "mpirun.sh"
@@ -74,18 +77,18 @@ def cpu_configurations():
 def gpu_configurations():
     gpt2 = lambda layers, width, heads: gpt(layers, width, heads, 1024, 50304)
     return (
-        group("124M", gpt2(12, 768, 12), 32,
-              [(4, "none"), (8, "none"), (16, "none"), (32, "none"), (8, "selective"), (32, "selective"), (8, "full"), (32, "full")],
-              compute="bfloat16")
+        group("6 x 512, T 512", gpt(6, 512, 8, 512, 16384), 64,
+              [(8, "none"), (16, "none"), (64, "none"), (64, "selective"), (64, "full")], compute="bfloat16")
         + group("350M", gpt2(24, 1024, 16), 16,
                 [(2, "none"), (4, "none"), (8, "none"), (16, "none"), (8, "selective"), (16, "selective"), (16, "full")],
                 compute="bfloat16")
-        + group("774M", gpt2(36, 1280, 20), 8, [(1, "none"), (4, "none"), (8, "none"), (8, "selective"), (8, "full")],
+        + group("124M", gpt2(12, 768, 12), 32,
+                [(4, "none"), (8, "none"), (16, "none"), (32, "none"), (8, "selective"), (32, "selective"), (8, "full"), (32, "full")],
                 compute="bfloat16")
         + group("12 x 1536 llama, T 2048", gpt(12, 1536, 12, 2048, 32000, style="llama", kv_heads=4), 8,
                 [(1, "none"), (2, "none"), (8, "none"), (4, "selective"), (8, "full")], compute="bfloat16")
-        + group("6 x 512, T 512", gpt(6, 512, 8, 512, 16384), 64,
-                [(8, "none"), (16, "none"), (64, "none"), (64, "selective"), (64, "full")], compute="bfloat16"))
+        + group("774M", gpt2(36, 1280, 20), 8, [(1, "none"), (4, "none"), (8, "none"), (8, "selective"), (8, "full")],
+                compute="bfloat16"))
 
 
 def random_configurations(count, device, most_ranks):
@@ -125,47 +128,97 @@ def random_configurations(count, device, most_ranks):
 
 
 class Runs:
+    """Each run ends as soon as its last step is logged: nothing is evaluated or saved."""
+
     def __init__(self, options):
         self.options, self.folder = options, pathlib.Path(options.out).resolve()
         self.program = os.path.abspath(options.program)
+        self.until = time.monotonic() + options.budget
         self.folder.mkdir(parents=True, exist_ok=True)
         text = self.folder / "text.txt"
         if not text.exists():
             text.write_bytes(random.Random(1).randbytes(2_000_000))
         (self.folder / "recipe.toml").write_text(RECIPE.format(text=text))
 
-    def start(self, ranks, *arguments, **how):
-        launcher = [str(MPIRUN), str(ranks)] if ranks > 1 else []
-        return subprocess.run([*launcher, self.program, *arguments], capture_output=True, text=True, cwd=self.folder, **how)
-
-    def threads(self):
-        return ["--threads", "1"] if self.options.device == "cpu" else []
+    def command(self, ranks, *arguments):
+        return [*([str(MPIRUN), str(ranks)] if ranks > 1 else []), self.program, *arguments]
 
     def calibrate(self, ranks):
         profile = self.folder / f"machine-{ranks}.toml"
         if not profile.exists():
-            done = self.start(ranks, "calibrate", "--out", str(profile), "--name", f"{ranks} ranks", "--device", self.options.device,
-                              *self.threads())
+            threads = ["--threads", "1"] if self.options.device == "cpu" else []
+            done = subprocess.run(self.command(ranks, "calibrate", "--out", str(profile), "--name", f"{ranks} ranks", "--device",
+                                               self.options.device, *threads), capture_output=True, text=True, cwd=self.folder)
             if done.returncode != 0:
                 sys.exit(done.stderr)
         return profile
 
     def run(self, name, configuration, steps, log_every):
+        """None when time is over."""
         folder = self.folder / name
         settings = {**configuration["keys"], "train.steps": steps, "run.log_every": log_every, "run.device": self.options.device,
-                    "run.machine": str(self.calibrate(configuration["ranks"])), "run.dir": str(folder), "run.deterministic": "false"}
+                    "run.machine": str(self.calibrate(configuration["ranks"])), "run.dir": str(folder), "run.deterministic": "false",
+                    "run.save_at_start": "false"}
         if self.options.device == "cpu":
             settings["run.threads"] = 1
-        if not (folder / "summary.json").exists():
-            done = self.start(configuration["ranks"], "run", "recipe.toml", "--fresh", *[f"{k}={v}" for k, v in settings.items()])
-            if done.returncode != 0:
-                return {**configuration, "error": done.stderr.strip()[-600:], "code": done.returncode}
+        if len(logged_steps(folder)) < last_of(steps, log_every):
+            limit = min(time.monotonic() + self.options.limit, self.until)
+            if limit - time.monotonic() < 2:
+                return None
+            command = self.command(configuration["ranks"], "run", "recipe.toml", "--fresh", *[f"{k}={v}" for k, v in settings.items()])
+            with open(self.folder / f"{name}.log", "w") as log:
+                child = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
+                while child.poll() is None and time.monotonic() < limit and len(logged_steps(folder)) < last_of(steps, log_every):
+                    time.sleep(0.05)
+                code = child.poll()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        lines = logged_steps(folder)
+        if len(lines) < last_of(steps, log_every):
+            if time.monotonic() >= self.until:
+                return None
+            said = (self.folder / f"{name}.log").read_text().strip()[-600:]
+            return {**configuration, "error": said or "nothing", "code": code if code is not None else "time limit"}
         plan = json.loads((folder / "plan.json").read_text())
-        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        logged = [line for line in lines if line.get("kind") == "step"]
         return {**configuration, "predicted_bytes": plan["memory_total_bytes"], "categories": plan["memory_bytes"],
-                "measured_bytes": max(line["peak_bytes"] for line in logged), "predicted_seconds": plan.get("predicted", {}).get("seconds", 0),
-                "measured_seconds": statistics.median([line["step_seconds"] for line in logged][2:] or [logged[-1]["step_seconds"]])}
+                "measured_bytes": max(line["peak_bytes"] for line in lines), "predicted_seconds": plan.get("predicted", {}).get("seconds", 0),
+                "measured_seconds": min(line["step_seconds"] for line in lines[WARM:] or lines[-1:])}
+
+
+WARM = 2  # logged steps before a step is taken for an undisturbed one: on a GPU it is captured then
+
+
+def last_of(steps, log_every):
+    """Logged lines of a whole run: the first step, and each log_every-th."""
+    return steps // log_every + (log_every > 1)
+
+
+def logged_steps(folder):
+    with contextlib.suppress(OSError, ValueError):
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if line.get("kind") == "step"]
+    return []
+
+
+def visit(runs, timed, rounds, steps, print_line):
+    """Every configuration once, then every one again: what else the machine does falls on all alike. The quickest visit counts; the
+    spread of the visits says what the machine settles."""
+    seen = [[] for _ in timed]
+    for r in range(rounds):
+        for i, c in enumerate(timed):
+            result = runs.run(f"timed-{c['index']}-{r}", c, steps, 3)
+            if result is None:
+                continue
+            seen[i].append(result)
+            if r == 0:
+                print_line(result)
+    out = []
+    for visits in filter(None, seen):
+        good = [v["measured_seconds"] for v in visits if "error" not in v]
+        best = min(visits, key=lambda v: v.get("measured_seconds", 1e9))
+        out.append({**best, "visits": len(good), "spread": statistics.median(good) / min(good) - 1 if good else 0})
+    return out
 
 
 def ranks_of(values):
@@ -189,15 +242,18 @@ def short(configuration):
     return ", ".join(words)
 
 
-def print_timed(results):
-    print(f"{'model':28}{'layout':34}{'step, s':>9}{'planned':>9}{'error':>8}{'peak, MB':>10}{'planned':>9}{'over':>8}")
-    for r in results:
-        if "error" in r:
-            print(f"{r['group']:28}{short(r):34} failed ({r['code']}): {r['error'].splitlines()[-1][:60]}")
-            continue
-        print(f"{r['group']:28}{short(r):34}{r['measured_seconds']:9.4f}{r['predicted_seconds']:9.4f}"
-              f"{100 * (r['predicted_seconds'] / r['measured_seconds'] - 1):+7.1f}%{r['measured_bytes'] / 1e6:10.1f}"
-              f"{r['predicted_bytes'] / 1e6:9.1f}{100 * (r['predicted_bytes'] / r['measured_bytes'] - 1):+7.2f}%")
+def print_head():
+    print(f"{'model':28}{'layout':34}{'step, s':>9}{'planned':>9}{'error':>8}{'peak, MB':>10}{'planned':>9}{'over':>8}{'spread':>8}", flush=True)
+
+
+def print_timed(r):
+    if "error" in r:
+        print(f"{r['group']:28}{short(r):34} failed ({r['code']}): {r['error'].splitlines()[-1][:60]}", flush=True)
+        return
+    spread = f"{100 * r['spread']:7.1f}%" if "spread" in r else ""
+    print(f"{r['group']:28}{short(r):34}{r['measured_seconds']:9.4f}{r['predicted_seconds']:9.4f}"
+          f"{100 * (r['predicted_seconds'] / r['measured_seconds'] - 1):+7.1f}%{r['measured_bytes'] / 1e6:10.1f}"
+          f"{r['predicted_bytes'] / 1e6:9.1f}{100 * (r['predicted_bytes'] / r['measured_bytes'] - 1):+7.2f}%{spread}", flush=True)
 
 
 def over(results):
@@ -226,26 +282,34 @@ def main():
     parser.add_argument("--out", default="against_reality")
     parser.add_argument("--random", type=int, default=200, help="configurations of which only memory is compared")
     parser.add_argument("--steps", type=int, default=15, help="of a timed run, logged by threes")
-    parser.add_argument("--rounds", type=int, default=2, help="visits of each timed configuration")
+    parser.add_argument("--rounds", type=int, default=5, help="visits of each timed configuration, one after the other in turn")
+    parser.add_argument("--budget", type=float, default=1e9, help="seconds after which nothing new is begun")
+    parser.add_argument("--limit", type=float, default=120, help="seconds of a run at most")
     parser.add_argument("--jobs", type=int, default=0, help="random runs at a time")
     parser.add_argument("--ranks", type=int, default=0, help="most ranks of a random run")
     parser.add_argument("--only", default="", help="groups whose names begin so: A|B")
     options = parser.parse_args()
     runs = Runs(options)
     gpu = options.device == "cuda"
-    timed = [c for c in (gpu_configurations() if gpu else cpu_configurations()) if c["group"].startswith(tuple(options.only.split("|")))]
+    known = [{**c, "index": i} for i, c in enumerate(gpu_configurations() if gpu else cpu_configurations())]
+    timed = [c for c in known if c["group"].startswith(tuple(options.only.split("|")))]
     for ranks in sorted({c["ranks"] for c in timed}):
         runs.calibrate(ranks)
-    rounds = [[runs.run(f"{c['group'][0]}-{i}-{r}", c, options.steps, 3) for i, c in enumerate(timed)] for r in range(options.rounds)]
-    results = [] if not timed else [min(of_one, key=lambda r: r.get("measured_seconds", 1e9)) for of_one in zip(*rounds)]
+    if timed:
+        print_head()
+    results = visit(runs, timed, options.rounds, options.steps, print_timed)
     if results:
-        print_timed(results)
+        if options.rounds > 1:
+            print(f"\nthe quickest of {options.rounds} visits, and by how much the median visit was slower")
+            print_head()
+            for result in results:
+                print_timed(result)
         summary(results)
     drawn = random_configurations(options.random, options.device, options.ranks or (1 if gpu else 2))
     for ranks in sorted({c["ranks"] for c in drawn}):
         runs.calibrate(ranks)
     with concurrent.futures.ThreadPoolExecutor(options.jobs or (8 if gpu else 2)) as pool:
-        others = list(pool.map(lambda pair: runs.run(f"random-{pair[0]}", pair[1], 5 if gpu else 2, 1), enumerate(drawn)))
+        others = list(filter(None, pool.map(lambda pair: runs.run(f"random-{pair[0]}", pair[1], 5 if gpu else 2, 1), enumerate(drawn))))
     (runs.folder / "results.json").write_text(json.dumps({"timed": results, "random": others}, indent=1))
     good, failed = [r for r in others if "error" not in r], [r for r in others if "error" in r]
     if good:

@@ -19,6 +19,10 @@ struct Sample {
   double rate() const { return (work > 0 ? work : size) / seconds; }
 };
 
+struct LayerSeconds {
+  double forward = 0, backward = 0;
+};
+
 struct DeviceFigures {
   double memory = 0;                                      // bytes that a rank may take
   std::map<std::string, std::vector<Sample>> products;    // by type, rising FLOPs
@@ -29,15 +33,16 @@ struct DeviceFigures {
   std::vector<Sample> streams;    // rising bytes read and written
   // Seconds an element.
   double activation = 0, activation_gradient = 0, norm = 0, norm_gradient = 0, loss = 0;
-  double launch = 0;     // seconds a small kernel costs
-  double random = 0;     // random numbers a second
-  double workspace = 0;  // bytes that matrix products take while they run
+  std::map<std::string, LayerSeconds> fixed;  // of layers of next to no size, by kind
+  double launch = 0;                          // seconds a small kernel costs
+  double random = 0;                          // random numbers a second
+  double workspace = 0;                       // bytes that matrix products take while they run
 };
 
 // By the products, fused attention and element-wise work that layers use, on operands that no cache
-// holds, on a GPU replayed from a graph, as in a run. Throws Error(config) in a
-// program built without LibTorch.
-DeviceFigures measure_device(const device::Device& device, int threads);
+// holds, on a GPU replayed from a graph, as in a run; each twice, and the quicker counts. `quick`:
+// once, on few operands. Throws Error(config) in a program built without LibTorch.
+DeviceFigures measure_device(const device::Device& device, int threads, bool quick);
 
 struct LinkFigures {
   int ranks = 1;

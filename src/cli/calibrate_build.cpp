@@ -5,76 +5,16 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <cmath>
 
-#include "cli/calibrate.h"
+#include "cli/calibrate_stopwatch_build.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/matmul.h"
-#include "models/gpt.h"
 #include "nn/fused_attention.h"
 #include "nn/products.h"
-#include "nn/registry.h"
-#include "nn/tensors.h"
-#include "parallel/step_graph.h"
 
 namespace ocoee::cli {
 namespace {
-
-using Call = std::function<at::Tensor(int64_t set)>;
-
-// Times calls as they are made in a training step: one after the other on operands that were last
-// touched long ago, whose results are kept until the pass is over.
-class Stopwatch {
- public:
-  explicit Stopwatch(const device::Device& device) : device_(device), stream_(device) {}
-
-  // So many sets of operands of `bytes` are more than the caches hold.
-  int64_t sets(double bytes) const {
-    const double most = device_.is_cuda() ? 4e8 : 1.2e8;
-    return static_cast<int64_t>(std::clamp(most / bytes, 3.0, 100.0));
-  }
-
-  // Seconds of one call: of passes over all sets, the median of an undisturbed half.
-  double seconds(int64_t sets, const Call& call) const {
-    parallel::StepGraph graph(device_, 1);
-    const auto pass = [&] {
-      std::vector<at::Tensor> kept;
-      for (int64_t set = 0; set < sets; ++set) kept.push_back(call(set));
-    };
-    const auto timed = [&] {
-      const double begin = now();
-      graph.run(pass);
-      device::synchronize(nn::current_stream(device_));
-      return (now() - begin) / static_cast<double>(sets);
-    };
-    timed(), timed();
-    std::vector<double> all;
-    for (double spent = 0; all.size() < 3 || (spent < 0.06 && all.size() < 100);) {
-      all.push_back(timed());
-      spent += all.back() * static_cast<double>(sets);
-    }
-    std::sort(all.begin(), all.end());
-    return all[all.size() / 4];
-  }
-
- private:
-  static double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-  }
-  device::Device device_;
-  parallel::StreamScope stream_;
-};
-
-using Tensors = std::vector<at::Tensor>;
-
-Tensors many(int64_t sets, at::IntArrayRef shape, const at::TensorOptions& options) {
-  Tensors out{at::randn(shape, options)};
-  while (static_cast<int64_t>(out.size()) < sets) out.push_back(out[0].clone());
-  return out;
-}
 
 // A linear layer's three products: forward, gradient of the input, gradient of the weight.
 double linear_seconds(const Stopwatch& watch, const at::TensorOptions& options, int64_t rows,
@@ -199,43 +139,6 @@ void measure_activation(const Stopwatch& watch, const at::TensorOptions& options
       });
 }
 
-// The layer itself, with weights of its own.
-void measure_norm(const Stopwatch& watch, const at::TensorOptions& options, int64_t rows,
-                  int64_t width, DeviceFigures& figures) {
-  models::GptConfig config;
-  config.width = width;
-  config.heads = 1;
-  const plan::LayerSpec spec = models::build_gpt(config, 8).blocks.at(1).layers.at(0);
-  const std::unique_ptr<nn::Layer> layer = nn::make_layer(spec);
-  nn::Weights weights;
-  weights.value = at::ones({2 * width}, options);
-  weights.gradient = at::zeros({2 * width}, options.dtype(at::kFloat));
-  layer->bind(weights);
-  const auto elements = static_cast<double>(rows * width);
-  const int64_t sets = watch.sets(2 * elements * static_cast<double>(options.dtype().itemsize()));
-  const Tensors x = many(sets, {rows, width}, options), g = many(sets, {rows, width}, options);
-  nn::Context context;
-  std::vector<nn::Saved> saved(static_cast<size_t>(sets));
-  const auto forward = [&](int64_t set) {
-    const auto i = static_cast<size_t>(set);
-    nn::Bundle in, out;
-    in["x"] = x[i];
-    layer->forward(in, out, saved[i], context);
-    return out.at("h");
-  };
-  figures.norm = watch.seconds(sets, forward) / elements;
-  for (int64_t set = 0; set < sets; ++set) forward(set);
-  figures.norm_gradient = watch.seconds(sets, [&](int64_t set) {
-    const auto i = static_cast<size_t>(set);
-    nn::Bundle gradient, result;
-    gradient["h"] = gradient["x"] = g[i];
-    nn::WeightWork work;
-    nn::Saved kept = saved[i];  // a backward pass gives up what was kept
-    layer->backward(gradient, result, kept, work, context);
-    return result.at("x");
-  }) / elements;
-}
-
 double loss_seconds(const Stopwatch& watch, const at::TensorOptions& options, int64_t rows,
                     int64_t vocabulary, const device::Device& device) {
   const auto elements = static_cast<double>(rows * vocabulary);
@@ -272,9 +175,9 @@ double random_rate(const Stopwatch& watch, const at::TensorOptions& options, int
   });
 }
 
-DeviceFigures measure_once(const device::Device& device) {
+DeviceFigures measure_once(const device::Device& device, bool quick) {
   const bool gpu = device.is_cuda();
-  const Stopwatch watch(device);
+  const Stopwatch watch(device, quick);
   const auto options = at::TensorOptions().device(nn::torch_device(device));
   DeviceFigures figures;
   const std::string main = gpu ? "bfloat16" : "float32";
@@ -300,7 +203,7 @@ DeviceFigures measure_once(const device::Device& device) {
   const auto computing = options.dtype(gpu ? at::kBFloat16 : at::kFloat);
   const int64_t rows = gpu ? 16384 : 1024;
   measure_activation(watch, computing, rows, figures);
-  measure_norm(watch, computing, rows, gpu ? 1024 : 128, figures);
+  measure_layers(watch, computing, gpu, figures);
   figures.loss = loss_seconds(watch, computing, gpu ? 8192 : 512, gpu ? 32768 : 1024, device);
   const at::Tensor small = at::zeros({16}, options);
   figures.launch = watch.seconds(100, [&](int64_t) { return small.add(1); });
@@ -314,6 +217,12 @@ void keep_quicker(std::vector<Sample>& samples, const std::vector<Sample>& again
     samples[i].seconds = std::min(samples[i].seconds, again[i].seconds);
 }
 
+// Plans count launches apart.
+void take_off_launches(std::vector<Sample>& samples, double seconds) {
+  for (Sample& sample : samples)
+    sample.seconds = std::max(sample.seconds - seconds, sample.seconds / 2);
+}
+
 double host_memory() {
   return static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
          static_cast<double>(::sysconf(_SC_PAGE_SIZE));
@@ -321,11 +230,11 @@ double host_memory() {
 
 }  // namespace
 
-DeviceFigures measure_device(const device::Device& device, int threads) {
+DeviceFigures measure_device(const device::Device& device, int threads, bool quick) {
   const at::NoGradGuard no_grad;
   if (threads > 0) at::set_num_threads(threads);
-  DeviceFigures figures = measure_once(device);
-  const DeviceFigures again = measure_once(device);
+  DeviceFigures figures = measure_once(device, quick);
+  const DeviceFigures again = quick ? figures : measure_once(device, quick);
   for (auto& [type, samples] : figures.products) keep_quicker(samples, again.products.at(type));
   for (auto& [type, samples] : figures.attentions) keep_quicker(samples, again.attentions.at(type));
   keep_quicker(figures.lengths, again.lengths);
@@ -334,7 +243,15 @@ DeviceFigures measure_device(const device::Device& device, int threads) {
        {&DeviceFigures::activation, &DeviceFigures::activation_gradient, &DeviceFigures::norm,
         &DeviceFigures::norm_gradient, &DeviceFigures::loss, &DeviceFigures::launch})
     figures.*seconds = std::min(figures.*seconds, again.*seconds);
+  for (auto& [kind, seconds] : figures.fixed) {
+    seconds.forward = std::min(seconds.forward, again.fixed.at(kind).forward);
+    seconds.backward = std::min(seconds.backward, again.fixed.at(kind).backward);
+  }
   figures.random = std::max(figures.random, again.random);
+  for (auto& [type, samples] : figures.products) take_off_launches(samples, figures.launch);
+  for (auto& [type, samples] : figures.attentions) take_off_launches(samples, 2 * figures.launch);
+  take_off_launches(figures.lengths, 2 * figures.launch);
+  take_off_launches(figures.streams, figures.launch);
   const bool gpu = device.is_cuda();
   figures.memory =
       gpu ? static_cast<double>(device::properties(device).memory_bytes) : host_memory();

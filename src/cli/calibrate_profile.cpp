@@ -109,6 +109,9 @@ std::string profile_text(const std::string& name, const std::string& note,
     out += fmt::format("workspace = {:.4g}  # bytes, of the matrix product library\n",
                        device.workspace);
   out += fmt::format("launch = {:.3g}  # s, an addition of 16 numbers\n", device.launch);
+  for (const auto& [kind, seconds] : device.fixed)
+    out += fmt::format("fixed_{} = [{:.3g}, {:.3g}]  # s, forward and backward, next to no size\n",
+                       kind, seconds.forward, seconds.backward);
   out += fmt::format("random = {:.3g}  # a second, dropout of 10 %\n", device.random);
   out += link_section(links, gpu);
   out += fmt::format("\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n",

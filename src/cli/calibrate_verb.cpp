@@ -18,6 +18,7 @@ namespace {
 struct Options {
   std::string out = "machines/here.toml", name = "this machine", device = "auto";
   int threads = 0;
+  bool quick = false;
 };
 
 int calibrate(const Options& options) {
@@ -39,7 +40,7 @@ int calibrate(const Options& options) {
     if (world.rank() == 0) std::fprintf(stderr, "measuring %s\n", what);
   };
   say("products, attention and memory");
-  DeviceFigures figures = measure_device(device, threads);
+  DeviceFigures figures = measure_device(device, threads, options.quick);
   if (!device.is_cuda()) figures.memory /= world.local_size();
   say("links between ranks");
   const LinkFigures links = measure_links(mesh);
@@ -76,6 +77,8 @@ void add_calibrate(CLI::App& program, Action& chosen) {
       ->capture_default_str();
   verb->add_option("--threads", options->threads, "of a rank; 0 = its share of the cores")
       ->check(CLI::NonNegativeNumber);
+  verb->add_flag("--quick", options->quick,
+                 "seconds, for a first look: each figure once, on operands that caches may hold");
   verb->callback([&chosen, options] { chosen = [options] { return calibrate(*options); }; });
 }
 

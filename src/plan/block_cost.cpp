@@ -19,7 +19,7 @@ namespace {
 class Timer {
  public:
   Timer(const Device& device, FlopsPerSecond peak, double element)
-      : device_(device), peak_(peak), element_(element) {}
+      : device_(device), peak_(peak), element_(element), launch_(device.launch.value) {}
 
   // `count` products [m, k] x [k, n]; `extra` bytes beside operands and result.
   double product(double m, double n, double k, double count = 1, double extra = 0) const {
@@ -38,17 +38,24 @@ class Timer {
   double stream(double bytes, double arithmetic = 0) const {
     return bytes > 0 ? std::max(streamed(bytes), arithmetic) + launch() : 0;
   }
+  // A pass of its own beside those that every layer of its kind has.
+  double further(double bytes, double arithmetic = 0) const {
+    return std::max(streamed(bytes), arithmetic) + device_.launch.value;
+  }
   const Device& device() const { return device_; }
   double random(double numbers) const { return device_.random > 0 ? numbers / device_.random : 0; }
+
+  // Whether the layer at hand costs a launch for each operation, or what is known of its kind.
+  void count_launches(bool on) { launch_ = on ? device_.launch.value : 0; }
 
  private:
   double streamed(double bytes) const {
     return bytes / (device_.bandwidth.value * device_.stream(bytes));
   }
-  double launch() const { return device_.launch.value; }
+  double launch() const { return launch_; }
   const Device& device_;
   FlopsPerSecond peak_;
-  double element_;
+  double element_, launch_;
 };
 
 double whole_flops(const LayerSpec& layer) {
@@ -58,13 +65,15 @@ double whole_flops(const LayerSpec& layer) {
 // One layer's part of a block.
 class LayerCost {
  public:
-  LayerCost(const Workload& workload, const System& system, const Network& network,
-            const Timer& timer, const Shape& shape, BlockCost& block)
+  LayerCost(const Workload& workload, const System& system, const Network& network, Timer& timer,
+            const Shape& shape, BlockCost& block)
       : system_(system), network_(network), timer_(timer), b_(block) {
     t_ = static_cast<double>(shape.tensor);
     sequence_ = static_cast<double>(workload.sequence);
     T_ = static_cast<double>(shape.micro) * sequence_ / static_cast<double>(shape.context);
     micro_ = static_cast<double>(shape.micro);
+    threads_ = static_cast<double>(workload.threads);
+    by_heads_ = workload.context_by_heads;
     e_ = static_cast<double>(workload.compute_bytes());
     master_ = std::max(4.0, e_);
     group_ = {shape.tensor, 1};
@@ -73,6 +82,15 @@ class LayerCost {
   }
 
   void add(const LayerSpec& layer) {
+    const auto fixed = timer_.device().fixed.find(layer.kind);
+    const bool known =
+        system_.by_tensor && fixed != timer_.device().fixed.end() && !fixed->second.empty();
+    timer_.count_launches(!known);
+    if (known) {
+      b_.forward.of(Work::stream) += fixed->second[0];
+      b_.input.of(Work::stream) += fixed->second[1] / 2;
+      b_.weight.of(Work::stream) += fixed->second[1] / 2;
+    }
     if (layer.kind == "norm") return norm(layer);
     if (layer.kind == "attention") return attention(layer);
     if (layer.kind == "mlp") return mlp(layer);
@@ -98,11 +116,17 @@ class LayerCost {
   double stream_gradients(double w, bool dropout) const {
     return e_ * w * ((dropout ? 3 : 2) * Ts_ + (t_ > 1 ? 3 * T_ : 0));
   }
-  // Where no library adds a product to a float32 gradient (a CPU has none), the product in the
-  // compute type and its copy in float32.
-  double weight_product(double elements) const {
-    return e_ == 2 && timer_.device().workspace <= Bytes(0) ? (e_ + 4) * elements : 0;
+  // A weight gradient [rows, columns] where no library adds a product to a float32 gradient (a CPU
+  // has none): the product in the compute type, and its copy in float32 or, before that, what
+  // oneDNN packs of both operands for each thread (as LibTorch 2.11 was seen to ask for).
+  double weight_product(double rows, double columns) const {
+    if (e_ != 2 || has_epilogues()) return 0;
+    const double depth = std::min(T_, 512.0);
+    const double packed = threads_ * (50304 + 2 * depth * (std::min(rows + 32, 288.0) + columns));
+    return e_ * rows * columns + std::max(4 * rows * columns, packed);
   }
+  // The library of products adds what stands beside them: a GPU's, which also takes a workspace.
+  bool has_epilogues() const { return timer_.device().workspace > Bytes(0); }
   // Other software: the widest activation and its gradient, there and back.
   double others(double w) const { return 4 * e_ * w * T_; }
   void stream(double forward, double backward, double arithmetic = 0, double gradient = 0) {
@@ -110,12 +134,15 @@ class LayerCost {
     b_.input.of(Work::stream) += timer_.stream(backward, gradient);
   }
   // y[T, n] = x[T, k] W: two products come back. Weight gradients are added in the master's type; a
-  // bias's is the sum of the columns.
-  void linear(double n, double k, bool bias) {
+  // bias's is the sum of the columns, or falls out of another pass.
+  void linear(double n, double k, bool bias, bool column_sums = true) {
+    if (bias && system_.by_tensor && !has_epilogues())
+      b_.forward.of(Work::stream) += timer_.stream(2 * e_ * n * T_);
     b_.forward.of(Work::product) += timer_.product(T_, n, k);
     b_.input.of(Work::product) += timer_.product(T_, k, n);
     b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, 2 * master_ * n * k);
-    if (bias && system_.by_tensor) b_.weight.of(Work::stream) += timer_.stream(e_ * n * T_);
+    if (bias && column_sums && system_.by_tensor)
+      b_.weight.of(Work::stream) += timer_.stream(e_ * n * T_);
   }
   // Gathers the input of a split layer and sums its output, there and back.
   void tensor_traffic(double width, bool input, bool output) {
@@ -137,12 +164,24 @@ class LayerCost {
   // With selective recompute, this engine keeps no output of a norm: the norm is run again.
   double selective_input(double w) {
     if (!system_.repeats_norms) return 0;
-    b_.again[1].of(Work::stream) += timer_.stream(2 * e_ * w * Ts_, timer_.device().norm * w * Ts_);
+    b_.again[1].of(Work::stream) +=
+        timer_.further(2 * e_ * w * Ts_, timer_.device().norm * w * Ts_);
     return e_ * w * Ts_;
   }
   double mask(double w, bool dropout) const { return dropout && system_.dropout ? w * Ts_ : 0; }
-  // The sum onto the residual stream, with bias and dropout.
+  // The sum onto the residual stream, with bias and dropout. Of this engine: a GPU's library adds
+  // it to the product; dropout is a pass each way, which draws its mask.
   void residual(double w, bool dropout) {
+    if (system_.by_tensor) {
+      const double elements = w * Ts_;
+      if (dropout) {
+        b_.forward.of(Work::stream) += timer_.further(3 * e_ * elements, timer_.random(elements));
+        b_.input.of(Work::stream) += timer_.further(2 * e_ * elements, timer_.random(elements));
+      } else {
+        stream((has_epilogues() ? 1 : 3) * e_ * elements, 0);
+      }
+      return;
+    }
     stream((dropout ? 3 * e_ + 1 : 2 * e_) * w * Ts_, dropout ? (2 * e_ + 1) * w * Ts_ : 0);
     if (dropout) b_.forward.of(Work::stream) += timer_.random(w * Ts_);
     keep(mask(w, dropout), mask(w, dropout));
@@ -156,7 +195,7 @@ class LayerCost {
     const double w = layer.option("width");
     stream(2 * e_ * w * Ts_, 4 * e_ * w * Ts_, timer_.device().norm * w * Ts_,
            timer_.device().norm_gradient * w * Ts_);
-    const double bytes = (e_ * w + layer.cost.saved_bytes_fixed) * Ts_;
+    const double bytes = (e_ * w + layer.cost.saved_bytes_fixed * master_ / 4) * Ts_;
     keep(bytes, bytes);
     hold(system_.by_tensor ? 3 * e_ * w * Ts_ : others(w), 0, 0);
   }
@@ -168,7 +207,8 @@ class LayerCost {
     const bool bias = layer.parameters.size() > 4;
     linear(q + 2 * kv, w, bias);
     linear(w, q, bias);
-    stream(2 * e_ * (q + 2 * kv) * T_, 2 * e_ * (q + 2 * kv) * T_);  // into the kernel's order
+    if (!system_.by_tensor)  // into the kernel's order; this engine's calls were timed with it
+      stream(2 * e_ * (q + 2 * kv) * T_, 2 * e_ * (q + 2 * kv) * T_);
     tensor_traffic(w, true, true);
     residual(w, drops(layer, "dropout"));
     const double kept = e_ * (w * Ts_ + 2 * (q + kv) * T_);
@@ -176,12 +216,20 @@ class LayerCost {
     const bool drops_scores = drops(layer, "attention_dropout");
     // The gradient of the mixed heads, that of queries, keys and values, and the library's own.
     const double qkv = e_ * (q + 2 * kv) * T_;
+    const bool fused = system_.fused_attention && !(drops_scores && !system_.dropout);
+    const double library = fused ? library_gradients(q, kv, heads) + context_exchange(q, kv) : qkv;
     const double own = system_.by_tensor
-                           ? stream_gradients(w, drops(layer, "dropout")) + e_ * q * T_ + 2 * qkv +
-                                 weight_product(w * std::max(q, q + 2 * kv))
+                           ? stream_gradients(w, drops(layer, "dropout")) + e_ * q * T_ + qkv +
+                                 library +
+                                 std::max(weight_product(q + 2 * kv, w), weight_product(w, q))
                            : others(w);
+    if (system_.by_tensor && layer.choice("positions") == "rope") {
+      b_.tables += master_ * head * T_ / micro_;  // cosines and sines
+      for (WorkSeconds* pass : {&b_.forward, &b_.input})
+        pass->of(Work::stream) += timer_.further(2 * e_ * (q + kv) * T_);
+    }
     const double waits = e_ * (w * Ts_ + (q + w) * T_) + qkv;
-    if (!system_.fused_attention || (drops_scores && !system_.dropout)) {
+    if (!fused) {
       scores(heads, head, drops_scores, kept, selective_input(w), own, waits);
       return;
     }
@@ -189,9 +237,34 @@ class LayerCost {
     b_.forward.of(Work::attention) += forward;
     b_.input.of(Work::attention) += backward;
     context_traffic(2 * e_ * kv * T_, forward);
-    const double statistics = 4 * heads * T_;
+    const double statistics = master_ * heads * T_;
     keep(kept + statistics, kept + statistics - selective_input(w));
     hold(own, e_ * w * Ts_, waits);
+  }
+
+  // What the library of fused attention holds in a backward pass. cuDNN adds up the gradient of
+  // queries in float32, beside a number a row; it has no kernel for wider types, whose scores are
+  // made. LibTorch returns all gradients, of repeated keys and values where heads share them; on a
+  // CPU each thread has blocks of scores: 256, 64 or 32 queries, by the length, and 512 keys.
+  double library_gradients(double q, double kv, double heads) const {
+    if (has_epilogues() && e_ == 2) return std::max(e_ * (q + 2 * kv), 4 * q + 8 * heads) * T_;
+    const double gradients = e_ * (q > kv ? 5 * q + kv : 3 * q) * T_;
+    if (has_epilogues()) return gradients + 3 * e_ * heads * T_ * sequence_;
+    const double length = T_ / micro_;
+    const double queries = std::min(length, length >= 768   ? 256.0
+                                            : length >= 192 ? 64.0
+                                                            : 32.0),
+                 keys = std::min(length, 512.0);
+    const double scratch = (master_ + (e_ == 2 ? e_ : 0)) * 2 * queries * keys + master_ * queries;
+    return gradients + threads_ * scratch;
+  }
+
+  // What goes round a ring of context ranks: keys, values and their gradients, leaving and
+  // arriving, and sums in the wide type; or what is sorted by heads and back.
+  double context_exchange(double q, double kv) const {
+    if (context_.ranks == 1) return 0;
+    if (by_heads_) return e_ * (5 * q + 6 * kv) * T_;
+    return (master_ * (q + 2 * kv) + e_ * (q + 6 * kv)) * T_;
   }
 
   // Softmax(Q K^T) with its scores in memory.
@@ -229,7 +302,7 @@ class LayerCost {
     const double w = layer.option("width"), inner = layer.option("feed_forward") / t_;
     const double up = layer.choice("activation") == "swiglu" ? 2 * inner : inner;
     const bool bias = layer.parameters.back().shape.size() == 1;
-    linear(up, w, bias && up > inner);  // the bias before a GELU falls out of its gradient's pass
+    linear(up, w, bias, up > inner);  // the bias before a GELU falls out of its gradient's pass
     linear(w, inner, bias);
     stream(e_ * (up + inner) * T_, e_ * (2 * up + inner) * T_,
            timer_.device().activation * inner * T_,
@@ -240,15 +313,16 @@ class LayerCost {
     double given_up = selective_input(w);
     if (system_.repeats_norms) {  // and no output of the activation
       b_.again[1].of(Work::stream) +=
-          timer_.stream(e_ * (up + inner) * T_, timer_.device().activation * inner * T_);
+          timer_.further(e_ * (up + inner) * T_, timer_.device().activation * inner * T_);
       given_up += e_ * inner * T_;
     }
     keep(kept, kept - given_up);
     if (!system_.by_tensor) return hold(others(w), 0, 0);
     // The gradient before a gated activation takes the place of what entered it.
     const double before = up > inner ? std::max(0.0, e_ * (inner * T_ - w * Ts_)) : e_ * up * T_;
-    hold(stream_gradients(w, drops(layer, "dropout")) + before + weight_product(w * up), given_up,
-         e_ * (w * Ts_ + (w + inner + up) * T_));
+    hold(stream_gradients(w, drops(layer, "dropout")) + before +
+             std::max(weight_product(up, w), weight_product(w, inner)),
+         given_up, e_ * (w * Ts_ + (w + inner + up) * T_));
   }
 
   void embedding(const LayerSpec& layer) {
@@ -276,7 +350,7 @@ class LayerCost {
     if (!system_.by_tensor) return hold(std::max(2 * master_ * logits, others(w)), 0, 0);
     // Logits become their gradient in place. The input's gradient, the input times a scalar; over
     // tensor ranks the input gathered again and the sum; six numbers a token while ranks agree.
-    hold(e_ * w * (2 * T_ + (t_ > 1 ? T_ + Ts_ : 0)) + 24 * T_ + weight_product(vocabulary * w),
+    hold(e_ * w * (2 * T_ + (t_ > 1 ? T_ + Ts_ : 0)) + 24 * T_ + weight_product(vocabulary, w),
          given_up, e_ * (logits + w * T_));
   }
 
@@ -301,10 +375,11 @@ class LayerCost {
 
   const System& system_;
   const Network& network_;
-  const Timer& timer_;
+  Timer& timer_;
   BlockCost& b_;
-  double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4;
+  double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, threads_ = 1;
   Group group_, context_;
+  bool by_heads_ = false;
 };
 
 // What tells one class of blocks from another: everything but names.
@@ -396,7 +471,7 @@ const std::vector<BlockCost>& BlockCosts::at(const Shape& shape) {
 
 BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
   const auto element = static_cast<double>(workload_.compute_bytes());
-  const Timer timer(machine_.device, peak_, element);
+  Timer timer(machine_.device, peak_, element);
   BlockCost out;
   LayerCost layers(workload_, system_, network_, timer, shape, out);
   for (const LayerSpec& layer : block.layers) {

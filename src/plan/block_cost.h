@@ -34,6 +34,7 @@ struct BlockCost {
   std::array<double, 3> saved{};        // bytes kept for the backward pass, by Recompute
   std::array<double, 3> alive{};        // the most its backward pass holds: those, and its own
   double waiting = 0;                   // bytes that its put-off weight work waits with
+  double tables = 0;                    // bytes that are made once and stay
   double parameters = 0, borrowed = 0;  // elements on a tensor rank: its own, and tied ones
 };
 

@@ -31,6 +31,10 @@ void check_curve(config::Problems& problems, const std::string& key, const Curve
     problems.add(key + "_at", "the sizes do not rise", "sort them, each once");
 }
 
+std::string fixed_key(const std::string& kind) {
+  return "fixed_" + kind;
+}
+
 bool contains_word(std::string text, std::string word) {
   const auto lower = [](std::string& s) {
     for (char& c : s) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -129,6 +133,14 @@ void Machine::describe(config::Description& d) {
   dev.field("launch", device.launch.value, "that a kernel costs beside its work")
       .unit("s")
       .at_least(0);
+  for (const char* kind : {"embedding", "norm", "attention", "mlp", "head"})
+    dev.field(
+           fixed_key(kind), device.fixed[kind],
+           fmt::format("{}: a forward and a backward pass beside their work; none = a launch for "
+                       "each operation",
+                       kind))
+        .unit("s")
+        .at_least(0);
   dev.field("random", device.random, "random numbers a second, for dropout; 0 = free").at_least(0);
   dev.field("power", device.power.value, "drawn while it works; 0 = not known")
       .unit("W")
@@ -164,6 +176,12 @@ void Machine::check(config::Problems& problems) const {
   if (device.bfloat16 + device.float16 + device.float32 + device.float64 <= 0)
     problems.add("device", "no peak is stated for any type",
                  "add `bfloat16 = FLOP/s` or another type");
+  for (const auto& [kind, seconds] : device.fixed) {
+    if (!seconds.empty() && seconds.size() != 2)
+      problems.add("device." + fixed_key(kind),
+                   fmt::format("{} numbers, where two are expected", seconds.size()),
+                   "write [seconds of a forward pass, seconds of a backward pass]");
+  }
   if (host.memory > Bytes(0) && host.bandwidth <= BytesPerSecond(0))
     problems.add("host.bandwidth", "host memory that nothing reaches",
                  "state bandwidth in bytes/s, or leave [host] out");

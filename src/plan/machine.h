@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,10 @@ struct Device {
   double attention_backward = 2;  // seconds of its backward pass over those of its forward pass
   Curve stream;                   // over bytes read and written
   Seconds launch;                 // that a kernel costs beside its work
-  double random = 0;              // random numbers a second, for dropout; 0: free
+  // By kind of layer: seconds of a forward and a backward pass beside their work, in calls, small
+  // kernels and gaps between kernels. Empty: a launch for each operation.
+  std::map<std::string, std::vector<double>> fixed;
+  double random = 0;  // random numbers a second, for dropout; 0: free
   // Seconds an element of passes that arithmetic bounds where memory does not: a GELU or SwiGLU, a
   // norm, a cross-entropy with its gradient.
   double activation = 0, activation_gradient = 0, norm = 0, norm_gradient = 0, loss = 0;

@@ -478,13 +478,14 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
   for (size_t s = 0; s < stages_.size(); ++s) {
     std::array<double, kHeld> bytes{};
     const auto of = [&](Held held) -> double& { return bytes[static_cast<size_t>(held)]; };
-    double widest = 0, queued = 0;
+    double widest = 0, queued = 0, tables = 0;
     for (size_t k = 0; k < blocks_->size(); ++k) {
       const double n = cut_->blocks[s][k];
       if (n == 0) continue;
       const BlockCost& block = (*blocks_)[k];
       widest = std::max(widest, block.saved[mode]);
       queued += n * std::max(0.0, block.waiting - block.saved[mode]);
+      tables += n * block.tables;
     }
     const double elements = parameters_[s] + borrowed_[s];
     of(Held::parameters) = elements * states.weights.on_rank(ranks);
@@ -502,7 +503,9 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
       of(Held::activations) +=
           static_cast<double>(std::min<int64_t>(static_cast<int64_t>(s), m)) * queued;
     const Moment moment = fullest_moment(c, s);
-    of(Held::temporary) = moment.passing;
+    of(Held::temporary) = moment.passing + tables;
+    if (system_.by_tensor && c.tensor * c.context > 1)  // where a rank's rows stand
+      of(Held::temporary) += 8 * tokens / norm_split;
     if (system_
             .by_tensor)  // the step's samples, and those of a micro-batch as the model reads them
       of(Held::temporary) += 8 * tokens * static_cast<double>(m + (c.pipeline > 1 ? 2 * m : 2));

@@ -22,8 +22,10 @@ struct Workload {
   int64_t sequence = 1;      // tokens of a sample
   int64_t global_batch = 1;  // samples of a step
   std::string compute = "bfloat16";
-  std::vector<int64_t> cuts;    // of its recipe: used for pipelines of as many parts
-  double optimizer_states = 2;  // numbers that the optimizer keeps for a parameter
+  std::vector<int64_t> cuts;      // of its recipe: used for pipelines of as many parts
+  double optimizer_states = 2;    // numbers that the optimizer keeps for a parameter
+  int64_t threads = 1;            // of a rank, where a CPU computes: each has scratch of its own
+  bool context_by_heads = false;  // context ranks exchange sequence for heads: no ring
   bool tensor = true, context = true, pipeline = true, shard = true;  // axes that its task allows
 
   int64_t compute_bytes() const;

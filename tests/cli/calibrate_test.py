@@ -15,7 +15,7 @@ ocoee, mpirun = (os.path.abspath(path) for path in sys.argv[1:3])
 
 
 def profile(ranks):
-    command = [ocoee, "calibrate", "--out", f"machines/{ranks}.toml", "--name", "here", "--device", "cpu"]
+    command = [ocoee, "calibrate", "--out", f"machines/{ranks}.toml", "--name", "here", "--device", "cpu", "--quick"]
     if ranks > 1:
         command = [mpirun, str(ranks)] + command
     done = subprocess.run(command, capture_output=True, text=True)
@@ -31,6 +31,9 @@ with tempfile.TemporaryDirectory(prefix="ocoee-calibrate-") as folder:
         for name in ("memory", "bandwidth", "float32", "bfloat16", "float64", "launch", "random"):
             assert device[name] > 0, name
         assert device["float32"] > device["float64"] > 1e8, device
+        for kind in ("embedding", "norm", "attention", "mlp", "head"):
+            forward, backward = device["fixed_" + kind]
+            assert forward > 0 and backward > 0, kind
         for curve in ("product", "attention", "stream"):
             at, share = device[curve + "_at"], device[curve + "_share"]
             assert len(at) == len(share) > 2 and at == sorted(at), curve

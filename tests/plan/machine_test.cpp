@@ -68,6 +68,8 @@ TEST(Machine, MistakesOfAProfileAreToldWithTheirLine) {
                "'device.bandwidth'?");
   expect_error(device + "product_at = [1e3, 1e2]\nproduct_share = [0.5]\n[node]\ndevices = 1\n",
                "device.product_share: 1 shares for 2 sizes");
+  expect_error(device + "fixed_norm = [1e-6]\n[node]\ndevices = 1\n",
+               "device.fixed_norm: 1 numbers, where two are expected");
   expect_error(device, "node.devices");
   expect_error(device + "[node]\ndevices = 8\n[package]\ndevices = 3\n",
                "3 devices of a package do not divide the 8 of a node");

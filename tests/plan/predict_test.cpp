@@ -198,6 +198,58 @@ TEST(Predict, BytesOfOneRankEqualTheModelsSpec) {
   EXPECT_DOUBLE_EQ(parameters, static_cast<double>(w.model.parameters()));
 }
 
+TEST(Predict, LayersCostWhatIsKnownOfTheirKindBesideTheirWork) {
+  Machine endless = load_machine("h200");
+  endless.device.bandwidth = BytesPerSecond(1e30);
+  endless.device.bfloat16 = 1e30;
+  endless.device.activation_gradient = endless.device.norm_gradient = endless.device.loss = 0;
+  endless.device.launch = Seconds(1);
+  for (auto& [kind, seconds] : endless.device.fixed) seconds = {1e-3, 2e-3};
+  endless.device.fixed["attention"] = {4e-3, 6e-3};
+  const Workload w = gpt(3, 512, 8, 1000, 8);
+  Configuration c;
+  c.micro = 2;
+  // 4 micro-batches; embedding, final norm, head, and in each block two norms, a feed-forward layer
+  // and attention. With full recompute blocks run forward once more.
+  const double forward = 3 * 1e-3 + 3 * (3 * 1e-3 + 4e-3), backward = 3 * 2e-3 + 3 * (6e-3 + 6e-3);
+  EXPECT_NEAR(Predictor(w, system_named("ocoee"), endless).predict(c).seconds,
+              4 * (forward + backward), 1e-9);
+  c.recompute = Recompute::full;
+  EXPECT_NEAR(Predictor(w, system_named("ocoee"), endless).predict(c).seconds,
+              4 * (forward + backward + 3 * (3 * 1e-3 + 4e-3)), 1e-9);
+  endless.device.fixed.clear();  // a launch for each of many operations
+  EXPECT_GT(Predictor(w, system_named("ocoee"), endless).predict(c).seconds, 4 * 3 * 20);
+}
+
+// What LibTorch holds on a CPU grows with the threads of a rank, and tables of rotary positions
+// with the layers.
+TEST(Predict, ScratchOfThreadsAndTablesOfPositionsAreCounted) {
+  models::GptConfig config;  // its fullest moment is in attention
+  config.layers = 3;
+  config.width = 512;
+  config.heads = 8;
+  config.context = 2048;
+  config.feed_forward = 8;
+  Workload w = gpt(3, 512, 8, 1000, 8);
+  w.model = models::build_gpt(config, 100);
+  w.compute = "float32";
+  Configuration c;
+  c.recompute = Recompute::full;
+  const auto bytes = [&] {
+    return Predictor(w, system_named("ocoee"), unknown_machine()).predict(c).of(Held::temporary);
+  };
+  const double one = bytes();
+  w.threads = 3;
+  EXPECT_DOUBLE_EQ(bytes() - one, 2 * 4.0 * (2 * 256 * 512 + 256));
+  w.threads = 1;
+  for (BlockSpec& block : w.model.blocks) {
+    for (LayerSpec& layer : block.layers) {
+      if (layer.kind == "attention") layer.choices["positions"] = "rope";
+    }
+  }
+  EXPECT_DOUBLE_EQ(bytes() - one, 3 * 4.0 * 2048 * 64);
+}
+
 std::vector<Configuration> some_configurations() {
   std::vector<Configuration> all;
   for (const int64_t tensor : {1, 2, 4}) {

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "core/error.h"
 #include "core/text.h"
@@ -74,6 +75,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   w.global_batch = batch.global;
   w.compute = precision.compute;
   w.cuts = layout.cuts;
+  w.context_by_heads = layout.context_method == "all_to_all";
   w.optimizer_states = static_cast<double>(optimizer.states_per_parameter());
   if (ranks % layout.model_ranks() != 0) return planned;
   if (batch.global % layout.data(ranks) != 0) return planned;
@@ -95,8 +97,10 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
 }
 
 nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) const {
-  const auto planned = this->planned(ranks);
-  const plan::ModelSpec& spec = planned->workload.model;
+  plan::Planned planned = *this->planned(ranks);
+  planned.workload.threads =
+      run.threads > 0 ? run.threads : std::max(1u, std::thread::hardware_concurrency());
+  const plan::ModelSpec& spec = planned.workload.model;
   const plan::BatchPlan split = plan::plan_batch(batch, layout, ranks);
   const double tokens = static_cast<double>(batch.global * model.context);
   const double flops = spec.training_flops_per_token() * tokens;
@@ -125,7 +129,7 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) con
         fmt::format("vocabulary: {} padded to {}, so that {} tensor ranks have {} each",
                     vocabulary(), rows, layout.tensor, rows / layout.tensor));
   }
-  plan::predict_run(*planned, run.machine, train.steps, out);
+  plan::predict_run(planned, run.machine, train.steps, out);
   return out;
 }
 

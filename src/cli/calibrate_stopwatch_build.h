@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// How calibration times calls of LibTorch.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "cli/calibrate.h"
+#include "nn/tensors.h"
+#include "parallel/step_graph.h"
+
+namespace ocoee::cli {
+
+using Call = std::function<at::Tensor(int64_t set)>;
+
+// Times calls as they are made in a training step: one after the other on operands that were last
+// touched long ago, whose results are kept until the pass is over.
+class Stopwatch {
+ public:
+  Stopwatch(const device::Device& device, bool quick)
+      : device_(device), quick_(quick), stream_(device) {}
+
+  // So many sets of operands of `bytes` are more than the caches hold; few for a first look.
+  int64_t sets(double bytes) const {
+    if (quick_) return 3;
+    const double most = device_.is_cuda() ? 4e8 : 1.2e8;
+    return static_cast<int64_t>(std::clamp(most / bytes, 3.0, 100.0));
+  }
+
+  // Seconds of one call: of passes over all sets, the median of an undisturbed half.
+  double seconds(int64_t sets, const Call& call) const {
+    parallel::StepGraph graph(device_, 1);
+    const auto pass = [&] {
+      std::vector<at::Tensor> kept;
+      for (int64_t set = 0; set < sets; ++set) kept.push_back(call(set));
+    };
+    const auto timed = [&] {
+      const double begin = now();
+      graph.run(pass);
+      device::synchronize(nn::current_stream(device_));
+      return (now() - begin) / static_cast<double>(sets);
+    };
+    timed(), timed();
+    std::vector<double> all;
+    const double enough = quick_ ? 0 : 0.06;
+    for (double spent = 0; all.size() < 3 || (spent < enough && all.size() < 100);) {
+      all.push_back(timed());
+      spent += all.back() * static_cast<double>(sets);
+    }
+    std::sort(all.begin(), all.end());
+    return all[all.size() / 4];
+  }
+
+ private:
+  static double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  }
+  device::Device device_;
+  bool quick_;
+  parallel::StreamScope stream_;
+};
+
+using Tensors = std::vector<at::Tensor>;
+
+inline Tensors many(int64_t sets, at::IntArrayRef shape, const at::TensorOptions& options) {
+  Tensors out{at::randn(shape, options)};
+  while (static_cast<int64_t>(out.size()) < sets) out.push_back(out[0].clone());
+  return out;
+}
+
+// The layers of a transformer, forward and backward: `figures.fixed`, and seconds an element of a
+// norm.
+void measure_layers(const Stopwatch& watch, const at::TensorOptions& options, bool gpu,
+                    DeviceFigures& figures);
+
+}  // namespace ocoee::cli
