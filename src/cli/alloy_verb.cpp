@@ -91,15 +91,21 @@ std::string structure_text(const Options& options, const atoms::Frame& frame) {
     }
   }
   if (!options.interactions.empty()) {
-    double energy = model.value(model.total(configuration));
+    double energy = model.value(model.total(configuration)),
+           uncertain = model.uncertainty(configuration);
     if (energies.has_clusters()) {
       const alloy::ClusterModel clusters(lattice, shells, energies);
       alloy::Configuration same(clusters.grid());
       same.assign(species);
       energy = clusters.value(clusters.total(same));
+      uncertain = clusters.uncertainty(same);
     }
-    text += fmt::format("energy {:.9g} {} ({:.9g} a site)\n", energy, pairs.unit,
-                        energy / static_cast<double>(lattice.sites()));
+    const auto sites = static_cast<double>(lattice.sites());
+    text += fmt::format("energy {:.9g} {} ({:.9g} a site)", energy, pairs.unit, energy / sites);
+    if (uncertain > 0)
+      text += fmt::format("; by the errors of the fit uncertain by {:.3g} ({:.3g} a site)",
+                          uncertain, uncertain / sites);
+    text += "\n";
   }
   return text;
 }

@@ -68,10 +68,16 @@ def main():
         told = {how: len(re.findall(f"random \\d+: LAMMPS {how}", done.stdout))
                 for how in ("was killed by signal 6", "hung: it was killed after", "printed 'nan'")}
         assert all(told.values()), (told, done.stdout)
-        labelled = (here / "runs/fit/structures.extxyz").read_text().count("fitted_energy")
+        labelled = (here / "runs/fit/structures.extxyz").read_text().count("fitted_energy=")
         assert labelled == 42 - sum(told.values()), (labelled, told)
         assert "Structures without an energy" in (here / "runs/fit/report.html").read_text()
-        assert (here / "runs/fit/interactions.json").exists()
+        # The model that samplers read says how sure it is, and says what the fit said.
+        asked = subprocess.run([ocoee, "alloy", "inspect", "runs/fit/structures.extxyz", "--shells", "2", "--interactions",
+                                "runs/fit/interactions.json"], cwd=here, capture_output=True, text=True, check=True).stdout
+        said = [float(x) for x in re.findall(r"uncertain by ([0-9.e+-]+)", asked)]
+        fitted = re.findall(r"fitted_energy_error=([0-9.e+-]+)", (here / "runs/fit/structures.extxyz").read_text())
+        assert len(said) == labelled == len(fitted), (len(said), labelled, len(fitted))
+        assert all(abs(a - float(b)) <= 0.01 * float(b) for a, b in zip(said, fitted)), (said, fitted)
 
 
 if __name__ == "__main__":

@@ -77,22 +77,12 @@ TEST(Clusters, CountsOfPerfectOrder) {
             (std::vector<int64_t>{2 * lattice.sites()}));
 }
 
-ClusterInteractions some_interactions(const FeatureSpace& space, int shells, int triplets,
-                                      int quadruplets, uint64_t seed) {
+ClusterInteractions some_interactions(const FeatureSpace& space, int shells, uint64_t seed) {
   Fit fit;
   RandomStream random(seed, Purpose::plugin_first, 1, 0);
   for (int64_t j = 0; j < space.columns(); ++j) fit.coefficients.push_back(0.03 * random.normal());
   fit.errors.assign(fit.coefficients.size(), 1e-3);
-  ClusterInteractions out;
-  out.pairs = space.pairs(fit, shells);
-  out.triplets = triplets;
-  out.quadruplets = quadruplets;
-  const auto first = static_cast<size_t>(space.columns_of(shells));
-  out.names.assign(space.names().begin() + static_cast<std::ptrdiff_t>(first), space.names().end());
-  out.values.assign(fit.coefficients.begin() + static_cast<std::ptrdiff_t>(first),
-                    fit.coefficients.end());
-  out.errors.assign(out.values.size(), 1e-3);
-  return out;
+  return space.interactions(fit, shells);
 }
 
 struct Case {
@@ -110,8 +100,7 @@ TEST_P(ClusterModels, TotalAndChanges) {
   for (int a = 0; a < c.species; ++a) names.push_back(std::string(1, static_cast<char>('A' + a)));
   const Lattice lattice(lattice_cell(c.kind, 3, c.kind == "hcp" ? 1.6 : 1), c.repeats);
   const FeatureSpace space(lattice.cell(), names, c.shells, c.triplets, c.quadruplets);
-  const ClusterInteractions interactions =
-      some_interactions(space, c.shells, c.triplets, c.quadruplets, 1);
+  const ClusterInteractions interactions = some_interactions(space, c.shells, 1);
   const ClusterModel model(lattice, find_shells(lattice.cell(), c.shells), interactions);
   Configuration configuration(model.grid());
   configuration.assign(random_species(lattice.sites(), c.species, 2));
@@ -197,7 +186,7 @@ TEST(Features, AnotherLatticeIsRefused) {
 TEST(ClusterInteractions, WrittenAndRead) {
   const run::testing_support::Scratch scratch;
   const FeatureSpace space(lattice_cell("fcc"), {"A", "B", "C"}, 2, 2, 1);
-  const ClusterInteractions c = some_interactions(space, 2, 2, 1, 5);
+  const ClusterInteractions c = some_interactions(space, 2, 5);
   write_interactions(scratch / "c.json", c);
   const ClusterInteractions again = read_interactions(scratch / "c.json");
   EXPECT_EQ(again.values, c.values);

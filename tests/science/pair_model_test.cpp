@@ -102,25 +102,68 @@ INSTANTIATE_TEST_SUITE_P(Lattices, PairModelOn,
                                               r[2]);
                          });
 
-// Configurations of 10^6 accepted swaps, energies added up; the bonds counted anew at the end.
-TEST(PairModel, AMillionMovesLeaveNoError) {
-  const Lattice lattice(lattice_cell("bcc"), {8, 8, 8});
-  const PairModel model(lattice, find_shells(lattice.cell(), 6), random_pairs(4, 6, 3, false));
+// Six shells of four species with whole couplings, in a cell so small that images count several
+// times: the change of each of 10^6 swaps is the difference of two full counts of all bonds.
+TEST(PairModel, EachOfAMillionMovesEqualsAFullRecount) {
+  const Lattice lattice(lattice_cell("bcc"), {3, 2, 2});
+  const PairModel model(lattice, find_shells(lattice.cell(), 6), random_pairs(4, 6, 3, true));
   Configuration configuration(model.grid());
   RandomStream random(2, Purpose::monte_carlo, 0, 0);
   scatter(configuration, 4, random);
   Energy energy = model.total(configuration);
   const auto sites = static_cast<uint64_t>(lattice.sites());
   for (int64_t move = 0; move < 1'000'000; ++move) {
+    Swap swap;
+    do {
+      swap = {static_cast<int64_t>(random.below(sites)), static_cast<int64_t>(random.below(sites))};
+    } while (configuration[swap.a] == configuration[swap.b]);
+    const Energy change = model.change_by_swap(configuration, swap);
+    configuration.swap(swap.a, swap.b);
+    const Energy after = model.total(configuration);
+    ASSERT_EQ(change, after - energy) << "move " << move;
+    energy = after;
+  }
+}
+
+// 10^6 swaps in a crystal: each change is what the bonds of the two sites say by the explicit table
+// of neighbours, whole couplings in doubles, and the sum is a full count all along.
+TEST(PairModel, AMillionMovesInACrystalAreExact) {
+  const Lattice lattice(lattice_cell("bcc"), {8, 8, 8});
+  const std::vector<Shell> shells = find_shells(lattice.cell(), 6);
+  const PairInteractions pairs = random_pairs(4, 6, 3, true);
+  const PairModel model(lattice, shells, pairs);
+  const NeighbourTable table(lattice, shells);
+  Configuration configuration(model.grid());
+  RandomStream random(2, Purpose::monte_carlo, 0, 0);
+  scatter(configuration, 4, random);
+  std::vector<uint8_t> species = configuration.species();
+  // Bonds of both sites, that between them once.
+  const auto around = [&](const Swap& swap) {
+    double sum = 0;
+    for (const int64_t site : {swap.a, swap.b})
+      for (int s = 0; s < 6; ++s)
+        for (const uint32_t other : table.of(site, s)) {
+          const double bond = pairs.at(s, species[static_cast<size_t>(site)], species[other]);
+          sum += other == swap.a || other == swap.b ? bond / 2 : bond;
+        }
+    return sum;
+  };
+  Energy energy = model.total(configuration);
+  const auto sites = static_cast<uint64_t>(lattice.sites());
+  for (int64_t move = 1; move <= 1'000'000; ++move) {
     const Swap swap{static_cast<int64_t>(random.below(sites)),
                     static_cast<int64_t>(random.below(sites))};
-    energy += model.change_by_swap(configuration, swap);
+    const Energy change = model.change_by_swap(configuration, swap);
+    const double before = around(swap);
     configuration.swap(swap.a, swap.b);
-    if (move % 100'000 == 0) {
-      ASSERT_EQ(energy, model.total(configuration));
+    std::swap(species[static_cast<size_t>(swap.a)], species[static_cast<size_t>(swap.b)]);
+    ASSERT_EQ(static_cast<double>(change) * model.quantum(), around(swap) - before)
+        << "move " << move;
+    energy += change;
+    if (move % 2000 == 0) {
+      ASSERT_EQ(energy, model.total(configuration)) << "move " << move;
     }
   }
-  EXPECT_EQ(energy, model.total(configuration));
 }
 
 TEST(PairModel, BondsOfAShellAddUp) {

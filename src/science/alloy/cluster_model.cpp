@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "science/alloy/covariance.h"
 
 namespace ocoee::alloy {
 namespace {
@@ -39,12 +40,13 @@ void write_interactions(const std::filesystem::path& path, const ClusterInteract
                      {"value", c.values[i]},
                      {"error", std::isfinite(c.errors[i]) ? json(c.errors[i]) : json()}});
   }
-  const json out = {{"format", kFormat},
-                    {"version", 1},
-                    {"pairs", to_json(c.pairs)},
-                    {"triplets", c.triplets},
-                    {"quadruplets", c.quadruplets},
-                    {"terms", terms}};
+  json out = {{"format", kFormat},
+              {"version", 1},
+              {"pairs", to_json(c.pairs)},
+              {"triplets", c.triplets},
+              {"quadruplets", c.quadruplets},
+              {"terms", terms}};
+  if (!c.covariance.empty()) out["covariance"] = covariance_to_json(c.covariance);
   write_file_atomically(path, out.dump(2) + "\n");
 }
 
@@ -67,6 +69,9 @@ ClusterInteractions interactions_from_json(const json& file, const std::string& 
       if (!std::isfinite(out.values.back()))
         fail(ErrorKind::data, "{}: the term {} is not finite", where, out.names.back());
     }
+    if (file.contains("covariance"))
+      out.covariance =
+          covariance_from_json(file.at("covariance"), out.pairs.terms() + out.values.size(), where);
   } catch (const json::exception& error) {
     fail(ErrorKind::data, "{}: {}", where, error.what());
   }
@@ -96,10 +101,12 @@ ClusterModel::ClusterModel(std::shared_ptr<const PairModel> pairs, const Lattice
                            const ClusterInteractions& interactions)
     : EnergyModel(pairs->grid(), pairs->species(), pairs->quantum(), interactions.pairs.constant),
       pairs_(std::move(pairs)),
+      orbits_(orbits_of(lattice, shells, interactions)),
+      errors_(interactions.errors),
+      covariance_(interactions.covariance),
       seen_(static_cast<size_t>(lattice.basis())) {
-  const std::vector<Orbit> orbits = orbits_of(lattice, shells, interactions);
   std::vector<std::string> expected;
-  for (const Orbit& orbit : orbits)
+  for (const Orbit& orbit : orbits_)
     for (std::string& name : cluster_names(orbit, interactions.pairs.species))
       expected.push_back(std::move(name));
   for (size_t k = 0; k < std::max(expected.size(), interactions.names.size()); ++k) {
@@ -112,7 +119,7 @@ ClusterModel::ClusterModel(std::shared_ptr<const PairModel> pairs, const Lattice
            k + 1, there, here);
   }
   const double* value = interactions.values.data();
-  for (const Orbit& orbit : orbits) add_orbit(orbit, lattice, value);
+  for (const Orbit& orbit : orbits_) add_orbit(orbit, lattice, value);
 }
 
 void ClusterModel::add_orbit(const Orbit& orbit, const Lattice& lattice, const double*& value) {
@@ -216,6 +223,21 @@ Energy ClusterModel::change_by_swap(Configuration& configuration, Swap swap) con
   sum += cluster_change(configuration, swap.b, a);
   configuration.set(swap.a, a);
   return sum;
+}
+
+double ClusterModel::uncertainty(const Configuration& configuration) const {
+  const std::vector<int64_t> clusters =
+      count_clusters(grid()->lattice(), orbits_, species(), configuration.species());
+  if (covariance_.empty()) {  // as if all errors were independent
+    double deviation = pairs_->uncertainty(configuration);
+    for (size_t k = 0; k < std::min(errors_.size(), clusters.size()); ++k)
+      if (clusters[k] != 0)
+        deviation = std::hypot(deviation, static_cast<double>(clusters[k]) * errors_[k]);
+    return deviation;
+  }
+  std::vector<double> counts = pairs_->count_terms(configuration);
+  for (const int64_t n : clusters) counts.push_back(static_cast<double>(n));
+  return deviation_of(covariance_, counts);
 }
 
 void ClusterModel::local_energies(const Configuration& configuration,

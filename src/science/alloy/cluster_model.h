@@ -19,12 +19,14 @@ struct ClusterInteractions {
   // By orbit and decoration, triplets first: the order of count_clusters() (features.h names them).
   std::vector<std::string> names;
   std::vector<double> values, errors;
+  // Of the terms of pairs, then of these; [term][term]; empty: unknown. pairs.covariance is empty.
+  std::vector<double> covariance;
   bool has_clusters() const { return triplets > 0 || quadruplets > 0; }
 };
 
 // Without clusters: a file of pair interactions (interactions.h). With them:
 // {"format": "ocoee cluster interactions", "version": 1, "pairs": {...}, "triplets", "quadruplets",
-//  "terms": [{"name", "value", "error"}, ...]}; the reader takes either.
+//  "terms": [{"name", "value", "error"}, ...], "covariance": [[..], ..]}; the reader takes either.
 void write_interactions(const std::filesystem::path& path, const ClusterInteractions& interactions);
 ClusterInteractions interactions_from_json(const nlohmann::json& file, const std::string& where);
 ClusterInteractions read_interactions(const std::filesystem::path& path);  // Error(data), both
@@ -42,6 +44,7 @@ class ClusterModel final : public EnergyModel {
   Energy change_by_swap(Configuration& configuration, Swap swap) const override;
   void local_energies(const Configuration& configuration,
                       std::span<double> energies) const override;
+  double uncertainty(const Configuration& configuration) const override;
   const PairModel& pairs() const { return *pairs_; }
 
  private:
@@ -60,6 +63,8 @@ class ClusterModel final : public EnergyModel {
   Energy cluster_change(const Configuration& configuration, int64_t site, int species) const;
 
   std::shared_ptr<const PairModel> pairs_;
+  std::vector<Orbit> orbits_;
+  std::vector<double> errors_, covariance_;
   std::vector<std::vector<Energy>> tables_;  // by orbit: energy of each occupation
   std::vector<size_t> sizes_;                // sites of its clusters
   std::vector<std::vector<Seen>> seen_;      // by basis site

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 #include "core/error.h"
@@ -159,23 +160,41 @@ std::vector<double> FeatureSpace::of(const atoms::Structure& given,
   return count(Lattice(cell, {1, 1, 1}), shells, orbits_of(cell, shells), species);
 }
 
-PairInteractions FeatureSpace::pairs(const Fit& fit, int shells) const {
-  PairInteractions out(species_, shells);
-  out.errors.assign(out.values.size(), 0);
+std::vector<int64_t> FeatureSpace::columns_with(int shells) const {
+  std::vector<int64_t> columns(static_cast<size_t>(columns_of(shells)));
+  std::iota(columns.begin(), columns.end(), 0);
+  for (int64_t c = columns_of(static_cast<int>(shells_.size())); c < this->columns(); ++c)
+    columns.push_back(c);
+  return columns;
+}
+
+ClusterInteractions FeatureSpace::interactions(const Fit& fit, int shells) const {
+  ClusterInteractions out;
+  out.triplets = triplets_, out.quadruplets = quadruplets_;
+  out.pairs = PairInteractions(species_, shells);
+  PairInteractions& pairs = out.pairs;
+  pairs.errors.assign(pairs.values.size(), 0);
   const auto n = static_cast<int>(species_.size());
-  out.point.assign(fit.coefficients.begin(), fit.coefficients.begin() + n);
+  pairs.point.assign(fit.coefficients.begin(), fit.coefficients.begin() + n);
   for (int shell = 0; shell < shells; ++shell)
-    out.coordination.push_back(shells_[static_cast<size_t>(shell)].coordination());
+    pairs.coordination.push_back(shells_[static_cast<size_t>(shell)].coordination());
   auto column = static_cast<size_t>(n);
   for (int shell = 0; shell < shells; ++shell) {
     for (int a = 0; a < n; ++a) {
       for (int b = a + 1; b < n; ++b, ++column) {
-        out.set(shell, a, b, fit.coefficients[column]);
+        pairs.set(shell, a, b, fit.coefficients[column]);
         for (const int at : {(shell * n + a) * n + b, (shell * n + b) * n + a})
-          out.errors[static_cast<size_t>(at)] = std::min(fit.errors[column], kUnknown);
+          pairs.errors[static_cast<size_t>(at)] = std::min(fit.errors[column], kUnknown);
       }
     }
   }
+  for (const int64_t c : columns_with(shells))
+    if (c >= columns_of(static_cast<int>(shells_.size())))
+      out.names.push_back(names_[static_cast<size_t>(c)]);
+  const auto clusters = static_cast<std::ptrdiff_t>(column);
+  out.values.assign(fit.coefficients.begin() + clusters, fit.coefficients.end());
+  out.errors.assign(fit.errors.begin() + clusters, fit.errors.end());
+  (out.has_clusters() ? out.covariance : pairs.covariance) = fit.covariance;
   return out;
 }
 

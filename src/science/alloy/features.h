@@ -11,9 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "science/alloy/clusters.h"
+#include "science/alloy/cluster_model.h"
 #include "science/alloy/fit.h"
-#include "science/alloy/interactions.h"
 #include "science/atoms/structure.h"
 
 namespace ocoee::alloy {
@@ -38,8 +37,10 @@ class FeatureSpace {
   // cell. Error(data) that begins with `where` when they are not, or a species is unknown.
   std::vector<double> of(const atoms::Structure& structure, const std::string& where) const;
 
-  // The interactions that coefficients of the first columns mean, with their errors.
-  PairInteractions pairs(const Fit& fit, int shells) const;
+  // What a fit to the columns of columns_with(shells) means, with its errors and their covariance.
+  ClusterInteractions interactions(const Fit& fit, int shells) const;
+  // Columns of the first `shells` shells of pairs, and those of all clusters.
+  std::vector<int64_t> columns_with(int shells) const;
 
  private:
   std::vector<double> count(const Lattice& lattice, const std::vector<Shell>& shells,

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "science/alloy/covariance.h"
 
 namespace ocoee::alloy {
 namespace {
@@ -49,12 +50,7 @@ double Fit::predict(std::span<const double> features) const {
 }
 
 double Fit::uncertainty(std::span<const double> features) const {
-  double sum = 0;
-  for (size_t i = 0; i < features.size(); ++i) {
-    for (size_t j = 0; j < features.size(); ++j)
-      sum += features[i] * covariance[i * features.size() + j] * features[j];
-  }
-  return std::sqrt(std::max(sum, 0.0));
+  return deviation_of(covariance, features);
 }
 
 double rmse(const Fit& fit, const Design& design) {

@@ -11,7 +11,7 @@
 //   too.
 // Rows that repeat, columns that depend on one another and designs with more columns than rows are
 // allowed: of the solutions the shortest is taken, and a coefficient that the data do not determine
-// has an infinite error.
+// has an infinite error; in the covariance, what they do not determine is uncertain by 10 eV.
 #pragma once
 
 #include <cstdint>

@@ -18,6 +18,7 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 
 constexpr double kRoundOff = 1e-13;   // of the targets' size: below it, a residual is no noise
 constexpr double kDependent = 1e-10;  // of the largest pivot: a column that others make up
+constexpr double kUnknown = 10;       // eV a site, of what no structure tells
 
 // The system in columns of unit spread, reduced.
 class Reduced {
@@ -55,6 +56,7 @@ class Reduced {
     double parameters = 0;
     Eigen::Index rank = 0;
     std::vector<bool> known;  // by column: not even in part beyond what the data tell
+    Matrix unknown;           // projection onto what the data do not tell; empty: they tell all
   };
 
   Solution solve(double lambda) const {
@@ -74,6 +76,11 @@ class Reduced {
     s.spread = inverse * inverse.transpose();
     const Matrix told = inverse * a;
     for (Eigen::Index j = 0; j < columns_; ++j) s.known.push_back(told(j, j) > 1 - 1e-6);
+    if (s.rank < columns_) {
+      const Eigen::SelfAdjointEigenSolver<Matrix> parts(0.5 * (told + told.transpose()));
+      const Matrix free = parts.eigenvectors().leftCols(columns_ - s.rank);  // of eigenvalue 0
+      s.unknown = free * free.transpose();
+    }
     s.rss = rest_ + (q_ - r_ * s.w).squaredNorm();
     s.log_det =
         2 * qr.matrixT().topLeftCorner(s.rank, s.rank).diagonal().cwiseAbs().array().log().sum();
@@ -102,6 +109,7 @@ class Reduced {
     const Vector w = s.w.cwiseQuotient(scale_);
     fit.coefficients.assign(w.data(), w.data() + columns_);
     Matrix covariance = noise * noise * s.spread;
+    if (s.unknown.size() > 0) covariance += kUnknown * kUnknown * s.unknown;
     covariance =
         scale_.cwiseInverse().asDiagonal() * covariance * scale_.cwiseInverse().asDiagonal();
     fit.covariance.assign(covariance.data(), covariance.data() + covariance.size());

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/text.h"
+#include "science/alloy/covariance.h"
 
 namespace ocoee::alloy {
 namespace {
@@ -120,6 +121,7 @@ json to_json(const PairInteractions& pairs) {
     out["shells"].push_back(shell_to_json(pairs, pairs.values, shell));
     if (!pairs.errors.empty()) out["errors"].push_back(shell_to_json(pairs, pairs.errors, shell));
   }
+  if (!pairs.covariance.empty()) out["covariance"] = covariance_to_json(pairs.covariance);
   if (!pairs.coordination.empty()) out["neighbours"] = pairs.coordination;
   return out;
 }
@@ -158,6 +160,8 @@ PairInteractions pairs_from_json(const json& file, const std::string& where) {
     };
     fill(shells, out.values);
     if (file.contains("errors")) fill(file.at("errors"), out.errors);
+    if (file.contains("covariance"))
+      out.covariance = covariance_from_json(file.at("covariance"), out.terms(), where);
     out.coordination = file.value("neighbours", std::vector<double>{});
     if (!out.coordination.empty() && out.coordination.size() != shells.size())
       fail(ErrorKind::data, "{}: numbers of neighbours for {} shells, energies for {}", where,

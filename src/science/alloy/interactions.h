@@ -26,12 +26,18 @@ struct PairInteractions {
   double constant = 0;         // a site
   std::string unit = "eV";     // "eV": temperatures in kelvin; "J": k_B = 1
   std::vector<double> errors;  // standard deviations of values; empty: unknown
+  // Of what a fit gave: point energies, then unlike pairs shell after shell (AB, AC, .., BC, ..);
+  // [term][term]; empty: unknown.
+  std::vector<double> covariance;
   // Neighbours in each shell of the lattice that they belong to; empty: unknown.
   std::vector<double> coordination;
 
   PairInteractions() = default;
   PairInteractions(std::vector<std::string> names, int shells);  // all zero
   int count() const { return static_cast<int>(species.size()); }
+  size_t terms() const {  // rows of the covariance
+    return static_cast<size_t>(count() + shells * count() * (count() - 1) / 2);
+  }
   double& at(int shell, int a, int b) { return values[index(shell, a, b)]; }
   double at(int shell, int a, int b) const { return values[index(shell, a, b)]; }
   void set(int shell, int a, int b, double value) { at(shell, a, b) = at(shell, b, a) = value; }
@@ -59,9 +65,9 @@ PairInteractions potts(int states, double coupling);
 PairInteractions linear_mixing(std::vector<std::string> names, std::vector<double> energies);
 
 // {"format": "ocoee pair interactions", "version": 1, "unit", "constant", "species", "point",
-//  "shells": [{"A-B": value, ...}], "errors": [{...}], "neighbours": [...]}. A pair that is left
-//  out
-// is zero; point, errors and neighbours may be left out as well.
+//  "shells": [{"A-B": value, ...}], "errors": [{...}], "covariance": [[..], ..],
+//  "neighbours": [...]}. A pair that is left out is zero; point, errors, covariance (a lower
+// triangle) and neighbours may be left out as well.
 nlohmann::json to_json(const PairInteractions& pairs);
 PairInteractions pairs_from_json(const nlohmann::json& json, const std::string& where);
 PairInteractions read_pairs(const std::filesystem::path& path);  // Error(data)

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "science/alloy/covariance.h"
 
 namespace ocoee::alloy {
 namespace {
@@ -190,8 +191,22 @@ void PairModel::local_energies(const Configuration& configuration,
   }
 }
 
-// Of independent errors of the interactions.
+std::vector<double> PairModel::count_terms(const Configuration& configuration) const {
+  const BondCounts bonds = count_bonds(configuration);
+  std::vector<double> out;
+  for (const int64_t atoms : configuration.composition(species()))
+    out.push_back(static_cast<double>(atoms));
+  for (int shell = 0; shell < pairs_.shells; ++shell)
+    for (int a = 0; a < species(); ++a)
+      for (int b = a + 1; b < species(); ++b)
+        out.push_back(static_cast<double>(bonds.at(shell, a, b)));
+  return out;
+}
+
+// By the covariance of the fit; where only single errors are known, as if they were independent.
 double PairModel::uncertainty(const Configuration& configuration) const {
+  if (!pairs_.covariance.empty())
+    return deviation_of(pairs_.covariance, count_terms(configuration));
   if (pairs_.errors.empty()) return 0;
   const BondCounts bonds = count_bonds(configuration);
   double variance = 0;

@@ -37,6 +37,8 @@ class PairModel final : public EnergyModel {
   double uncertainty(const Configuration& configuration) const override;
 
   BondCounts count_bonds(const Configuration& configuration) const;
+  // How often each term of PairInteractions::covariance occurs.
+  std::vector<double> count_terms(const Configuration& configuration) const;
   Energy energy_of(const BondCounts& bonds, const std::vector<int64_t>& composition) const;
   const PairInteractions& pairs() const { return pairs_; }
   // The largest number of which all energies are multiples.

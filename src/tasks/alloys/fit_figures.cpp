@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <numeric>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -17,16 +16,6 @@ namespace {
 using nlohmann::json;
 
 constexpr double kMilli = 1000;  // meV an eV
-
-// Columns of the model with `shells` shells, in a space of more; clusters are kept.
-std::vector<int64_t> columns_with(const alloy::FeatureSpace& space, int shells) {
-  std::vector<int64_t> columns(static_cast<size_t>(space.columns_of(shells)));
-  std::iota(columns.begin(), columns.end(), 0);
-  for (int64_t c = space.columns_of(static_cast<int>(space.shells().size())); c < space.columns();
-       ++c)
-    columns.push_back(c);
-  return columns;
-}
 
 alloy::Design with_columns(const alloy::Design& d, const std::vector<int64_t>& columns) {
   alloy::Design out;
@@ -163,10 +152,10 @@ void write_structures(const FitOutcome& outcome, const alloy::Fit& fit,
       frame.structure.comment = sample.name;
       frame.energy = outcome.energies[rows[k]];
       const auto atoms = static_cast<double>(sample.structure.size());
-      frame.info = {
-          {"set", set},
-          {"fitted_energy",
-           fmt::format("{:.12g}", atoms * fit.predict(narrow.row(static_cast<int64_t>(k))))}};
+      const std::span<const double> row = narrow.row(static_cast<int64_t>(k));
+      frame.info = {{"set", set},
+                    {"fitted_energy", fmt::format("{:.12g}", atoms * fit.predict(row))},
+                    {"fitted_energy_error", fmt::format("{:.3g}", atoms * fit.uncertainty(row))}};
       text += atoms::write_extxyz(frame);
     }
   };
@@ -210,7 +199,7 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
     alloy::Choice choice;
     for (int s = first; s <= config.fit.max_shells; ++s) {
       const alloy::Fit model =
-          alloy::fit(with_columns(outcome.train, columns_with(space, s)), alloy::Shrinkage::none);
+          alloy::fit(with_columns(outcome.train, space.columns_with(s)), alloy::Shrinkage::none);
       choice.bic.push_back(model.bic);
       choice.loo_rmse.push_back(model.loo_rmse);
       if (model.bic < choice.bic[choice.best]) choice.best = choice.bic.size() - 1;
@@ -218,7 +207,7 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
     shells = first + static_cast<int>(choice.best);
     for (const json& figure : shells_figure(choice, first, shells)) figures.push_back(figure);
   }
-  const std::vector<int64_t> columns = columns_with(space, shells);
+  const std::vector<int64_t> columns = space.columns_with(shells);
   const alloy::Design train = with_columns(outcome.train, columns),
                       test = with_columns(outcome.test, columns),
                       check = with_columns(outcome.check, columns);
@@ -226,16 +215,7 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
   std::vector<std::string> names;
   for (const int64_t c : columns) names.push_back(space.names()[static_cast<size_t>(c)]);
 
-  alloy::ClusterInteractions interactions;
-  interactions.pairs = space.pairs(fit, shells);
-  interactions.triplets = static_cast<int>(config.fit.triplets);
-  interactions.quadruplets = static_cast<int>(config.fit.quadruplets);
-  const auto pair_columns = static_cast<size_t>(space.columns_of(shells));
-  interactions.names.assign(names.begin() + static_cast<std::ptrdiff_t>(pair_columns), names.end());
-  interactions.values.assign(fit.coefficients.begin() + static_cast<std::ptrdiff_t>(pair_columns),
-                             fit.coefficients.end());
-  interactions.errors.assign(fit.errors.begin() + static_cast<std::ptrdiff_t>(pair_columns),
-                             fit.errors.end());
+  const alloy::ClusterInteractions interactions = space.interactions(fit, shells);
   write_interactions(folder / "interactions.json", interactions);
   write_structures(outcome, fit, columns, folder / "structures.extxyz");
 
