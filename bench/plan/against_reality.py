@@ -119,6 +119,10 @@ def random_configurations(count, device, most_ranks):
             else:
                 keys[f"layout.{axis}"] = ranks
                 keys["batch.global"] = micro * draw.randint(1, 4)
+            if axis == "tensor" and keys.get("model.kv_heads", heads) % ranks != 0:
+                continue  # a layout that is refused
+            if axis == "context" and "model.attention_dropout" in keys:
+                continue
             if axis == "pipeline":
                 keys["layout.schedule"] = draw.choice(["1f1b", "gpipe", "zero_bubble"])
         elif gpu and draw.random() < 0.1:  # on a CPU there is nowhere else for activations to wait

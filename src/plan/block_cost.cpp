@@ -121,7 +121,7 @@ class LayerCost {
   // oneDNN packs of both operands for each thread (as LibTorch 2.11 was seen to ask for).
   double weight_product(double rows, double columns) const {
     if (e_ != 2 || has_epilogues()) return 0;
-    const double depth = std::min(T_, 512.0);
+    const double depth = std::clamp(T_, 64.0, 512.0);
     const double packed = threads_ * (50304 + 2 * depth * (std::min(rows + 32, 288.0) + columns));
     return e_ * rows * columns + std::max(4 * rows * columns, packed);
   }
@@ -478,6 +478,9 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
     layers.add(layer);
     for (const ParameterSpec& p : layer.parameters) {
       auto count = static_cast<double>(p.elements());
+      // Gradients of what tensor ranks hold whole are summed in an array that stays.
+      if (system_.by_tensor && shape.tensor > 1 && p.tensor_dim < 0 && p.tied_to.empty())
+        out.tables += std::max(4.0, element) * count;
       if (p.tensor_dim >= 0) {  // a rank's share of a padded extent
         const int64_t extent = p.shape[static_cast<size_t>(p.tensor_dim)];
         const int64_t part = (extent + shape.tensor - 1) / shape.tensor;

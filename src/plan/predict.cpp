@@ -422,22 +422,33 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
   const bool gathers = ranks > 1 && at_least(c.shard, Shard::parameters);
   const bool splits = ranks > 1 && at_least(c.shard, Shard::gradients);
   const bool waits = system_.by_tensor && c.pipeline > 1;
+  const bool goes_on = !waits && c.micro_batches(workload_.global_batch) > 1;
   Moment most;
   double most_bytes = -1;
   for (const std::vector<uint16_t>& chunk : cut_->order[stage]) {
+    if (splits && goes_on) {  // forward, with sums of the micro-batch before still under way
+      double first = 0;
+      for (size_t b = 0; b < std::min<size_t>(2, chunk.size()); ++b)
+        first += (*blocks_)[chunk[b]].parameters;
+      most_bytes = most.units = master * first * (1 + 1 / static_cast<double>(ranks));
+    }
     double kept = 0, waiting = 0, whole = 0;
     for (const uint16_t k : chunk) kept += c.offload ? 0 : (*blocks_)[k].saved[mode];
     const double all = kept;
     for (size_t b = chunk.size(); b-- > 0;) {
       const BlockCost& block = (*blocks_)[chunk[b]];
+      // Two sums are under way at most; those of the first blocks still are when the last one runs
+      // in the next micro-batch, unless that is tied to the first and waits for it.
+      const double lent = c.pipeline == 1 && b > 0 ? (*blocks_)[chunk.back()].borrowed : 0;
       const auto elements = [&](size_t other) {
+        if (other >= chunk.size() && goes_on && (*blocks_)[chunk.back()].borrowed == 0)
+          other -= chunk.size();
         return other < chunk.size() ? (*blocks_)[chunk[other]].parameters : 0;
       };
       if (!c.offload) kept -= block.saved[mode];
       double units = 0;
       if (splits) {
         // A tied matrix's gradient is whole from the block that borrows it to its own.
-        const double lent = c.pipeline == 1 && b > 0 ? (*blocks_)[chunk.back()].borrowed : 0;
         whole = waits ? whole + elements(b) : elements(b) + elements(b + 1) + elements(b + 2);
         units = master * (whole + lent + (whole - elements(b)) / static_cast<double>(ranks));
       }
