@@ -99,6 +99,7 @@ class WeightWork {
   void meanwhile() {
     if (!put_off_) drain();
   }
+  bool puts_off() const { return put_off_; }
   bool empty() const { return queue_.empty(); }
 
  private:
@@ -121,8 +122,8 @@ class Layer {
   // The outputs once more, from what forward kept, where that is cheap (norms).
   virtual bool repeats() const { return false; }
   virtual void repeat(const Saved&, Bundle&, Context&) {}
-  // The weight work is apart from the input gradients, but for what falls out of the same pass (the
-  // weight of a norm).
+  // The weight work is apart from the input gradients: until it is drained, no gradient of the
+  // bound weights is touched.
   virtual bool splits_backward() const { return false; }
 
   // Groups of consecutive parameters {first, count} whose gradient the layer writes, instead of

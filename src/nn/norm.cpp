@@ -43,8 +43,9 @@ class Norm final : public Layer {
     out["h"] = normalise(saved.tensors[0], {}, {});
   }
 
-  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork&,
+  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
                 Context&) override {
+    const at::NoGradGuard no_grad;
     const at::Tensor x = saved.tensors[0];
     const at::Tensor grad_h = grad_out.at("h").contiguous();
     const at::Tensor passing = grad_out.has("x") ? grad_out.at("x").contiguous() : at::Tensor();
@@ -61,8 +62,17 @@ class Norm final : public Layer {
     a.mean = rms_ ? nullptr : saved.tensors[2].data_ptr();
     a.d_residual = passing.defined() ? passing.data_ptr() : nullptr;
     a.dx = grad_x.data_ptr();
-    a.d_weight = weights().gradient_view(0).data_ptr();
-    a.d_bias = has_bias() ? weights().gradient_view(1).data_ptr() : nullptr;
+    // Its weight gradients fall out of the same pass; put off, they wait apart.
+    Weights into = weights();
+    if (later.puts_off()) {
+      into.gradient = at::zeros_like(into.gradient);
+      later.add([sums = into.gradient, lent = weights()] {
+        const at::NoGradGuard inside;
+        lent.gradient.add_(sums);
+      });
+    }
+    a.d_weight = into.gradient_view(0).data_ptr();
+    a.d_bias = has_bias() ? into.gradient_view(1).data_ptr() : nullptr;
     const at::Tensor space =
         workspace(kernels::norm_backward_workspace(a.dtype, a.rows, width_, place_of(x)), x);
     a.workspace = space.data_ptr();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When each action of the last pipelined step ran here. On a GPU the times are the device's, from
+// When each action of the last pipelined step ran here; weight work that was not put off is part of
+// its backward. On a GPU the times are the device's, from
 // events on the compute stream; a step that is captured into a graph leaves the log of the one
 // before.
 #pragma once

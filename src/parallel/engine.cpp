@@ -299,8 +299,7 @@ nn::Bundle Engine::evaluate(const nn::Bundle& batch) {
 
 // ---- backward
 
-nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, nn::WeightWork* later,
-                                bool last_micro_batch) {
+nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch) {
   const trace::Scope scope("backward");
   context_.batch = pass.batch;
   set_training(true);
@@ -308,10 +307,11 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, nn::W
   context_.first_sample = pass.first_sample;
   nn::Bundle gradient = grad_output;
   const auto [first, last] = stage_.chunks[pass.chunk];
+  const bool at_once = pass.put_off.empty();
   for (size_t b = last; b-- > first;) {
     std::vector<nn::Saved>& saved = pass.saved[b - first];
     acquire(b, b > first ? b - 1 : kNone);
-    open_gradients(b);
+    if (at_once) open_gradients(b);
     if (options_.offload) restore(pass, b);
     const bool dropped = options_.recompute == Recompute::full && !turns_round(b);
     if (dropped) {
@@ -325,37 +325,42 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, nn::W
       if (context_.selective && l > 0 && layers_[b][l - 1]->repeats())
         layers_[b][l - 1]->repeat(saved[l - 1], again, context_);
       context_.again = &again;
-      layers_[b][l]->backward(gradient, grad_in, saved[l], later ? *later : work, context_);
+      layers_[b][l]->backward(gradient, grad_in, saved[l], at_once ? work : pass.put_off[b - first],
+                              context_);
       context_.again = nullptr;
       saved[l].clear();
       work.drain();
       gradient = std::move(grad_in);
-      if (!later && last_micro_batch && !store_.split() && !store_.range_of(b, l).tied)
+      if (at_once && last_micro_batch && !store_.split() && !store_.range_of(b, l).tied)
         gradients_ready_from(store_.range_of(b, l).begin);
     }
     release(b);
-    if (!later) block_done(b, last_micro_batch);
+    if (at_once) block_done(b, last_micro_batch);
   }
   return gradient;
 }
 
 nn::Bundle Engine::backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch) {
-  if (last_micro_batch) buckets_sent_ = 0;
-  return run_backward(pass, grad_output, nullptr, last_micro_batch);
+  if (last_micro_batch && is_last_chunk(pass.chunk)) buckets_sent_ = 0;
+  return run_backward(pass, grad_output, last_micro_batch);
 }
 
-nn::Bundle Engine::backward_chunk(Pass& pass, const nn::Bundle& grad_output) {
-  return run_backward(pass, grad_output, &pass.weight_work, false);
+nn::Bundle Engine::input_backward(Pass& pass, const nn::Bundle& grad_output) {
+  const auto [first, last] = stage_.chunks[pass.chunk];
+  pass.put_off.assign(last - first, nn::WeightWork(/*put_off=*/true));
+  return run_backward(pass, grad_output, /*last_micro_batch=*/false);
 }
 
 void Engine::weight_work(Pass& pass, bool last_micro_batch) {
   const trace::Scope scope("backward");
-  const auto [first, last] = stage_.chunks[pass.chunk];
-  for (size_t b = first; b < last; ++b) open_gradients(b);
-  pass.weight_work.drain();
-  if (last_micro_batch && last == layers_.size()) buckets_sent_ = 0;
-  for (size_t b = last; b-- > first;) block_done(b, last_micro_batch);
-  if (last_micro_batch && !store_.split()) gradients_ready_from(store_.units()[first].begin);
+  const size_t first = stage_.chunks[pass.chunk].first;
+  if (last_micro_batch && is_last_chunk(pass.chunk)) buckets_sent_ = 0;
+  for (size_t i = pass.put_off.size(); i-- > 0;) {
+    open_gradients(first + i);
+    pass.put_off[i].drain();
+    block_done(first + i, last_micro_batch);
+    if (last_micro_batch && !store_.split()) gradients_ready_from(store_.units()[first + i].begin);
+  }
 }
 
 // The weight gradients of one micro-batch are complete in a block.

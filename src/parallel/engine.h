@@ -51,10 +51,10 @@ class Engine {
   struct Pass {
     nn::Bundle output;
     const nn::Bundle* batch = nullptr;
-    std::vector<nn::Bundle> block_inputs;          // recompute only
-    std::vector<std::vector<nn::Saved>> saved;     // per block of the chunk, per layer
-    std::vector<Offload::Parked> parked;           // offload only: per block
-    nn::WeightWork weight_work{/*put_off=*/true};  // put off by the schedule
+    std::vector<nn::Bundle> block_inputs;       // recompute only
+    std::vector<std::vector<nn::Saved>> saved;  // per block of the chunk, per layer
+    std::vector<Offload::Parked> parked;        // offload only: per block
+    std::vector<nn::WeightWork> put_off;        // weight work that the schedule puts off: per block
     int64_t first_sample = 0;
     size_t chunk = 0;
   };
@@ -81,7 +81,8 @@ class Engine {
   // Dropout off, nothing kept. Pipelined: the output of the last stage, empty elsewhere.
   nn::Bundle evaluate(const nn::Bundle& batch);
   // Adds weight gradients; returns the gradients of the inputs. On the last micro-batch, finished
-  // gradients start their reduction over the replicas (data and context axes) at once.
+  // gradients start their reduction over the replicas (data and context axes) at once. In a
+  // pipeline `pass` is of one chunk.
   nn::Bundle backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch);
   // All micro-batches of a step through the pipeline, by its schedule. `score` turns the output of
   // a micro-batch into its gradient; only the last stage calls it.
@@ -102,15 +103,15 @@ class Engine {
 
   // The pieces of a pass, for the pipeline.
   Pass forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro);
-  nn::Bundle backward_chunk(Pass& pass, const nn::Bundle& grad_output);  // weight work is put off
-  void weight_work(Pass& pass, bool last_micro_batch);
+  nn::Bundle input_backward(Pass& pass, const nn::Bundle& grad_output);  // weight work is put off
+  void weight_work(Pass& pass, bool last_micro_batch);                   // what was put off
 
  private:
   void run_block(size_t block, const nn::Bundle& in, nn::Bundle& out,
                  std::vector<nn::Saved>& saved);
-  nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, nn::WeightWork* later,
-                          bool last_micro_batch);
+  nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch);
   bool turns_round(size_t block) const;
+  bool is_last_chunk(size_t chunk) const { return chunk + 1 == chunks(); }
   // The saved tensors of a block of a pass, in a fixed order.
   std::vector<at::Tensor*> saved_tensors(Pass& pass, size_t block) const;
   void park(Pass& pass, size_t block);

@@ -127,6 +127,18 @@ const std::vector<plan::Step>& Engine::Pipeline::steps_for(size_t micro_batches)
   return found->second.stages[static_cast<size_t>(engine_.mesh().coordinate(Axis::pipeline))];
 }
 
+namespace {
+
+// A backward right before the weight work of its micro-batch: one pass then does both, so that it
+// fills the waits for other ranks, and gradients leave layer by layer.
+bool does_weights(const std::vector<plan::Step>& steps, size_t i) {
+  return steps[i].action == Action::backward && i + 1 < steps.size() &&
+         steps[i + 1].action == Action::weight && steps[i + 1].chunk == steps[i].chunk &&
+         steps[i + 1].micro == steps[i].micro;
+}
+
+}  // namespace
+
 void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
                            const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score) {
   const int stage = engine_.mesh().coordinate(Axis::pipeline),
@@ -140,9 +152,16 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
   const auto is_last_part = [&](size_t chunk) {
     return stage == stages - 1 && chunk + 1 == engine_.chunks();
   };
-  for (const plan::Step& step : steps_for(micro.size())) {
+  const std::vector<plan::Step>& steps = steps_for(micro.size());
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const plan::Step& step = steps[i];
     const size_t chunk = step.chunk;
     const Place place{chunk, step.micro};
+    const bool last_micro_batch = step.micro + 1 == micro.size();
+    if (step.action == Action::weight && i > 0 && does_weights(steps, i - 1)) {
+      passes.erase(place);  // done with its backward
+      continue;
+    }
     log.begin(step);
     // The neighbour's chunk differs where the parts wrap from the last stage to the first.
     const size_t after = stage == stages - 1 ? chunk + 1 : chunk,
@@ -174,7 +193,10 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
         arrived[place] = transport_.receive(step.peer, Way::backward, chunk);
         break;
       case Action::backward:
-        leaving[place] = engine_.backward_chunk(passes.at(place), arrived.at(place));
+        leaving[place] =
+            does_weights(steps, i)
+                ? engine_.backward(passes.at(place), arrived.at(place), last_micro_batch)
+                : engine_.input_backward(passes.at(place), arrived.at(place));
         arrived.erase(place);
         if (stage == 0 && chunk == 0) leaving.erase(place);
         break;
@@ -183,7 +205,7 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
         leaving.erase(place);
         break;
       case Action::weight:
-        engine_.weight_work(passes.at(place), step.micro + 1 == micro.size());
+        engine_.weight_work(passes.at(place), last_micro_batch);
         passes.erase(place);
         break;
       case Action::gather:

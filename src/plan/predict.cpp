@@ -421,18 +421,25 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
   const int64_t ranks = shards(c);
   const bool gathers = ranks > 1 && at_least(c.shard, Shard::parameters);
   const bool splits = ranks > 1 && at_least(c.shard, Shard::gradients);
-  const bool waits = system_.by_tensor && c.pipeline > 1;
+  // The first stage of zero_bubble puts nothing off.
+  const bool waits =
+      system_.by_tensor && c.schedule == ScheduleKind::zero_bubble && c.pipeline > 1 && stage > 0;
   const bool goes_on = !waits && c.micro_batches(workload_.global_batch) > 1;
   Moment most;
   double most_bytes = -1;
+  const auto consider = [&](double passing, double units) {
+    if (passing + units <= most_bytes) return;
+    most_bytes = passing + units;
+    most = {passing, units};
+  };
   for (const std::vector<uint16_t>& chunk : cut_->order[stage]) {
     if (splits && goes_on) {  // forward, with sums of the micro-batch before still under way
       double first = 0;
       for (size_t b = 0; b < std::min<size_t>(2, chunk.size()); ++b)
         first += (*blocks_)[chunk[b]].parameters;
-      most_bytes = most.units = master * first * (1 + 1 / static_cast<double>(ranks));
+      consider(0, master * first * (1 + 1 / static_cast<double>(ranks)));
     }
-    double kept = 0, waiting = 0, whole = 0;
+    double kept = 0, waiting = 0, most_whole = 0;
     for (const uint16_t k : chunk) kept += c.offload ? 0 : (*blocks_)[k].saved[mode];
     const double all = kept;
     for (size_t b = chunk.size(); b-- > 0;) {
@@ -448,20 +455,20 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
       if (!c.offload) kept -= block.saved[mode];
       double units = 0;
       if (splits) {
-        // A tied matrix's gradient is whole from the block that borrows it to its own.
-        whole = waits ? whole + elements(b) : elements(b) + elements(b + 1) + elements(b + 2);
-        units = master * (whole + lent + (whole - elements(b)) / static_cast<double>(ranks));
+        // The gradient that is written, unless that waits, and two that are being summed. A tied
+        // matrix's is whole from the block that borrows it to its own.
+        const double summed =
+            (elements(b + 1) + elements(b + 2)) * (1 + 1 / static_cast<double>(ranks));
+        most_whole = std::max(most_whole, elements(b) + summed);
+        units = master * ((waits ? 0 : elements(b)) + summed + lent);
       }
       if (gathers)
         units += element * (elements(b) + (b > 0 ? elements(b - 1) : 0) +
                             (c.pipeline == 1 ? block.borrowed : 0));
-      const double passing = kept + block.alive[mode] + waiting - all;
-      if (passing + units > most_bytes) {
-        most_bytes = passing + units;
-        most = {passing, units};
-      }
+      consider(kept + block.alive[mode] + waiting - all, units);
       if (waits) waiting += block.waiting;
     }
+    if (waits) consider(waiting - all, master * most_whole);  // then the weight work
   }
   return most;
 }

@@ -125,7 +125,10 @@ class Wrapper {
       }
       gather(c);
       add(c.action, c);
-      release(c, static_cast<int64_t>(i));
+      const auto index = static_cast<int64_t>(i);
+      // One pass does both; zero_bubble's gradients leave before its weight work.
+      if (!is_forward && r_.kind != ScheduleKind::zero_bubble) add(Action::weight, order_[++i]);
+      release(c, index);
       if (leaves(c, is_forward)) {
         add(is_forward ? Action::send_forward : Action::send_backward, c,
             peer(is_forward ? 1 : -1));

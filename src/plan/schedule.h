@@ -2,11 +2,13 @@
 // Pipeline schedules as data: for each stage, the list of actions of one optimizer step, in order.
 // Made by one function; the engine executes the list, and the simulator reads the same list.
 //
-//   gpipe        all forwards, then all backwards                         (Huang et al. 2019)
-//   1f1b         warm-up, then one forward and one backward in turn       (PipeDream-flush,
-//   Narayanan et al. 2021) interleaved  1f1b over `chunks` model chunks a stage (Narayanan et al.
-//   2021) zero_bubble  1f1b whose weight work is put off by the stage number    (ZB-H1, Qi et al.
-//   2024)
+// gpipe: all forwards, then all backwards (Huang et al. 2019).
+//
+// 1f1b: warm-up, then a forward and a backward in turn (Narayanan et al. 2021, PipeDream-flush).
+//
+// interleaved: 1f1b over `chunks` model chunks a stage (Narayanan et al. 2021, section 2.2).
+//
+// zero_bubble: 1f1b whose weight work is put off by the stage number (ZB-H1, Qi et al. 2024).
 //
 // Model chunk c of stage i is the part number c * stages + i of the model, counted from its first
 // block.
@@ -23,9 +25,9 @@ enum class Action : uint8_t {
   forward,
   send_forward,
   receive_backward,  // gradients from the stage after
-  backward,          // input gradients; the work of weight gradients is queued
+  backward,          // input gradients
   send_backward,
-  weight,  // the queued work of (chunk, micro) is done
+  weight,  // weight gradients; right after its backward where the schedule does not put it off
   gather,  // parameters of a chunk that are sharded over the data axis become whole
   release  // and go again
 };

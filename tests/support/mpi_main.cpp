@@ -20,17 +20,20 @@ std::unique_ptr<comm::World> the_world;
 class RankPrinter final : public testing::EmptyTestEventListener {
  public:
   explicit RankPrinter(int rank) : rank_(rank) {}
+  void OnTestStart(const testing::TestInfo& test) override {
+    test_ = std::string(test.test_suite_name()) + "." + test.name();
+  }
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-    const std::string where = test ? std::string(test->test_suite_name()) + "." + test->name() : "";
-    std::fprintf(stderr, "rank %d: %s: %s:%d: failure\n%s\n", rank_, where.c_str(),
+    // gtest reports under its lock: to ask it for the test's name here would wait for ever.
+    std::fprintf(stderr, "rank %d: %s: %s:%d: failure\n%s\n", rank_, test_.c_str(),
                  result.file_name() ? result.file_name() : "?", result.line_number(),
                  result.message());
   }
 
  private:
   int rank_;
+  std::string test_;
 };
 
 }  // namespace

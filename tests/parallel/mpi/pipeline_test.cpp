@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "parallel/mpi/layout_case.h"
 #include "plan/play.h"
@@ -39,7 +40,7 @@ const Outcome& alone(int64_t samples) {
   return known[samples];
 }
 
-// All stages' actions of the last step.
+// All stages' actions of the last step; weight work done with its backward is an action again.
 plan::Schedule executed_by(Engine& engine, const plan::ScheduleRequest& request) {
   nlohmann::json mine = nlohmann::json::array();
   for (const Executed& one : engine.executed())
@@ -49,9 +50,18 @@ plan::Schedule executed_by(Engine& engine, const plan::ScheduleRequest& request)
   for (const std::string& text :
        engine.mesh().axis(comm::Axis::pipeline).all_gather_text(mine.dump())) {
     auto& stage = schedule.stages.emplace_back();
-    for (const auto& entry : nlohmann::json::parse(text))
-      stage.push_back(
-          {static_cast<plan::Action>(entry[0].get<int>()), entry[1], entry[2], entry[3]});
+    std::set<std::pair<uint8_t, uint32_t>> put_off;
+    const auto actions = nlohmann::json::parse(text);
+    for (const auto& entry : actions)
+      if (static_cast<plan::Action>(entry[0].get<int>()) == plan::Action::weight)
+        put_off.emplace(entry[1], entry[3]);
+    for (const auto& entry : actions) {
+      const plan::Step step{static_cast<plan::Action>(entry[0].get<int>()), entry[1], entry[2],
+                            entry[3]};
+      stage.push_back(step);
+      if (step.action == plan::Action::backward && !put_off.contains({step.chunk, step.micro}))
+        stage.push_back({plan::Action::weight, step.chunk, 0, step.micro});
+    }
   }
   return schedule;
 }
