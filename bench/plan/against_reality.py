@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -138,6 +139,7 @@ class Runs:
         self.options, self.folder = options, pathlib.Path(options.out).resolve()
         self.program = os.path.abspath(options.program)
         self.until = time.monotonic() + options.budget
+        self.planned = set()
         self.folder.mkdir(parents=True, exist_ok=True)
         text = self.folder / "text.txt"
         if not text.exists():
@@ -157,6 +159,30 @@ class Runs:
                 sys.exit(done.stderr)
         return profile
 
+    def child(self, name, ranks, settings, limit, is_over):
+        """Ends the run as soon as that is so; returns its exit code, None when it had not ended by itself."""
+        with open(self.folder / f"{name}.log", "w") as log:
+            child = subprocess.Popen(self.command(ranks, "run", "recipe.toml", "--fresh", *[f"{k}={v}" for k, v in settings.items()]),
+                                     stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
+            while child.poll() is None and time.monotonic() < limit and not is_over():
+                time.sleep(0.05)
+            code = child.poll()
+            if code is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+            return code
+
+    def plan(self, name, ranks, settings):
+        """What this program predicts of a run that was measured earlier."""
+        folder = self.folder / (name.rsplit("-", 1)[0] + "-plan" if name.startswith("timed") else f"{name}-plan")
+        if folder in self.planned:
+            return folder / "plan.json"
+        self.planned.add(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        self.child(f"{name}-plan", ranks, {**settings, "run.dir": str(folder)}, time.monotonic() + 30,
+                   lambda: (folder / "plan.json").exists())
+        return folder / "plan.json"
+
     def run(self, name, configuration, steps, log_every):
         """None when time is over."""
         folder = self.folder / name
@@ -169,22 +195,16 @@ class Runs:
             limit = min(time.monotonic() + self.options.limit, self.until)
             if limit - time.monotonic() < 2:
                 return None
-            command = self.command(configuration["ranks"], "run", "recipe.toml", "--fresh", *[f"{k}={v}" for k, v in settings.items()])
-            with open(self.folder / f"{name}.log", "w") as log:
-                child = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
-                while child.poll() is None and time.monotonic() < limit and len(logged_steps(folder)) < last_of(steps, log_every):
-                    time.sleep(0.05)
-                code = child.poll()
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            code = self.child(name, configuration["ranks"], settings, limit,
+                              lambda: len(logged_steps(folder)) >= last_of(steps, log_every))
         lines = logged_steps(folder)
         if len(lines) < last_of(steps, log_every):
             if time.monotonic() >= self.until:
                 return None
             said = (self.folder / f"{name}.log").read_text().strip()[-600:]
             return {**configuration, "error": said or "nothing", "code": code if code is not None else "time limit"}
-        plan = json.loads((folder / "plan.json").read_text())
+        plan = self.plan(name, configuration["ranks"], settings) if self.options.replan else folder / "plan.json"
+        plan = json.loads(plan.read_text())
         return {**configuration, "predicted_bytes": plan["memory_total_bytes"], "categories": plan["memory_bytes"],
                 "measured_bytes": max(line["peak_bytes"] for line in lines), "predicted_seconds": plan.get("predicted", {}).get("seconds", 0),
                 "measured_seconds": min(line["step_seconds"] for line in lines[WARM:] or lines[-1:])}
@@ -289,6 +309,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="visits of each timed configuration, one after the other in turn")
     parser.add_argument("--budget", type=float, default=1e9, help="seconds after which nothing new is begun")
     parser.add_argument("--limit", type=float, default=120, help="seconds of a run at most")
+    parser.add_argument("--replan", action="store_true", help="predict anew what --out has measured already")
     parser.add_argument("--jobs", type=int, default=0, help="random runs at a time")
     parser.add_argument("--ranks", type=int, default=0, help="most ranks of a random run")
     parser.add_argument("--only", default="", help="groups whose names begin so: A|B")
