@@ -366,7 +366,7 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
     reduced = std::max(reduced, pipeline - drain + exposed);
     updated = std::max(updated, (bytes / memory).value + gather);
     p.of(Part::optimizer) = std::max(p.of(Part::optimizer), (bytes / memory).value);
-    drain += stages_[s].input;
+    drain += (stages_[s].input + stages_[s].weight) / 2;  // a backward pass without its weight work
   }
   const double start = system_.stage_start.value * static_cast<double>(count - 1);
   p.seconds = reduced + updated + start;
