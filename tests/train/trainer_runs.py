@@ -209,7 +209,8 @@ def layouts(bench):
         if "layout.pipeline" in layout[0]:
             record = summary["pipeline"]
             stages, micro = int(layout[0][-1]), record["micro_batches"]
-            if len(record["stages"]) != stages or len(record["stages"][0]) != 3 * micro * record["chunks"]:
+            # The first stage makes weight gradients in its backward passes, whatever the schedule.
+            if len(record["stages"]) != stages or len(record["stages"][0]) != 2 * micro * record["chunks"]:
                 fail(f"{name}: its pipeline is not on record")
             if "zero_bubble" not in layout[-1] and record["bubble_predicted"] != (stages - 1) / (micro * record["chunks"]):
                 fail(f"{name}: another bubble than the formula's")
