@@ -82,9 +82,10 @@ class TaskConfig {
 // The smallest recipe that shows a task at work within seconds on one core. Every task declares
 // one, and tests/contract holds the task to it: it learns, is deterministic, resumes bit-equal.
 struct DebugRecipe {
-  std::string toml;    // checkpoints at least once between its first step and its last
-  std::string metric;  // of the "step" events
-  double at_most = 0;  // and what it must have reached at the last step
+  std::string toml;  // checkpoints at least once between its first step and its last
+  std::string metric;
+  double at_most = 0;          // what the metric must have reached at the end
+  std::string event = "step";  // whose metric it is: "step" or "evaluation"
 };
 
 struct TaskType {

@@ -85,7 +85,7 @@ class TaskContract : public testing::TestWithParam<run::TaskType> {
 TEST_P(TaskContract, LearnsIsDeterministicAndResumesBitEqual) {
   run("first");
   const auto first = numbers("first");
-  const std::string suffix = " step " + debug_.metric;
+  const std::string suffix = fmt::format(" {} {}", debug_.event, debug_.metric);
   double begin = NAN, end = NAN;
   for (const auto& [key, value] : first) {
     if (!key.ends_with(suffix)) continue;
@@ -93,7 +93,7 @@ TEST_P(TaskContract, LearnsIsDeterministicAndResumesBitEqual) {
     end = value;
   }
   EXPECT_GT(begin, 1.5 * debug_.at_most) << debug_.metric << " is as low before it has learned";
-  EXPECT_LE(end, debug_.at_most) << debug_.metric << " was " << begin << " at the first step";
+  EXPECT_LE(end, debug_.at_most) << debug_.metric << " was " << begin << " at first";
 
   run("second");
   EXPECT_EQ(numbers("second"), first) << "the same recipe gives other numbers";

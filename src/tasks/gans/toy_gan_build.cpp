@@ -14,8 +14,16 @@ using train::MicroBatch;
 using train::Models;
 using train::Sums;
 
+constexpr int kGaussians = 8;
+constexpr int64_t kMadePoints = 512;  // that the generator is measured on
+
+std::pair<double, double> centre(int k, double radius) {
+  const double angle = 6.283185307179586 * k / kGaussians;
+  return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
 // Points of the ring and noise; both are functions of (seed, position).
-class RingSource final : public data::Source {
+class RingSource final : public data::EvaluationSource {
  public:
   RingSource(const ToyGanConfig& config, uint64_t seed)
       : latent_(config.latent),
@@ -25,12 +33,13 @@ class RingSource final : public data::Source {
     fields_ = {{"point", DType::f32, {2}}, {"noise", DType::f32, {latent_}}};
   }
   const std::vector<data::FieldSpec>& fields() const override { return fields_; }
+  int64_t size() const override { return kMadePoints; }
   void fill(int64_t position, const std::vector<void*>& rows) const override {
     RandomStream stream(seed_, Purpose::noise, 0, static_cast<uint64_t>(position));
-    const double angle = 6.283185307179586 * static_cast<double>(stream.below(8)) / 8;
+    const auto [x, y] = centre(static_cast<int>(stream.below(kGaussians)), radius_);
     auto* point = static_cast<float*>(rows[0]);
-    point[0] = static_cast<float>(radius_ * std::cos(angle) + spread_ * stream.normal());
-    point[1] = static_cast<float>(radius_ * std::sin(angle) + spread_ * stream.normal());
+    point[0] = static_cast<float>(x + spread_ * stream.normal());
+    point[1] = static_cast<float>(y + spread_ * stream.normal());
     for (int64_t i = 0; i < latent_; ++i)
       static_cast<float*>(rows[1])[i] = static_cast<float>(stream.normal());
   }
@@ -108,6 +117,35 @@ class GeneratorObjective final : public train::Objective {
   }
 };
 
+// A GAN's losses say little of what it makes: how far made points lie from the nearest Gaussian.
+class MadePoints final : public train::Evaluation {
+ public:
+  MadePoints(const ToyGanConfig& config, uint64_t seed) : source_(config, seed) {
+    for (int k = 0; k < kGaussians; ++k) {
+      const auto [x, y] = centre(k, config.ring_radius);
+      centres_.insert(centres_.end(), {x, y});
+    }
+  }
+  const data::EvaluationSource& source() const override { return source_; }
+  std::string best_metric() const override { return "distance"; }
+  Sums micro_batch(Models& models, const nn::Bundle& fields) override {
+    parallel::Engine& generator = models.at("generator");
+    const at::Tensor made =
+        generator.evaluate(input(converted(fields.at("noise"), generator))).at("x").to(at::kDouble);
+    const at::Tensor centres = at::tensor(centres_, made.options()).view({1, kGaussians, 2});
+    const at::Tensor distances = (made.unsqueeze(1) - centres).square().sum(2).sqrt();
+    return {distances.amin(1).sum(),
+            at::full({}, static_cast<double>(made.size(0)), made.options())};
+  }
+  nlohmann::json metrics(double sum, double points) const override {
+    return {{"distance", sum / points}};
+  }
+
+ private:
+  RingSource source_;
+  std::vector<double> centres_;
+};
+
 }  // namespace
 
 std::unique_ptr<run::Task> build_toy_gan(const run::TaskConfig& base, run::Context& context) {
@@ -125,6 +163,9 @@ std::unique_ptr<run::Task> build_toy_gan(const run::TaskConfig& base, run::Conte
                               std::make_shared<RingSource>(config, seed), config.critic});
   parts.objectives.push_back({std::make_unique<GeneratorObjective>(),
                               std::make_shared<RingSource>(config, seed + 1), config.generator});
+  parts.evaluation = std::make_unique<MadePoints>(config, seed + 2);
+  parts.summary["headline_metric"] = "distance";
+  parts.summary["headline_label"] = "mean distance of made points to the nearest Gaussian";
   parts.batch = config.batch;
   parts.layout = config.layout;
   parts.precision = config.precision;
