@@ -115,7 +115,9 @@ std::string ranks_section(const SectionContext& context) {
     caption += fmt::format("The slowest is rank {} on {}: {} forward and backward",
                            static_cast<int64_t>(slowest),
                            shorten(string_at(record, "host", "?"), 60), format_seconds(most));
-    caption += median > 0 ? fmt::format(", {} of the median rank.", percent(most / median)) : ".";
+    const double more = median > 0 ? most / median - 1 : 0;
+    caption += more >= 0.005 ? fmt::format(", {} more than the median rank.", percent(more))
+                             : ", like the median rank.";
   }
   return figure("Time of each rank by phase", responsive([&](double width) {
                   chart.width = width;

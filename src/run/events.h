@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/trace.h"
+
 namespace ocoee::run {
 
 struct Event {
@@ -35,8 +37,12 @@ class Events {  // rank 0 has listeners; elsewhere emit() does nothing
   void flush() {
     for (auto& listener : listeners_) listener->flush();
   }
+  // Since the run began, with the parts of it that a resumed run goes on from.
+  double seconds() const { return earlier_seconds_ + trace::now_seconds(); }
+  void resumed_after(double seconds) { earlier_seconds_ = seconds; }
 
  private:
+  double earlier_seconds_ = 0;
   std::vector<std::unique_ptr<Listener>> listeners_;
 };
 

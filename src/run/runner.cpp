@@ -213,6 +213,7 @@ void Runner::find_resume_point() {
   if (const auto step = latest_loadable(checkpoints_, host_)) resume_step_ = *step;
   if (resume_step_ < 0 || world_.rank() != 0) return;
   earlier_seconds_ = read_manifest(checkpoint_path(checkpoints_, resume_step_)).seconds;
+  events_.resumed_after(earlier_seconds_);
 }
 
 void Runner::read_earlier_summary() {

@@ -20,8 +20,8 @@ void stop_on_bad_numbers(int64_t step, const std::string& name, const Update::Re
   if (report.zero_gradients_in_row >= kMostZeros) {
     fail(ErrorKind::numerics,
          "step {}: the gradients of '{}' have been exactly zero {} times in a row. Nothing is "
-         "learned: is the loss constant, "
-         "or does precision.compute = \"float16\" underflow?",
+         "learned this way: use precision.compute = \"bfloat16\" where float16 underflows, another "
+         "run.seed or a lower optimizer.learning_rate where the loss has come to stand still",
          step, name, report.zero_gradients_in_row);
   }
   const bool overflow_is_handled = report.skipped_in_row > 0;

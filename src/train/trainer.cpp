@@ -321,7 +321,7 @@ void Trainer::log_step(bool due) {
   const double per_step = (now - meter_.begin) / static_cast<double>(meter_.steps);
   const double samples = static_cast<double>(batch_.global);
   fields["samples"] = step_ * batch_.global;
-  fields["seconds"] = now;
+  fields["seconds"] = context_.events.seconds();
   fields["step_seconds"] = per_step;
   fields["samples_per_second"] = samples / per_step;
   if (tokens_per_sample_ > 0) {

@@ -58,7 +58,7 @@ TEST(RanksSection, TheSlowestRankIsNamed) {
   const XmlDocument page =
       page_with({{"ranks_record", {{"seconds", seconds}, {"slowest", 2}, {"host", "node-17"}}}});
   EXPECT_TRUE(page.has_text("The slowest is rank 2 on node-17: 40.0 s forward and backward"));
-  EXPECT_TRUE(page.has_text("133\u202F% of the median rank."));
+  EXPECT_TRUE(page.has_text("33.3\u202F% more than the median rank."));
 }
 
 TEST(RanksSection, BrokenRecordsAreLeftOut) {

@@ -54,13 +54,17 @@ class Counting : public testing::Test {
     return {code, process.output()};
   }
 
-  // The losses of metrics.jsonl by step; fails when a step stands there twice.
   std::map<int64_t, double> losses(const std::string& name = "a") const {
+    return logged("loss", name);
+  }
+
+  // A number of metrics.jsonl by step; fails when a step stands there twice.
+  std::map<int64_t, double> logged(const std::string& key, const std::string& name = "a") const {
     std::map<int64_t, double> out;
     for (const std::string& line : split(read_file(folder(name) / "metrics.jsonl"), '\n')) {
       const auto entry = nlohmann::json::parse(line, nullptr, false);
       if (!entry.is_object() || entry["kind"] != "step") continue;
-      EXPECT_TRUE(out.emplace(entry["step"], entry["loss"]).second)
+      EXPECT_TRUE(out.emplace(entry["step"], entry[key]).second)
           << "step " << entry["step"] << " is logged twice";
     }
     return out;

@@ -133,7 +133,10 @@ void CountingTask::advance() {
   ++step_;
   const auto loss =
       static_cast<double>(((static_cast<uint64_t>(split) + sums[1]) & 0xffffffffffff));
-  context_.events.emit({"step", step_, {{"loss", loss}, {"samples", step_}}});
+  context_.events.emit(
+      {"step",
+       step_,
+       {{"loss", loss}, {"samples", step_}, {"seconds", context_.events.seconds()}}});
 }
 
 State CountingTask::state() {

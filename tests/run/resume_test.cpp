@@ -63,6 +63,14 @@ TEST_F(Resume, OtherRanks) {
   expect_as_reference("a");
 }
 
+TEST_F(Resume, TheClockGoesOn) {
+  ASSERT_EQ(run(1, "a", {"task.steps=8", "task.milliseconds=150"}).code, 0);
+  ASSERT_EQ(run(1, "a", {"task.steps=10"}).code, 0);
+  const auto seconds = logged("seconds");
+  EXPECT_GT(seconds.at(9), seconds.at(8));
+  EXPECT_GE(seconds.at(8), 8 * 0.15);
+}
+
 TEST_F(Resume, AFinishedRunIsNotRunAgain) {
   ASSERT_EQ(run(1, "a", {"task.steps=5"}).code, 0);
   const std::string summary = read_file(folder() / "summary.json");
