@@ -5,7 +5,8 @@
     python3 bench/multi_gpu/run.py --build build-cuda [--gpus 2] [--only collectives|training] [--out results.json] [--steps 40]
 
 Prints a table of each part and writes all figures to --out. Batches are those of one GPU times the GPUs for data parallelism, and
-those of one GPU elsewhere; efficiency is tokens a second and GPU over those of one GPU in the same call.
+those of one GPU elsewhere; efficiency is tokens a second and GPU over those of one GPU in the same call. Planned is what each run
+wrote down before its first step.
 """
 import argparse
 import contextlib
@@ -72,7 +73,8 @@ def train(a, model, ranks, overrides):
     memory = pathlib.Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         command = [f"{a.build}/ocoee", "run", f"recipes/{model['recipe']}", f"train.steps={a.steps + 1}", "run.log_every=10",
-                   "run.deterministic=false", "run.save_at_start=false", "train.evaluate_every=0", f"run.dir={folder}/run", *overrides]
+                   "run.deterministic=false", "run.save_at_start=false", "train.evaluate_every=0", f"run.dir={folder}/run",
+                   f"run.machine={a.machine}", *overrides]
         threads = str(max(1, (os.cpu_count() or 1) // ranks))
         process = subprocess.Popen(launched(ranks, command), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                    start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": threads})
@@ -91,8 +93,11 @@ def train(a, model, ranks, overrides):
         if not finished:
             print("failed:", " ".join(command), "\n", text[-1500:], file=sys.stderr)
             return None
-        return {"tokens_per_second": statistics.median(r["tokens_per_second"] for r in steps[1:]),
-                "peak_bytes": steps[-1].get("peak_bytes"), "loss": steps[-1]["loss"]}
+        plan = json.loads((pathlib.Path(folder) / "run/plan.json").read_text())  # written before the first step
+        seconds = statistics.median(r["step_seconds"] for r in steps[1:])
+        return {"tokens_per_second": statistics.median(r["tokens_per_second"] for r in steps[1:]), "step_seconds": seconds,
+                "peak_bytes": steps[-1].get("peak_bytes"), "loss": steps[-1]["loss"], "planned_bytes": plan["memory_total_bytes"],
+                "planned_seconds": plan.get("predicted", {}).get("seconds")}
 
 
 def cases(name, model, n):
@@ -110,7 +115,8 @@ def training(a):
     rows = []
     for name in a.models.split(","):
         model, one = MODELS[name], None
-        print(f"\n{name:34} {'tokens/s':>11} {'a GPU':>10} {'efficiency':>11} {'peak GB':>8} {'loss':>8}")
+        print(f"\n{name:34} {'tokens/s':>11} {'a GPU':>10} {'efficiency':>11} {'peak GB':>8} {'planned':>8} "
+              f"{'step ms':>8} {'planned':>8} {'loss':>8}")
         shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")]
         jobs = [(what, ranks, lambda ranks=ranks, keys=keys: train(a, model, ranks, keys))
                 for what, ranks, keys in cases(name, model, a.gpus)]
@@ -127,8 +133,10 @@ def training(a):
                 continue
             one = one or figures
             each = figures["tokens_per_second"] / ranks
+            ms, planned_ms = ((figures.get(key) or float("nan")) * 1e3 for key in ("step_seconds", "planned_seconds"))
             print(f"{what:34} {figures['tokens_per_second']:>11,.0f} {each:>10,.0f} {each / one['tokens_per_second']:>11.3f} "
-                  f"{(figures['peak_bytes'] or 0) / 1e9:>8.1f} {figures.get('loss', float('nan')):>8.4f}", flush=True)
+                  f"{(figures['peak_bytes'] or 0) / 1e9:>8.1f} {figures.get('planned_bytes', float('nan')) / 1e9:>8.1f} "
+                  f"{ms:>8.1f} {planned_ms:>8.1f} {figures.get('loss', float('nan')):>8.4f}", flush=True)
     return rows
 
 
@@ -140,6 +148,7 @@ def main():
     parser.add_argument("--models", default="350m,1558m")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--cases", type=int, nargs="*", help="rows to run, from 0; efficiency is over the first of them")
+    parser.add_argument("--machine", default="h200", help="the profile that plans are made by")
     parser.add_argument("--timeout", type=int, default=120, help="seconds for one row")
     parser.add_argument("--out", default="multi_gpu.json")
     a = parser.parse_args()

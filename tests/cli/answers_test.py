@@ -69,6 +69,13 @@ class Answers(unittest.TestCase):
         self.assertRegex(both, r"(?s)^\[run\].*Usage: ocoee run")
         self.assertRegex(self.ask("help", "exit-codes"), r"75  interrupted")
 
+    def test_check_answers_once_for_all_ranks(self):
+        with open(os.path.join(self.folder, "recipe.toml"), "w", encoding="utf-8") as recipe:
+            recipe.write('version = 1\n[task]\nname = "toy_gan"\n')
+        said = [self.ask("run", "recipe.toml", "--check", OMPI_COMM_WORLD_SIZE="2", OMPI_COMM_WORLD_RANK=rank) for rank in "01"]
+        self.assertRegex(said[0], r"(?s)no problems.*2 data ranks")
+        self.assertEqual(said[1], "")
+
     def test_recipes_away_from_the_tree(self):
         self.assertIn("no folder `recipes` here", self.ask("list", "recipes"))
 
