@@ -43,10 +43,17 @@ if(OCOEE_FUZZ)  # every room is watched for new paths
   add_link_options(-fsanitize=address,undefined)
 endif()
 
-# Warnings are errors on our own targets only; LibTorch comes in as SYSTEM.
+# Warnings are errors where the compiler is one that the project is checked with: what another one warns of stops no user's build.
+# They are of our own targets only; LibTorch comes in as SYSTEM.
+set(checked_compiler OFF)
+if((CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION MATCHES "^12\\.") OR
+   (CMAKE_CXX_COMPILER_ID STREQUAL Clang AND CMAKE_CXX_COMPILER_VERSION MATCHES "^14\\."))
+  set(checked_compiler ON)
+endif()
+option(OCOEE_WERROR "Warnings are errors" ${checked_compiler})
 add_library(ocoee_flags INTERFACE)
 target_compile_options(ocoee_flags INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Werror>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers $<$<BOOL:${OCOEE_WERROR}>:-Werror>>)
 # A loop that is asked to be vectorised and cannot be, as under a sanitizer, is no mistake.
 target_compile_options(ocoee_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-pass-failed>)
 # g++ 13 takes every reference returned by a function of a temporary for a dangling one.
