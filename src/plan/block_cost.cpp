@@ -107,9 +107,13 @@ class LayerCost {
   // What a layer's backward pass holds beside what was kept up to it: `own`, with selective
   // recompute also `made_again`; its weight work, where it is put off, waits with `waits`.
   void hold(double own, double made_again, double waits) {
-    b_.alive[0] = std::max(b_.alive[0], b_.saved[0] + own);
-    b_.alive[1] = std::max(b_.alive[1], b_.saved[1] + own + made_again);
+    const double held[] = {b_.saved[0] + own, b_.saved[1] + own + made_again};
     b_.waiting += waits;
+    for (size_t mode = 0; mode < 2; ++mode) {
+      b_.alive[mode] = std::max(b_.alive[mode], held[mode]);
+      before_later_[mode] = std::max(before_later_[mode], held[mode] - b_.waiting);
+      b_.putting_off[mode] = before_later_[mode] + b_.waiting;  // of the layers after this one
+    }
   }
   // The gradients of the residual stream and of a layer's input; over tensor ranks also the first
   // one gathered, the input gathered again, and the part of a sum.
@@ -378,6 +382,7 @@ class LayerCost {
   Timer& timer_;
   BlockCost& b_;
   double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, threads_ = 1;
+  std::array<double, 2> before_later_{};
   Group group_, context_;
   bool by_heads_ = false;
 };
@@ -492,6 +497,7 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
   const auto full = static_cast<size_t>(Recompute::full);
   out.saved[full] = out.saved[0];
   out.alive[full] = out.alive[0];
+  out.putting_off[full] = out.putting_off[0];
   if (is_recomputed(block)) {
     const double tokens =
         static_cast<double>(shape.micro * workload_.sequence) / static_cast<double>(shape.context);

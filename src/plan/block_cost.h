@@ -33,6 +33,7 @@ struct BlockCost {
   std::array<WorkSeconds, 3> again;     // recomputed in the backward pass, by Recompute
   std::array<double, 3> saved{};        // bytes kept for the backward pass, by Recompute
   std::array<double, 3> alive{};        // the most its backward pass holds: those, and its own
+  std::array<double, 3> putting_off{};  // the same where its weight work is put off
   double waiting = 0;                   // bytes that its put-off weight work waits with
   double tables = 0;                    // bytes that are made once and stay
   double parameters = 0, borrowed = 0;  // elements on a tensor rank: its own, and tied ones

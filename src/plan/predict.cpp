@@ -465,7 +465,7 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
       if (gathers)
         units += element * (elements(b) + (b > 0 ? elements(b - 1) : 0) +
                             (c.pipeline == 1 ? block.borrowed : 0));
-      consider(kept + block.alive[mode] + waiting - all, units);
+      consider(kept + (waits ? block.putting_off : block.alive)[mode] + waiting - all, units);
       if (waits) waiting += block.waiting;
     }
     if (waits) consider(waiting - all, master * most_whole);  // then the weight work
