@@ -202,7 +202,9 @@ TEST(Predict, LayersCostWhatIsKnownOfTheirKindBesideTheirWork) {
   Machine endless = load_machine("h200");
   endless.device.bandwidth = BytesPerSecond(1e30);
   endless.device.bfloat16 = 1e30;
-  endless.device.activation_gradient = endless.device.norm_gradient = endless.device.loss = 0;
+  for (double Device::*seconds : {&Device::activation, &Device::activation_gradient, &Device::norm,
+                                  &Device::norm_gradient, &Device::loss})
+    endless.device.*seconds = 0;
   endless.device.launch = Seconds(1);
   for (auto& [kind, seconds] : endless.device.fixed) seconds = {1e-3, 2e-3};
   endless.device.fixed["attention"] = {4e-3, 6e-3};
