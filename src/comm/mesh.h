@@ -57,6 +57,7 @@ class Mesh {
   int size(Axis axis) const { return shape_[axis]; }
   int coordinate(Axis axis) const { return coordinate_[static_cast<size_t>(axis)]; }
   Communicator& axis(Axis axis) { return *axes_[static_cast<size_t>(axis)]; }
+  std::shared_ptr<Communicator> shared_axis(Axis axis) { return axes_[static_cast<size_t>(axis)]; }
   Communicator& model();  // tensor x context x spatial x pipeline: the ranks that hold one replica
   Communicator& world() { return *world_; }  // all ranks of the mesh, host buffers
   Communicator& loss();  // data x context x spatial: where sums of losses and weights are reduced

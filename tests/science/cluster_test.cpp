@@ -13,6 +13,7 @@
 #include "core/random.h"
 #include "run/scratch.h"
 #include "science/alloy/features.h"
+#include "science/alloy/sublattices.h"
 
 namespace ocoee::alloy {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "science/alloy/pair_model.h"
+#include "science/alloy/sublattices.h"
 
 namespace ocoee::alloy {
 namespace {

@@ -36,7 +36,7 @@ class Planted {
     d.columns = space_.columns();
     d.free = 4;
     RandomStream random(seed, Purpose::plugin_first, 1, 0);
-    for (const Arranged& entry : training_set(lattice_, "bcc", kSpecies, cells, 0, seed)) {
+    for (const Arranged& entry : training_set(lattice_, kSpecies, cells, 0, seed)) {
       if (entry.name.starts_with("pure")) continue;
       const std::vector<double> row = space_.of(lattice_, entry.species);
       double energy = noise * random.normal();

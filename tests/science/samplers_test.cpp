@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "science/alloy/metropolis_loops.h"
+#include "science/alloy/sublattices.h"
 #include "science/exact.h"
 #include "science/ising_square.h"
 

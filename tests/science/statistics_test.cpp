@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "science/alloy/ladder_analysis.h"
-#include "science/alloy/metropolis.h"
+#include "science/alloy/moves.h"
 #include "science/alloy/order.h"
 #include "science/exact.h"
 #include "science/ising_square.h"
@@ -220,6 +220,73 @@ TEST(Order, DomainsOfTheTwoVariantsAreToldApart) {
   }
   const Domains domains(ordering("B2"), lattice);
   EXPECT_EQ(domains.sizes(species), (std::vector<int64_t>{lattice.sites() - turned, turned}));
+}
+
+// B2 of four species, A and C against B and D, half of it shifted: two domains, though no species
+// was told its sublattice. Ordered L1_2 of three: the corner by itself.
+TEST(Order, DomainsOfAnyNumberOfSpecies) {
+  const Lattice bcc(lattice_cell("bcc"), {4, 5, 8});
+  RandomStream random(4, Purpose::noise, 0, 0);
+  std::vector<uint8_t> species = arrange(ordering("B2"), bcc);
+  int64_t shifted = 0;
+  for (int64_t site = 0; site < bcc.sites(); ++site) {
+    uint8_t& s = species[static_cast<size_t>(site)];
+    if (bcc.cell_of(site)[2] >= 5) s ^= 1, ++shifted;
+    s = static_cast<uint8_t>(s + 2 * random.below(2));  // 0, 2 on one side; 1, 3 on the other
+  }
+  EXPECT_EQ(Domains(ordering("B2"), bcc).sizes(species),
+            (std::vector<int64_t>{bcc.sites() - shifted, shifted}));
+  const Lattice fcc(lattice_cell("fcc"), {4, 4, 3});
+  std::vector<uint8_t> ternary = arrange(ordering("L1_2"), fcc);
+  for (uint8_t& s : ternary)
+    if (s == 0 && random.below(2) == 1) s = 2;
+  EXPECT_EQ(Domains(ordering("L1_2"), fcc).sizes(ternary), std::vector<int64_t>{fcc.sites()});
+  for (uint8_t& s : ternary) s = static_cast<uint8_t>((s + 1) % 3);
+  EXPECT_EQ(Domains(ordering("L1_2"), fcc).sizes(ternary), std::vector<int64_t>{fcc.sites()});
+}
+
+// Without an ordering, like neighbours: a slab of each of three species.
+TEST(Order, DomainsOfLikeAtoms) {
+  const Lattice lattice(lattice_cell("sc"), {3, 3, 8});
+  std::vector<uint8_t> species;
+  for (int64_t site = 0; site < lattice.sites(); ++site) {
+    const int64_t z = lattice.cell_of(site)[2];
+    species.push_back(z < 4 ? 0 : z < 7 ? 1 : 2);
+  }
+  const std::vector<int64_t> sizes = Domains(lattice).sizes(species);
+  EXPECT_EQ(sizes, (std::vector<int64_t>{36, 27, 9}));
+  EXPECT_NEAR(mean_share(sizes), (36.0 * 36 + 27 * 27 + 9 * 9) / (72.0 * 72), 1e-12);
+}
+
+// Along a line as on the plane, and as the sum over all sites says; of unlike edges those waves
+// that fit.
+TEST(Order, TheStructureFactorAlongALine) {
+  const Lattice lattice(lattice_cell("fcc"), {6, 4, 8});
+  const auto model = pair_model("fcc", {6, 4, 8}, potts(3, 1));
+  Configuration configuration(model->grid());
+  const std::vector<uint8_t> species = random_arrangement({300, 268, 200}, 3, 0);
+  configuration.assign(species);
+  const StructureFactorPlane plane = structure_factor(lattice, species, 1, 0);
+  const std::array<int, 3> along_x{1, 0, 0}, diagonal{1, 1, 1};
+  const std::vector<double> h = waves_along(lattice, along_x);
+  ASSERT_EQ(h.size(), 6U);
+  const std::vector<double> line = StructureFactorLine(lattice, along_x, h).of(configuration, 1);
+  for (size_t j = 0; j < 6; ++j) EXPECT_NEAR(line[j], plane.values[4 * 13 + 7 + j], 1e-9) << h[j];
+  const std::vector<double> few = waves_along(lattice, diagonal);
+  EXPECT_EQ(few, (std::vector<double>{0.5, 1}));
+  const std::vector<double> found =
+      StructureFactorLine(lattice, diagonal, few).of(configuration, 2);
+  for (size_t j = 0; j < few.size(); ++j) {
+    double real = 0, imaginary = 0;
+    for (int64_t site = 0; site < lattice.sites(); ++site) {
+      const Vector r = lattice.position(site);
+      const double phase = 2 * M_PI * few[j] * (r[0] + r[1] + r[2]);
+      const double value = (species[static_cast<size_t>(site)] == 2 ? 1 : 0) - 200.0 / 768;
+      real += value * std::cos(phase), imaginary += value * std::sin(phase);
+    }
+    EXPECT_NEAR(found[j], (real * real + imaginary * imaginary) / 768, 1e-9);
+  }
+  EXPECT_EQ(waves_along(Lattice(lattice_cell("sc"), {100, 1, 1}), along_x, 32).size(), 26U);
 }
 
 TEST(Order, TheStructureFactorPeaksWhereTheOrderIs) {

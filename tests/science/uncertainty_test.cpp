@@ -11,6 +11,7 @@
 #include "run/scratch.h"
 #include "science/alloy/cluster_model.h"
 #include "science/alloy/features.h"
+#include "science/alloy/sublattices.h"
 #include "science/alloy/training_set.h"
 
 namespace ocoee::alloy {
@@ -23,7 +24,7 @@ const std::vector<std::string> kNames{"Cu", "Au"};
 struct Data {
   explicit Data(int triplets)
       : lattice(lattice_cell("fcc", 3.7), {2, 2, 2}), space(lattice.cell(), kNames, 2, triplets) {
-    for (const Arranged& one : training_set(lattice, "fcc", kNames, 25, 20, 3)) {
+    for (const Arranged& one : training_set(lattice, kNames, 25, 20, 3)) {
       const std::vector<double> row = space.of(lattice, one.species);
       design.features.insert(design.features.end(), row.begin(), row.end());
       ++design.rows;
@@ -55,8 +56,7 @@ struct Data {
   // Some that were fitted to and some that were not.
   std::vector<std::vector<uint8_t>> asked() const {
     std::vector<std::vector<uint8_t>> out{arrange(ordering("L1_0"), lattice)};
-    for (const Arranged& one : training_set(lattice, "fcc", kNames, 3, 0, 17))
-      out.push_back(one.species);
+    for (const Arranged& one : training_set(lattice, kNames, 3, 0, 17)) out.push_back(one.species);
     return out;
   }
 

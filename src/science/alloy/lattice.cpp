@@ -80,7 +80,24 @@ const std::vector<std::string>& lattice_kinds() {
   return kKinds;
 }
 
+const std::vector<std::string>& cell_names() {
+  static const std::vector<std::string> kNames = [] {
+    std::vector<std::string> all = lattice_kinds();
+    all.insert(all.end(), ordering_names().begin(), ordering_names().end());
+    return all;
+  }();
+  return kNames;
+}
+
 UnitCell lattice_cell(const std::string& kind, double a, double c_over_a) {
+  if (!(c_over_a > 0)) c_over_a = kind == "hcp" ? std::sqrt(8.0 / 3) : 1;
+  const auto& orderings = ordering_names();
+  if (std::find(orderings.begin(), orderings.end(), kind) != orderings.end()) {
+    UnitCell cell = ordering(kind, a).cell;
+    cell.name = kind;
+    if (kind == "L1_0") cell.edges[2][2] *= c_over_a;
+    return cell;
+  }
   UnitCell cell{kind, {{{a, 0, 0}, {0, a, 0}, {0, 0, a}}}, {{0, 0, 0}}};
   const std::vector<Vector> faces{{0, 0, 0}, {0, 0.5, 0.5}, {0.5, 0, 0.5}, {0.5, 0.5, 0}};
   if (kind == "square") {
@@ -101,7 +118,7 @@ UnitCell lattice_cell(const std::string& kind, double a, double c_over_a) {
     cell.sites.push_back({1.0 / 3, 2.0 / 3, 0.5});
   } else if (kind != "sc") {
     fail(ErrorKind::config, "there is no lattice \"{}\"\n    fix: one of {}", kind,
-         join(lattice_kinds(), ", "));
+         join(cell_names(), ", "));
   }
   return cell;
 }
@@ -204,27 +221,6 @@ std::array<Vector, 3> Lattice::edges() const {
   for (size_t k = 0; k < 3; ++k)
     for (double& part : out[k]) part *= static_cast<double>(repeats_[k]);
   return out;
-}
-
-std::vector<uint8_t> arrange(const Ordering& ordering, const Lattice& lattice) {
-  const int64_t basis = lattice.basis();
-  const int64_t cells = static_cast<int64_t>(ordering.species.size()) / basis;
-  const int64_t edge = cells == 8 ? 2 : 1;
-  const bool fits = lattice.cell().name == ordering.parent && lattice.repeats()[0] % edge == 0 &&
-                    lattice.repeats()[1] % edge == 0 && lattice.repeats()[2] % edge == 0;
-  if (!fits)
-    fail(ErrorKind::config,
-         "{} does not fit {} x {} x {} cells of {}\n    fix: it needs {} cells{}", ordering.name,
-         lattice.repeats()[0], lattice.repeats()[1], lattice.repeats()[2], lattice.cell().name,
-         ordering.parent, edge == 2 ? ", an even number of them along each edge" : "");
-  const Lattice pattern(lattice.cell(), {edge, edge, edge});
-  std::vector<uint8_t> species(static_cast<size_t>(lattice.sites()));
-  for (int64_t site = 0; site < lattice.sites(); ++site) {
-    const int64_t there = pattern.site(lattice.cell_of(site), lattice.basis_of(site));
-    species[static_cast<size_t>(site)] =
-        static_cast<uint8_t>(ordering.species[static_cast<size_t>(there)]);
-  }
-  return species;
 }
 
 NeighbourTable::NeighbourTable(const Lattice& lattice, const std::vector<Shell>& shells)

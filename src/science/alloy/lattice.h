@@ -24,10 +24,12 @@ struct UnitCell {
 };
 double volume(const UnitCell& cell);
 
-// square, sc, bcc, fcc, hcp, diamond, bct: conventional cells of edge a; c_over_a matters to hcp
-// and bct. The layers of "square" lie so far apart that they do not meet in any shell.
-const std::vector<std::string>& lattice_kinds();
-UnitCell lattice_cell(const std::string& kind, double a = 1, double c_over_a = 1);
+// square, sc, bcc, fcc, hcp, diamond, bct: conventional cells of edge a, and those of the orderings
+// below. c_over_a matters to hcp, bct and L1_0; 0 is the ideal one, sqrt(8/3) of hcp and else 1.
+// The layers of "square" lie so far apart that they do not meet in any shell.
+const std::vector<std::string>& lattice_kinds();  // without the orderings
+const std::vector<std::string>& cell_names();     // with them
+UnitCell lattice_cell(const std::string& kind, double a = 1, double c_over_a = 0);
 
 // An ordered arrangement of two species on a parent lattice: B2, L1_0, L1_2, D0_3, B32.
 struct Ordering {
@@ -77,10 +79,6 @@ class Lattice {
   UnitCell cell_;
   CellIndex repeats_;
 };
-
-// The species of an ordering laid over a lattice whose cell is its parent's conventional cell.
-// Error(config) where the supercell is no multiple of the ordering's cell.
-std::vector<uint8_t> arrange(const Ordering& ordering, const Lattice& lattice);
 
 // Neighbours of every site by number, shell after shell. Right in any periodic cell: an image met
 // twice is listed twice, and a site may be its own neighbour.

@@ -96,9 +96,29 @@ Prepared prepare(const LinkCellSetup& setup) {
 
 }  // namespace
 
-void check_link_cells(const LinkCellSetup& setup) {
+namespace {
+
+// Layers of the neighbours that a rank stores, below and above its own. Error(config) where slabs
+// are too thin for them.
+std::array<int64_t, 2> halo_of(const kernels::AlloyGeometry& g, int64_t depth, int64_t ranks) {
+  if (ranks == 1) return {0, 0};
+  const int64_t below = g.reach[2], above = g.core[2] - 1 + g.reach[2];
+  const int64_t thinnest = depth / ranks, thickest = (depth + ranks - 1) / ranks;
+  if (thinnest < above || thickest + below + above > depth)
+    fail(ErrorKind::config,
+         "{} cells along x in slabs for {} ranks: {} to {} cells each\n    expected: at least "
+         "{} a rank, and that a slab and its surroundings ({} more) fit into the crystal\n"
+         "    fix: fewer ranks, or a longer crystal",
+         depth, ranks, thinnest, thickest, above, below + above);
+  return {below, above};
+}
+
+}  // namespace
+
+void check_link_cells(const LinkCellSetup& setup, int ranks) {
   const Prepared p = prepare(setup);
-  kernels::AlloyRules(p.lattice, p.bonds, setup.species, p.energies);
+  const kernels::AlloyRules rules(p.lattice, p.bonds, setup.species, p.energies);
+  halo_of(rules.geometry(), p.lattice.cells[2], ranks);
 }
 
 LinkCellSampler::LinkCellSampler(LinkCellSetup setup, std::shared_ptr<comm::Communicator> ranks,
@@ -115,16 +135,8 @@ LinkCellSampler::LinkCellSampler(LinkCellSetup setup, std::shared_ptr<comm::Comm
   const kernels::AlloyGeometry& g = rules_->geometry();
   const int64_t depth = lattice_.cells[2], size = ranks_->size(), rank = ranks_->rank();
   begin_ = depth * rank / size, end_ = depth * (rank + 1) / size;
-  if (size > 1) {
-    below_ = g.reach[2], above_ = g.core[2] - 1 + g.reach[2];
-    const int64_t thinnest = depth / size, thickest = (depth + size - 1) / size;
-    if (thinnest < above_ || thickest + below_ + above_ > depth)
-      fail(ErrorKind::config,
-           "{} cells along x in slabs for {} ranks: {} to {} cells each\n    expected: at least "
-           "{} a rank, and that a slab and its surroundings ({} more) fit into the crystal\n"
-           "    fix: fewer ranks, or a longer crystal",
-           depth, size, thinnest, thickest, above_, below_ + above_);
-  }
+  const std::array<int64_t, 2> halo = halo_of(g, depth, size);
+  below_ = halo[0], above_ = halo[1];
   lattice_.first_layer = begin_ - below_;
   lattice_.layers = end_ - begin_ + below_ + above_;
 
@@ -258,23 +270,31 @@ void LinkCellSampler::advance(int64_t steps) {
   }
 }
 
-void LinkCellSampler::exchange_halos() {
-  if (ranks_->size() == 1) return;
+// In a queue of GPU messages each waits for the one before it, so that neighbours who all received
+// first would wait for ever: every second rank sends first.
+void LinkCellSampler::exchange(const std::vector<Message>& messages) {
   const int next = (ranks_->rank() + 1) % ranks_->size(),
             previous = (ranks_->rank() + ranks_->size() - 1) % ranks_->size();
-  const int64_t own = end_ - begin_;
+  const bool sends_first = ranks_->rank() % 2 == 0;
   std::vector<comm::WorkHandle> under_way;
-  for (int64_t r = 0; r < replicas(); ++r) {
-    if (below_ > 0) {
-      under_way.push_back(ranks_->receive_async(layers(r, 0, below_), previous, stream_));
-      under_way.push_back(ranks_->send_async(layers(r, own, below_), next, stream_));
-    }
-    if (above_ > 0) {
-      under_way.push_back(ranks_->receive_async(layers(r, below_ + own, above_), next, stream_));
-      under_way.push_back(ranks_->send_async(layers(r, below_, above_), previous, stream_));
-    }
-  }
+  for (const Message& m : messages)
+    for (const bool sends : {sends_first, !sends_first})
+      under_way.push_back(sends
+                              ? ranks_->send_async(m.out, m.to_next ? next : previous, stream_)
+                              : ranks_->receive_async(m.in, m.to_next ? previous : next, stream_));
   for (const comm::WorkHandle& work : under_way) work->wait(stream_);
+}
+
+void LinkCellSampler::exchange_halos() {
+  if (ranks_->size() == 1) return;
+  const int64_t own = end_ - begin_;
+  std::vector<Message> messages;
+  for (int64_t r = 0; r < replicas(); ++r) {
+    if (below_ > 0) messages.push_back({layers(r, own, below_), layers(r, 0, below_), true});
+    if (above_ > 0)
+      messages.push_back({layers(r, below_, above_), layers(r, below_ + own, above_), false});
+  }
+  exchange(messages);
 }
 
 // Whether the crystal's layer begin_ + layer belongs to a core that begins in the previous slab.
@@ -294,16 +314,12 @@ bool LinkCellSampler::moved_by_previous(int64_t replica, int64_t layer) const {
 void LinkCellSampler::hand_on() {
   const int64_t count = rules_->geometry().core[2] - 1, own = end_ - begin_;
   if (count == 0) return;
-  const int next = (ranks_->rank() + 1) % ranks_->size(),
-            previous = (ranks_->rank() + ranks_->size() - 1) % ranks_->size();
   const auto bytes = static_cast<size_t>(count * lattice_.layer_words() * 4);
   for (int64_t r = 0; r < replicas(); ++r) {
     const device::Memory received(bytes, device::Memory::Where::device, device_);
-    const device::Buffer buffer{received.data(), static_cast<int64_t>(bytes), DType::u8, device_};
-    const auto incoming = ranks_->receive_async(buffer, previous, stream_);
-    const auto outgoing = ranks_->send_async(layers(r, below_ + own, count), next, stream_);
-    incoming->wait(stream_);
-    outgoing->wait(stream_);
+    exchange({{layers(r, below_ + own, count),
+               {received.data(), static_cast<int64_t>(bytes), DType::u8, device_},
+               true}});
     for (int64_t layer = 0; layer < count; ++layer) {
       if (!moved_by_previous(r, layer)) continue;
       const device::Buffer to = layers(r, below_ + layer, 1);

@@ -43,8 +43,9 @@ LinkCellSetup link_cell_setup(const std::string& lattice, const std::array<int64
                               const PairInteractions& pairs,
                               const std::vector<double>& temperatures);
 
-// Error(config) where link cells do not take a lattice, crystal or model.
-void check_link_cells(const LinkCellSetup& setup);
+// Error(config) where link cells do not take a lattice, crystal or model, or the crystal is too
+// short for so many ranks.
+void check_link_cells(const LinkCellSetup& setup, int ranks = 1);
 
 class LinkCellSampler {
  public:
@@ -87,6 +88,11 @@ class LinkCellSampler {
   uint32_t* replica_words(int64_t replica) const;
   device::Buffer layers(int64_t replica, int64_t first, int64_t count) const;
   void copy_layers(int64_t replica, int64_t first, int64_t count, void* host, bool to_host) const;
+  struct Message {  // a layer or more to one neighbour, and as much from the other
+    device::Buffer out, in;
+    bool to_next = true;
+  };
+  void exchange(const std::vector<Message>& messages);
   void exchange_halos();
   void hand_on();
   bool moved_by_previous(int64_t replica, int64_t layer) const;

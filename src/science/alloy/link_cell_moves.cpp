@@ -8,8 +8,10 @@
 
 namespace ocoee::alloy {
 
-LinkCellMoves::LinkCellMoves(LinkCellSetup setup, device::Device device)
-    : sampler_(std::move(setup), comm::make_self_communicator("link cells", 0), device) {}
+LinkCellMoves::LinkCellMoves(LinkCellSetup setup, device::Device device,
+                             std::shared_ptr<comm::Communicator> ranks)
+    : sampler_(std::move(setup),
+               ranks ? std::move(ranks) : comm::make_self_communicator("link cells", 0), device) {}
 
 Tally LinkCellMoves::move(std::vector<Configuration>& held, const std::vector<double>& betas,
                           int64_t trials, int64_t step) {

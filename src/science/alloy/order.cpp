@@ -17,8 +17,13 @@ constexpr double kTurn = 6.283185307179586;
 std::vector<WaveVector> star_of(const std::string& name) {
   if (name == "B2") return {{1, 0, 0}};
   if (name == "L1_0" || name == "L1_2") return {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
-  if (name == "D0_3" || name == "B32") return {{0.5, 0.5, 0.5}};
-  return {{0, 0, 0}};
+  return {{0.5, 0.5, 0.5}};  // D0_3, B32
+}
+
+double turns_of(const Halves& place, const WaveVector& wave) {
+  double turns = 0;
+  for (size_t k = 0; k < 3; ++k) turns += wave[k] * static_cast<double>(place[k]) / 2;
+  return turns;
 }
 
 double phase_of(const Lattice& lattice, int64_t site, const WaveVector& wave) {
@@ -34,31 +39,48 @@ double phase_of(const Lattice& lattice, int64_t site, const WaveVector& wave) {
 OrderParameter::OrderParameter(const std::string& name, const Lattice& lattice,
                                const std::vector<WaveVector>& waves)
     : name_(name) {
-  const std::vector<WaveVector> star = name == "waves" ? waves : star_of(name);
-  if (star.empty()) fail(ErrorKind::config, "order \"waves\" needs wave vectors");
-  for (const WaveVector& wave : star) {
-    for (size_t k = 0; k < 3; ++k) {
-      const double periods = wave[k] * static_cast<double>(lattice.repeats()[k]);
-      if (std::abs(periods - std::round(periods)) > 1e-9)
-        fail(ErrorKind::config,
-             "the wave ({}, {}, {}) does not fit {} x {} x {} cells\n    fix: a whole number of "
-             "periods along each edge",
-             wave[0], wave[1], wave[2], lattice.repeats()[0], lattice.repeats()[1],
-             lattice.repeats()[2]);
-    }
+  if (name == "magnetisation") return;
+  const auto add = [&](const auto& phase) {
     cosine_.emplace_back();
     sine_.emplace_back();
     for (int64_t site = 0; site < lattice.sites(); ++site) {
-      cosine_.back().push_back(std::cos(phase_of(lattice, site, wave)));
-      sine_.back().push_back(std::sin(phase_of(lattice, site, wave)));
+      cosine_.back().push_back(std::cos(phase(site)));
+      sine_.back().push_back(std::sin(phase(site)));
     }
-  }
-  if (name == "magnetisation") return;
+  };
   std::vector<uint8_t> perfect;
-  if (name == "waves") {  // sites where the first wave is positive against the rest
+  if (name == "waves") {
+    if (waves.empty()) fail(ErrorKind::config, "order \"waves\" needs wave vectors");
+    for (const WaveVector& wave : waves) {
+      for (size_t k = 0; k < 3; ++k) {
+        const double periods = wave[k] * static_cast<double>(lattice.repeats()[k]);
+        if (std::abs(periods - std::round(periods)) > 1e-9)
+          fail(ErrorKind::config,
+               "the wave ({}, {}, {}) does not fit {} x {} x {} cells\n    fix: a whole number of "
+               "periods along each edge",
+               wave[0], wave[1], wave[2], lattice.repeats()[0], lattice.repeats()[1],
+               lattice.repeats()[2]);
+      }
+      add([&](int64_t site) { return phase_of(lattice, site, wave); });
+    }
+    // sites where the first wave is positive against the rest
     for (const double part : cosine_[0]) perfect.push_back(part > 0 ? 0 : 1);
   } else {
-    perfect = arrange(ordering(name), lattice);
+    const Ordering one = ordering(name);
+    perfect = arrange(one, lattice);
+    const ParentSites parent(lattice.cell(), one.parent);
+    const std::vector<Halves> places = halves_of(parent, lattice);
+    for (const WaveVector& wave : star_of(name)) {
+      bool fits = true;  // a skewed supercell may have room for some of the star only
+      for (const Halves& edge : edges_of(parent, lattice)) {
+        const double turns = turns_of(edge, wave);
+        fits &= std::abs(turns - std::round(turns)) < 1e-9;
+      }
+      if (fits)
+        add([&](int64_t site) {
+          return kTurn * turns_of(places[static_cast<size_t>(site)], wave);
+        });
+    }
   }
   Configuration configuration(std::make_shared<const Grid>(lattice, std::array<int, 3>{0, 0, 0}));
   configuration.assign(perfect);
@@ -185,64 +207,176 @@ std::vector<int64_t> cluster_sizes(const NeighbourTable& neighbours,
   return out;
 }
 
-Domains::Domains(const Ordering& ordering, const Lattice& lattice)
-    : neighbours_(lattice, find_shells(lattice.cell(), 1)) {
-  // Translates of the pattern that differ, by every site of the ordering's cell as its origin,
-  const std::vector<uint8_t> pattern = arrange(ordering, lattice);
-  const auto cells = static_cast<int64_t>(ordering.species.size()) / lattice.basis();
-  const int64_t edge = cells == 8 ? 2 : 1;
-  const Lattice period(lattice.cell(), {edge, edge, edge});
-  const auto where = [&](const Vector& position) {  // site of `lattice` at a position in cells
-    for (int64_t b = 0; b < lattice.basis(); ++b) {
-      CellIndex cell{};
-      bool fits = true;
-      for (size_t k = 0; k < 3; ++k) {
-        const double part = position[k] - lattice.cell().sites[static_cast<size_t>(b)][k];
-        cell[k] = std::llround(part);
-        fits &= std::abs(part - static_cast<double>(cell[k])) < 1e-6;
-      }
-      if (fits) return lattice.site(cell, b);
+namespace {
+
+// h in units of one over this are whole periods of the crystal.
+int64_t periods_along(const Lattice& lattice, const std::array<int, 3>& direction) {
+  int64_t out = 0;
+  for (size_t k = 0; k < 3; ++k)
+    if (direction[k] != 0) out = std::gcd(out, lattice.repeats()[k]);
+  return out;
+}
+
+}  // namespace
+
+std::vector<double> waves_along(const Lattice& lattice, const std::array<int, 3>& direction,
+                                int64_t most) {
+  const int64_t fits = periods_along(lattice, direction), apart = (fits + most - 1) / most;
+  std::vector<double> out;
+  for (int64_t j = 1; j <= fits; ++j)
+    if (j % apart == 0 || 2 * j == fits || j == fits)
+      out.push_back(static_cast<double>(j) / static_cast<double>(fits));
+  return out;
+}
+
+StructureFactorLine::StructureFactorLine(const Lattice& lattice,
+                                         const std::array<int, 3>& direction,
+                                         const std::vector<double>& h)
+    : waves_(h.size()) {
+  const int64_t fits = periods_along(lattice, direction), basis = lattice.basis();
+  atoms_.assign(static_cast<size_t>(fits * basis), 0);
+  for (int64_t site = 0; site < lattice.sites(); ++site) {
+    const CellIndex cell = lattice.cell_of(site);
+    int64_t along = 0;
+    for (size_t k = 0; k < 3; ++k) along += cell[k] * direction[k];
+    bin_.push_back(static_cast<uint32_t>(along % fits * basis + lattice.basis_of(site)));
+    ++atoms_[bin_.back()];
+  }
+  for (const double one : h)
+    for (int64_t bin = 0; bin < fits * basis; ++bin) {
+      const Vector& inside = lattice.cell().sites[static_cast<size_t>(bin % basis)];
+      auto along = static_cast<double>(bin / basis);
+      for (size_t k = 0; k < 3; ++k) along += inside[k] * direction[k];
+      cosine_.push_back(std::cos(kTurn * one * along));
+      sine_.push_back(std::sin(kTurn * one * along));
     }
-    return int64_t{-1};
+}
+
+std::vector<double> StructureFactorLine::of(const Configuration& configuration, int which) const {
+  std::vector<double> here(atoms_.size(), 0);
+  double mean = 0;
+  for (int64_t site = 0; site < configuration.sites(); ++site)
+    if (configuration[site] == which) ++here[bin_[static_cast<size_t>(site)]], ++mean;
+  const auto sites = static_cast<double>(configuration.sites());
+  for (size_t bin = 0; bin < here.size(); ++bin) here[bin] -= mean / sites * atoms_[bin];
+  std::vector<double> out;
+  for (size_t j = 0; j < waves_; ++j) {
+    double real = 0, imaginary = 0;
+    for (size_t bin = 0; bin < here.size(); ++bin) {
+      real += here[bin] * cosine_[j * here.size() + bin];
+      imaginary += here[bin] * sine_[j * here.size() + bin];
+    }
+    out.push_back((real * real + imaginary * imaginary) / sites);
+  }
+  return out;
+}
+
+Domains::Domains(const Lattice& lattice) : neighbours_(lattice, find_shells(lattice.cell(), 1)) {}
+
+Domains::Domains(const Ordering& ordering, const Lattice& lattice) : Domains(lattice) {
+  arrange(ordering, lattice);  // says where it does not fit
+  const Pattern pattern(ordering);
+  const ParentSites parent(lattice.cell(), ordering.parent);
+  const std::vector<Halves> places = halves_of(parent, lattice);
+  const std::array<Halves, 3> edges = edges_of(parent, lattice);
+  const auto turned = [](const Halves& place, size_t turn) {  // x, y and z in turn
+    Halves out{};
+    for (size_t k = 0; k < 3; ++k) out[(k + turn) % 3] = place[k];
+    return out;
   };
-  // and, the lattices of orderings being cubic, with x, y and z in turn.
-  for (int64_t choice = 0; choice < 3 * period.sites(); ++choice) {
-    const int64_t origin = choice / 3;
-    const auto turn = static_cast<size_t>(choice % 3);
-    const CellIndex cell = period.cell_of(origin);
-    const Vector& inside = lattice.cell().sites[static_cast<size_t>(period.basis_of(origin))];
-    std::vector<uint8_t> shifted(pattern.size());
-    for (int64_t site = 0; site < lattice.sites(); ++site) {
-      const CellIndex at = lattice.cell_of(site);
-      const Vector& own = lattice.cell().sites[static_cast<size_t>(lattice.basis_of(site))];
-      Vector position{};
-      for (size_t k = 0; k < 3; ++k)
-        position[(k + turn) % 3] = static_cast<double>(at[k] + cell[k]) + own[k] + inside[k];
-      const int64_t from = where(position);
-      OCOEE_CHECK(from >= 0);
-      shifted[static_cast<size_t>(site)] = pattern[static_cast<size_t>(from)];
+  // Translates that differ, by every site of the ordering's cell as its origin, in the directions
+  // in which the supercell holds whole periods.
+  for (size_t turn = 0; turn < 3; ++turn) {
+    const bool fits = std::all_of(edges.begin(), edges.end(), [&](const Halves& edge) {
+      return pattern.repeats_after(turned(edge, turn));
+    });
+    if (!fits) continue;
+    for (const Halves& origin : pattern.origins()) {
+      std::vector<uint8_t> variant;
+      for (const Halves& place : places) {
+        const Halves there = turned(place, turn);
+        variant.push_back(static_cast<uint8_t>(
+            pattern.at({there[0] + origin[0], there[1] + origin[1], there[2] + origin[2]})));
+      }
+      if (std::find(variants_.begin(), variants_.end(), variant) == variants_.end())
+        variants_.push_back(std::move(variant));
     }
-    if (std::find(variants_.begin(), variants_.end(), shifted) == variants_.end())
-      variants_.push_back(std::move(shifted));
   }
 }
 
-std::vector<int> Domains::labels(const std::vector<uint8_t>& species) const {
-  std::vector<int> labels(species.size(), 0);
-  for (size_t site = 0; site < species.size(); ++site) {
-    int best = -1;
-    for (size_t v = 0; v < variants_.size(); ++v) {
-      int agrees = species[site] == variants_[v][site];
-      for (const uint32_t other : neighbours_.of(static_cast<int64_t>(site), 0))
-        agrees += species[other] == variants_[v][other];
-      if (agrees > best) best = agrees, labels[site] = static_cast<int>(v);
+std::vector<double> Domains::weights(const std::vector<uint8_t>& species) const {
+  const auto count =
+      static_cast<size_t>(*std::max_element(species.begin(), species.end())) + size_t{1};
+  if (count <= 2) return {-1, 1};
+  std::vector<double> share(count, 0);
+  for (const uint8_t s : species) share[s] += 1 / static_cast<double>(species.size());
+  std::vector<double> sums(count * count, 0), around(count);
+  for (const std::vector<uint8_t>& variant : variants_)
+    for (size_t site = 0; site < species.size(); ++site) {
+      std::fill(around.begin(), around.end(), 0);
+      double all = 2 * variant[site] - 1;
+      around[species[site]] += all;
+      for (const uint32_t other : neighbours_.of(static_cast<int64_t>(site), 0)) {
+        around[species[other]] += 2 * variant[other] - 1;
+        all += 2 * variant[other] - 1;
+      }
+      for (size_t a = 0; a < count; ++a) around[a] -= share[a] * all;
+      for (size_t a = 0; a < count; ++a)
+        for (size_t b = 0; b < count; ++b) sums[a * count + b] += around[a] * around[b];
     }
+  // By iteration from a start that no symmetry of the species can make vanish.
+  std::vector<double> x(count);
+  for (size_t a = 0; a < count; ++a)
+    x[a] = (a % 2 == 0 ? -1 : 1) / (1 + 0.1 * static_cast<double>(a));
+  for (int step = 0; step < 60; ++step) {
+    std::vector<double> next(count, 0);
+    double largest = 1e-300;
+    for (size_t a = 0; a < count; ++a) {
+      for (size_t b = 0; b < count; ++b) next[a] += sums[a * count + b] * x[b];
+      largest = std::max(largest, std::abs(next[a]));
+    }
+    for (double& one : next) one /= largest;
+    x = next;
   }
-  return labels;
+  return x;
+}
+
+std::vector<int> Domains::labels(const std::vector<uint8_t>& species) const {
+  if (variants_.empty()) return {species.begin(), species.end()};
+  const std::vector<double> weight = weights(species);
+  // Either way round may be the one: that on which sites agree better with their best variants.
+  std::vector<int> best_labels;
+  double best_total = -1;
+  for (const double sign : {1.0, -1.0}) {
+    std::vector<int> labels(species.size(), 0);
+    double total = 0;
+    for (size_t site = 0; site < species.size(); ++site) {
+      double best = -1e300;
+      for (size_t v = 0; v < variants_.size(); ++v) {
+        const std::vector<uint8_t>& variant = variants_[v];
+        double agrees = weight[species[site]] * (2 * variant[site] - 1);
+        for (const uint32_t other : neighbours_.of(static_cast<int64_t>(site), 0))
+          agrees += weight[species[other]] * (2 * variant[other] - 1);
+        if (sign * agrees > best + 1e-9) best = sign * agrees, labels[site] = static_cast<int>(v);
+      }
+      total += best;
+    }
+    if (total > best_total) best_total = total, best_labels = std::move(labels);
+  }
+  return best_labels;
 }
 
 std::vector<int64_t> Domains::sizes(const std::vector<uint8_t>& species) const {
   return cluster_sizes(neighbours_, labels(species));
+}
+
+double mean_share(const std::vector<int64_t>& sizes) {
+  double sum = 0, squares = 0;
+  for (const int64_t n : sizes) {
+    sum += static_cast<double>(n);
+    squares += static_cast<double>(n) * static_cast<double>(n);
+  }
+  return squares / (sum * sum);
 }
 
 }  // namespace ocoee::alloy

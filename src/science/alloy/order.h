@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "science/alloy/pair_model.h"
+#include "science/alloy/sublattices.h"
 
 namespace ocoee::alloy {
 
-// A wave vector in units of 2 pi over the cubic edge: phase 2 pi (h x + k y + l z) with x, y, z the
-// fractional position in units of the unit cell.
+// A wave vector: phase 2 pi (h x + k y + l z) with x, y, z the position in units of the unit cell's
+// edges; of an ordering, in units of the cubic edges of its parent lattice.
 using WaveVector = Vector;
 
 // The star of waves that an ordering is made of, and what they amount to when it is perfect.
@@ -49,23 +50,50 @@ struct StructureFactorPlane {
 StructureFactorPlane structure_factor(const Lattice& lattice, const std::vector<uint8_t>& species,
                                       int which, double l);
 
+// Waves h x direction with 0 < h <= 1 that fit a crystal, in order; about `most` of them where
+// there are more.
+std::vector<double> waves_along(const Lattice& lattice, const std::array<int, 3>& direction,
+                                int64_t most = 32);
+
+// S(k) along such a line. What does not depend on the arrangement is worked out once.
+class StructureFactorLine {
+ public:
+  // `h`: as waves_along() gives them, of this lattice or of one that divides it.
+  StructureFactorLine(const Lattice& lattice, const std::array<int, 3>& direction,
+                      const std::vector<double>& h);
+  std::vector<double> of(const Configuration& configuration, int which) const;  // by h
+
+ private:
+  size_t waves_;
+  std::vector<uint32_t> bin_;          // of each site: those of a bin have the same phases
+  std::vector<double> atoms_;          // sites of a bin
+  std::vector<double> cosine_, sine_;  // [h][bin]
+};
+
 // Sizes of connected sets of sites with equal labels, largest first; neighbours are those of shell
 // 0.
 std::vector<int64_t> cluster_sizes(const NeighbourTable& neighbours,
                                    const std::vector<int>& labels);
 
-// Domains of an ordering of two species: a site belongs to the variant (translate or turn of the
-// pattern) that agrees best with it and its nearest neighbours; neighbours of one variant are in
-// one domain.
+// Domains, of any number of species. Of an ordering: a site belongs to the variant (translate or
+// turn of the pattern) that agrees best with it and its nearest neighbours; neighbours of one
+// variant are in one domain. Which species share a sublattice, the arrangement tells: each species
+// has a weight, the leading eigenvector of sum over sites and variants of w_a w_b, w_a the atoms of
+// species a around the site on the variant's second sublattice less those on its first, beyond what
+// a random arrangement has. Without an ordering: neighbours of one species are in one domain.
 class Domains {
  public:
+  explicit Domains(const Lattice& lattice);
   Domains(const Ordering& ordering, const Lattice& lattice);  // Error(config) where it does not fit
   std::vector<int> labels(const std::vector<uint8_t>& species) const;
   std::vector<int64_t> sizes(const std::vector<uint8_t>& species) const;  // largest first
 
  private:
+  std::vector<double> weights(const std::vector<uint8_t>& species) const;  // of each species
   NeighbourTable neighbours_;
   std::vector<std::vector<uint8_t>> variants_;
 };
+// Share of all sites in the domain of a site that is drawn at random.
+double mean_share(const std::vector<int64_t>& sizes);
 
 }  // namespace ocoee::alloy

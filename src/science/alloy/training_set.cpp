@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "science/alloy/sublattices.h"
 
 namespace ocoee::alloy {
 namespace {
@@ -46,9 +47,8 @@ bool fits(const Ordering& ordering, const Lattice& lattice) {
 
 }  // namespace
 
-std::vector<Arranged> training_set(const Lattice& lattice, const std::string& kind,
-                                   const std::vector<std::string>& species, int64_t random,
-                                   int64_t ordered, uint64_t seed) {
+std::vector<Arranged> training_set(const Lattice& lattice, const std::vector<std::string>& species,
+                                   int64_t random, int64_t ordered, uint64_t seed) {
   const size_t n = species.size();
   std::vector<Arranged> out;
   for (size_t a = 0; a < n; ++a)
@@ -61,7 +61,7 @@ std::vector<Arranged> training_set(const Lattice& lattice, const std::string& ki
   std::vector<Arranged> perfect;
   for (const std::string& name : ordering_names()) {
     const Ordering found = ordering(name);
-    if (found.parent != kind || !fits(found, lattice)) continue;
+    if (!fits(found, lattice)) continue;
     const std::vector<uint8_t> pattern = arrange(found, lattice);
     for (size_t a = 0; a < n; ++a) {
       for (size_t b = 0; b < n; ++b) {

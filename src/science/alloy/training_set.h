@@ -16,12 +16,11 @@ struct Arranged {
   std::vector<uint8_t> species;  // by site
 };
 
-// `random`: compositions uniform over all of them (flat Dirichlet). `ordered`: the orderings whose
-// parent is `kind` and that fit the lattice, over pairs of species in turn, with a fraction of
+// `random`: compositions uniform over all of them (flat Dirichlet). `ordered`: the orderings that
+// fit the lattice, over pairs of species in turn, with a fraction of
 // their sites (uniform from 0 to 1) shuffled; the first of each is perfect. The pure elements come
 // first. A function of the seed.
-std::vector<Arranged> training_set(const Lattice& lattice, const std::string& kind,
-                                   const std::vector<std::string>& species, int64_t random,
-                                   int64_t ordered, uint64_t seed);
+std::vector<Arranged> training_set(const Lattice& lattice, const std::vector<std::string>& species,
+                                   int64_t random, int64_t ordered, uint64_t seed);
 
 }  // namespace ocoee::alloy

@@ -53,7 +53,11 @@ struct LsmsOutput {
 LsmsOutput read_info_evec(std::string_view text, const Matrix3& cell, const std::string& name);
 std::string write_info_evec(const LsmsOutput& output);
 
-// A file whose format follows from its name: *.extxyz, *.xyz; POSCAR*, CONTCAR*, *.poscar, *.vasp.
-std::vector<Frame> read_structures(const std::filesystem::path& path);
+// A file whose format follows from its name: *.extxyz, *.xyz; POSCAR*, CONTCAR*, *.poscar, *.vasp;
+// info_evec_out*, *.evec. The last one holds no cell: `edges` gives it, angstrom, three edges at
+// right angles or nine numbers, row after row. Error(config) where they are missing, or needless.
+std::vector<Frame> read_structures(const std::filesystem::path& path,
+                                   const std::vector<double>& edges = {});
+bool is_info_evec(const std::filesystem::path& path);  // by its name
 
 }  // namespace ocoee::atoms

@@ -27,9 +27,12 @@ void AlloyFitConfig::describe(config::Description& recipe) {
 
   config::Description& where = recipe.section("lattice", "Where the atoms sit.");
   where.field("kind", lattice.kind, "lattice of conventional cells")
-      .choices({"sc", "bcc", "fcc", "hcp", "diamond", "bct"});
+      .choices({"sc", "bcc", "fcc", "hcp", "diamond", "bct", "B2", "L1_0", "L1_2", "D0_3", "B32"});
   where.field("a", lattice.a, "edge of the conventional cell").above(0).unit("angstrom");
-  where.field("c_over_a", lattice.c_over_a, "for hcp and bct").above(0);
+  where
+      .field("c_over_a", lattice.c_over_a,
+             "for hcp, bct and L1_0; 0 = ideal: sqrt(8/3) for hcp, else 1")
+      .at_least(0);
   where.field("cells", lattice.cells, "of the structures that are made: unit cells along the edges")
       .at_least(1);
 
@@ -45,9 +48,13 @@ void AlloyFitConfig::describe(config::Description& recipe) {
   d.field("ordered", data.ordered,
           "structures that are made from known orderings (L1_2, B2, ...), disordered by degrees")
       .at_least(0);
-  d.field("files", data.files, "POSCAR or extended XYZ files with more structures");
+  d.field("files", data.files, "POSCAR, extended XYZ or info_evec_out files with more structures");
   d.field("check_files", data.check_files,
           "structures that are never fitted to: the model is held against them at the end");
+  d.field(
+      "edges", data.edges,
+      "of info_evec_out files, which hold none, angstrom: three at right angles, or nine numbers, "
+      "row after row");
   d.field("test_fraction", data.test_fraction, "held out, evenly over compositions")
       .above(0)
       .at_most(0.5);
@@ -101,7 +108,7 @@ void AlloyFitConfig::check(config::Problems& problems, const run::RunConfig&, in
   for (const bool is_check : {false, true}) {
     for (const std::string& file : is_check ? data.check_files : data.files) {
       try {
-        for (const atoms::Frame& frame : atoms::read_structures(file))
+        for (const atoms::Frame& frame : frames_of(file))
           atoms::with_species_names(frame.structure, data.species, file);
       } catch (const Error& error) {
         problems.add(is_check ? "data.check_files" : "data.files", error.what());
@@ -120,6 +127,11 @@ comm::Shape AlloyFitConfig::mesh(int ranks) const {
   comm::Shape shape;
   shape[comm::Axis::data] = ranks;
   return shape;
+}
+
+std::vector<atoms::Frame> AlloyFitConfig::frames_of(const std::string& file) const {
+  return atoms::read_structures(file,
+                                atoms::is_info_evec(file) ? data.edges : std::vector<double>{});
 }
 
 alloy::FeatureSpace AlloyFitConfig::features() const {
@@ -141,12 +153,11 @@ nlohmann::json AlloyFitConfig::preview(const run::RunConfig&, int ranks) const {
     made = static_cast<int64_t>(
         alloy::training_set(
             {alloy::lattice_cell(lattice.kind, lattice.a, lattice.c_over_a), {c[0], c[1], c[2]}},
-            lattice.kind, data.species, data.random, data.ordered, 1)
+            data.species, data.random, data.ordered, 1)
             .size());
   }
   for (const auto& files : {data.files, data.check_files}) {
-    for (const std::string& file : files)
-      read += static_cast<int64_t>(atoms::read_structures(file).size());
+    for (const std::string& file : files) read += static_cast<int64_t>(frames_of(file).size());
   }
   const int64_t structures = made + read;
   const alloy::FeatureSpace space = features();
@@ -188,7 +199,7 @@ run::DebugRecipe debug_alloy_fit(const std::filesystem::path& folder) {
   const std::vector<std::string> species = {"A", "B", "C"};
   const alloy::FeatureSpace space(lattice.cell(), species, 3);
   std::string text;
-  for (const alloy::Arranged& entry : alloy::training_set(lattice, "bcc", species, 60, 0, 1)) {
+  for (const alloy::Arranged& entry : alloy::training_set(lattice, species, 60, 0, 1)) {
     atoms::Frame frame;
     frame.structure = alloy::structure_of(lattice, entry.species, species);
     double energy = 0;

@@ -7,6 +7,7 @@
 
 #include "run/task.h"
 #include "science/alloy/features.h"
+#include "science/atoms/formats.h"
 #include "science/atoms/lammps.h"
 
 namespace ocoee::tasks {
@@ -15,7 +16,7 @@ class AlloyFitConfig : public run::TaskConfig {
  public:
   struct LatticeSection {  // [lattice]
     std::string kind = "fcc";
-    double a = 1, c_over_a = 1;
+    double a = 1, c_over_a = 0;
     std::vector<int64_t> cells{4, 4, 4};
   } lattice;
   struct DataSection {  // [data]
@@ -23,6 +24,7 @@ class AlloyFitConfig : public run::TaskConfig {
     std::string energies = "lammps";
     int64_t random = 150, ordered = 100;
     std::vector<std::string> files, check_files;
+    std::vector<double> edges;
     double test_fraction = 0.2;
     int64_t block = 50;
     std::string cache;
@@ -41,6 +43,7 @@ class AlloyFitConfig : public run::TaskConfig {
   comm::Shape mesh(int ranks) const override;
   nlohmann::json preview(const run::RunConfig& run, int ranks) const override;
 
+  std::vector<atoms::Frame> frames_of(const std::string& file) const;
   alloy::FeatureSpace features() const;
   int64_t most_shells() const { return fit.shells > 0 ? fit.shells : fit.max_shells; }
   alloy::Shrinkage shrinkage() const;

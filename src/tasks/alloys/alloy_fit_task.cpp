@@ -112,9 +112,9 @@ class AlloyFit final : public run::Task {
       const alloy::Lattice lattice(
           alloy::lattice_cell(config_.lattice.kind, config_.lattice.a, config_.lattice.c_over_a),
           {c[0], c[1], c[2]});
-      for (const alloy::Arranged& made : alloy::training_set(
-               lattice, config_.lattice.kind, config_.data.species, config_.data.random,
-               config_.data.ordered, static_cast<uint64_t>(context_.run.seed))) {
+      for (const alloy::Arranged& made :
+           alloy::training_set(lattice, config_.data.species, config_.data.random,
+                               config_.data.ordered, static_cast<uint64_t>(context_.run.seed))) {
         FitSample sample;
         sample.name = made.name;
         sample.structure = alloy::structure_of(lattice, made.species, config_.data.species);
@@ -125,7 +125,7 @@ class AlloyFit final : public run::Task {
     for (const bool is_check : {false, true}) {
       for (const std::string& file : is_check ? config_.data.check_files : config_.data.files) {
         size_t number = 0;
-        for (atoms::Frame& frame : atoms::read_structures(file)) {
+        for (atoms::Frame& frame : config_.frames_of(file)) {
           FitSample sample;
           sample.name = fmt::format("{} frame {}", file, ++number);
           if (config_.data.energies == "files" && !frame.energy)

@@ -54,6 +54,11 @@ void LadderConfig::describe(config::Description& recipe) {
   s.field("samples_per_round", samples_per_round,
           "a round is what is done between looks at signals and checkpoints")
       .at_least(1);
+  s.field("crystal_ranks", crystal_ranks,
+          "of link_cell: ranks that share each crystal, in slabs along x; the others hold other "
+          "temperatures. No number depends on it")
+      .at_least(1)
+      .may_change_on_resume();
   s.field("checkpoint_every", checkpoint_every, "rounds; 0 = only at the end")
       .at_least(0)
       .may_change_on_resume();
@@ -67,6 +72,8 @@ void LadderConfig::describe(config::Description& recipe) {
   o.field("shells", shells, "coordination shells whose Warren-Cowley parameters are measured")
       .at_least(0)
       .at_most(20);
+  o.field("structure_factor", structure_factor,
+          "measured at every sample along (h 0 0) and (h h h), with errors");
   o.field("snapshots", snapshots,
           "arrangements of each temperature that are kept, spread evenly over the samples")
       .at_least(1);
@@ -100,21 +107,37 @@ std::vector<std::string> LadderConfig::columns() const {
   if (order != "none") out.emplace_back("order");
   if (!system.canonical())
     for (const std::string& name : pairs.species) out.push_back("fraction " + name);
-  if (measures_domains()) out.emplace_back("largest domain");
+  if (measures_domains()) {
+    out.emplace_back("largest domain");
+    out.emplace_back("mean domain");
+  }
   for (int64_t shell = 1; shell <= shells; ++shell)
     for (const std::string& pair : alloy::pair_names(pairs.species))
       out.push_back(fmt::format("alpha {} {}", shell, pair));
+  const alloy::Lattice cells = system.lattice_of(1);
+  for (const std::array<int, 3>& line : lines())
+    for (int a = 0; a < structure_factor_species(); ++a)
+      for (const double h : alloy::waves_along(cells, line))
+        out.push_back(fmt::format("S {} {} {} {} {:.6g}", pairs.species[static_cast<size_t>(a)],
+                                  line[0], line[1], line[2], h));
   return out;
+}
+
+std::vector<std::array<int, 3>> LadderConfig::lines() const {
+  if (!structure_factor) return {};
+  if (system.lattice.cells[2] == 1) return {{1, 0, 0}, {1, 1, 0}};
+  return {{1, 0, 0}, {1, 1, 1}};
+}
+
+// Of two species each says what the other says.
+int LadderConfig::structure_factor_species() const {
+  const int species = system.pairs().count();
+  return species == 2 ? 1 : species;
 }
 
 std::optional<int64_t> LadderConfig::snapshot(int64_t sample) const {
   const int64_t before = sample * snapshots / samples, after = (sample + 1) * snapshots / samples;
   return after > before ? std::optional(before) : std::nullopt;
-}
-
-bool LadderConfig::measures_domains() const {
-  return order != "none" && order != "magnetisation" && order != "waves" &&
-         system.pairs().count() == 2;
 }
 
 std::vector<alloy::WaveVector> LadderConfig::wave_vectors() const {
@@ -129,8 +152,16 @@ alloy::LinkCellSetup LadderConfig::link_cells(int64_t size, const std::vector<do
   return alloy::link_cell_setup(system.lattice.kind, cells.repeats(), system.pairs(), at);
 }
 
-void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, int) const {
+void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, int ranks) const {
   system.check(problems);
+  if (crystal_ranks > 1 && sampler != "link_cell")
+    problems.add("sampling.crystal_ranks", "a sequential chain runs on one rank",
+                 "sampling.sampler = \"link_cell\", or 1");
+  if (ranks % crystal_ranks != 0)
+    problems.add(
+        "sampling.crystal_ranks",
+        fmt::format("{} do not divide {} rank{}", crystal_ranks, ranks, ranks == 1 ? "" : "s"),
+        "a divisor of the ranks that mpirun starts");
   if (run.device == "cuda" && sampler == "sequential")
     problems.add("run.device", "sequential chains run on CPU cores, a GPU would stand idle",
                  "sampling.sampler = \"link_cell\", or run.device = \"cpu\"");
@@ -168,7 +199,8 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, 
   for (const int64_t size : system.sizes()) {
     const alloy::Lattice cells = system.lattice_of(size);
     try {
-      if (sampler == "link_cell") alloy::check_link_cells(link_cells(size, temperatures()));
+      if (sampler == "link_cell")
+        alloy::check_link_cells(link_cells(size, temperatures()), static_cast<int>(crystal_ranks));
     } catch (const Error& error) {
       problems.add("sampling.sampler", error.what());
     }
@@ -188,7 +220,8 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, 
 
 comm::Shape LadderConfig::mesh(int ranks) const {
   comm::Shape shape;
-  shape[comm::Axis::data] = ranks;
+  shape[comm::Axis::spatial] = static_cast<int>(crystal_ranks);
+  shape[comm::Axis::data] = ranks / static_cast<int>(crystal_ranks);
   return shape;
 }
 
@@ -204,15 +237,16 @@ json LadderConfig::preview(const run::RunConfig&, int ranks) const {
     elements += replicas * (n + samples * (width + 1));
     if (size == system.sizes().back()) elements += replicas * snapshots * n;
   }
-  const int64_t held = (replicas + ranks - 1) / ranks;
+  const int64_t groups = ranks / crystal_ranks, held = (replicas + groups - 1) / groups;
   lines.push_back(fmt::format(
       "ladder: {} temperatures from {:.6g} to {:.6g} {}, {} samples each, {} sweeps between them{}",
       replicas, ladder.front(), ladder.back(), system.temperature_unit(), samples, sweeps,
       exchange ? ", with exchanges" : ""));
-  lines.push_back(fmt::format(
-      "work: {} trials on {} rank{}",
-      format_count(static_cast<double>((equilibration + samples) * sweeps * sites * replicas)),
-      ranks, ranks == 1 ? "" : "s"));
+  lines.push_back(fmt::format("work: {} trials on {} rank{}",
+                              format_count(static_cast<double>((equilibration + samples) * sweeps *
+                                                               sites * replicas)),
+                              ranks, ranks == 1 ? "" : "s") +
+                  (crystal_ranks > 1 ? fmt::format(", {} a crystal", crystal_ranks) : ""));
   return alloy_preview(lines, elements, static_cast<double>(3 * held * sites),
                        static_cast<double>(8 * (held + replicas) * samples * (width + 1)) *
                            static_cast<double>(system.sizes().size()),
@@ -224,7 +258,11 @@ namespace {
 class LadderTask final : public run::Task {
  public:
   LadderTask(const LadderConfig& config, run::Context& context)
-      : config_(config), context_(context), ladder_(config.temperatures()) {
+      : config_(config),
+        context_(context),
+        ladder_(config.temperatures()),
+        names_(config.columns()),
+        structure_factors_(config.structure_factor_species()) {
     const alloy::ClusterInteractions energies = config.system.interactions_read();
     const std::vector<alloy::Shell> shells =
         config.system.shells(std::max(1, config.counted_shells()));
@@ -232,6 +270,7 @@ class LadderTask final : public run::Task {
     for (const int64_t size : config.system.sizes()) {
       const alloy::Lattice lattice = config.system.lattice_of(size);
       One one{size, lattice, config.system.model(lattice, energies, config.counted_shells())};
+      one.weigh = config.system.moves("far", lattice, {});
       alloy::TemperingSettings settings;
       for (const double t : ladder_) settings.betas.push_back(1 / config.system.k_t(t));
       settings.moves = config.system.moves(config.moves, lattice, shells);
@@ -243,8 +282,8 @@ class LadderTask final : public run::Task {
         const auto first = ladder_.begin() + share.first;
         alloy::LinkCellSetup cells = config.link_cells(size, {first, first + share.count});
         cells.seed = mix64(settings.seed + settings.id), cells.first_replica = share.first;
-        settings.mover =
-            std::make_shared<alloy::LinkCellMoves>(std::move(cells), context.mesh.device());
+        settings.mover = std::make_shared<alloy::LinkCellMoves>(
+            std::move(cells), context.mesh.device(), context.mesh.shared_axis(comm::Axis::spatial));
       }
       std::vector<std::vector<uint8_t>> start;
       for (int64_t row = 0; row < share.count; ++row)
@@ -258,7 +297,13 @@ class LadderTask final : public run::Task {
         one.order =
             std::make_unique<alloy::OrderParameter>(config.order, lattice, config.wave_vectors());
       if (config.measures_domains())
-        one.domains = std::make_unique<alloy::Domains>(alloy::ordering(config.order), one.lattice);
+        one.domains =
+            config.order == "magnetisation"
+                ? std::make_unique<alloy::Domains>(one.lattice)
+                : std::make_unique<alloy::Domains>(alloy::ordering(config.order), one.lattice);
+      for (const std::array<int, 3>& line : config.lines())
+        one.lines.emplace_back(one.lattice, line,
+                               alloy::waves_along(config.system.lattice_of(1), line));
       if (keeps(one))
         one.kept.assign(
             static_cast<size_t>(share.count),
@@ -329,7 +374,6 @@ class LadderTask final : public run::Task {
 
   void finish() override {
     std::vector<LadderResult> results;
-    comm::Communicator& ranks = context_.mesh.axis(comm::Axis::data);
     for (One& one : systems_) {
       LadderResult result{one.size, one.lattice, gather(one), {}, one.tempering->round_trips(), 0};
       if (keeps(one)) result.snapshots = kept_by_temperature(one);
@@ -340,7 +384,7 @@ class LadderTask final : public run::Task {
           tried > 0 ? static_cast<double>(exchanged) / static_cast<double>(tried) : 0;
       results.push_back(std::move(result));
     }
-    if (ranks.rank() != 0) return;
+    if (context_.world.rank() != 0) return;
     json summary = ladder_summary(config_, results, context_.folder, context_.events);
     context_.events.emit({"summary", round_, std::move(summary)});
   }
@@ -350,9 +394,11 @@ class LadderTask final : public run::Task {
     int64_t size;
     alloy::Lattice lattice;
     AlloyModel model;
+    alloy::Moves weigh;
     std::unique_ptr<alloy::Tempering> tempering;
     std::unique_ptr<alloy::OrderParameter> order;
     std::unique_ptr<alloy::Domains> domains;
+    std::vector<alloy::StructureFactorLine> lines;
     std::vector<std::vector<double>> series;        // by held replica: [sample][column]
     std::vector<std::vector<int32_t>> temperature;  // by held replica and sample
     std::vector<std::vector<uint8_t>> kept;         // by held replica: [snapshot][site]
@@ -360,28 +406,32 @@ class LadderTask final : public run::Task {
 
   // Arrangements of the largest cell are kept.
   bool keeps(const One& one) const { return one.size == config_.system.sizes().back(); }
-  int64_t width() const { return static_cast<int64_t>(config_.columns().size()); }
+  int64_t width() const { return static_cast<int64_t>(names_.size()); }
 
   void measure(One& one, int64_t sample) {
     const alloy::Tempering& replicas = *one.tempering;
     for (int64_t row = 0; row < replicas.share().count; ++row) {
       const alloy::Configuration& now = replicas.replica(row);
       const std::vector<int64_t> atoms = now.composition(one.model.energy->species());
-      std::vector<double> values{config_.system.moves("far", one.lattice, {})
-                                     .weighed(*one.model.energy, now, replicas.energy(row))};
+      std::vector<double> values{one.weigh.weighed(*one.model.energy, now, replicas.energy(row))};
       if (one.order) values.push_back(one.order->of(now, one.model.energy->species()));
       if (!config_.system.canonical())
         for (const int64_t n : atoms)
           values.push_back(static_cast<double>(n) / static_cast<double>(now.sites()));
-      if (one.domains)
-        values.push_back(static_cast<double>(one.domains->sizes(now.species()).front()) /
-                         static_cast<double>(now.sites()));
+      if (one.domains) {
+        const std::vector<int64_t> sizes = one.domains->sizes(now.species());
+        values.push_back(static_cast<double>(sizes.front()) / static_cast<double>(now.sites()));
+        values.push_back(alloy::mean_share(sizes));
+      }
       if (config_.shells > 0) {
         alloy::BondCounts bonds = one.model.bonds->count_bonds(now);
         bonds.shells = static_cast<int>(config_.shells);
         for (const double alpha : alloy::warren_cowley(bonds, atoms))
           values.push_back(std::isfinite(alpha) ? alpha : 0);
       }
+      for (const alloy::StructureFactorLine& line : one.lines)
+        for (int a = 0; a < structure_factors_; ++a)
+          for (const double s : line.of(now, a)) values.push_back(s);
       const auto r = static_cast<size_t>(row);
       if (const auto slot = config_.snapshot(sample); slot && keeps(one)) {
         const std::vector<uint8_t> species = now.species();
@@ -426,8 +476,7 @@ class LadderTask final : public run::Task {
   // From series by replica to series by temperature, on every rank.
   alloy::LadderSeries gather(One& one) {
     comm::Communicator& ranks = context_.mesh.axis(comm::Axis::data);
-    const std::vector<std::string> names = config_.columns();
-    const size_t columns = names.size(), samples = static_cast<size_t>(config_.samples),
+    const size_t columns = names_.size(), samples = static_cast<size_t>(config_.samples),
                  replicas = ladder_.size();
     std::vector<double> mine, where;
     for (size_t r = 0; r < one.series.size(); ++r) {
@@ -445,7 +494,7 @@ class LadderTask final : public run::Task {
     const size_t first = config_.order == "none" ? 1 : 2;
     out.energy = empty;
     if (first == 2) out.order = empty;
-    out.column_names.assign(names.begin() + static_cast<std::ptrdiff_t>(first), names.end());
+    out.column_names.assign(names_.begin() + static_cast<std::ptrdiff_t>(first), names_.end());
     out.columns.assign(columns - first, empty);
     for (size_t r = 0; r < replicas; ++r) {
       for (size_t i = 0; i < samples; ++i) {
@@ -498,6 +547,8 @@ class LadderTask final : public run::Task {
   LadderConfig config_;
   run::Context& context_;
   std::vector<double> ladder_;
+  std::vector<std::string> names_;  // of a sample's columns
+  int structure_factors_;           // species that they are measured of
   std::vector<One> systems_;
   int64_t round_ = 0;
 };

@@ -24,10 +24,11 @@ struct LadderConfig final : run::TaskConfig {
   std::string sampler = "sequential", moves = "far", start = "random";
   bool exchange = true;
   int64_t equilibration = 100, samples = 400, sweeps = 10, samples_per_round = 10;
-  int64_t checkpoint_every = 10;
+  int64_t checkpoint_every = 10, crystal_ranks = 1;
   // [observables]
   std::string order = "none";
   std::vector<double> waves;
+  bool structure_factor = true;
   int64_t shells = 2, snapshots = 1;
   std::string snapshot_format = "extxyz";
   bool reweight = true;
@@ -43,7 +44,11 @@ struct LadderConfig final : run::TaskConfig {
   std::vector<std::string> columns() const;  // of a sample: energy, order, the rest
   // Which of the kept arrangements a sample is; nothing where it is none.
   std::optional<int64_t> snapshot(int64_t sample) const;
-  bool measures_domains() const;  // orderings of two species
+  // Domains of an ordering; of like atoms where the order is the magnetisation.
+  bool measures_domains() const { return order != "none" && order != "waves"; }
+  // Directions along which the structure factor is measured, and the species that it is of.
+  std::vector<std::array<int, 3>> lines() const;
+  int structure_factor_species() const;
   std::vector<alloy::WaveVector> wave_vectors() const;
   alloy::LinkCellSetup link_cells(int64_t size, const std::vector<double>& at) const;
 

@@ -304,7 +304,9 @@ class WangLandauTask final : public run::Task {
                                         estimates.size());
       if (inside && figures.empty())
         figure["references"] =
-            json::array({json{{"label", "peak"}, {"value", peak.value}, {"vertical", true}}});
+            json::array({json{{"label", "peak " + alloy::text_of(peak) + " " + kelvin},
+                              {"value", peak.value},
+                              {"vertical", true}}});
       figures.push_back(figure);
     }
     json series = json::array();
@@ -328,8 +330,10 @@ class WangLandauTask final : public run::Task {
     json headline = json::array();
     json final{{"ln_f", walk_->ln_f()}};
     if (inside) {
-      headline.push_back(
-          {{"label", "heat capacity peak"}, {"value", peak.value}, {"unit", kelvin}});
+      headline.push_back({{"label", "heat capacity peak"},
+                          {"value", peak.value},
+                          {"text", alloy::text_of(peak)},
+                          {"unit", kelvin}});
       results["heat_capacity_peak"] = {
           {"value", peak.value}, {"error", std::isfinite(peak.error) ? json(peak.error) : json()}};
       final["transition_temperature"] = peak.value;

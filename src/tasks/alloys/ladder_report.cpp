@@ -57,6 +57,7 @@ class Summary {
     }
     columns();
     domains();
+    structure_factors();
     snapshots();
     // Crossings of all sizes, peaks of the largest.
     json headline = json::array();
@@ -89,8 +90,10 @@ class Summary {
           point["susceptibility"] = pair(p.susceptibility);
           point["binder"] = pair(p.binder);
         }
-        for (size_t c = 0; c < p.columns.size(); ++c)
-          point[results_[s].series.column_names[c]] = pair(p.columns[c]);
+        for (size_t c = 0; c < p.columns.size(); ++c) {
+          const std::string& name = results_[s].series.column_names[c];
+          (is_wave(name) ? point["structure_factor"] : point)[name] = pair(p.columns[c]);
+        }
         one["points"].push_back(point);
       }
       out.push_back(one);
@@ -103,6 +106,7 @@ class Summary {
   }
 
  private:
+  static bool is_wave(const std::string& column) { return column.starts_with("S "); }
   static json pair(const Estimate& e) {
     return {{"value", e.value}, {"error", std::isfinite(e.error) ? json(e.error) : json(nullptr)}};
   }
@@ -249,11 +253,77 @@ class Summary {
   void domains() {
     if (!config_.measures_domains()) return;
     const auto& names = results_[0].series.column_names;
-    const auto at = static_cast<size_t>(std::find(names.begin(), names.end(), "largest domain") -
-                                        names.begin());
-    curves(
-        "domains", "Largest domain of " + config_.order, "share of all sites",
-        [at](const alloy::LadderPoint& p) { return p.columns[at]; }, nullptr);
+    const std::string of = config_.order == "magnetisation" ? "like atoms" : config_.order;
+    for (const char* which : {"largest domain", "mean domain"}) {
+      const auto at =
+          static_cast<size_t>(std::find(names.begin(), names.end(), which) - names.begin());
+      curves(
+          which, fmt::format("Size of domains of {}: {}", of, which), "share of all sites",
+          [at](const alloy::LadderPoint& p) { return p.columns[at]; }, nullptr);
+    }
+    figures_.back()["caption"] =
+        "Share of all sites in the domain that a site drawn at random lies in. " +
+        figures_.back()["caption"].get<std::string>();
+  }
+
+  // S(k) along lines, of the largest cell, at the temperatures that are shown.
+  void structure_factors() {
+    const size_t s = results_.size() - 1;
+    const auto& names = results_[s].series.column_names;
+    const std::vector<double> shown = shown_temperatures();
+    for (const std::array<int, 3>& line : config_.lines())
+      for (int a = 0; a < config_.structure_factor_species(); ++a) {
+        const std::string& species = species_[static_cast<size_t>(a)];
+        const std::string prefix =
+            fmt::format("S {} {} {} {} ", species, line[0], line[1], line[2]);
+        json chart{{"chart", "line"},
+                   {"title", fmt::format("Structure factor of {} along (h {} {})", species,
+                                         line[1] == 0 ? "0" : "h", line[2] == 0 ? "0" : "h")},
+                   {"x", {{"label", "h, in units of 2 pi over the cell's edge"}}},
+                   {"y", {{"label", "S"}, {"log", true}}},
+                   {"series", json::array()},
+                   {"caption",
+                    "Means over all samples, with 68 % error bars from blocks longer than "
+                    "ten autocorrelation times (none where they would be too few)."}};
+        for (size_t t = 0; t < points_[s].size(); ++t) {
+          const double temperature = points_[s][t].k_t / scale_;
+          if (std::find(shown.begin(), shown.end(), temperature) == shown.end()) continue;
+          std::vector<double> h, value, error;
+          for (size_t c = 0; c < names.size(); ++c) {
+            if (!names[c].starts_with(prefix)) continue;
+            const Estimate& e = points_[s][t].columns[c];
+            h.push_back(std::stod(names[c].substr(prefix.size())));
+            value.push_back(std::max(e.value, 1e-3));  // a logarithm's end
+            error.push_back(std::isfinite(e.error) ? e.error : 0);
+          }
+          json one = curve(fmt::format("{:.5g} {}", temperature, unit_), h, value, error);
+          one["draw"] = "line_and_points";
+          chart["series"].push_back(one);
+        }
+        figures_.push_back(chart);
+      }
+  }
+
+  // Of the largest cell: the coldest, the one nearest to the transition, the hottest.
+  std::vector<size_t> shown_numbers() const {
+    const LadderResult& largest = results_.back();
+    const size_t last = largest.snapshots.size() - 1;
+    std::vector<size_t> shown{0};
+    if (const Transition* transition = best()) {
+      size_t nearest = 0;
+      for (size_t t = 0; t <= last; ++t)
+        if (std::abs(largest.series.k_t[t] / scale_ - transition->t.value) <
+            std::abs(largest.series.k_t[nearest] / scale_ - transition->t.value))
+          nearest = t;
+      if (nearest != 0 && nearest != last) shown.push_back(nearest);
+    }
+    if (last != 0) shown.push_back(last);
+    return shown;
+  }
+  std::vector<double> shown_temperatures() const {
+    std::vector<double> out;
+    for (const size_t t : shown_numbers()) out.push_back(points_.back()[t].k_t / scale_);
+    return out;
   }
 
   // S(k) of the first species on a plane of waves, the mean over the kept arrangements.
@@ -288,17 +358,7 @@ class Summary {
 
   void snapshots() {
     const LadderResult& largest = results_.back();
-    const size_t last = largest.snapshots.size() - 1;
-    std::vector<size_t> shown{0};
-    if (const Transition* transition = best()) {  // the temperature next to it
-      size_t nearest = 0;
-      for (size_t t = 0; t <= last; ++t)
-        if (std::abs(largest.series.k_t[t] / scale_ - transition->t.value) <
-            std::abs(largest.series.k_t[nearest] / scale_ - transition->t.value))
-          nearest = t;
-      if (nearest != 0 && nearest != last) shown.push_back(nearest);
-    }
-    if (last != 0) shown.push_back(last);
+    const std::vector<size_t> shown = shown_numbers();
     for (const size_t t : shown) {
       const std::string at = fmt::format("{:.5g} {}", largest.series.k_t[t] / scale_, unit_);
       const std::vector<uint8_t>& species = largest.snapshots[t].back();

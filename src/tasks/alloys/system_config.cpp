@@ -16,10 +16,17 @@ namespace ocoee::tasks {
 using alloy::PairInteractions;
 
 void LatticeConfig::describe(config::Description& d, bool with_sizes) {
-  d.field("kind", kind, "sites of the lattice; conventional cells").choices(alloy::lattice_kinds());
-  d.field("file", file, "POSCAR or extended XYZ whose sites are the lattice, instead of kind");
+  d.field("kind", kind, "sites of the lattice; conventional cells, and those of orderings")
+      .choices(alloy::cell_names());
+  d.field("file", file,
+          "POSCAR, extended XYZ or info_evec_out whose sites are the lattice, instead of kind");
+  d.field(
+      "edges", edges,
+      "of an info_evec_out, which holds none, angstrom: three at right angles, or nine numbers, "
+      "row after row");
   d.field("a", a, "edge of the conventional cell").above(0).unit("angstrom");
-  d.field("c_over_a", c_over_a, "for hcp and bct").above(0);
+  d.field("c_over_a", c_over_a, "for hcp, bct and L1_0; 0 = ideal: sqrt(8/3) for hcp, else 1")
+      .at_least(0);
   d.field("cells", cells, "unit cells along the three edges").at_least(1);
   if (with_sizes)
     d.field("sizes", sizes,
@@ -138,7 +145,7 @@ void SystemConfig::check(config::Problems& problems) const {
 
 alloy::UnitCell SystemConfig::unit_cell() const {
   if (lattice.file.empty()) return alloy::lattice_cell(lattice.kind, lattice.a, lattice.c_over_a);
-  const std::vector<atoms::Frame> frames = atoms::read_structures(lattice.file);
+  const std::vector<atoms::Frame> frames = atoms::read_structures(lattice.file, lattice.edges);
   if (frames.empty()) fail(ErrorKind::data, "{}: holds no structure", lattice.file);
   alloy::UnitCell cell{lattice.file, frames.front().structure.cell,
                        frames.front().structure.positions};

@@ -15,8 +15,9 @@ namespace ocoee::tasks {
 
 struct LatticeConfig {  // [lattice]
   std::string kind = "bcc";
-  std::string file;  // POSCAR or extxyz: its sites instead of `kind`
-  double a = 1, c_over_a = 1;
+  std::string file;  // of a structure: its sites instead of `kind`
+  std::vector<double> edges;
+  double a = 1, c_over_a = 0;
   std::vector<int64_t> cells{4, 4, 4};
   std::vector<int64_t> sizes;  // multiples of `cells`, where a task compares sizes
   double shell_tolerance = 1e-4;

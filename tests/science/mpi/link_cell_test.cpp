@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "comm/backend.h"
+#include "comm/mesh.h"
 #include "core/random.h"
 #include "science/alloy/link_cell_moves.h"
 #include "support/mpi_world.h"
@@ -58,6 +59,33 @@ TEST(LinkCellRanks, MoveAsOne) {
       }
     }
     EXPECT_GT(alone.tally(0).accepted, 0);
+  }
+}
+
+// The same on GPU buffers, through the host where ranks share one GPU.
+TEST(LinkCellGpuRanks, MoveAsOneCpu) {
+  if (device::cuda_device_count() == 0) GTEST_SKIP() << device::cuda_unavailable_reason();
+  comm::World& world = testing_support::world();
+  comm::Shape shape;
+  shape[comm::Axis::spatial] = world.size();
+  const device::Device gpu{device::Kind::cuda, 0};
+  comm::Mesh mesh(world, shape, gpu, comm::Backend::host_staged);
+  for (const LinkCellSetup& s : setups()) {
+    if (s.shells == 6 && world.size() > 4) continue;
+    SCOPED_TRACE(s.lattice);
+    LinkCellSampler cpu(s, comm::make_self_communicator("alone", world.rank()), {}),
+        together(s, mesh.shared_axis(comm::Axis::spatial), gpu);
+    const std::vector<double> shares(static_cast<size_t>(s.species), 1.0);
+    cpu.fill(shares), together.fill(shares);
+    for (int part = 0; part < 3; ++part) {
+      cpu.advance(10), together.advance(10);
+      for (int64_t r = 0; r < 2; ++r) {
+        EXPECT_EQ(cpu.species(r), together.species(r));
+        EXPECT_EQ(cpu.energy(r), together.energy(r));
+        EXPECT_EQ(cpu.tally(r).change, together.tally(r).change);
+      }
+    }
+    EXPECT_GT(cpu.tally(0).accepted, 0);
   }
 }
 
