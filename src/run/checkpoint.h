@@ -100,8 +100,8 @@ struct LoadCounters {           // of this rank
 nlohmann::json load_checkpoint(const std::filesystem::path& checkpoint, const State& state,
                                comm::Communicator& world, LoadCounters* counters = nullptr);
 
-// Rewrites a checkpoint as `shards` files, each array split by rows of its first dimension, one
-// shard in memory at a time. Verifies the source first; `target` must not exist. Throws
+// Rewrites a checkpoint as `shards` files, each array split by rows of its first dimension, a few
+// megabytes in memory at a time. Verifies the source first; `target` must not exist. Throws
 // Error(data), Error(file).
 void reshard_checkpoint(const std::filesystem::path& source, const std::filesystem::path& target,
                         int64_t shards);

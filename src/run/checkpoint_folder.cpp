@@ -47,7 +47,14 @@ void remove_leftovers(const std::filesystem::path& folder) {
   }
 }
 
-void verify_file(const std::filesystem::path& checkpoint, const Manifest& manifest,
+Promises promises_of(const Manifest& manifest) {
+  Promises out;
+  for (const ManifestArray& array : manifest.arrays)
+    for (const ManifestPiece& piece : array.pieces) out[piece.file].emplace_back(&array, &piece);
+  return out;
+}
+
+void verify_file(const std::filesystem::path& checkpoint, const Promises& promises,
                  const ManifestFile& file) {
   const auto path = checkpoint / file.name;
   std::error_code error;
@@ -61,21 +68,21 @@ void verify_file(const std::filesystem::path& checkpoint, const Manifest& manife
   const SafetensorsHeader header = read_safetensors_header(path);
   std::map<std::string, const TensorEntry*> tensors;
   for (const TensorEntry& entry : header.tensors) tensors[entry.name] = &entry;
-  for (const ManifestArray& array : manifest.arrays) {
-    for (const ManifestPiece& piece : array.pieces) {
-      if (piece.file != file.name) continue;
-      const auto found = tensors.find(piece.key);
-      if (found == tensors.end() || found->second->shape != piece.box.size ||
-          found->second->dtype != array.dtype)
-        fail(ErrorKind::data, "{}: lacks '{}' as the manifest describes it", path.string(),
-             piece.key);
-    }
+  const auto promised = promises.find(file.name);
+  if (promised == promises.end()) return;
+  for (const auto& [array, piece] : promised->second) {
+    const auto found = tensors.find(piece->key);
+    if (found == tensors.end() || found->second->shape != piece->box.size ||
+        found->second->dtype != array->dtype)
+      fail(ErrorKind::data, "{}: lacks '{}' as the manifest describes it", path.string(),
+           piece->key);
   }
 }
 
 void verify_checkpoint(const std::filesystem::path& checkpoint) {
   const Manifest manifest = read_manifest(checkpoint);
-  for (const ManifestFile& file : manifest.files) verify_file(checkpoint, manifest, file);
+  const Promises promises = promises_of(manifest);
+  for (const ManifestFile& file : manifest.files) verify_file(checkpoint, promises, file);
 }
 
 std::string inspect_text(const std::filesystem::path& checkpoint) {

@@ -105,6 +105,29 @@ class ShardReader {
   std::vector<char>& window_;
 };
 
+}  // namespace
+
+struct BoxReader::Shards {
+  std::map<std::string, ShardReader> open;
+  std::vector<char> window;
+  int64_t bytes_read = 0;
+};
+
+BoxReader::BoxReader(std::filesystem::path checkpoint, const Manifest& manifest)
+    : checkpoint_(std::move(checkpoint)), shards_(std::make_unique<Shards>()) {
+  for (const ManifestArray& array : manifest.arrays) arrays_[array.name] = &array;
+}
+BoxReader::~BoxReader() = default;
+
+int64_t BoxReader::bytes_read() const {
+  return shards_->bytes_read;
+}
+int64_t BoxReader::window_bytes() const {
+  return static_cast<int64_t>(shards_->window.capacity());
+}
+
+namespace {
+
 const ManifestArray& stored_array(const std::map<std::string, const ManifestArray*>& arrays,
                                   const StateArray& wanted, const std::string& checkpoint) {
   const auto found = arrays.find(wanted.name);
@@ -119,15 +142,36 @@ const ManifestArray& stored_array(const std::map<std::string, const ManifestArra
   return stored;
 }
 
+}  // namespace
+
+void BoxReader::check(const StateArray& array) const {
+  stored_array(arrays_, array, checkpoint_.string());
+}
+
+void BoxReader::read(const StateArray& array, const Box& box, char* host) {
+  constexpr size_t kMostOpen = 64;
+  for (const ManifestPiece& part : stored_array(arrays_, array, checkpoint_.string()).pieces) {
+    if (intersect(part.box, box).elements() == 0) continue;
+    auto& open = shards_->open;
+    if (open.size() == kMostOpen && !open.contains(part.file)) open.clear();
+    ShardReader& shard =
+        open.try_emplace(part.file, checkpoint_ / part.file, shards_->window).first->second;
+    shards_->bytes_read += shard.read(part, box, array.dtype, host);
+  }
+}
+
+namespace {
+
 // What is wrong with a checkpoint, in the words of the first rank that found something; "" if
 // nothing.
 std::string damage_of(const std::filesystem::path& checkpoint, comm::Communicator& world) {
   try {
     on_every_rank(world, [&] {
       const Manifest manifest = read_manifest(checkpoint);
+      const Promises promises = promises_of(manifest);
       const auto ranks = static_cast<size_t>(world.size());
       for (size_t f = static_cast<size_t>(world.rank()); f < manifest.files.size(); f += ranks)
-        verify_file(checkpoint, manifest, manifest.files[f]);
+        verify_file(checkpoint, promises, manifest.files[f]);
     });
     return "";
   } catch (const Error& error) {
@@ -165,31 +209,23 @@ json load_checkpoint(const std::filesystem::path& checkpoint, const State& state
   });
   const Manifest manifest =
       parse_manifest(world.broadcast_text(text, 0), (checkpoint / "manifest.json").string());
-  std::map<std::string, const ManifestArray*> arrays;
-  for (const ManifestArray& array : manifest.arrays) arrays[array.name] = &array;
   LoadCounters counted;
   on_every_rank(world, [&] {
-    constexpr size_t kMostOpen = 64;
-    std::map<std::string, ShardReader> shards;
-    std::vector<char> host, window;
+    BoxReader reader(checkpoint, manifest);
+    std::vector<char> host;
     for (const StateArray& array : state.arrays) {
-      const ManifestArray& stored = stored_array(arrays, array, checkpoint.string());
+      reader.check(array);
       for (const Piece& piece : array.pieces) {
         if (piece.box.elements() == 0) continue;
         host.resize(static_cast<size_t>(piece.box.elements()) * size_of(array.dtype));
         counted.bytes_needed += static_cast<int64_t>(host.size());
-        for (const ManifestPiece& part : stored.pieces) {
-          if (intersect(part.box, piece.box).elements() == 0) continue;
-          if (shards.size() == kMostOpen && !shards.contains(part.file)) shards.clear();
-          ShardReader& shard =
-              shards.try_emplace(part.file, checkpoint / part.file, window).first->second;
-          counted.bytes_read += shard.read(part, piece.box, array.dtype, host.data());
-        }
+        reader.read(array, piece.box, host.data());
         counted.most_host_bytes = std::max(
-            counted.most_host_bytes, static_cast<int64_t>(host.capacity() + window.capacity()));
+            counted.most_host_bytes, static_cast<int64_t>(host.capacity()) + reader.window_bytes());
         piece.load(host.data());
       }
     }
+    counted.bytes_read = reader.bytes_read();
   });
   if (counters) *counters = counted;
   return manifest.values;

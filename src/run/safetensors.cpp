@@ -223,9 +223,14 @@ const TensorEntry& SafetensorsFile::entry(const std::string& name) const {
        near.empty() ? "" : fmt::format("; the nearest is '{}'", near));
 }
 
-uint64_t write_safetensors(const std::filesystem::path& path,
-                           const std::vector<TensorToWrite>& tensors,
-                           const std::map<std::string, std::string>& metadata) {
+struct SafetensorsWriter::Impl {
+  Output out;
+  uint64_t left;  // bytes of data to come
+};
+
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
+                                     const std::vector<TensorToWrite>& tensors,
+                                     const std::map<std::string, std::string>& metadata) {
   std::string text = "{";
   if (!metadata.empty()) text += "\"__metadata__\":" + json(metadata).dump();
   std::set<std::string> names;
@@ -244,11 +249,29 @@ uint64_t write_safetensors(const std::filesystem::path& path,
   text += '}';
   text.resize((text.size() + 7) / 8 * 8, ' ');  // data begins aligned
   const uint64_t length = text.size();
-  Output out(path);
-  out.write(&length, 8);
-  out.write(text.data(), text.size());
-  for (const TensorToWrite& tensor : tensors) out.write(tensor.data, bytes_of(tensor));
-  return out.finish();
+  impl_.reset(new Impl{Output(path), offset});
+  impl_->out.write(&length, 8);
+  impl_->out.write(text.data(), text.size());
+}
+SafetensorsWriter::~SafetensorsWriter() = default;
+
+void SafetensorsWriter::write(const void* data, size_t bytes) {
+  OCOEE_CHECK(bytes <= impl_->left, "{} bytes more than the tensors have", bytes - impl_->left);
+  impl_->left -= bytes;
+  impl_->out.write(data, bytes);
+}
+
+uint64_t SafetensorsWriter::finish() {
+  OCOEE_CHECK(impl_->left == 0, "{} bytes of the tensors are missing", impl_->left);
+  return impl_->out.finish();
+}
+
+uint64_t write_safetensors(const std::filesystem::path& path,
+                           const std::vector<TensorToWrite>& tensors,
+                           const std::map<std::string, std::string>& metadata) {
+  SafetensorsWriter writer(path, tensors, metadata);
+  for (const TensorToWrite& tensor : tensors) writer.write(tensor.data, bytes_of(tensor));
+  return writer.finish();
 }
 
 }  // namespace ocoee::run

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,6 +58,21 @@ struct TensorToWrite {
   std::vector<int64_t> shape;
   const void* data = nullptr;
 };
+// A file whose tensors come piece by piece: all bytes of the first, then of the next. Their `data`
+// is not looked at. Throws Error(file).
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  ~SafetensorsWriter();
+  void write(const void* data, size_t bytes);
+  uint64_t finish();  // syncs; the XXH64 of all bytes
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 // Writes and syncs the file; returns the XXH64 of all its bytes. Throws Error(file).
 uint64_t write_safetensors(const std::filesystem::path& path,
                            const std::vector<TensorToWrite>& tensors,

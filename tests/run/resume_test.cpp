@@ -7,6 +7,7 @@
 
 #include "core/random.h"
 #include "run/counting_fixture.h"
+#include "support/peak_memory.h"
 
 namespace ocoee::run::testing_support {
 namespace {
@@ -227,6 +228,47 @@ TEST_F(Resume, ReshardedIsTheSame) {
   make_reference({"task.steps=8"});
   ASSERT_EQ(run(2, "a", {"task.steps=8"}).code, 0);
   expect_as_reference("a");
+}
+
+// Loading holds no more than the largest piece beside the state itself, and rewriting a few
+// megabytes: as the kernel counts, not the loader.
+TEST_F(Resume, MemoryStaysWithinAPieceOfTheShard) {
+  constexpr int64_t kArrays = 6, kRows = 4096, kColumns = 1024, kMiB = int64_t{1} << 20;
+  comm::World world = comm::World::alone();
+  std::vector<std::vector<float>> memory(kArrays, std::vector<float>(kRows * kColumns));
+  State state;
+  for (int64_t a = 0; a < kArrays; ++a) {
+    std::vector<float>& values = memory[static_cast<size_t>(a)];
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(a) + 1e-3f * i;
+    state.arrays.push_back({fmt::format("array{}", a),
+                            {kRows, kColumns},
+                            DType::f32,
+                            {host_piece({{0, 0}, {kRows, kColumns}}, values.data(), DType::f32)}});
+  }
+  const int64_t piece = kRows * kColumns * 4, shard = kArrays * piece;
+  const auto folder = scratch_ / "large";
+  {
+    CheckpointWriter writer(folder, *world.host(), 1);
+    writer.begin(1, state, 0);
+    writer.finish();
+  }
+  const std::vector<std::vector<float>> saved = memory;
+  for (auto& values : memory) std::fill(values.begin(), values.end(), 0.0f);
+  {
+    LoadCounters counters;
+    const ocoee::testing_support::PeakMemory peak;
+    load_checkpoint(checkpoint_path(folder, 1), state, *world.host(), &counters);
+    EXPECT_LE(peak.rise(), piece + 4 * kMiB);
+    EXPECT_LE(peak.rise(), counters.most_host_bytes + 4 * kMiB);
+    EXPECT_LE(counters.most_host_bytes, shard + shard / 10);
+  }
+  EXPECT_TRUE(memory == saved);
+  {
+    const ocoee::testing_support::PeakMemory peak;
+    reshard_checkpoint(checkpoint_path(folder, 1), scratch_ / "one", 1);
+    EXPECT_LE(peak.rise(), shard / 3);
+  }
+  EXPECT_TRUE(arrays(scratch_ / "one") == arrays(checkpoint_path(folder, 1)));
 }
 
 TEST_F(Resume, AnotherModelIsRefused) {

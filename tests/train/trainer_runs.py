@@ -215,6 +215,9 @@ def layouts(bench):
             if "zero_bubble" not in layout[-1] and record["bubble_predicted"] != (stages - 1) / (micro * record["chunks"]):
                 fail(f"{name}: another bubble than the formula's")
     interchange(bench, "layout-0")
+    for number, (_, *layout) in enumerate(LAYOUTS):
+        if layout[0] in ("layout.tensor=2", "layout.context=2") or "layout.tensor=2" in layout:
+            out_of_and_into(bench, number)
     for number in range(len(LAYOUTS)):
         copy_until(bench, f"layout-{number}", "moved", 20)
         ranks, *following = LAYOUTS[(number + 1) % len(LAYOUTS)]
@@ -243,15 +246,18 @@ def tensors_of(folder):
     return found
 
 
+def ocoee(bench, ranks, *words):
+    command = ([MPIRUN, str(ranks)] if ranks > 1 else []) + [bench.program, *words]
+    environment = dict(os.environ, XDG_CACHE_HOME=bench.path("cache"), OMP_NUM_THREADS="1")
+    done = subprocess.run(command, cwd=bench.folder, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        fail(" ".join(command) + "\n" + done.stdout + done.stderr)
+
+
 def interchange(bench, name):
     """Out of a sharded pipeline's run, in parts, into a run of other ranks, and out again: the same bits."""
-    def ocoee(ranks, *words):
-        command = ([MPIRUN, str(ranks)] if ranks > 1 else []) + [bench.program, *words]
-        done = subprocess.run(command, cwd=bench.folder, capture_output=True, text=True)
-        if done.returncode:
-            fail(" ".join(command) + "\n" + done.stdout + done.stderr)
-    ocoee(1, "export", "--run", name, "--to", "whole")
-    ocoee(4, "export", "--run", name, "--to", "parts", "--file-size", "0.00004")
+    ocoee(bench, 1, "export", "--run", name, "--to", "whole")
+    ocoee(bench, 4, "export", "--run", name, "--to", "parts", "--file-size", "0.00004")
     files = glob.glob(bench.path("parts", "*.safetensors"))
     tensors = [tensors_in(f) for f in files]
     if len(files) < 4:
@@ -262,11 +268,34 @@ def interchange(bench, name):
     if not whole or tensors_of(bench.path("parts")) != whole:
         fail("export in parts gives other tensors")
     for ranks in (1, 3):
-        ocoee(ranks, "import", "parts", "--to", f"imported-{ranks}", "--data", bench.data)
-        ocoee(1, "export", "--run", f"imported-{ranks}", "--to", f"again-{ranks}")
+        ocoee(bench, ranks, "import", "parts", "--to", f"imported-{ranks}", "--data", bench.data)
+        ocoee(bench, 1, "export", "--run", f"imported-{ranks}", "--to", f"again-{ranks}")
         if tensors_of(bench.path(f"again-{ranks}")) != whole:
             fail(f"imported by {ranks} ranks and exported again: other tensors")
     print(f"export and import: {len(whole)} tensors in {len(files)} files, bit-equal both ways")
+
+
+def out_of_and_into(bench, number):
+    """Weights leave a run of this layout as they are, and the run made of them goes on in this layout as on one rank."""
+    ranks, *layout = LAYOUTS[number]
+    ocoee(bench, 1, "export", "--run", f"layout-{number}", "--to", f"whole-{number}")
+    ocoee(bench, 3, "export", "--run", f"layout-{number}", "--to", f"parts-{number}", "--file-size", "0.00004")
+    whole = tensors_of(bench.path(f"whole-{number}"))
+    if not whole or tensors_of(bench.path(f"parts-{number}")) != whole:
+        fail(f"export of {' '.join(layout)}: three ranks write other tensors than one")
+    if {name: shape for name, (shape, _) in whole.items()} != \
+            {name: shape for name, (shape, _) in tensors_of(bench.path("whole")).items()}:
+        fail(f"export of {' '.join(layout)}: other names or shapes than of another layout")
+    losses = []
+    for where, count, keys in (("alone", 1, []), ("laid-out", ranks, layout)):
+        name = f"{where}-{number}"
+        ocoee(bench, count, "import", f"parts-{number}", "--to", name, "--data", bench.data)
+        ocoee(bench, count, "run", f"{name}/recipe.toml", "train.steps=4", "run.log_every=1", "run.threads=1",
+              'run.device="cpu"', *keys)
+        with open(bench.path(name, "metrics.jsonl"), encoding="utf-8") as stream:
+            entries = [json.loads(line) for line in stream]
+        losses.append({entry["step"]: entry["loss"] for entry in entries if entry["kind"] == "step"})
+    expect_close(*losses, "imported from and into " + " ".join(layout))
 
 
 def ranks_of(process):

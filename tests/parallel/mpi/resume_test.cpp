@@ -133,6 +133,26 @@ TEST(Resume, EveryLayoutGoesOnInEveryOther) {
       }
     }
   }
+  // And one rank by itself.
+  if (world.size() > 1 && world.rank() == 0) {
+    comm::World alone = comm::World::alone();
+    LayoutCase one = all.front();
+    one.data = 1;
+    for (size_t from = 0; from < all.size(); ++from) {
+      SCOPED_TRACE(all[from].text() + " -> one rank");
+      comm::Mesh mesh(alone, comm::Shape{}, {});
+      const Outcome resumed = train_case(
+          one, mesh, nullptr, kAfter, {},
+          [&](Engine& engine, train::Update& update) {
+            load(folder, static_cast<int64_t>(from), mesh, engine, update);
+          },
+          kBefore);
+      for (int64_t s = 0; s < kAfter; ++s) {
+        const double wanted = uninterrupted[from][static_cast<size_t>(s + kBefore)];
+        EXPECT_NEAR(resumed.losses[static_cast<size_t>(s)], wanted, 1e-6 * wanted) << "step " << s;
+      }
+    }
+  }
   world.host()->barrier();
   if (world.rank() == 0) fs::remove_all(folder);
 }

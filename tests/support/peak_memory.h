@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far this process's resident memory rises, as the kernel sees it.
+#pragma once
+
+#include <malloc.h>
+
+#include <cstdint>
+#include <fstream>
+#include <string>
+
+namespace ocoee::testing_support {
+
+class PeakMemory {
+ public:
+  PeakMemory() {
+    ::malloc_trim(0);  // what was freed before must not hide what is taken
+    std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew (proc(5))
+    before_ = bytes_of("VmRSS:");
+  }
+  int64_t rise() const { return bytes_of("VmHWM:") - before_; }
+
+ private:
+  static int64_t bytes_of(const std::string& key) {
+    std::ifstream status("/proc/self/status");
+    std::string word;
+    int64_t kib = -1;
+    while (status >> word)
+      if (word == key) status >> kib;
+    return kib * 1024;
+  }
+  int64_t before_;
+};
+
+}  // namespace ocoee::testing_support
