@@ -236,10 +236,29 @@ std::vector<std::string> Communicator::all_gather_text(const std::string& text, 
 }
 
 std::vector<std::string> Communicator::gather_text(const std::string& text, int root, Site site) {
-  std::vector<std::string> all =
-      all_gather_text(text, site);  // control data is small: one path serves
-  if (rank_ != root) all.clear();
-  return all;
+  int64_t own = static_cast<int64_t>(text.size());
+  std::vector<int64_t> lengths(static_cast<size_t>(size_));
+  all_gather({&own, 1, DType::i64, {}}, {lengths.data(), size_, DType::i64, {}}, {}, site);
+  const auto bytes_of = [](std::string& part) {
+    return Buffer{part.data(), static_cast<int64_t>(part.size()), DType::u8, {}};
+  };
+  if (rank_ != root) {
+    std::string leaving = text;
+    if (own > 0) send(bytes_of(leaving), root, {}, site);
+    return {};
+  }
+  std::vector<std::string> out(static_cast<size_t>(size_));
+  std::vector<WorkHandle> arriving;
+  for (int r = 0; r < size_; ++r) {
+    std::string& part = out[static_cast<size_t>(r)];
+    part.resize(static_cast<size_t>(lengths[static_cast<size_t>(r)]));
+    if (r == root)
+      part = text;
+    else if (!part.empty())
+      arriving.push_back(receive_async(bytes_of(part), r, {}, site));
+  }
+  for (const WorkHandle& work : arriving) work->wait({});
+  return out;
 }
 
 }  // namespace ocoee::comm

@@ -280,7 +280,7 @@ std::string traffic_section(const SectionContext& context) {
   return figure("Payload bytes by mesh axis",
                 picture + "<div class=\"gap\"></div>" +
                     table({{"axis"}, {"collective"}, {"calls", true}, {"payload", true}}, rows),
-                "Counted on rank 0 since the program began.");
+                "Of all ranks since the program began: what each handed to its calls.");
 }
 
 }  // namespace ocoee::report

@@ -53,7 +53,7 @@ class Runner {
   bool time_is_nearly_over() const;
   bool already_finished(const Task& task) const;
   double own_seconds() const { return earlier_seconds_ + trace::now_seconds() - begin_; }
-  void write_summary(const std::string& status, const Task& task, comm::Mesh& mesh);
+  void write_summary(const std::string& status, const Task& task);
   void tell_peers(const std::exception& error);
   void note_failure(const std::string& what);
   void report(const std::string& headline, bool failed = false) const;
@@ -170,7 +170,8 @@ Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
   const Outcome outcome = loop(task);
   if (outcome == Outcome::finished) task.finish();
   const bool finished = outcome == Outcome::finished;
-  on_first_rank(host_, [&] { write_summary(finished ? "finished" : "interrupted", task, mesh); });
+  if (json traffic = traffic_of(mesh); !traffic.empty()) summary_["traffic"] = std::move(traffic);
+  on_first_rank(host_, [&] { write_summary(finished ? "finished" : "interrupted", task); });
   write_trace(folder_ / "trace.json", trace::take(), host_);
   events_.flush();
   report(headline_text(summary_));
@@ -272,7 +273,7 @@ bool Runner::already_finished(const Task& task) const {
   return host_.all_reduce_value(world_.rank() == 0 && finished, comm::Reduce::max) > 0;
 }
 
-void Runner::write_summary(const std::string& status, const Task& task, comm::Mesh& mesh) {
+void Runner::write_summary(const std::string& status, const Task& task) {
   summary_["task"] = request_.type->name;
   summary_["name"] = request_.run.name;
   summary_["status"] = status;
@@ -282,7 +283,6 @@ void Runner::write_summary(const std::string& status, const Task& task, comm::Me
   summary_["ranks"] = world_.size();
   summary_["device"] = device::name_of(request_.device);
   summary_["command"] = request_.command;
-  if (json traffic = traffic_of(mesh); !traffic.empty()) summary_["traffic"] = std::move(traffic);
   complete_summary(summary_);
   write_file_atomically(folder_ / "summary.json", summary_.dump(2) + "\n", kElsewhere);
   if (status == "finished") events_.emit({"run_finished", task.position(), {}});

@@ -3,6 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "core/trace.h"
 
 namespace ocoee::run {
@@ -36,17 +41,44 @@ void complete_summary(json& summary) {
   summary["headline"] = json::array({headline});
 }
 
+namespace {
+
+// The axis that a communicator serves: pipelines have several, and shards are groups of replicas.
+std::string axis_of(const std::string& name, const comm::Shape& shape) {
+  if (name.starts_with("pipeline")) return "pipeline";
+  if (name == "shard" || name == "twins")
+    return shape.replicas() == shape[comm::Axis::data] ? "data" : "replicas";
+  return name;
+}
+
+}  // namespace
+
 json traffic_of(comm::Mesh& mesh) {
-  json out = json::array();
+  std::vector<std::string> axes;  // in the order of the mesh
+  std::vector<int64_t> sums;      // calls and bytes of each kind, axis by axis
   for (const comm::Communicator* group : mesh.communicators()) {
-    const comm::Counters& counters = group->counters();
-    for (size_t k = 0; k < comm::kKinds; ++k) {
-      if (counters.calls[k] == 0) continue;
-      out.push_back({{"axis", group->name()},
-                     {"kind", comm::name_of(static_cast<comm::Kind>(k))},
-                     {"calls", counters.calls[k]},
-                     {"bytes", counters.bytes[k]}});
+    const std::string axis = axis_of(group->name(), mesh.shape());
+    const auto known = std::find(axes.begin(), axes.end(), axis);
+    const auto first = static_cast<size_t>(known - axes.begin()) * 2 * comm::kKinds;
+    if (known == axes.end()) {
+      axes.push_back(axis);
+      sums.resize(sums.size() + 2 * comm::kKinds);
     }
+    for (size_t k = 0; k < comm::kKinds; ++k) {
+      sums[first + 2 * k] += group->counters().calls[k];
+      sums[first + 2 * k + 1] += group->counters().bytes[k];
+    }
+  }
+  if (!sums.empty())
+    mesh.world().all_reduce({sums.data(), static_cast<int64_t>(sums.size()), DType::i64, {}},
+                            comm::Reduce::sum);
+  json out = json::array();
+  for (size_t i = 0; i < axes.size() * comm::kKinds; ++i) {
+    if (sums[2 * i] == 0) continue;
+    out.push_back({{"axis", axes[i / comm::kKinds]},
+                   {"kind", comm::name_of(static_cast<comm::Kind>(i % comm::kKinds))},
+                   {"calls", sums[2 * i]},
+                   {"bytes", sums[2 * i + 1]}});
   }
   return out;
 }

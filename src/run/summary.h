@@ -23,7 +23,7 @@ class SummaryListener final : public Listener {
 
 // Adds headline, tokens and seconds by phase, from what is there and from the trace.
 void complete_summary(nlohmann::json& summary);
-// Calls and bytes by axis and kind, of this rank since it began.
+// Calls and bytes by axis and kind, of all ranks since they began. Collective.
 nlohmann::json traffic_of(comm::Mesh& mesh);
 // "held-out bits per base 1.8895; best order-k Markov model 1.9305"; "" without a headline.
 std::string headline_text(const nlohmann::json& summary);

@@ -32,6 +32,8 @@ TEST_F(RunnerTest, LeavesTheFilesOfARunDirectory) {
   EXPECT_EQ(summary["ranks"], 2);
   EXPECT_EQ(summary["final"]["steps"], 12);
   EXPECT_EQ(summary["traffic"][0]["axis"], "data");
+  for (const json& entry : summary["traffic"])  // both ranks make the calls
+    EXPECT_EQ(entry["calls"].get<int64_t>() % 2, 0) << entry;
   EXPECT_EQ(read_json("plan.json")["parameters"], 185);
   const json environment = read_json("environment.json");
   for (const char* key :
