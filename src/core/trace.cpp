@@ -16,6 +16,13 @@ std::vector<Span> spans;
 std::map<std::string, double> totals;
 std::atomic<int64_t> current_step{0};
 thread_local std::function<void()> fence;
+thread_local Scope* innermost = nullptr;
+
+void add(const Span& span, double own_seconds) {
+  const std::lock_guard lock(mutex);
+  totals[span.name] += own_seconds;
+  if (spans.size() < kMostSpans) spans.push_back(span);
+}
 
 }  // namespace
 
@@ -25,9 +32,7 @@ double now_seconds() {
 }
 
 void record(const Span& span) {
-  const std::lock_guard lock(mutex);
-  totals[span.name] += span.end_seconds - span.begin_seconds;
-  if (spans.size() < kMostSpans) spans.push_back(span);
+  add(span, span.end_seconds - span.begin_seconds);
 }
 
 void set_step(int64_t step) {
@@ -49,14 +54,18 @@ void set_fence(std::function<void()> wait) {
   fence = std::move(wait);
 }
 
-Scope::Scope(const char* name, const char* track) : name_(name), track_(track) {
+Scope::Scope(const char* name, const char* track)
+    : name_(name), track_(track), outer_(std::exchange(innermost, this)) {
   if (fence) fence();
   begin_ = now_seconds();
 }
 
 Scope::~Scope() {
   if (fence) fence();
-  record({name_, track_, begin_, now_seconds(), current_step});
+  const double end = now_seconds();
+  innermost = outer_;
+  if (outer_) outer_->inside_ += end - begin_;
+  add({name_, track_, begin_, end, current_step}, end - begin_ - inside_);
 }
 
 }  // namespace ocoee::trace

@@ -21,8 +21,10 @@ struct Span {
 double now_seconds();
 void record(const Span& span);
 void set_step(int64_t step);
-std::vector<Span> take();                // the spans so far; the buffer is emptied
-double total_seconds(const char* name);  // over the whole process, whatever was taken
+std::vector<Span> take();  // the spans so far; the buffer is emptied
+// Of spans of this name, over the whole process, whatever was taken; without the spans inside them,
+// so that no second counts twice.
+double total_seconds(const char* name);
 // Called where a span begins and ends, of this thread, until it is set to nothing: a wait for the
 // device, so that spans of a profiled step cover what the device did and not only how long it took
 // to ask for it.
@@ -37,7 +39,8 @@ class Scope {
  private:
   const char* name_;
   const char* track_;
-  double begin_;
+  Scope* outer_;  // of this thread
+  double begin_, inside_ = 0;
 };
 
 }  // namespace ocoee::trace

@@ -48,6 +48,7 @@ double product_flops(const LayerSpec& layer) {
 LayerSpec embedding(const GptConfig& c, int64_t vocabulary) {
   LayerSpec layer;
   layer.kind = "embedding";
+  layer.splits_backward = true;
   layer.name = "embedding";
   layer.parameters.push_back(matrix("wte.weight", vocabulary, c.width, c.init_std, 0));
   if (!c.uses_rope())
@@ -64,6 +65,7 @@ LayerSpec embedding(const GptConfig& c, int64_t vocabulary) {
 LayerSpec norm(const GptConfig& c, const std::string& name, bool passes_x) {
   LayerSpec layer;
   layer.kind = "norm";
+  layer.splits_backward = true;
   layer.name = name;
   layer.parameters.push_back(vector(name + ".weight", c.width, Init::ones));
   if (!c.uses_rms() && c.has_bias())
@@ -81,6 +83,7 @@ LayerSpec attention(const GptConfig& c, const std::string& name) {
   const double residual_std = c.init_std / std::sqrt(2.0 * static_cast<double>(c.layers));
   LayerSpec layer;
   layer.kind = "attention";
+  layer.splits_backward = true;
   layer.name = name;
   layer.parameters = {matrix(name + ".q.weight", q, c.width, c.init_std, 0),
                       matrix(name + ".k.weight", kv, c.width, c.init_std, 0),
@@ -123,6 +126,7 @@ LayerSpec mlp(const GptConfig& c, const std::string& name) {
   const double residual_std = c.init_std / std::sqrt(2.0 * static_cast<double>(c.layers));
   LayerSpec layer;
   layer.kind = "mlp";
+  layer.splits_backward = true;
   layer.name = name;
   if (c.uses_swiglu())
     layer.parameters.push_back(matrix(name + ".gate.weight", inner, c.width, c.init_std, 0));
@@ -145,6 +149,7 @@ LayerSpec mlp(const GptConfig& c, const std::string& name) {
 LayerSpec head(const GptConfig& c, int64_t vocabulary) {
   LayerSpec layer;
   layer.kind = "head";
+  layer.splits_backward = true;
   layer.name = "head";
   layer.parameters.push_back(matrix("lm_head.weight", vocabulary, c.width, c.init_std, 0));
   if (c.is_tied()) layer.parameters[0].tied_to = "wte.weight";

@@ -26,7 +26,6 @@ class Attention final : public Layer {
         rope_(spec.choice("positions") == "rope"),
         has_bias_(spec.parameters.size() == 8),
         out_(has_bias_ ? 6 : 3) {}
-  bool splits_backward() const override { return true; }
   std::vector<std::pair<size_t, size_t>> written_groups() const override {
     return {{0, 3}, {out_, 1}};
   }

@@ -17,7 +17,6 @@ class Embedding final : public Layer {
       : Layer(spec),
         width_(static_cast<int64_t>(spec.option("width"))),
         has_positions_(spec.parameters.size() > 1) {}
-  bool splits_backward() const override { return true; }
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
     const at::NoGradGuard no_grad;

@@ -5,26 +5,11 @@
 #include <limits>
 
 #include "nn/gpu_calls.h"
+#include "nn/heads.h"
 #include "nn/tensors.h"
 
 namespace ocoee::nn {
 namespace {
-
-// The library wants [B, heads, T, D].
-at::Tensor heads_first(const at::Tensor& t) {
-  return t.transpose(1, 2);
-}
-
-// Key-value heads repeated for each query head of their group.
-at::Tensor repeated(const at::Tensor& t, int64_t groups) {
-  return groups == 1 ? t : t.repeat_interleave(groups, 1);
-}
-
-// [B, heads, S, D] -> [B, kv_heads, S, D]: what a shared head received from its group.
-at::Tensor summed(const at::Tensor& t, int64_t groups) {
-  if (groups == 1) return t;
-  return t.view({t.size(0), t.size(1) / groups, groups, t.size(2), t.size(3)}).sum(2);
-}
 
 bool has_flash_kernel(const at::Tensor& q) {
   return !q.is_cuda() || q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf;
@@ -90,9 +75,9 @@ at::Tensor attention_forward(const at::Tensor& q, const at::Tensor& k, const at:
       return out;
     }
   }
-  const int64_t groups = q.size(2) / k.size(2);
-  const at::Tensor query = heads_first(q), key = repeated(heads_first(k), groups),
-                   value = repeated(heads_first(v), groups);
+  const int64_t heads = q.size(2);
+  const at::Tensor query = heads_first(q), key = repeated(heads_first(k), heads),
+                   value = repeated(heads_first(v), heads);
   at::Tensor out, log_sum_exp;
   std::vector<at::Tensor> random_state;
   if (!has_flash_kernel(q)) {
@@ -124,9 +109,9 @@ void attention_backward(const at::Tensor& grad_out, const at::Tensor& q, const a
     call.d_v = view_of(grad_v);
     if (gpu_attention(call, true, q)) return;
   }
-  const int64_t groups = q.size(2) / k.size(2);
+  const int64_t heads = q.size(2), kv_heads = k.size(2);
   const at::Tensor g = heads_first(grad_out), out = heads_first(saved.out), query = heads_first(q),
-                   key = repeated(heads_first(k), groups), value = repeated(heads_first(v), groups);
+                   key = repeated(heads_first(k), heads), value = repeated(heads_first(v), heads);
   at::Tensor dq, dk, dv;
   if (!has_flash_kernel(q)) {
     const at::Tensor p = at::exp(scores_of(query, key, causal) - saved.log_sum_exp.unsqueeze(3));
@@ -147,8 +132,8 @@ void attention_backward(const at::Tensor& grad_out, const at::Tensor& q, const a
         g, query, key, value, out, saved.log_sum_exp, 0.0, causal);
   }
   grad_q.copy_(dq.transpose(1, 2));
-  grad_k.copy_(summed(dk, groups).transpose(1, 2));
-  grad_v.copy_(summed(dv, groups).transpose(1, 2));
+  grad_k.copy_(summed(dk, kv_heads).transpose(1, 2));
+  grad_v.copy_(summed(dv, kv_heads).transpose(1, 2));
 }
 
 }  // namespace ocoee::nn

@@ -20,7 +20,6 @@ namespace {
 class Head final : public Layer {
  public:
   using Layer::Layer;
-  bool splits_backward() const override { return true; }
   std::vector<std::pair<size_t, size_t>> written_groups() const override { return {{0, 1}}; }
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {

@@ -116,16 +116,13 @@ class Layer {
   virtual void bind(const Weights& weights) { weights_ = weights, weights_.spec = &spec_; }
   virtual void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) = 0;
   // Adds to the gradients of the bound weights (now, or through `later`) and writes the input
-  // gradients.
+  // gradients. Where the spec says that it splits its backward, and `later` puts off, no gradient
+  // of the weights is touched before `later` is drained.
   virtual void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
                         Context& context) = 0;
   // The outputs once more, from what forward kept, where that is cheap (norms).
   virtual bool repeats() const { return false; }
   virtual void repeat(const Saved&, Bundle&, Context&) {}
-  // The weight work is apart from the input gradients: until it is drained, no gradient of the
-  // bound weights is touched.
-  virtual bool splits_backward() const { return false; }
-
   // Groups of consecutive parameters {first, count} whose gradient the layer writes, instead of
   // adding to it, the first time after expect_first_gradients(): what lay there before does not
   // matter, and is not read.

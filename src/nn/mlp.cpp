@@ -19,7 +19,6 @@ class Mlp final : public Layer {
         has_bias_(spec.parameters.back().shape.size() == 1),
         ups_(swiglu_ ? 2 : 1),
         down_(has_bias_ ? 2 * ups_ : ups_) {}
-  bool splits_backward() const override { return true; }
   std::vector<std::pair<size_t, size_t>> written_groups() const override {
     return {{0, ups_}, {down_, 1}};
   }

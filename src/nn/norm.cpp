@@ -19,7 +19,6 @@ class Norm final : public Layer {
         passes_x_(spec.option("passes_x") != 0),
         width_(static_cast<int64_t>(spec.option("width"))),
         epsilon_(spec.option("epsilon")) {}
-  bool splits_backward() const override { return true; }
 
   bool repeats() const override { return true; }
 

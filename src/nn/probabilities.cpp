@@ -6,25 +6,10 @@
 #include <cmath>
 #include <limits>
 
+#include "nn/heads.h"
+
 namespace ocoee::nn {
 namespace {
-
-at::Tensor heads_first(const at::Tensor& t) {
-  return t.transpose(1, 2);
-}
-
-// Key-value heads repeated for each query head of their group.
-at::Tensor repeated(const at::Tensor& t, int64_t heads) {
-  const int64_t groups = heads / t.size(2);
-  return groups == 1 ? heads_first(t) : heads_first(t).repeat_interleave(groups, 1);
-}
-
-// The gradients of a group's query heads meet in its key-value head.
-at::Tensor grouped(const at::Tensor& t, int64_t kv_heads) {
-  const int64_t groups = t.size(1) / kv_heads;
-  if (groups == 1) return t;
-  return t.view({t.size(0), kv_heads, groups, t.size(2), t.size(3)}).sum(2);
-}
 
 double scale_of(const at::Tensor& q) {
   return 1 / std::sqrt(static_cast<double>(q.size(3)));
@@ -34,17 +19,19 @@ double scale_of(const at::Tensor& q) {
 
 at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k) {
   at::Tensor scores =
-      at::matmul(heads_first(q), repeated(k, q.size(2)).transpose(2, 3)).mul_(scale_of(q));
+      at::matmul(heads_first(q), repeated(heads_first(k), q.size(2)).transpose(2, 3))
+          .mul_(scale_of(q));
   const at::Tensor future = at::ones({q.size(1), k.size(1)}, q.options().dtype(at::kBool)).triu(1);
   return at::softmax(scores.masked_fill_(future, -std::numeric_limits<double>::infinity()), -1);
 }
 
 at::Tensor mix(const at::Tensor& dropped, const at::Tensor& v) {
-  return heads_first(at::matmul(dropped, repeated(v, dropped.size(1)))).contiguous();
+  return heads_first(at::matmul(dropped, repeated(heads_first(v), dropped.size(1)))).contiguous();
 }
 
 at::Tensor probabilities_gradient(const at::Tensor& grad_mixed, const at::Tensor& v) {
-  return at::matmul(heads_first(grad_mixed), repeated(v, grad_mixed.size(2)).transpose(2, 3));
+  return at::matmul(heads_first(grad_mixed),
+                    repeated(heads_first(v), grad_mixed.size(2)).transpose(2, 3));
 }
 
 void probabilities_backward(const at::Tensor& dropped, const at::Tensor& p,
@@ -54,11 +41,11 @@ void probabilities_backward(const at::Tensor& dropped, const at::Tensor& p,
   const int64_t heads = q.size(2), kv_heads = k.size(2);
   const at::Tensor grad_scores =
       at::_softmax_backward_data(grad_p, p, -1, p.scalar_type()).mul_(scale_of(q));
-  grad_q.copy_(heads_first(at::matmul(grad_scores, repeated(k, heads))));
+  grad_q.copy_(heads_first(at::matmul(grad_scores, repeated(heads_first(k), heads))));
   const at::Tensor across = grad_scores.transpose(2, 3);
-  grad_k.copy_(heads_first(grouped(at::matmul(across, heads_first(q)), kv_heads)));
+  grad_k.copy_(heads_first(summed(at::matmul(across, heads_first(q)), kv_heads)));
   grad_v.copy_(
-      heads_first(grouped(at::matmul(dropped.transpose(2, 3), heads_first(grad_mixed)), kv_heads)));
+      heads_first(summed(at::matmul(dropped.transpose(2, 3), heads_first(grad_mixed)), kv_heads)));
 }
 
 }  // namespace ocoee::nn

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include "core/trace.h"
 #include "nn/tensors.h"
 
 namespace ocoee::nn {
@@ -28,6 +29,7 @@ c10::ScalarType wide_type(const at::Tensor& t) {
 class Move {
  public:
   Move(at::Tensor leaving, comm::Communicator& ring) : leaving_(std::move(leaving)) {
+    const trace::Scope scope("communication", "comm:context");
     arriving_ = at::empty_like(leaving_);
     const device::Stream stream = current_stream(place_of(leaving_));
     const int n = ring.size(), next = (ring.rank() + 1) % n, before = (ring.rank() + n - 1) % n;
@@ -38,6 +40,7 @@ class Move {
     if (!sends_first) send_ = ring.send_async(buffer_of(leaving_), next, stream);
   }
   at::Tensor wait() {
+    const trace::Scope scope("communication", "comm:context");
     const device::Stream stream = current_stream(place_of(arriving_));
     send_->wait(stream);
     receive_->wait(stream);
@@ -48,6 +51,11 @@ class Move {
   at::Tensor leaving_, arriving_;
   comm::WorkHandle send_, receive_;
 };
+
+void exchange(const at::Tensor& leaving, const at::Tensor& arriving, comm::Communicator& axis) {
+  const trace::Scope scope("communication", "comm:context");
+  axis.all_to_all(buffer_of(leaving), buffer_of(arriving), current_stream(place_of(leaving)));
+}
 
 // [B, heads, T] as a factor of [B, T, heads, D].
 at::Tensor as_factor(const at::Tensor& t) {
@@ -132,7 +140,7 @@ at::Tensor share_heads(const std::vector<at::Tensor>& parts, comm::Communicator&
     blocks.push_back(
         part.reshape({samples, length, n, part.size(2) / n, head_dim}).permute({2, 0, 1, 3, 4}));
   const at::Tensor leaving = at::cat(blocks, 3).contiguous(), arrived = at::empty_like(leaving);
-  axis.all_to_all(buffer_of(leaving), buffer_of(arrived), current_stream(place_of(leaving)));
+  exchange(leaving, arrived, axis);
   return arrived.transpose(0, 1).reshape({samples, n * length, arrived.size(3), head_dim});
 }
 
@@ -143,7 +151,7 @@ void share_sequence(const at::Tensor& whole, const std::vector<at::Tensor>& part
   const at::Tensor leaving =
       whole.reshape({samples, n, length, heads, head_dim}).transpose(0, 1).contiguous();
   const at::Tensor arrived = at::empty_like(leaving);
-  axis.all_to_all(buffer_of(leaving), buffer_of(arrived), current_stream(place_of(leaving)));
+  exchange(leaving, arrived, axis);
   int64_t first = 0;
   for (const at::Tensor& part : parts) {
     const int64_t share = part.size(2) / n;

@@ -2,6 +2,7 @@
 #include "nn/tensor_axis.h"
 
 #include "core/error.h"
+#include "core/trace.h"
 #include "nn/tensors.h"
 
 namespace ocoee::nn {
@@ -21,7 +22,10 @@ const at::Tensor& tokens_of(const Context& context) {
 }  // namespace
 
 at::Tensor Exchange::wait() {
-  if (work_) work_->wait(current_stream(place_of(result_)));
+  if (work_) {
+    const trace::Scope scope("communication", "comm:tensor");
+    work_->wait(current_stream(place_of(result_)));
+  }
   work_.reset();
   source_.reset();
   return result_;
@@ -42,6 +46,7 @@ Exchange gather_rows(const at::Tensor& own, Context& context) {
   const at::Tensor& tokens = tokens_of(context);
   const at::Tensor source = own.contiguous(),
                    all = at::empty({tokens.size(0), tokens.size(1), own.size(-1)}, own.options());
+  const trace::Scope scope("communication", "comm:tensor");
   comm::WorkHandle work =
       context.mesh->axis(Axis::tensor)
           .all_gather_async(buffer_of(source), buffer_of(all), current_stream(place_of(source)));
@@ -54,6 +59,7 @@ Exchange sum_rows(const at::Tensor& part, Context& context) {
   const int64_t rows = part.numel() / part.size(-1);
   OCOEE_CHECK(rows % ranks == 0, "{} rows over {} tensor ranks", rows, ranks);
   const at::Tensor own = at::empty({rows / ranks, part.size(-1)}, part.options());
+  const trace::Scope scope("communication", "comm:tensor");
   comm::WorkHandle work =
       context.mesh->axis(Axis::tensor)
           .reduce_scatter_async(buffer_of(part), buffer_of(own), comm::Reduce::sum,

@@ -13,7 +13,6 @@ namespace ocoee::parallel {
 using comm::Axis;
 
 namespace {
-constexpr size_t kNone = static_cast<size_t>(-1);
 
 // What this rank holds: of its stage, its part along the tensor axis.
 plan::StageModel part_of(const plan::ModelSpec& model, const EngineOptions& options,
@@ -184,8 +183,8 @@ void Engine::acquire(size_t block, size_t next) {
   for (const size_t unit : units_of(next)) store_.start_gather(unit);
 }
 
-void Engine::release(size_t block) {
-  if (store_.level() != Shard::parameters) return;
+void Engine::release(size_t block, size_t next) {
+  if (store_.level() != Shard::parameters || block == next) return;
   for (const size_t unit : units_of(block)) store_.release_values(unit);
 }
 
@@ -208,7 +207,8 @@ void Engine::run_block(size_t block, const nn::Bundle& in, nn::Bundle& out,
   out = std::move(current);
 }
 
-Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro) {
+Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro,
+                                   size_t next_block) {
   const trace::Scope scope("forward");
   Pass pass;
   pass.batch = micro.batch;
@@ -228,9 +228,10 @@ Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep&
     if (recompute) pass.block_inputs.push_back(keeps ? nn::Bundle() : current);
     nn::Bundle next;
     std::vector<nn::Saved> dropped;
-    acquire(b, b + 1 < last ? b + 1 : kNone);
+    const size_t after = b + 1 < last ? b + 1 : next_block;
+    acquire(b, after);
     run_block(b, current, next, keeps ? pass.saved[b - first] : dropped);
-    release(b);
+    release(b, after);
     if (options_.offload && !turns_round(b)) park(pass, b);
     current = std::move(next);
   }
@@ -274,7 +275,7 @@ void Engine::restore(Pass& pass, size_t block) {
 
 Engine::Pass Engine::forward(const nn::Bundle& batch, int64_t first_sample) {
   OCOEE_CHECK(!pipelined(), "a pipelined model runs whole steps");
-  return forward_chunk(0, batch, {&batch, first_sample});
+  return forward_chunk(0, batch, {&batch, first_sample}, layers_.size() - 1);
 }
 
 nn::Bundle Engine::evaluate(const nn::Bundle& batch) {
@@ -287,9 +288,10 @@ nn::Bundle Engine::evaluate(const nn::Bundle& batch) {
     for (size_t b = first; b < last; ++b) {
       std::vector<nn::Saved> dropped;
       nn::Bundle next;
-      acquire(b, b + 1 < last ? b + 1 : kNone);
+      const size_t after = b + 1 < layers_.size() ? b + 1 : kNone;  // chunks come in order
+      acquire(b, after);
       run_block(b, current, next, dropped);
-      release(b);
+      release(b, after);
       current = std::move(next);
     }
     return current;
@@ -299,7 +301,8 @@ nn::Bundle Engine::evaluate(const nn::Bundle& batch) {
 
 // ---- backward
 
-nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch) {
+nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
+                                size_t next_block) {
   const trace::Scope scope("backward");
   context_.batch = pass.batch;
   set_training(true);
@@ -310,7 +313,8 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool 
   const bool at_once = pass.put_off.empty();
   for (size_t b = last; b-- > first;) {
     std::vector<nn::Saved>& saved = pass.saved[b - first];
-    acquire(b, b > first ? b - 1 : kNone);
+    const size_t after = b > first ? b - 1 : next_block;
+    acquire(b, after);
     if (at_once) open_gradients(b);
     if (options_.offload) restore(pass, b);
     const bool dropped = options_.recompute == Recompute::full && !turns_round(b);
@@ -334,21 +338,26 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool 
       if (at_once && last_micro_batch && !store_.split() && !store_.range_of(b, l).tied)
         gradients_ready_from(store_.range_of(b, l).begin);
     }
-    release(b);
+    release(b, after);
     if (at_once) block_done(b, last_micro_batch);
   }
   return gradient;
 }
 
 nn::Bundle Engine::backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch) {
-  if (last_micro_batch && is_last_chunk(pass.chunk)) buckets_sent_ = 0;
-  return run_backward(pass, grad_output, last_micro_batch);
+  return backward_chunk(pass, grad_output, last_micro_batch, last_micro_batch ? kNone : 0);
 }
 
-nn::Bundle Engine::input_backward(Pass& pass, const nn::Bundle& grad_output) {
+nn::Bundle Engine::backward_chunk(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
+                                  size_t next) {
+  if (last_micro_batch && is_last_chunk(pass.chunk)) buckets_sent_ = 0;
+  return run_backward(pass, grad_output, last_micro_batch, next);
+}
+
+nn::Bundle Engine::input_backward(Pass& pass, const nn::Bundle& grad_output, size_t next) {
   const auto [first, last] = stage_.chunks[pass.chunk];
   pass.put_off.assign(last - first, nn::WeightWork(/*put_off=*/true));
-  return run_backward(pass, grad_output, /*last_micro_batch=*/false);
+  return run_backward(pass, grad_output, /*last_micro_batch=*/false, next);
 }
 
 void Engine::weight_work(Pass& pass, bool last_micro_batch) {
@@ -374,6 +383,7 @@ void Engine::block_done(size_t block, bool last_micro_batch) {
 void Engine::gradients_ready_from(int64_t offset) {
   if (mesh_.replicas().size() == 1) return;
   const device::Stream stream = current_stream(mesh_.device());
+  const trace::Scope scope("communication", "comm:data");
   while (buckets_sent_ < buckets_.size() && buckets_[buckets_sent_].begin >= offset) {
     const Bucket& bucket = buckets_[buckets_sent_++];
     if (bucket.held) continue;

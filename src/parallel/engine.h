@@ -81,8 +81,8 @@ class Engine {
   // Dropout off, nothing kept. Pipelined: the output of the last stage, empty elsewhere.
   nn::Bundle evaluate(const nn::Bundle& batch);
   // Adds weight gradients; returns the gradients of the inputs. On the last micro-batch, finished
-  // gradients start their reduction over the replicas (data and context axes) at once. In a
-  // pipeline `pass` is of one chunk.
+  // gradients start their reduction over the replicas (data and context axes) at once. Not
+  // pipelined.
   nn::Bundle backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch);
   // All micro-batches of a step through the pipeline, by its schedule. `score` turns the output of
   // a micro-batch into its gradient; only the last stage calls it.
@@ -101,15 +101,21 @@ class Engine {
   void float8_loaded();
   void publish();  // after masters moved: whole values wherever they are kept (collective)
 
-  // The pieces of a pass, for the pipeline.
-  Pass forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro);
-  nn::Bundle input_backward(Pass& pass, const nn::Bundle& grad_output);  // weight work is put off
-  void weight_work(Pass& pass, bool last_micro_batch);                   // what was put off
+  // The pieces of a pass, for the pipeline. `next`: the block that runs after this piece, whose
+  // values are kept or fetched beforehand; kNone: none in this step.
+  static constexpr size_t kNone = static_cast<size_t>(-1);
+  Pass forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro, size_t next);
+  nn::Bundle backward_chunk(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
+                            size_t next);
+  // Input gradients only, and then what was put off.
+  nn::Bundle input_backward(Pass& pass, const nn::Bundle& grad_output, size_t next);
+  void weight_work(Pass& pass, bool last_micro_batch);
 
  private:
   void run_block(size_t block, const nn::Bundle& in, nn::Bundle& out,
                  std::vector<nn::Saved>& saved);
-  nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch);
+  nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
+                          size_t next);
   bool turns_round(size_t block) const;
   bool is_last_chunk(size_t chunk) const { return chunk + 1 == chunks(); }
   // The saved tensors of a block of a pass, in a fixed order.
@@ -117,7 +123,7 @@ class Engine {
   void park(Pass& pass, size_t block);
   void restore(Pass& pass, size_t block);
   void acquire(size_t block, size_t next);  // whole values, and a prefetch of the next block's
-  void release(size_t block);
+  void release(size_t block, size_t next);  // unless it is the next
   std::vector<size_t> units_of(size_t block) const;
   void open_gradients(size_t block);
   void block_done(size_t block, bool last_micro_batch);

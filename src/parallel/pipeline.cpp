@@ -70,7 +70,8 @@ nn::Bundle BundleTransport::receive(int peer, Way way, size_t chunk) {
   const trace::Scope scope("communication", "comm:pipeline");
   comm::Communicator& stages = channel(way, peer);
   const device::Stream stream = current_stream(mesh_.device());
-  auto& fields = received_[{peer, way, chunk}];
+  const Key key{peer, way, chunk};
+  auto& fields = received_[key];
   if (fields.empty()) {
     const at::Tensor header = at::zeros({kHeaderBytes}, at::kByte);
     stages.receive(buffer_of(header), peer);
@@ -81,14 +82,37 @@ nn::Bundle BundleTransport::receive(int peer, Way way, size_t chunk) {
                         static_cast<c10::ScalarType>(field[1].get<int>()),
                         field[2].get<std::vector<int64_t>>()});
   }
-  nn::Bundle bundle;
+  const auto prepared = prepared_.find(key);
+  Arriving arriving =
+      prepared == prepared_.end() ? start_receive(key, fields) : std::move(prepared->second);
+  if (prepared != prepared_.end()) prepared_.erase(prepared);
+  for (auto& work : arriving.work) work->wait(stream);
+  return std::move(arriving.bundle);
+}
+
+BundleTransport::Arriving BundleTransport::start_receive(const Key& key,
+                                                         const std::vector<Field>& fields) {
+  const auto [peer, way, chunk] = key;
+  const device::Stream stream = current_stream(mesh_.device());
+  Arriving out;
   for (const Field& field : fields) {
     const at::Tensor tensor = at::empty(
         field.shape, at::TensorOptions().dtype(field.type).device(torch_device(mesh_.device())));
-    stages.receive(buffer_of(tensor), peer, stream);
-    bundle[field.name] = tensor;
+    out.work.push_back(channel(way, peer).receive_async(buffer_of(tensor), peer, stream));
+    out.bundle[field.name] = tensor;
   }
-  return bundle;
+  return out;
+}
+
+// On a GPU of its own a receive that waits is a kernel: whatever then waits for the whole device
+// would wait for the other stage, which may wait for this one.
+bool BundleTransport::prepare(int peer, Way way, size_t chunk) {
+  if (mesh_.device().is_cuda() && mesh_.capturable()) return false;
+  const Key key{peer, way, chunk};
+  const auto known = received_.find(key);
+  if (known == received_.end() || prepared_.contains(key)) return false;
+  prepared_.emplace(key, start_receive(key, known->second));
+  return true;
 }
 
 void BundleTransport::finish_sends() {
@@ -103,17 +127,10 @@ using Way = BundleTransport::Way;
 
 Engine::Pipeline::Pipeline(Engine& engine)
     : log(engine.mesh().device()), engine_(engine), transport_(engine.mesh()) {
-  if (engine.options().schedule != plan::ScheduleKind::zero_bubble) return;
-  for (const plan::BlockSpec& block : engine.model().blocks) {
-    for (const auto& layer :
-         engine.layers_[static_cast<size_t>(&block - &engine.model().blocks[0])]) {
-      if (!layer->spec().parameters.empty() && !layer->splits_backward())
-        fail(ErrorKind::config,
-             "layout.schedule: zero_bubble puts weight gradients off, and the layer '{}' ({}) "
-             "computes them together with its input gradients; use \"1f1b\"",
-             layer->spec().name, layer->spec().kind);
-    }
-  }
+  const std::string problem = engine.options().schedule == plan::ScheduleKind::zero_bubble
+                                  ? plan::zero_bubble_problem(engine.model())
+                                  : "";
+  OCOEE_CHECK(problem.empty(), "{}", problem);  // check_placement told it
 }
 
 const std::vector<plan::Step>& Engine::Pipeline::steps_for(size_t micro_batches) {
@@ -129,6 +146,13 @@ const std::vector<plan::Step>& Engine::Pipeline::steps_for(size_t micro_batches)
 
 namespace {
 
+bool receives(Action action) {
+  return action == Action::receive_forward || action == Action::receive_backward;
+}
+bool runs_blocks(Action action) {
+  return action == Action::forward || action == Action::backward;
+}
+
 // A backward right before the weight work of its micro-batch: one pass then does both, so that it
 // fills the waits for other ranks, and gradients leave layer by layer.
 bool does_weights(const std::vector<plan::Step>& steps, size_t i) {
@@ -138,6 +162,26 @@ bool does_weights(const std::vector<plan::Step>& steps, size_t i) {
 }
 
 }  // namespace
+
+// The messages that come before the next computation, from step `first` on, in their order.
+void Engine::Pipeline::prepare(const std::vector<plan::Step>& steps, size_t first) {
+  for (size_t i = first; i < steps.size(); ++i) {
+    const plan::Step& step = steps[i];
+    if (runs_blocks(step.action) || step.action == Action::weight) return;
+    const Way way = step.action == Action::receive_forward ? Way::forward : Way::backward;
+    if (receives(step.action) && !transport_.prepare(step.peer, way, step.chunk)) return;
+  }
+}
+
+// The first block that runs from step `first` on.
+size_t Engine::Pipeline::next_block(const std::vector<plan::Step>& steps, size_t first) const {
+  for (size_t i = first; i < steps.size(); ++i) {
+    const auto [begin, end] = engine_.stage_.chunks[steps[i].chunk];
+    if (steps[i].action == Action::forward) return begin;
+    if (steps[i].action == Action::backward) return end - 1;
+  }
+  return Engine::kNone;
+}
 
 void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
                            const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score) {
@@ -162,7 +206,10 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
       passes.erase(place);  // done with its backward
       continue;
     }
+    const bool fused = does_weights(steps, i), runs = runs_blocks(step.action);
+    const size_t next = runs ? next_block(steps, i + 1) : Engine::kNone;
     log.begin(step);
+    if (runs || step.action == Action::weight) prepare(steps, i + (fused ? 2 : 1));
     // The neighbour's chunk differs where the parts wrap from the last stage to the first.
     const size_t after = stage == stages - 1 ? chunk + 1 : chunk,
                  before = stage == 0 ? chunk - 1 : chunk;
@@ -174,7 +221,7 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
         nn::Bundle in =
             arrived.contains(place) ? std::move(arrived[place]) : *micro[step.micro].batch;
         arrived.erase(place);
-        Engine::Pass pass = engine_.forward_chunk(chunk, std::move(in), micro[step.micro]);
+        Engine::Pass pass = engine_.forward_chunk(chunk, std::move(in), micro[step.micro], next);
         if (is_last_part(chunk)) {
           arrived[place] = score(step.micro, pass.output);
           pass.output.clear();
@@ -193,10 +240,9 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
         arrived[place] = transport_.receive(step.peer, Way::backward, chunk);
         break;
       case Action::backward:
-        leaving[place] =
-            does_weights(steps, i)
-                ? engine_.backward(passes.at(place), arrived.at(place), last_micro_batch)
-                : engine_.input_backward(passes.at(place), arrived.at(place));
+        leaving[place] = fused ? engine_.backward_chunk(passes.at(place), arrived.at(place),
+                                                        last_micro_batch, next)
+                               : engine_.input_backward(passes.at(place), arrived.at(place), next);
         arrived.erase(place);
         if (stage == 0 && chunk == 0) leaving.erase(place);
         break;

@@ -23,6 +23,9 @@ class BundleTransport {
   // Messages to or from one chunk of one peer all look alike as long as batches do. Sends are
   // asynchronous.
   void send(const nn::Bundle& bundle, int peer, Way way, size_t chunk);
+  // A receive() that comes soon: its bundle may begin to arrive. False where that cannot be, or
+  // where it is not known yet what it holds.
+  bool prepare(int peer, Way way, size_t chunk);
   nn::Bundle receive(int peer, Way way, size_t chunk);
   void finish_sends();
   void expect(const nn::Bundle& batch);  // what follows is of batches like this one
@@ -34,11 +37,17 @@ class BundleTransport {
     std::vector<int64_t> shape;
   };
   using Key = std::tuple<int, Way, size_t>;
+  struct Arriving {
+    nn::Bundle bundle;
+    std::vector<comm::WorkHandle> work;
+  };
+  Arriving start_receive(const Key& key, const std::vector<Field>& fields);
   comm::Communicator& channel(Way way, int from);
   comm::Mesh& mesh_;
   std::string batch_;
   std::map<Key, std::vector<std::string>> sent_;
   std::map<Key, std::vector<Field>> received_;
+  std::map<Key, Arriving> prepared_;
   std::vector<std::pair<comm::WorkHandle, at::Tensor>> under_way_;
 };
 
@@ -53,6 +62,8 @@ struct Engine::Pipeline {
 
  private:
   const std::vector<plan::Step>& steps_for(size_t micro_batches);
+  void prepare(const std::vector<plan::Step>& steps, size_t first);
+  size_t next_block(const std::vector<plan::Step>& steps, size_t first) const;
 
   Engine& engine_;
   BundleTransport transport_;

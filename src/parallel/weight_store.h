@@ -53,10 +53,8 @@ class WeightStore {
   bool split() const { return level_ != Shard::none; }
 
   at::Tensor& value() { return value_; }  // whole; undefined at level parameters
-  at::Tensor& master() {
-    return master_;
-  }  // of the shard space; value() itself when nothing is
-     // split and the types agree
+  // Of the shard space; value() itself when nothing is split and the types agree.
+  at::Tensor& master() { return master_; }
   at::Tensor& gradient() { return gradient_; }  // whole; undefined from level gradients on
   // What the optimizer reads and writes: together the whole shard space, in order.
   struct Piece {

@@ -69,6 +69,8 @@ void WeightStore::lend(size_t unit, bool on) {
 }
 
 void WeightStore::publish() {
+  // Values that were gathered before are those of the step before.
+  for (size_t u = 0; u < unit_values_.size(); ++u) release_values(u);
   if (level_ != Shard::states && level_ != Shard::gradients) return;
   const trace::Scope scope("communication", "comm:data");
   const device::Stream stream = current_stream(nn::place_of(master_));
@@ -84,6 +86,7 @@ void WeightStore::publish() {
 void WeightStore::start_gather(size_t unit) {
   if (level_ != Shard::parameters || units()[unit].elements() == 0 || present(unit_values_[unit]))
     return;
+  const trace::Scope scope("communication", "comm:data");
   make_present(unit_values_[unit]);
   const at::Tensor& source = precision_.has_master_copy() ? shard_value_ : master_;
   gathers_[unit] =
@@ -95,6 +98,7 @@ void WeightStore::finish_gather(size_t unit) {
   if (level_ != Shard::parameters) return;
   start_gather(unit);
   if (!gathers_[unit]) return;
+  const trace::Scope scope("communication", "comm:data");
   gathers_[unit]->wait(current_stream(nn::place_of(master_)));
   gathers_[unit].reset();
 }
@@ -106,15 +110,9 @@ void WeightStore::release_values(size_t unit) {
 }
 
 void WeightStore::open_gradient(size_t unit) {
-  if (gradient_.defined() || present(unit_gradients_[unit])) {
-    // A sum of the micro-batch before may still be reading it.
-    for (const Reduction& reduction : reductions_) {
-      if (reduction.unit == unit && reduction.releases) {
-        finish_reductions();
-        break;
-      }
-    }
-  }
+  // A sum of the micro-batch before may still be reading it.
+  const auto reads = [&](const Reduction& sum) { return sum.unit == unit && sum.releases; };
+  while (std::any_of(reductions_.begin(), reductions_.end(), reads)) finish_oldest();
   if (gradient_.defined() || present(unit_gradients_[unit])) return;
   const at::NoGradGuard no_grad;
   make_present(unit_gradients_[unit]);
@@ -145,7 +143,10 @@ void WeightStore::finish_oldest() {
   reductions_.erase(reductions_.begin());
   const at::NoGradGuard no_grad;
   const device::Stream stream = current_stream(nn::place_of(master_));
-  reduction.work->wait(stream);
+  {
+    const trace::Scope scope("communication", "comm:data");
+    reduction.work->wait(stream);
+  }
   const at::Tensor slice = gradient_slice(reduction.unit);
   if (reduction.releases) {
     slice.add_(reduction.arrived);

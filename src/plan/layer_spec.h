@@ -51,6 +51,8 @@ struct LayerSpec {
   std::map<std::string, std::string>
       choices;  // words: norm = "layer" | "rms", activation = "gelu" | "swiglu"
   Cost cost;
+  // Its weight gradients can be made apart from its input gradients, and later: zero_bubble.
+  bool splits_backward = false;
   double option(const std::string& key) const;  // throws Error(internal) when missing
   const std::string& choice(const std::string& key) const;
 };

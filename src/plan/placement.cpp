@@ -152,6 +152,19 @@ std::vector<Borrowed> borrowed_parameters(const ModelSpec& model, int64_t stages
   return out;
 }
 
+std::string zero_bubble_problem(const ModelSpec& model) {
+  for (const BlockSpec& block : model.blocks) {
+    for (const LayerSpec& layer : block.layers) {
+      if (!layer.parameters.empty() && !layer.splits_backward)
+        return fmt::format(
+            "zero_bubble puts weight gradients off, and the layer '{}' ({}) makes them together "
+            "with its input gradients",
+            layer.name, layer.kind);
+    }
+  }
+  return "";
+}
+
 int64_t padded(int64_t extent, int64_t ranks) {
   return (extent + ranks - 1) / ranks * ranks;
 }

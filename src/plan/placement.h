@@ -45,6 +45,9 @@ std::vector<Borrowed> borrowed_parameters(const ModelSpec& model, int64_t stages
 ModelSpec tensor_part(const ModelSpec& model, int64_t ranks, int64_t rank);
 int64_t padded(int64_t extent, int64_t ranks);  // the next multiple
 
+// Why the model's weight gradients cannot be put off; "" when they can.
+std::string zero_bubble_problem(const ModelSpec& model);
+
 // Whether this model can be laid out so, by key of [layout]; after check_training.
 void check_placement(config::Problems& problems, const ModelSpec& model, const BatchConfig& batch,
                      const LayoutConfig& layout, int64_t ranks);

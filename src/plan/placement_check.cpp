@@ -81,8 +81,9 @@ std::optional<Refusal> context_refusal(const Extents& e, const LayoutConfig& lay
   return std::nullopt;
 }
 
-std::optional<Refusal> pipeline_refusal(int64_t blocks, const BatchConfig& batch,
+std::optional<Refusal> pipeline_refusal(const ModelSpec& model, const BatchConfig& batch,
                                         const LayoutConfig& layout, int64_t ranks) {
+  const auto blocks = static_cast<int64_t>(model.blocks.size());
   const int64_t parts = layout.pipeline * layout.chunks;
   if (parts > blocks)
     return Refusal{layout.pipeline > blocks ? "layout.pipeline" : "layout.chunks",
@@ -94,20 +95,23 @@ std::optional<Refusal> pipeline_refusal(int64_t blocks, const BatchConfig& batch
       schedule_problem({schedule_from_name(layout.schedule), static_cast<int>(layout.pipeline),
                         static_cast<int>(plan_batch(batch, layout, ranks).accumulation),
                         static_cast<int>(layout.chunks), Gather::never});
-  if (problem.empty()) return std::nullopt;
-  return Refusal{"layout.schedule", problem};
+  if (!problem.empty()) return Refusal{"layout.schedule", problem};
+  if (schedule_from_name(layout.schedule) != ScheduleKind::zero_bubble) return std::nullopt;
+  const std::string together = zero_bubble_problem(model);
+  return together.empty() ? std::nullopt : std::optional(Refusal{"layout.schedule", together});
 }
 
 // The first reason, if any, why a model cannot be laid out so; cuts apart.
 class Checker {
  public:
   Checker(const ModelSpec& model, int64_t ranks)
-      : extents_(extents_of(model)),
+      : model_(model),
+        extents_(extents_of(model)),
         blocks_(static_cast<int64_t>(model.blocks.size())),
         ranks_(ranks) {}
 
   std::optional<Refusal> refusal(const BatchConfig& batch, const LayoutConfig& layout) const {
-    if (auto found = pipeline_refusal(blocks_, batch, layout, ranks_)) return found;
+    if (auto found = pipeline_refusal(model_, batch, layout, ranks_)) return found;
     if (layout.tensor * layout.context == 1) return std::nullopt;
     if (auto found = tensor_refusal(extents_, layout.tensor)) return found;
     return context_refusal(extents_, layout);
@@ -117,6 +121,7 @@ class Checker {
   std::string nearest(const BatchConfig& batch, const LayoutConfig& layout) const;
 
  private:
+  const ModelSpec& model_;
   Extents extents_;
   int64_t blocks_, ranks_;
 };

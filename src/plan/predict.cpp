@@ -62,6 +62,7 @@ Predictor::Predictor(const Workload& workload, const System& system, const Machi
       costs_(workload_, system, machine_) {
   peak_ = machine.device.peak(workload.compute).value;
   const auto tokens = static_cast<double>(workload.global_batch * workload.sequence);
+  splits_backward_ = zero_bubble_problem(workload.model).empty();
   model_flops_ = workload.model.training_flops_per_token() * tokens;
   for (const BlockSpec& block : workload.model.blocks) {
     if (!is_recomputed(block)) continue;
@@ -116,6 +117,8 @@ std::string Predictor::problem(const Configuration& c) {
   if (workload_.global_batch % (c.data * c.micro) != 0)
     return fmt::format("data {} x micro {} do not divide a batch of {}", c.data, c.micro,
                        workload_.global_batch);
+  if (c.pipeline > 1 && c.schedule == ScheduleKind::zero_bubble && !splits_backward_)
+    return zero_bubble_problem(workload_.model);
   const int64_t parts = c.pipeline * c.chunks;
   if (parts > std::max<int64_t>(1, system_.even_stages ? blocks - 2 : blocks))
     return fmt::format("{} parts for a model of {} blocks", parts, blocks);

@@ -116,6 +116,7 @@ class Predictor {
   Network network_;
   BlockCosts costs_;
   double peak_ = 0, model_flops_ = 0, selective_flops_ = 0, full_flops_ = 0;
+  bool splits_backward_ = false;
   std::map<std::pair<int64_t, int64_t>, Cut> cuts_;
 
   // Of the configuration at hand; kept to allocate nothing.

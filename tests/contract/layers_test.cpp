@@ -190,7 +190,7 @@ TEST(LayerContract, WeightWorkCanWaitWhereTheLayerSaysSo) {
   std::set<std::string> split;
   for (const auto& model : models_of_all_layers()) {
     for_each_layer(model, [&](Subject& subject) {
-      if (!subject.layer->splits_backward()) return;
+      if (!subject.layer->spec().splits_backward) return;
       split.insert(subject.layer->spec().kind);
       at::Tensor at_once;
       for (const bool waits : {false, true}) {

@@ -23,5 +23,21 @@ TEST(Trace, TotalsOutliveWhatIsTaken) {
   EXPECT_DOUBLE_EQ(total_seconds("counted"), 3);
 }
 
+TEST(Trace, TotalsLeaveOutTheSpansInside) {
+  take();
+  {
+    const Scope outer("outer");
+    const Scope inner("inner");
+    const double begin = now_seconds();
+    while (now_seconds() == begin) {
+    }
+  }
+  const std::vector<Span> spans = take();
+  ASSERT_EQ(spans.size(), 2u);  // the inner one ends first
+  const auto seconds = [&](size_t i) { return spans[i].end_seconds - spans[i].begin_seconds; };
+  EXPECT_DOUBLE_EQ(total_seconds("inner"), seconds(0));
+  EXPECT_NEAR(total_seconds("outer"), seconds(1) - seconds(0), 1e-12);
+}
+
 }  // namespace
 }  // namespace ocoee::trace

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "models/gpt.h"
+#include "models/mlp.h"
 #include "plan/sequence.h"
 
 namespace ocoee::plan {
@@ -155,6 +156,20 @@ void assign(const std::string& text, LayoutConfig& layout, BatchConfig& batch) {
     else
       *words.at(found[1]) = found[2];
   }
+}
+
+TEST(CheckPlacement, ZeroBubbleAsksForLayersThatSplitTheirBackward) {
+  LayoutConfig layout;
+  layout.pipeline = 2, layout.schedule = "zero_bubble";
+  const auto told = [&](const ModelSpec& model) {
+    config::Problems problems;
+    check_placement(problems, model, kBatch, layout, 2);
+    return problems.text();
+  };
+  EXPECT_EQ(told(models::build_gpt(small("llama"), 97)), "");
+  EXPECT_THAT(told(models::build_mlp({}, "")),
+              AllOf(HasSubstr("the layer 'linear0' (linear) makes them together"),
+                    HasSubstr("the nearest that works: layout.schedule = \"1f1b\"")));
 }
 
 TEST(CheckPlacement, WhatItProposesPassesEveryCheck) {

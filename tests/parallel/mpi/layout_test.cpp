@@ -38,7 +38,10 @@ void expect_equal(const LayoutCase& c) {
   const double exact = wide ? 1e-10 : 1e-5;
   for (size_t s = 0; s < wanted.losses.size(); ++s) {
     EXPECT_NEAR(got.losses[s], wanted.losses[s], exact * wanted.losses[s]) << "step " << s;
-    EXPECT_NEAR(got.norms[s], wanted.norms[s], (wide ? 1e-10 : 1e-4) * wanted.norms[s]);
+    // The norm of the first gradient is as near as the gradient itself; those of later steps are
+    // taken at weights that the rounding of AdamW's float32 steps has moved apart.
+    EXPECT_NEAR(got.norms[s], wanted.norms[s],
+                (wide || s == 0 ? exact : 10 * exact) * wanted.norms[s]);
   }
   EXPECT_NEAR(got.evaluation, wanted.evaluation, exact * wanted.evaluation);
   double all = 0;
@@ -203,32 +206,51 @@ TEST(Layout, DropoutDoesNotDependOnIt) {
   }
 }
 
-// Each collective carries what the formulas say: per step and unit, level states moves the gradient
-// once and the values once; level gradients moves gradients each micro-batch; level parameters
-// gathers values twice a micro-batch instead.
+// Each collective carries what the formulas say: per step and unit, level none sums the gradient
+// once; level states moves it once and the values once; level gradients moves gradients each
+// micro-batch; level parameters gathers values twice a micro-batch instead.
 TEST(Layout, BytesEqualFormulas) {
   comm::World& world = testing_support::world();
   if (world.size() < 2) return;
   comm::Shape shape;
   shape[comm::Axis::data] = world.size();
-  for (const Shard shard : {Shard::states, Shard::gradients, Shard::parameters}) {
-    LayoutCase c;
-    c.data = world.size(), c.shard = shard, c.style = "llama", c.type = at::kFloat;
-    SCOPED_TRACE(c.text());
-    comm::Mesh mesh(world, shape, {}, comm::Backend::mpi);
-    int64_t whole = 0, reduced = 0, gathered = 0;
-    const int64_t micros = kSamples / c.data, steps = 2;
-    train_case(c, mesh, &mesh.world(), steps, [&](Engine& engine, train::Update&) {
-      whole = 4 * engine.weights().elements();
-      const comm::Counters& counted = mesh.axis(comm::Axis::data).counters();
-      reduced = counted.bytes[static_cast<size_t>(comm::Kind::reduce_scatter)];
-      gathered = counted.bytes[static_cast<size_t>(comm::Kind::all_gather)];
-    });
-    EXPECT_EQ(reduced, whole * steps * (shard == Shard::states ? 1 : micros));
-    // Values: once at the start and once a step; or before each forward and backward, and once for
-    // the evaluation. A block that ends the forward pass is not gathered again in between.
-    const int64_t passes = 2 * steps * micros + 1;
-    EXPECT_EQ(gathered, whole * (shard == Shard::parameters ? passes : steps + 1));
+  for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
+    for (const char* style : {"llama", "gpt2"}) {
+      LayoutCase c;
+      c.data = world.size(), c.shard = shard, c.style = style, c.type = at::kFloat;
+      SCOPED_TRACE(c.text());
+      const bool tied = c.style == "gpt2";  // the head uses the embedding's unit
+      comm::Mesh mesh(world, shape, {}, comm::Backend::mpi);
+      int64_t whole = 0, first = 0, last = 0;
+      comm::Counters counted;
+      const int64_t micros = kSamples / c.data, steps = 2;
+      train_case(c, mesh, &mesh.world(), steps, [&](Engine& engine, train::Update&) {
+        const auto& units = engine.weights().units();
+        whole = 4 * engine.weights().elements();
+        first = 4 * units.front().elements(), last = 4 * units.back().elements();
+        counted = mesh.axis(comm::Axis::data).counters();
+      });
+      const auto bytes = [&](comm::Kind kind) { return counted.bytes[static_cast<size_t>(kind)]; };
+      if (shard == Shard::none) {
+        EXPECT_EQ(bytes(comm::Kind::all_reduce), whole * steps);
+        EXPECT_EQ(bytes(comm::Kind::all_gather) + bytes(comm::Kind::reduce_scatter), 0);
+        continue;
+      }
+      EXPECT_EQ(bytes(comm::Kind::reduce_scatter),
+                whole * steps * (shard == Shard::states ? 1 : micros));
+      if (shard != Shard::parameters) {  // values at the start, and once a step
+        EXPECT_EQ(bytes(comm::Kind::all_gather), whole * (steps + 1));
+        continue;
+      }
+      // For each forward and each backward, but the last block stays from the one to the other, and
+      // the first from there to the next micro-batch. A head that uses the embedding's values
+      // gathers them once a micro-batch, for both.
+      const int64_t inner = whole - first - last;
+      const int64_t step =
+          2 * micros * inner + micros * last + (tied ? 2 * micros + 1 : micros + 1) * first;
+      EXPECT_EQ(bytes(comm::Kind::all_gather),
+                steps * step + whole + (tied ? first : 0));  // and one evaluation
+    }
   }
 }
 
@@ -286,6 +308,50 @@ TEST(Layout, TensorBytesEqualFormulas) {
   // gradients, and the norm of all gradients.
   EXPECT_EQ(unsplit, (2 * layers + 1) * 64);
   EXPECT_EQ(bytes(comm::Kind::all_reduce), 2 * rows * 3 * 4 + 4 * unsplit + 8);
+}
+
+// With other axes beside it, an axis carries what its formula says of the rank's own rows and
+// weights.
+TEST(Layout, BytesOfCombinedAxesEqualFormulas) {
+  comm::World& world = testing_support::world();
+  if (world.size() != 4) return;
+  struct Beside {
+    int context, data, pipeline;
+  };
+  for (const Beside& beside : {Beside{1, 2, 1}, Beside{2, 1, 1}, Beside{1, 1, 2}}) {
+    LayoutCase c;
+    c.tensor = 2, c.context = beside.context, c.data = beside.data, c.pipeline = beside.pipeline;
+    c.style = "llama", c.type = at::kFloat, c.losses_only = true;
+    SCOPED_TRACE(c.text());
+    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+    train_case(c, mesh, &mesh.world(), 1, [&](Engine& engine, train::Update&) {
+      const auto bytes = [&](comm::Communicator& group, comm::Kind kind) {
+        return group.counters().bytes[static_cast<size_t>(kind)];
+      };
+      int64_t gathers = 0, scatters = 0;  // of one activation of a micro-batch
+      for (const plan::BlockSpec& block : engine.model().blocks) {
+        for (const plan::LayerSpec& layer : block.layers) {
+          gathers += layer.kind == "attention" || layer.kind == "mlp" ? 3 : 0;
+          scatters += layer.kind == "attention" || layer.kind == "mlp" ? 2 : 0;
+          gathers += layer.kind == "embedding" ? 1 : layer.kind == "head" ? 2 : 0;
+          scatters += layer.kind == "embedding" || layer.kind == "head" ? 1 : 0;
+        }
+      }
+      const int64_t rows = kSamples * kTokens / (c.data * c.context), row = 4 * 64;
+      comm::Communicator& tensor = mesh.axis(comm::Axis::tensor);
+      EXPECT_EQ(bytes(tensor, comm::Kind::all_gather), gathers * rows * row);
+      EXPECT_EQ(bytes(tensor, comm::Kind::reduce_scatter), scatters * rows * row);
+      if (c.data * c.context > 1) {
+        EXPECT_EQ(bytes(mesh.replicas(), comm::Kind::all_reduce), 4 * engine.weights().elements());
+      }
+      if (c.pipeline >
+          1) {  // a rank of two sends its own rows once: x forward, or its gradient back
+        const int64_t sent = bytes(mesh.axis(comm::Axis::pipeline), comm::Kind::send) +
+                             bytes(mesh.pipeline_back(), comm::Kind::send);
+        EXPECT_EQ(sent, rows / c.tensor * row + 1024);
+      }
+    });
+  }
 }
 
 // The context axis: a ring moves keys and values n - 1 times in a forward pass; in a backward pass

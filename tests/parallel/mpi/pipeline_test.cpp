@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pipelines as they are executed: any number of micro-batches, any cuts, and what the engine did
-// against the closed forms.
+// Pipelines as they are executed: any number of micro-batches, any cuts, and what was seen to run
+// against the schedule and its closed forms.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <tuple>
 
 #include "parallel/mpi/layout_case.h"
+#include "parallel/mpi/observed.h"
 #include "plan/play.h"
 
 namespace ocoee::parallel {
 namespace {
 
+using plan::Action;
 using plan::ScheduleKind;
+using plan::Step;
+
+// With embedding and head enough blocks for two chunks a stage.
+int64_t enough_layers() {
+  return std::max(8, 2 * testing_support::world().size());
+}
 
 std::vector<LayoutCase> pipelines(int64_t samples) {
   std::vector<LayoutCase> out;
@@ -20,7 +30,7 @@ std::vector<LayoutCase> pipelines(int64_t samples) {
   for (const auto kind : {ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::interleaved,
                           ScheduleKind::zero_bubble}) {
     LayoutCase c;
-    c.pipeline = ranks, c.schedule = kind, c.samples = samples;
+    c.pipeline = ranks, c.schedule = kind, c.samples = samples, c.layers = enough_layers();
     c.chunks = kind == ScheduleKind::interleaved ? 2 : 1;
     if (kind == ScheduleKind::interleaved && samples < ranks) continue;
     out.push_back(c);
@@ -28,42 +38,129 @@ std::vector<LayoutCase> pipelines(int64_t samples) {
   return out;
 }
 
-const Outcome& alone(int64_t samples) {
-  static std::map<int64_t, Outcome> known;
-  if (!known.contains(samples)) {
+const Outcome& alone(int64_t samples, int64_t layers) {
+  static std::map<std::pair<int64_t, int64_t>, Outcome> known;
+  const std::pair key{samples, layers};
+  if (!known.contains(key)) {
     LayoutCase c;
-    c.samples = c.micro = samples;
+    c.samples = c.micro = samples, c.layers = layers;
     comm::World world = comm::World::alone();
     comm::Mesh mesh(world, comm::Shape{}, {});
-    known[samples] = train_case(c, mesh, nullptr, 2);
+    known[key] = train_case(c, mesh, nullptr, 2);
   }
-  return known[samples];
+  return known[key];
 }
 
-// All stages' actions of the last step; weight work done with its backward is an action again.
-plan::Schedule executed_by(Engine& engine, const plan::ScheduleRequest& request) {
+// The executor's log beside what was seen to run and to leave: each action holds its own pass or
+// message, none lies outside, and they follow one another.
+void expect_seen(const Observed& seen) {
+  size_t passes = 0;
+  double before = 0;
+  for (const Executed& one : seen.log) {
+    SCOPED_TRACE(fmt::format("{} of chunk {}, micro-batch {}", plan::name_of(one.step.action),
+                             one.step.chunk, one.step.micro));
+    EXPECT_GE(one.begin, before);
+    EXPECT_GE(one.end, one.begin);
+    before = one.end;
+    std::vector<std::string> ran;
+    for (const trace::Span& span : seen.passes)
+      if (within(span.begin_seconds, one) && within(span.end_seconds, one))
+        ran.emplace_back(span.name);
+    passes += ran.size();
+    int64_t sent = 0, received = 0;
+    for (const comm::FlightEntry& entry : seen.flights) {
+      const bool message = entry.group->name.starts_with("pipeline") && entry.peer == one.step.peer;
+      sent += message && entry.kind == comm::Kind::send && within(entry.started, one);
+      received += message && entry.kind == comm::Kind::receive && within(entry.finished, one);
+    }
+    switch (one.step.action) {
+      case Action::forward:
+        EXPECT_EQ(ran, std::vector<std::string>{"forward"});
+        break;
+      case Action::backward:
+      case Action::weight:
+        EXPECT_EQ(ran, std::vector<std::string>{"backward"});
+        break;
+      case Action::send_forward:
+      case Action::send_backward:
+        EXPECT_EQ(sent, 1);
+        break;
+      case Action::receive_forward:
+      case Action::receive_backward:
+        EXPECT_EQ(received, 1);
+        break;
+      case Action::gather:
+      case Action::release:
+        FAIL() << "the engine gathers block by block";
+    }
+  }
+  EXPECT_EQ(passes, seen.passes.size());
+}
+
+// Between this process's trace and the clock of the machine, which its ranks share.
+double clock_offset() {
+  double least = 1e300;
+  for (int i = 0; i < 100; ++i) {
+    const double here = trace::now_seconds();
+    const std::chrono::duration<double> there = std::chrono::steady_clock::now().time_since_epoch();
+    least = std::min(least, there.count() - here);
+  }
+  return least;
+}
+
+struct Timed {
+  Step step;
+  double begin, end;  // of the machine's clock
+};
+
+// What all stages did in the last step; work that was not put off is an action of its own again.
+std::vector<std::vector<Timed>> all_stages(Engine& engine, const Observed& seen) {
+  const double offset = clock_offset();
   nlohmann::json mine = nlohmann::json::array();
-  for (const Executed& one : engine.executed())
-    mine.push_back(
-        {static_cast<int>(one.step.action), one.step.chunk, one.step.peer, one.step.micro});
-  plan::Schedule schedule{request, {}};
+  for (const Executed& one : seen.log)
+    mine.push_back({static_cast<int>(one.step.action), one.step.chunk, one.step.peer,
+                    one.step.micro, one.begin + offset, one.end + offset});
+  std::vector<std::vector<Timed>> out;
   for (const std::string& text :
        engine.mesh().axis(comm::Axis::pipeline).all_gather_text(mine.dump())) {
-    auto& stage = schedule.stages.emplace_back();
+    std::vector<Timed>& stage = out.emplace_back();
     std::set<std::pair<uint8_t, uint32_t>> put_off;
     const auto actions = nlohmann::json::parse(text);
     for (const auto& entry : actions)
-      if (static_cast<plan::Action>(entry[0].get<int>()) == plan::Action::weight)
+      if (static_cast<Action>(entry[0].get<int>()) == Action::weight)
         put_off.emplace(entry[1], entry[3]);
     for (const auto& entry : actions) {
-      const plan::Step step{static_cast<plan::Action>(entry[0].get<int>()), entry[1], entry[2],
-                            entry[3]};
-      stage.push_back(step);
-      if (step.action == plan::Action::backward && !put_off.contains({step.chunk, step.micro}))
-        stage.push_back({plan::Action::weight, step.chunk, 0, step.micro});
+      const Step step{static_cast<Action>(entry[0].get<int>()), entry[1], entry[2], entry[3]};
+      stage.push_back({step, entry[4], entry[5]});
+      if (step.action == Action::backward && !put_off.contains({step.chunk, step.micro}))
+        stage.push_back({{Action::weight, step.chunk, 0, step.micro}, entry[5], entry[5]});
     }
   }
-  return schedule;
+  return out;
+}
+
+// No message arrived before it was sent.
+void expect_causes_before_effects(const std::vector<std::vector<Timed>>& stages) {
+  using Key = std::tuple<size_t, size_t, bool, int, uint32_t>;  // from, to, forward, chunk, micro
+  std::map<Key, double> sent;
+  for (size_t s = 0; s < stages.size(); ++s)
+    for (const Timed& one : stages[s])
+      if (plan::sends(one.step.action))
+        sent[{s, one.step.peer, one.step.action == Action::send_forward, one.step.chunk,
+              one.step.micro}] = one.begin;
+  size_t received = 0;
+  for (size_t s = 0; s < stages.size(); ++s) {
+    for (const Timed& one : stages[s]) {
+      if (!plan::receives(one.step.action)) continue;
+      const bool forward = one.step.action == Action::receive_forward;
+      int chunk = one.step.chunk;
+      if (forward && s == 0) --chunk;
+      if (!forward && s + 1 == stages.size()) ++chunk;
+      EXPECT_GE(one.end, sent.at({one.step.peer, s, forward, chunk, one.step.micro}));
+      ++received;
+    }
+  }
+  EXPECT_EQ(received, sent.size());
 }
 
 TEST(Pipeline, AnyNumberOfMicroBatchesGivesTheSameAnswerInTheClosedForms) {
@@ -79,7 +176,15 @@ TEST(Pipeline, AnyNumberOfMicroBatchesGivesTheSameAnswerInTheClosedForms) {
           train_case(c, mesh, &mesh.world(), 2, [&](Engine& engine, train::Update&) {
             EXPECT_EQ(engine.most_in_flight(),
                       plan::activations_in_flight(request, mesh.coordinate(comm::Axis::pipeline)));
-            const plan::Schedule executed = executed_by(engine, request);
+            const Observed seen = observe(engine);
+            expect_seen(seen);
+            const std::vector<std::vector<Timed>> stages = all_stages(engine, seen);
+            expect_causes_before_effects(stages);
+            plan::Schedule executed{request, {}};
+            for (const std::vector<Timed>& stage : stages) {
+              auto& list = executed.stages.emplace_back();
+              for (const Timed& one : stage) list.push_back(one.step);
+            }
             EXPECT_EQ(executed.stages, plan::make_schedule(request).stages);
             if (samples < world.size()) return;  // the form holds for a full pipeline
             const int64_t ideal = int64_t{3} * request.micro_batches * request.chunks;
@@ -88,8 +193,8 @@ TEST(Pipeline, AnyNumberOfMicroBatchesGivesTheSameAnswerInTheClosedForms) {
                         1e-12);
           });
       for (size_t s = 0; s < got.losses.size(); ++s)
-        EXPECT_NEAR(got.losses[s], alone(samples).losses[s], 1e-10 * got.losses[s]);
-      for (const auto& [name, parameter] : alone(samples).parameters)
+        EXPECT_NEAR(got.losses[s], alone(samples, c.layers).losses[s], 1e-10 * got.losses[s]);
+      for (const auto& [name, parameter] : alone(samples, c.layers).parameters)
         EXPECT_LT((got.parameters.at(name) - parameter).abs().max().item<double>(), 1e-9) << name;
     }
   }
@@ -116,8 +221,8 @@ TEST(Pipeline, AnyCutsGiveTheSameAnswer) {
       EXPECT_EQ(static_cast<int64_t>(engine.model().blocks.size()), last - first);
     });
     for (size_t s = 0; s < got.losses.size(); ++s)
-      EXPECT_NEAR(got.losses[s], alone(8).losses[s], 1e-10 * got.losses[s]);
-    for (const auto& [name, parameter] : alone(8).parameters)
+      EXPECT_NEAR(got.losses[s], alone(8, c.layers).losses[s], 1e-10 * got.losses[s]);
+    for (const auto& [name, parameter] : alone(8, c.layers).parameters)
       EXPECT_LT((got.parameters.at(name) - parameter).abs().max().item<double>(), 1e-9) << name;
   }
 }

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Communication is under way while products run: told by the order of events on each rank.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "nn/registry.h"
+#include "parallel/mpi/layout_case.h"
+#include "parallel/mpi/observed.h"
+
+namespace ocoee::parallel {
+namespace {
+
+using comm::Kind;
+using plan::Action;
+using plan::ScheduleKind;
+
+bool under_way(const std::string& group, Kind kind) {
+  for (const comm::FlightEntry& entry : comm::flight_entries()) {
+    if (entry.group->name == group && entry.kind == kind && entry.finished == 0) return true;
+  }
+  return false;
+}
+
+// A layer's weight products run between the start of the sum of its input gradients and the wait
+// for it.
+TEST(Overlap, WeightProductsRunWhileInputGradientsAreSummed) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 2) return;
+  LayoutCase c;
+  c.tensor = world.size();
+  comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+  const plan::ModelSpec model = plan::tensor_part(models::build_gpt(case_model(c), kVocabulary),
+                                                  c.tensor, mesh.coordinate(comm::Axis::tensor));
+  const nn::Bundle batch = case_batch(0, 0, 2);
+  nn::Context context;
+  context.mesh = &mesh;
+  context.batch = &batch;
+  context.random_state = at::tensor({int64_t{0}, int64_t{0}});
+  const int64_t rows = 2 * kTokens / c.tensor;
+  std::set<std::string> seen;
+  for (const plan::BlockSpec& block : model.blocks) {
+    for (const plan::LayerSpec& spec : block.layers) {
+      if (spec.kind != "attention" && spec.kind != "mlp" && spec.kind != "head") continue;
+      if (!seen.insert(spec.kind).second) continue;
+      SCOPED_TRACE(spec.kind);
+      const auto layer = nn::make_layer(spec);
+      int64_t elements = 0;
+      for (const plan::ParameterSpec& parameter : spec.parameters) elements += parameter.elements();
+      layer->bind({at::randn({elements}, at::kDouble), at::zeros({elements}, at::kDouble)});
+      nn::Bundle in, out, grad_out, grad_in;
+      for (const char* name : {"x", "h"}) in[name] = at::randn({rows, c.width}, at::kDouble);
+      nn::Saved saved;
+      layer->forward(in, out, saved, context);
+      for (const auto& [name, tensor] : out.items()) grad_out[name] = at::ones_like(tensor);
+      nn::WeightWork work;
+      bool seen_under_way = false;
+      work.add([&] { seen_under_way = under_way("tensor", Kind::reduce_scatter); });
+      layer->backward(grad_out, grad_in, saved, work, context);
+      EXPECT_TRUE(work.empty());
+      EXPECT_TRUE(seen_under_way);
+    }
+  }
+  EXPECT_EQ(seen.size(), 3u);
+}
+
+// Two stages, and the other ranks as replicas.
+std::vector<LayoutCase> pipelines_of_replicas() {
+  std::vector<LayoutCase> out;
+  for (const auto schedule : {ScheduleKind::gpipe, ScheduleKind::one_f_one_b,
+                              ScheduleKind::interleaved, ScheduleKind::zero_bubble}) {
+    for (const Shard shard : {Shard::none, Shard::gradients, Shard::parameters}) {
+      LayoutCase c;
+      c.pipeline = 2, c.data = testing_support::world().size() / 2;
+      c.schedule = schedule, c.shard = shard, c.losses_only = true;
+      c.chunks = schedule == ScheduleKind::interleaved ? 2 : 1;
+      c.style = "llama";  // nothing is tied
+      out.push_back(c);
+    }
+  }
+  return out;
+}
+
+bool is_weight_work(const Observed& seen, size_t i) {
+  const plan::Step& step = seen.log[i].step;
+  if (step.action == Action::weight) return true;
+  if (step.action != Action::backward) return false;
+  for (const Executed& later : seen.log)
+    if (later.step.action == Action::weight && later.step.chunk == step.chunk &&
+        later.step.micro == step.micro)
+      return false;  // was put off
+  return true;
+}
+
+// Gradients leave one after the other from within the pass that makes them: between the first and
+// the last there are products. Whole gradients leave in the last micro-batch, shards in each.
+TEST(Overlap, GradientsLeaveWhileBackwardGoesOn) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 4) return;
+  for (const LayoutCase& c : pipelines_of_replicas()) {
+    SCOPED_TRACE(c.text());
+    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+    const Kind kind = c.shard == Shard::none ? Kind::all_reduce : Kind::reduce_scatter;
+    const auto micros = static_cast<uint32_t>(kSamples / c.data);
+    train_case(c, mesh, &mesh.world(), 2, [&](Engine& engine, train::Update&) {
+      const Observed seen = observe(engine);
+      int64_t inside = 0, all = 0;
+      for (const comm::FlightEntry& entry : seen.flights)
+        all += entry.group->name == "data" && entry.kind == kind;
+      for (size_t i = 0; i < seen.log.size(); ++i) {
+        if (!is_weight_work(seen, i)) continue;
+        if (c.shard == Shard::none && seen.log[i].step.micro + 1 < micros) continue;
+        int64_t here = 0;
+        for (const comm::FlightEntry& entry : seen.flights)
+          here += entry.group->name == "data" && entry.kind == kind &&
+                  within(entry.started, seen.log[i]);
+        EXPECT_GT(here, 1) << "of micro-batch " << seen.log[i].step.micro;
+        inside += here;
+      }
+      EXPECT_EQ(inside, all);
+    });
+  }
+}
+
+// Values of the block that an action begins with are asked for in the action before.
+TEST(Overlap, ValuesOfTheNextChunkAreFetchedBeforeItsTurn) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 4) return;
+  for (const LayoutCase& c : pipelines_of_replicas()) {
+    if (c.shard != Shard::parameters) continue;
+    SCOPED_TRACE(c.text());
+    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+    train_case(c, mesh, &mesh.world(), 2, [&](Engine& engine, train::Update&) {
+      const Observed seen = observe(engine);
+      // Embedding and head have sizes of their own; the first stage begins its forward passes with
+      // the one, the last its backward passes with the other.
+      const bool first = mesh.coordinate(comm::Axis::pipeline) == 0;
+      const auto& units = engine.weights().units();
+      const int64_t size = (first ? units.front() : units.back()).elements();
+      const Action action = first ? Action::forward : Action::backward;
+      const uint8_t chunk = first ? 0 : static_cast<uint8_t>(engine.chunks() - 1);
+      int64_t turns = 0;
+      for (const Executed& one : seen.log) {
+        if (one.step.action != action || one.step.chunk != chunk) continue;
+        if (turns++ == 0 && first) continue;  // the step begins with it
+        // Else they would be the first that the action itself asks for.
+        const auto asked = std::find_if(
+            seen.flights.begin(), seen.flights.end(), [&](const comm::FlightEntry& entry) {
+              return entry.kind == Kind::all_gather && entry.group->name == "data" &&
+                     within(entry.started, one);
+            });
+        ASSERT_NE(asked, seen.flights.end());
+        EXPECT_NE(asked->count, size) << "micro-batch " << one.step.micro;
+      }
+      EXPECT_GT(turns, 1);
+    });
+  }
+}
+
+// A message may begin to arrive while the computation before it runs.
+TEST(Overlap, ReceivesArePostedBeforeTheComputationThatPrecedesThem) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 2) return;
+  for (LayoutCase c : pipelines_of_replicas()) {
+    if (c.shard != Shard::none) continue;
+    c.pipeline = world.size(), c.data = 1;
+    if (c.chunks * c.pipeline > 10) continue;
+    SCOPED_TRACE(c.text());
+    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+    train_case(c, mesh, &mesh.world(), 2, [&](Engine& engine, train::Update&) {
+      const Observed seen = observe(engine);
+      int64_t late = 0, early = 0;
+      bool computed = false;
+      for (const Executed& one : seen.log) {
+        const Action action = one.step.action;
+        computed |= action == Action::forward || action == Action::backward;
+        if (action != Action::receive_forward && action != Action::receive_backward) continue;
+        for (const comm::FlightEntry& entry : seen.flights)
+          late += computed && entry.kind == Kind::receive && within(entry.started, one);
+        early += computed;
+      }
+      EXPECT_EQ(late, 0);
+      EXPECT_GT(early, 0);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace ocoee::parallel
