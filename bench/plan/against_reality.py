@@ -6,9 +6,10 @@
 
 Nothing that is trained here was used in calibration, which times single products, attention, copies and all-reduces. Each group
 is one model and batch in several layouts. A run's prediction is the one it writes into its plan.json before its first step;
-measured are the quickest of its logged triples of steps in the quickest of several visits (what else the machine does only makes
-steps slower) and the peak of the tensor allocator on the fullest rank. On a CPU a rank has one thread. The random runs take a few steps each,
-several at a time: of them only memory is compared. Runs that are in FOLDER already are not repeated.
+measured are what its quickest quarter of steps (on a GPU of triples of them) takes at most in the quickest of several visits, for what
+else the machine does only makes steps slower, and the peak of the tensor allocator on the fullest rank. On a CPU a rank has one
+thread. The random runs take a few steps each, several at a time: of them only memory is compared. Runs that are in FOLDER already
+are not repeated.
 """
 import argparse
 import concurrent.futures
@@ -207,10 +208,14 @@ class Runs:
         plan = json.loads(plan.read_text())
         return {**configuration, "predicted_bytes": plan["memory_total_bytes"], "categories": plan["memory_bytes"],
                 "measured_bytes": max(line["peak_bytes"] for line in lines), "predicted_seconds": plan.get("predicted", {}).get("seconds", 0),
-                "measured_seconds": min(line["step_seconds"] for line in lines[WARM:] or lines[-1:])}
+                "measured_seconds": quartile([line["step_seconds"] for line in lines[WARM:] or lines[-1:]])}
 
 
 WARM = 2  # logged steps before a step is taken for an undisturbed one: on a GPU it is captured then
+
+
+def quartile(values):
+    return sorted(values)[len(values) // 4]
 
 
 def last_of(steps, log_every):
@@ -231,7 +236,7 @@ def visit(runs, timed, rounds, steps, print_line):
     seen = [[] for _ in timed]
     for r in range(rounds):
         for i, c in enumerate(timed):
-            result = runs.run(f"timed-{c['index']}-{r}", c, steps, 3)
+            result = runs.run(f"timed-{c['index']}-{r}", c, steps, 3 if runs.options.device == "cuda" else 1)
             if result is None:
                 continue
             seen[i].append(result)
@@ -305,7 +310,7 @@ def main():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--out", default="against_reality")
     parser.add_argument("--random", type=int, default=200, help="configurations of which only memory is compared")
-    parser.add_argument("--steps", type=int, default=15, help="of a timed run, logged by threes")
+    parser.add_argument("--steps", type=int, default=15, help="of a timed run")
     parser.add_argument("--rounds", type=int, default=5, help="visits of each timed configuration, one after the other in turn")
     parser.add_argument("--budget", type=float, default=1e9, help="seconds after which nothing new is begun")
     parser.add_argument("--limit", type=float, default=120, help="seconds of a run at most")

@@ -49,7 +49,7 @@ struct LinkFigures {
   double latency = 0;               // seconds a message
   std::vector<Sample> all_reduces;  // rising bytes of the whole buffer
 };
-LinkFigures measure_links(comm::Mesh& mesh);
+LinkFigures measure_links(comm::Mesh& mesh, bool quick);  // quick: few calls, small buffers
 
 struct StorageFigures {
   double read = 0, write = 0;  // bytes/s of this host's ranks together

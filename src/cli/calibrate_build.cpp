@@ -7,9 +7,11 @@
 #include <array>
 
 #include "cli/calibrate_stopwatch_build.h"
+#include "kernels/activation.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/matmul.h"
+#include "kernels/reduce.h"
 #include "nn/fused_attention.h"
 #include "nn/products.h"
 
@@ -106,7 +108,37 @@ void measure_attentions(const Stopwatch& watch, const at::TensorOptions& options
   }
 }
 
-// Seconds an element of what stands beside a product is the difference to the product alone.
+// Seconds an element of a GELU and of its gradient: passes of their own on a CPU.
+void measure_activation_passes(const Stopwatch& watch, const at::TensorOptions& options,
+                               int64_t rows, DeviceFigures& figures) {
+  const int64_t inner = 512;
+  const auto elements = static_cast<double>(rows * inner);
+  const int64_t sets = watch.sets(2 * elements * static_cast<double>(options.dtype().itemsize()));
+  const Tensors before = many(sets, {rows, inner}, options),
+                dx = many(sets, {rows, inner}, options);
+  for (const at::Tensor& argument : before)
+    argument.abs_().add_(3);  // gradients that stay in range
+  const at::Tensor sums = at::zeros({inner}, options);
+  kernels::Gelu a;
+  a.dtype = nn::dtype_of(options.dtype().toScalarType());
+  a.rows = rows, a.width = inner;
+  const at::Tensor space =
+      nn::workspace(kernels::column_sum_workspace(a.dtype, rows, inner, nn::place_of(sums)), sums);
+  figures.activation = watch.seconds(sets, [&](int64_t set) {
+    return nn::gelu_of(before[static_cast<size_t>(set)]);
+  }) / elements;
+  figures.activation_gradient = watch.seconds(sets, [&](int64_t set) {
+    kernels::Gelu call = a;
+    call.x = before[static_cast<size_t>(set)].data_ptr();
+    call.dy = call.out = dx[static_cast<size_t>(set)].data_ptr();
+    call.d_bias = sums.data_ptr();
+    call.workspace = space.data_ptr();
+    kernels::gelu_backward(call, nn::current_stream(nn::place_of(sums)));
+    return at::Tensor();
+  }) / elements;
+}
+
+// On a GPU what stands beside a product is the difference to the product alone.
 void measure_activation(const Stopwatch& watch, const at::TensorOptions& options, int64_t rows,
                         DeviceFigures& figures) {
   const int64_t inner = 512, thin = 8;
@@ -202,7 +234,8 @@ DeviceFigures measure_once(const device::Device& device, bool quick) {
   }
   const auto computing = options.dtype(gpu ? at::kBFloat16 : at::kFloat);
   const int64_t rows = gpu ? 16384 : 1024;
-  measure_activation(watch, computing, rows, figures);
+  gpu ? measure_activation(watch, computing, rows, figures)
+      : measure_activation_passes(watch, computing, rows, figures);
   measure_layers(watch, computing, gpu, figures);
   figures.loss = loss_seconds(watch, computing, gpu ? 8192 : 512, gpu ? 32768 : 1024, device);
   const at::Tensor small = at::zeros({16}, options);

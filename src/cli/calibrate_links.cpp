@@ -32,7 +32,7 @@ struct File {
 
 }  // namespace
 
-LinkFigures measure_links(comm::Mesh& mesh) {
+LinkFigures measure_links(comm::Mesh& mesh, bool quick) {
   comm::Communicator& all = mesh.axis(comm::Axis::data);
   LinkFigures figures;
   figures.ranks = all.size();
@@ -40,14 +40,15 @@ LinkFigures measure_links(comm::Mesh& mesh) {
   const device::Device device = mesh.device();
   const device::OwnedStream own(device);
   const device::Stream stream = own.view();
-  const int64_t largest = device.is_cuda() ? int64_t{1} << 28 : int64_t{1} << 25;
+  const int64_t largest = int64_t{1} << (quick ? 20 : device.is_cuda() ? 28 : 25);
   const device::Memory memory(static_cast<size_t>(largest), device::Memory::Where::device, device);
   device::set_zero({memory.data(), largest / 4, DType::f32, device}, stream);
   for (int64_t bytes = 16; bytes <= largest; bytes *= 8) {
     const device::Buffer buffer{memory.data(), bytes / 4, DType::f32, device};
     const auto call = [&] { all.all_reduce(buffer, comm::Reduce::sum, stream); };
     for (int i = 0; i < 3; ++i) call();
-    const int calls = static_cast<int>(std::clamp<int64_t>((int64_t{1} << 26) / bytes, 5, 200));
+    const int calls =
+        quick ? 3 : static_cast<int>(std::clamp<int64_t>((int64_t{1} << 26) / bytes, 5, 200));
     std::vector<double> times;
     for (int batch = 0; batch < 5; ++batch) {
       device::synchronize(stream);

@@ -43,7 +43,7 @@ int calibrate(const Options& options) {
   DeviceFigures figures = measure_device(device, threads, options.quick);
   if (!device.is_cuda()) figures.memory /= world.local_size();
   say("links between ranks");
-  const LinkFigures links = measure_links(mesh);
+  const LinkFigures links = measure_links(mesh, options.quick);
   say("the file system");
   const std::filesystem::path out = options.out;
   const std::string folder = out.has_parent_path() ? out.parent_path().string() : ".";
