@@ -62,8 +62,10 @@ LayerSeconds layer_seconds(const Stopwatch& watch, const at::TensorOptions& opti
                            int64_t width, int64_t sets) {
   nn::Bundle in, batch;
   const at::Tensor tokens = at::zeros({samples, length}, options.dtype(at::kLong));
-  batch["tokens"] = batch["targets"] = in["tokens"] = tokens;
-  in["x"] = in["h"] = at::randn({samples, length, width}, options);
+  const at::Tensor x = at::randn({samples, length, width}, options);
+  for (const char* name : {"tokens", "targets"}) batch[name] = tokens;
+  in["tokens"] = tokens;
+  for (const char* name : {"x", "h"}) in[name] = x;
   return Bench(watch, spec, in, batch, sets).seconds();
 }
 

@@ -24,15 +24,22 @@ W row_maximum(const W* z, int64_t n) {
 }
 
 // exponentials[i] = exp(z[i] - maximum); returns their sum. A NaN among the logits makes it NaN.
+// Summed by blocks, or the error would grow with the vocabulary.
 template <class W>
 W exponentials_of(const W* z, int64_t n, W maximum, W* exponentials) {
-  W sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) {
-    exponentials[i] = exponential(z[i] - maximum);
-    sum += exponentials[i];
+  constexpr int64_t kBlock = 1024;
+  double sum = 0;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t end = std::min(n, begin + kBlock);
+    W part = 0;
+#pragma omp simd reduction(+ : part)
+    for (int64_t i = begin; i < end; ++i) {
+      exponentials[i] = exponential(z[i] - maximum);
+      part += exponentials[i];
+    }
+    sum += part;
   }
-  return sum;
+  return static_cast<W>(sum);
 }
 
 // dz = factor * exponentials / sum, less `factor` at the target; `target` < 0: not in these
