@@ -178,7 +178,7 @@ bool Document::contains(const std::string& key) const {
 Source Document::Impl::source_of(const std::string& dotted_key) const {
   for (std::string key = dotted_key; !key.empty();) {
     if (const toml::node* node = table.at_path(key).node()) {
-      const Source source = source_of(*node);
+      Source source = source_of(*node);
       if (source.line > 0 || from_command_line.contains(node)) return source;
     }
     const size_t dot = key.rfind('.');
