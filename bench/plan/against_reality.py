@@ -160,13 +160,15 @@ class Runs:
                 sys.exit(done.stderr)
         return profile
 
-    def child(self, name, ranks, settings, limit, is_over):
+    def child(self, name, ranks, settings, limit, is_over, each_poll=None):
         """Ends the run as soon as that is so; returns its exit code, None when it had not ended by itself."""
         with open(self.folder / f"{name}.log", "w") as log:
             child = subprocess.Popen(self.command(ranks, "run", "recipe.toml", "--fresh", *[f"{k}={v}" for k, v in settings.items()]),
                                      stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
             while child.poll() is None and time.monotonic() < limit and not is_over():
                 time.sleep(0.05)
+                if each_poll:
+                    each_poll(child.pid)
             code = child.poll()
             if code is None:
                 os.killpg(child.pid, signal.SIGKILL)
@@ -196,8 +198,11 @@ class Runs:
             limit = min(time.monotonic() + self.options.limit, self.until)
             if limit - time.monotonic() < 2:
                 return None
+            ran = {}  # seconds that the thread which computes has run, by the steps it has logged
             code = self.child(name, configuration["ranks"], settings, limit,
-                              lambda: len(logged_steps(folder)) >= last_of(steps, log_every))
+                              lambda: len(logged_steps(folder)) >= last_of(steps, log_every),
+                              lambda pid: ran.setdefault(len(logged_steps(folder)), thread_seconds(pid)))
+            (folder / "ran.json").write_text(json.dumps(ran))
         lines = logged_steps(folder)
         if len(lines) < last_of(steps, log_every):
             if time.monotonic() >= self.until:
@@ -206,12 +211,22 @@ class Runs:
             return {**configuration, "error": said or "nothing", "code": code if code is not None else "time limit"}
         plan = self.plan(name, configuration["ranks"], settings) if self.options.replan else folder / "plan.json"
         plan = json.loads(plan.read_text())
+        seconds = quartile([line["step_seconds"] for line in lines[WARM:] or lines[-1:]])
+        if self.options.busy and configuration["ranks"] == 1:
+            ran = sorted((int(k), v) for k, v in json.loads((folder / "ran.json").read_text()).items() if int(k) > WARM)
+            seconds = (ran[-1][1] - ran[0][1]) / (ran[-1][0] - ran[0][0])
         return {**configuration, "predicted_bytes": plan["memory_total_bytes"], "categories": plan["memory_bytes"],
                 "measured_bytes": max(line["peak_bytes"] for line in lines), "predicted_seconds": plan.get("predicted", {}).get("seconds", 0),
-                "measured_seconds": quartile([line["step_seconds"] for line in lines[WARM:] or lines[-1:]])}
+                "measured_seconds": seconds}
 
 
 WARM = 2  # logged steps before a step is taken for an undisturbed one: on a GPU it is captured then
+
+
+def thread_seconds(pid):
+    with contextlib.suppress(OSError):
+        return int(pathlib.Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+    return 0.0
 
 
 def quartile(values):
@@ -314,6 +329,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="visits of each timed configuration, one after the other in turn")
     parser.add_argument("--budget", type=float, default=1e9, help="seconds after which nothing new is begun")
     parser.add_argument("--limit", type=float, default=120, help="seconds of a run at most")
+    parser.add_argument("--busy", action="store_true",
+                        help="on a busy machine: of runs on one rank the seconds that their thread ran, not those that passed")
     parser.add_argument("--replan", action="store_true", help="predict anew what --out has measured already")
     parser.add_argument("--jobs", type=int, default=0, help="random runs at a time")
     parser.add_argument("--ranks", type=int, default=0, help="most ranks of a random run")
