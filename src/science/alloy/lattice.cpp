@@ -37,25 +37,29 @@ struct FoundBond {
 
 // All bonds up to `cutoff`, shortest first.
 std::vector<FoundBond> bonds_within(const UnitCell& cell, double cutoff) {
-  // Planes of cells along edge k lie `height` apart, and fractions differ by less than one.
-  std::array<int, 3> reach{};
+  // A site n cells and a fraction d on along edge k lies at least n + d heights of the cell away.
+  Vector reach{};
   for (size_t k = 0; k < 3; ++k) {
     const Vector normal = cross(cell.edges[(k + 1) % 3], cell.edges[(k + 2) % 3]);
-    const double height = volume(cell) / std::sqrt(dot(normal, normal));
-    reach[k] = static_cast<int>(std::ceil(cutoff / height)) + 1;
+    reach[k] = cutoff * std::sqrt(dot(normal, normal)) / volume(cell) + 1e-9;
   }
   std::vector<FoundBond> found;
   const int basis = static_cast<int>(cell.sites.size());
   for (int from = 0; from < basis; ++from) {
     for (int to = 0; to < basis; ++to) {
-      for (int x = -reach[0]; x <= reach[0]; ++x) {
-        for (int y = -reach[1]; y <= reach[1]; ++y) {
-          for (int z = -reach[2]; z <= reach[2]; ++z) {
+      Vector apart{};
+      std::array<int, 3> first{}, last{};
+      for (size_t k = 0; k < 3; ++k) {
+        apart[k] =
+            cell.sites[static_cast<size_t>(to)][k] - cell.sites[static_cast<size_t>(from)][k];
+        first[k] = static_cast<int>(std::ceil(-reach[k] - apart[k]));
+        last[k] = static_cast<int>(std::floor(reach[k] - apart[k]));
+      }
+      for (int x = first[0]; x <= last[0]; ++x) {
+        for (int y = first[1]; y <= last[1]; ++y) {
+          for (int z = first[2]; z <= last[2]; ++z) {
             if (from == to && x == 0 && y == 0 && z == 0) continue;
-            const Vector& a = cell.sites[static_cast<size_t>(from)];
-            const Vector& b = cell.sites[static_cast<size_t>(to)];
-            const Vector step =
-                cartesian(cell.edges, {b[0] - a[0] + x, b[1] - a[1] + y, b[2] - a[2] + z});
+            const Vector step = cartesian(cell.edges, {apart[0] + x, apart[1] + y, apart[2] + z});
             const double distance = std::sqrt(dot(step, step));
             if (distance <= cutoff) found.push_back({distance, from, {{x, y, z}, to}});
           }
