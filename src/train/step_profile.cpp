@@ -2,6 +2,7 @@
 #include "train/step_profile.h"
 
 #include "core/trace.h"
+#include "parallel/precision.h"
 #include "parallel/step_graph.h"
 
 namespace ocoee::train {
@@ -14,7 +15,9 @@ constexpr const char* kPhases[] = {"forward", "backward", "communication", "opti
 void StepProfile::begin() {
   parallel::wait_for_device(device_);
   for (const char* phase : kPhases) seconds_[phase] = trace::total_seconds(phase);
-  trace::set_fence([device = device_] { parallel::wait_for_device(device); });
+  // Not for all of the device: a message that another stage has yet to take would hold this one up
+  // while that one waits in the same way.
+  trace::set_fence([device = device_] { device::synchronize(parallel::current_stream(device)); });
 }
 
 void StepProfile::end(int64_t step) {

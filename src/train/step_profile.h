@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a step on a GPU spends its time: one eager step is run with a wait for the device at both
-// ends of every span, so that spans cover the work and not its launching. What overlaps in other
-// steps follows one after the other in this one.
+// Where a step on a GPU spends its time: one eager step is run with a wait for the compute stream
+// at both ends of every span, so that spans cover the work and not its launching, and what the
+// stream waits for from other ranks.
 #pragma once
 
 #include <nlohmann/json.hpp>
