@@ -245,7 +245,8 @@ StructureFactorLine::StructureFactorLine(const Lattice& lattice,
   for (const double one : h)
     for (int64_t bin = 0; bin < fits * basis; ++bin) {
       const Vector& inside = lattice.cell().sites[static_cast<size_t>(bin % basis)];
-      auto along = static_cast<double>(bin / basis);
+      const int64_t cells = bin / basis;
+      auto along = static_cast<double>(cells);
       for (size_t k = 0; k < 3; ++k) along += inside[k] * direction[k];
       cosine_.push_back(std::cos(kTurn * one * along));
       sine_.push_back(std::sin(kTurn * one * along));
