@@ -262,7 +262,9 @@ void Drawing::draw_series(Svg& svg, size_t i) const {
              "", name);
   }
   for (size_t k = 0; k < std::min({n, series.error.size(), size_t{2000}}); ++k) {
-    const double x = x_(series.x[k]), from = y_(series.y[k] - series.error[k]),
+    // On a logarithmic axis a bar that reaches zero ends where the axis does.
+    const double lowest = series.y[k] - series.error[k];
+    const double x = x_(series.x[k]), from = y_(chart_.y.log ? std::max(lowest, y_.low()) : lowest),
                  to = y_(series.y[k] + series.error[k]);
     if (std::isnan(x + from + to)) continue;
     svg.path(path_through({{x - 3, from},

@@ -239,6 +239,17 @@ TEST(LineChart, ValuesComeBackFromPixels) {  // what the hover script computes
   }
 }
 
+// An error as large as its value leads a bar to the end of a logarithmic axis, not away.
+TEST(LineChart, ErrorsDownToZeroAreDrawnOnALogarithmicAxis) {
+  LineChart chart;
+  chart.y.log = true;
+  chart.series = {{.name = "s", .x = {1, 2, 3}, .y = {0.1, 1, 10}, .error = {0.02, 1.5, 10}}};
+  int bars = 0;
+  for (const auto& e : check_picture(line_chart(chart)).elements)
+    bars += e.attributes.contains("class") && e.attributes.at("class").starts_with("error");
+  EXPECT_EQ(bars, 3);
+}
+
 TEST(BarChart, SharesAndTotals) {
   BarChart chart;
   chart.title = "time";
