@@ -4,9 +4,12 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
 
+#include <malloc.h>
+
 #include <atomic>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <string>
 
 namespace ocoee::parallel {
@@ -49,6 +52,15 @@ struct CountingAllocator final : c10::Allocator {
   }
 };
 
+// What tensors free stays with the process. Else memory that goes back to the system between
+// micro-batches comes again page by page, which has cost a quarter of a small model's step.
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  if (!mallopt(M_MMAP_THRESHOLD, 1 << 30)) mallopt(M_MMAP_THRESHOLD, 1 << 25);  // older: at most
+#endif
+}
+
 int64_t status_line(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -61,6 +73,7 @@ int64_t status_line(const std::string& key) {
 
 void count_tensor_memory() {
   static CountingAllocator* const allocator = [] {
+    keep_freed_memory();
     auto* made = new CountingAllocator;  // torch keeps it to the end
     c10::SetCPUAllocator(made, /*priority=*/1);
     return made;
