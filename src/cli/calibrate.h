@@ -26,9 +26,12 @@ struct LayerSeconds {
 struct DeviceFigures {
   double memory = 0;                                      // bytes that a rank may take
   std::map<std::string, std::vector<Sample>> products;    // by type, rising FLOPs
+  int64_t few_tokens = 0;                                 // GPU: rows of the products that follow
+  std::vector<Sample> few_products;                       // of the main type, rising FLOPs
   std::map<std::string, std::vector<Sample>> attentions;  // by type, head sizes; FLOPs of the full
                                                           // matrix, forward and backward
   std::vector<Sample> lengths;    // the same over the tokens of a sample, heads of 64
+  std::vector<Sample> rows;       // GPU: over tokens times heads, heads of 64
   double attention_backward = 2;  // seconds over the forward pass's
   std::vector<Sample> streams;    // rising bytes read and written
   // Seconds an element.
@@ -44,21 +47,31 @@ struct DeviceFigures {
 // once, on few operands. Throws Error(config) in a program built without LibTorch.
 DeviceFigures measure_device(const device::Device& device, int threads, bool quick);
 
-struct LinkFigures {
+struct LinkFigures {  // rising bytes of the whole buffer, or of the message
   int ranks = 1;
-  double latency = 0;               // seconds a message
-  std::vector<Sample> all_reduces;  // rising bytes of the whole buffer
+  std::vector<Sample> all_reduces, gathers;  // the slower of all-gather and reduce-scatter
+  std::vector<Sample> messages;              // one way, between neighbours who wait for them
 };
-LinkFigures measure_links(comm::Mesh& mesh, bool quick);  // quick: few calls, small buffers
+// Of a group, while the others of the mesh measure theirs. quick: few calls, small buffers.
+LinkFigures measure_links(comm::Mesh& mesh, comm::Communicator& group, bool quick);
+
+// Seconds that a GPU's products lose for each second of the all-reduces beside them: those of a
+// backward pass and of gradients, as the engine starts them.
+double measure_overlap(comm::Mesh& mesh, comm::Communicator& group);
 
 struct StorageFigures {
   double read = 0, write = 0;  // bytes/s of this host's ranks together
 };
 StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder);
 
+struct Links {
+  LinkFigures all, pairs;    // pairs: measured where there are four ranks and more
+  double overlap_loss = -1;  // below zero: not measured
+};
+
 // A machine profile as TOML, with where each figure comes from.
 std::string profile_text(const std::string& name, const std::string& note,
-                         const DeviceFigures& device, const LinkFigures& links,
+                         const DeviceFigures& device, const Links& links,
                          const StorageFigures& storage, const std::string& device_name);
 
 }  // namespace ocoee::cli

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <utility>
 
 #include "cli/calibrate_stopwatch_build.h"
 #include "kernels/activation.h"
@@ -58,6 +60,24 @@ std::vector<Sample> measure_products(const Stopwatch& watch, const at::TensorOpt
   return out;
 }
 
+// The same, of wide models on few rows: too few tiles for all of a GPU's processors, and weight
+// gradients that are more memory than arithmetic.
+std::vector<Sample> measure_few_products(const Stopwatch& watch, const at::TensorOptions& options,
+                                         int64_t rows) {
+  std::vector<Sample> out;
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{256, 256},
+                             {1024, 1024},
+                             {3072, 1024},
+                             {4096, 1024},
+                             {6144, 1536},
+                             {8192, 2048},
+                             {16384, 4096}}) {
+    const double flops = 2.0 * static_cast<double>(rows * n * k);
+    out.push_back({flops, linear_seconds(watch, options, rows, n, k) / 3});
+  }
+  return out;
+}
+
 struct AttentionSeconds {
   Sample both;  // of heads of `head`, FLOPs of the full matrix, forward and backward
   double forward = 0, backward = 0;
@@ -105,6 +125,12 @@ void measure_attentions(const Stopwatch& watch, const at::TensorOptions& options
     const AttentionSeconds s = attention_seconds(watch, options, tokens, length, width, 64);
     figures.lengths.push_back({static_cast<double>(length), s.both.seconds, s.both.work});
     if (length == middle) figures.attention_backward = s.backward / s.forward;
+  }
+  for (int64_t samples = 1; gpu && samples <= tokens / middle; samples *= 2) {
+    const AttentionSeconds s =
+        attention_seconds(watch, options, samples * middle, middle, width, 64);
+    figures.rows.push_back(
+        {static_cast<double>(samples * middle * (width / 64)), s.both.seconds, s.both.work});
   }
 }
 
@@ -219,7 +245,11 @@ DeviceFigures measure_once(const device::Device& device, bool quick) {
                                    {"float64", at::kDouble}}) {
     if (!gpu && type == at::kHalf) continue;
     figures.products[name] = measure_products(watch, options.dtype(type), gpu, name == main);
-    if (name == main) measure_attentions(watch, options.dtype(type), gpu, name, figures);
+    if (name != main) continue;
+    measure_attentions(watch, options.dtype(type), gpu, name, figures);
+    if (!gpu) continue;
+    figures.few_tokens = 1024;
+    figures.few_products = measure_few_products(watch, options.dtype(type), figures.few_tokens);
   }
   for (double bytes = 1e5; bytes < (gpu ? 2e9 : 3e8); bytes *= gpu ? 10 : 8) {
     const auto count = static_cast<int64_t>(bytes / 8);
@@ -270,7 +300,9 @@ DeviceFigures measure_device(const device::Device& device, int threads, bool qui
   const DeviceFigures again = quick ? figures : measure_once(device, quick);
   for (auto& [type, samples] : figures.products) keep_quicker(samples, again.products.at(type));
   for (auto& [type, samples] : figures.attentions) keep_quicker(samples, again.attentions.at(type));
+  keep_quicker(figures.few_products, again.few_products);
   keep_quicker(figures.lengths, again.lengths);
+  keep_quicker(figures.rows, again.rows);
   keep_quicker(figures.streams, again.streams);
   for (double DeviceFigures::*seconds :
        {&DeviceFigures::activation, &DeviceFigures::activation_gradient, &DeviceFigures::norm,
@@ -283,13 +315,59 @@ DeviceFigures measure_device(const device::Device& device, int threads, bool qui
   figures.random = std::max(figures.random, again.random);
   for (auto& [type, samples] : figures.products) take_off_launches(samples, figures.launch);
   for (auto& [type, samples] : figures.attentions) take_off_launches(samples, 2 * figures.launch);
+  take_off_launches(figures.few_products, figures.launch);
   take_off_launches(figures.lengths, 2 * figures.launch);
+  take_off_launches(figures.rows, 2 * figures.launch);
   take_off_launches(figures.streams, figures.launch);
   const bool gpu = device.is_cuda();
   figures.memory =
       gpu ? static_cast<double>(device::properties(device).memory_bytes) : host_memory();
   if (gpu) figures.workspace = static_cast<double>(kernels::kMatmulWorkspace);
   return figures;
+}
+
+double measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
+  constexpr int kLayers = 16;
+  constexpr int64_t kRows = 16384, kOut = 4096, kIn = 1024, kBucket = int64_t{8} << 20;
+  const at::NoGradGuard no_grad;
+  const device::Device device = mesh.device();
+  const parallel::StreamScope scope(device);
+  const auto options = at::TensorOptions().device(nn::torch_device(device)).dtype(at::kBFloat16);
+  const at::Tensor x = at::randn({kRows, kIn}, options), g = at::randn({kRows, kOut}, options),
+                   w = at::randn({kOut, kIn}, options),
+                   into = at::zeros({kOut, kIn}, options.dtype(at::kFloat)),
+                   bucket = at::zeros({kLayers, kBucket}, options.dtype(at::kFloat));
+  const device::Stream stream = nn::current_stream(device);
+  // What a backward pass does: the gradients of a layer, then its bucket leaves.
+  const auto step = [&](bool products, bool reductions) {
+    std::vector<comm::WorkHandle> under_way;
+    for (int layer = 0; layer < kLayers; ++layer) {
+      for (int i = 0; products && i < 2; ++i) {
+        nn::product_input_gradient(g, w);
+        nn::product_weight_gradient(g, x, into, {}, true);
+      }
+      if (reductions)
+        under_way.push_back(
+            group.all_reduce_async(nn::buffer_of(bucket[layer]), comm::Reduce::sum, stream));
+    }
+    for (const comm::WorkHandle& work : under_way) work->wait(stream);
+  };
+  const auto seconds = [&](bool products, bool reductions) {
+    double best = 1e30;
+    for (int turn = 0; turn < 8; ++turn) {
+      device::synchronize(stream);
+      mesh.world().barrier();
+      const auto begin = std::chrono::steady_clock::now();
+      step(products, reductions);
+      device::synchronize(stream);
+      const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
+      const double slowest = mesh.world().all_reduce_value(spent.count(), comm::Reduce::max);
+      if (turn > 1) best = std::min(best, slowest);
+    }
+    return best;
+  };
+  const double alone = seconds(true, false), reduced = seconds(false, true);
+  return std::max(0.0, seconds(true, true) - alone) / reduced;
 }
 
 }  // namespace ocoee::cli

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 
 #include "cli/calibrate.h"
 #include "core/error.h"
@@ -32,38 +33,62 @@ struct File {
 
 }  // namespace
 
-LinkFigures measure_links(comm::Mesh& mesh, bool quick) {
-  comm::Communicator& all = mesh.axis(comm::Axis::data);
+LinkFigures measure_links(comm::Mesh& mesh, comm::Communicator& group, bool quick) {
   LinkFigures figures;
-  figures.ranks = all.size();
-  if (all.size() == 1) return figures;
+  figures.ranks = group.size();
+  if (group.size() == 1) return figures;
   const device::Device device = mesh.device();
   const device::OwnedStream own(device);
   const device::Stream stream = own.view();
   const int64_t largest = int64_t{1} << (quick ? 20 : device.is_cuda() ? 28 : 25);
-  const device::Memory memory(static_cast<size_t>(largest), device::Memory::Where::device, device);
-  device::set_zero({memory.data(), largest / 4, DType::f32, device}, stream);
-  for (int64_t bytes = 16; bytes <= largest; bytes *= 8) {
-    const device::Buffer buffer{memory.data(), bytes / 4, DType::f32, device};
-    const auto call = [&] { all.all_reduce(buffer, comm::Reduce::sum, stream); };
+  const auto ranks = static_cast<int64_t>(group.size());
+  const int64_t room = largest + 4 * ranks;  // pieces of a gather are whole numbers
+  const device::Memory memory(static_cast<size_t>(room), device::Memory::Where::device, device);
+  device::set_zero({memory.data(), room / 4, DType::f32, device}, stream);
+  const auto buffer = [&](int64_t bytes, int64_t from = 0) {
+    return device::Buffer{static_cast<char*>(memory.data()) + from, bytes / 4, DType::f32, device};
+  };
+  // The least disturbed of a few turns: what else a machine does only makes it slower.
+  const auto seconds = [&](int64_t bytes, const std::function<void()>& call) {
     for (int i = 0; i < 3; ++i) call();
     const int calls =
         quick ? 3 : static_cast<int>(std::clamp<int64_t>((int64_t{1} << 26) / bytes, 5, 200));
-    std::vector<double> times;
-    for (int batch = 0; batch < 5; ++batch) {
+    double best = 1e30;
+    for (int turn = 0; turn < 5; ++turn) {
       device::synchronize(stream);
       mesh.world().barrier();
       const double begin = now();
       for (int i = 0; i < calls; ++i) call();
       device::synchronize(stream);
-      times.push_back(mesh.world().all_reduce_value((now() - begin) / calls, comm::Reduce::max));
+      const double spent = (now() - begin) / calls;
+      best = std::min(best, mesh.world().all_reduce_value(spent, comm::Reduce::max));
     }
-    // The least disturbed: what else a machine does only makes it slower.
-    figures.all_reduces.push_back(
-        {static_cast<double>(bytes), *std::min_element(times.begin(), times.end())});
+    return best;
+  };
+  const int neighbour = group.rank() ^ 1;
+  for (int64_t bytes = 16; bytes <= largest; bytes *= 8) {
+    const auto size = static_cast<double>(bytes);
+    figures.all_reduces.push_back({size, seconds(bytes, [&] {
+                                     group.all_reduce(buffer(bytes), comm::Reduce::sum, stream);
+                                   })});
+    const int64_t piece = std::max<int64_t>(4, bytes / ranks / 4 * 4);
+    const device::Buffer whole = buffer(piece * ranks), part = buffer(piece, piece * group.rank());
+    const double gather = seconds(bytes, [&] { group.all_gather(part, whole, stream); });
+    const double scatter =
+        seconds(bytes, [&] { group.reduce_scatter(whole, part, comm::Reduce::sum, stream); });
+    figures.gathers.push_back({static_cast<double>(piece * ranks), std::max(gather, scatter)});
+    const double there_and_back = seconds(bytes, [&] {
+      if (neighbour >= group.size()) return;
+      if (group.rank() < neighbour) {
+        group.send(buffer(bytes), neighbour, stream);
+        group.receive(buffer(bytes), neighbour, stream);
+      } else {
+        group.receive(buffer(bytes), neighbour, stream);
+        group.send(buffer(bytes), neighbour, stream);
+      }
+    });
+    figures.messages.push_back({size, there_and_back / 2});
   }
-  // A ring of n ranks passes 2 (n - 1) messages one after the other.
-  figures.latency = figures.all_reduces[0].seconds / (2.0 * (all.size() - 1));
   return figures;
 }
 

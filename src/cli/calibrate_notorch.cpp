@@ -4,10 +4,19 @@
 
 namespace ocoee::cli {
 
-DeviceFigures measure_device(const device::Device&, int, bool) {
+namespace {
+[[noreturn]] void no_products() {
   fail(ErrorKind::config,
        "this program was built without LibTorch, whose matrix products it would measure\n    fix: "
        "./dev build, or take a profile of machines/");
+}
+}  // namespace
+
+DeviceFigures measure_device(const device::Device&, int, bool) {
+  no_products();
+}
+double measure_overlap(comm::Mesh&, comm::Communicator&) {
+  no_products();
 }
 
 }  // namespace ocoee::cli

@@ -35,41 +35,69 @@ std::string rate_curve(const std::string& name, const std::vector<Sample>& sampl
   return curve(name, at, share, what);
 }
 
-// What an all-reduce leaves of the bandwidth, once the messages' latency is taken off.
-std::string link_section(const LinkFigures& links, bool gpu) {
+// Shares of `bandwidth` that `passes` of each size reach once `latency` is off. On a busy machine
+// the latency of small ones can be more than a larger one took.
+std::string link_curve(const std::string& name, const std::vector<Sample>& samples, double passes,
+                       double latency, double bytes_of_all, double bandwidth,
+                       const std::string& what) {
+  std::vector<double> at, share;
+  for (const Sample& sample : samples) {
+    if (sample.size < 4e3) continue;  // all latency
+    const double spent = std::max(sample.seconds - latency, sample.seconds / 2) / passes;
+    at.push_back(sample.size);
+    share.push_back(std::min(1.0, sample.size * bytes_of_all / spent / bandwidth));
+  }
+  return curve(name, at, share, what);
+}
+
+double fastest(const std::vector<Sample>& samples, double passes, double bytes_of_all) {
+  double best = 0;
+  for (const Sample& sample : samples)
+    best = std::max(best, sample.size * bytes_of_all / (sample.seconds / passes));
+  return best;
+}
+
+// The links of a group of n ranks. In an all-reduce a ring passes 2 (n - 1) messages one after the
+// other, in an all-gather n - 1, and either takes a call; each pass is (n - 1) / n of all bytes.
+std::string link_section(const std::string& name, const LinkFigures& links, double overlap_loss) {
   if (links.ranks == 1)
     return "\n[node]\ndevices = 1  # measured with one rank; start more to measure their links\n"
            "bandwidth = 1e9\nlatency = 1e-6\n";
-  const double n = links.ranks;
-  std::vector<double> at, reached;
-  double bandwidth = 0;
-  for (const Sample& sample : links.all_reduces) {
-    if (sample.size < 4e3) continue;  // all latency
-    // On a busy machine the latency of small messages can be more than a larger one took.
-    const double pass = std::max(sample.seconds / 2 - links.latency * (n - 1), sample.seconds / 4);
-    const double rate = sample.size * (n - 1) / n / pass;
-    at.push_back(sample.size);
-    reached.push_back(rate);
-    bandwidth = std::max(bandwidth, rate);
-  }
-  for (double& rate : reached) rate /= bandwidth;
+  const double n = links.ranks, share = (n - 1) / n;
+  const double reduce = links.all_reduces[0].seconds,
+               gather = std::min(links.gathers[0].seconds, reduce);
+  const double latency = (reduce - gather) / (n - 1), call = std::max(0.0, 2 * gather - reduce),
+               message = links.messages[0].seconds;
+  const double bandwidth =
+      std::max({fastest(links.all_reduces, 2, share), fastest(links.gathers, 1, share),
+                fastest(links.messages, 1, 1)});
+  const std::string loss = overlap_loss < 0
+                               ? "1  # a rank's threads move its data themselves"
+                               : fmt::format("{:.2f}  # products beside all-reduces of 32 MiB",
+                                             std::min(overlap_loss, 2.0));
   return fmt::format(
-             "\n[node]\ndevices = {}\nbandwidth = {:.4g}  # bytes/s, from all-reduces of {} "
-             "ranks\nlatency = {:.3g}  # s, all-reduce of 16 bytes\noverlap_loss = {}\n",
-             links.ranks, bandwidth, links.ranks, links.latency,
-             gpu ? "0.1  # not measured" : "1  # a rank's threads move its data themselves") +
-         curve("efficiency", at, reached, "bytes of the whole buffer");
+             "\n[{}]\ndevices = {}\nbandwidth = {:.4g}  # bytes/s one way, the fastest of what "
+             "follows\nlatency = {:.3g}  # s, of a message in a collective: all-reduce less "
+             "all-gather of 16 bytes\ncall = {:.3g}  # s, the rest of them\nmessage_latency = "
+             "{:.3g}  # s, of a message by itself\noverlap_loss = {}\n",
+             name, links.ranks, bandwidth, latency, call, message, loss) +
+         link_curve("efficiency", links.all_reduces, 2, reduce, share, bandwidth,
+                    "bytes of an all-reduce") +
+         link_curve("gather_efficiency", links.gathers, 1, gather, share, bandwidth,
+                    "bytes of an all-gather or reduce-scatter, the slower of the two") +
+         link_curve("message_efficiency", links.messages, 1, message, 1, bandwidth,
+                    "bytes of a message by itself");
 }
 
 }  // namespace
 
 std::string profile_text(const std::string& name, const std::string& note,
-                         const DeviceFigures& device, const LinkFigures& links,
+                         const DeviceFigures& device, const Links& links,
                          const StorageFigures& storage, const std::string& device_name) {
   std::string out = fmt::format(
       "version = 1\n# Measured by `ocoee calibrate` with {} rank{}.\n\n[machine]\nname = "
       "\"{}\"\nnote = \"{}\"\n\n[device]\nname = \"{}\"\nmemory = {:.4g}  # bytes\n",
-      links.ranks, links.ranks == 1 ? "" : "s", name, note, device_name, device.memory);
+      links.all.ranks, links.all.ranks == 1 ? "" : "s", name, note, device_name, device.memory);
   const double bandwidth = best_rate(device.streams);
   out += fmt::format(
       "bandwidth = {:.4g}  # bytes/s read and written, the fastest copy of those below\n",
@@ -83,6 +111,10 @@ std::string profile_text(const std::string& name, const std::string& note,
   const double peak = best_rate(device.products.at(type));
   out += rate_curve("product", device.products.at(type), peak,
                     "FLOPs of one product, " + type + "; forward and both gradients");
+  if (device.few_tokens > 0) {
+    out += fmt::format("few_tokens = {}\n", device.few_tokens);
+    out += rate_curve("product_few", device.few_products, peak, "the same with so many tokens");
+  }
   const auto attention = device.attentions.find(type);
   if (attention != device.attentions.end()) {
     out += rate_curve("attention", attention->second, peak,
@@ -94,6 +126,9 @@ std::string profile_text(const std::string& name, const std::string& note,
     if (middle > 0)
       out += rate_curve("attention_length", device.lengths, middle,
                         "tokens of a sample, beside that of heads of 64");
+    if (!device.rows.empty())
+      out += rate_curve("attention_rows", device.rows, device.rows.back().rate(),
+                        "tokens times heads of a micro-batch, beside the last");
     out += fmt::format("attention_backward = {:.3g}  # seconds over the forward pass's\n",
                        device.attention_backward);
   }
@@ -113,9 +148,10 @@ std::string profile_text(const std::string& name, const std::string& note,
     out += fmt::format("fixed_{} = [{:.3g}, {:.3g}]  # s, forward and backward, next to no size\n",
                        kind, seconds.forward, seconds.backward);
   out += fmt::format("random = {:.3g}  # a second, dropout of 10 %\n", device.random);
-  out += link_section(links, gpu);
+  if (links.pairs.ranks > 1) out += link_section("package", links.pairs, links.overlap_loss);
+  out += link_section("node", links.all, links.overlap_loss);
   out += fmt::format("\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n",
-                     links.ranks);
+                     links.all.ranks);
   out += fmt::format(
       "\n[storage]\nread = {:.4g}  # bytes/s, 64 MiB a rank\nwrite = {:.4g}  # with fsync\n",
       storage.read, storage.write);

@@ -43,7 +43,17 @@ int calibrate(const Options& options) {
   DeviceFigures figures = measure_device(device, threads, options.quick);
   if (!device.is_cuda()) figures.memory /= world.local_size();
   say("links between ranks");
-  const LinkFigures links = measure_links(mesh, options.quick);
+  Links links;
+  links.all = measure_links(mesh, mesh.axis(comm::Axis::data), options.quick);
+  if (world.size() >= 4 && world.size() % 2 == 0) {
+    comm::Shape pairs;
+    pairs[comm::Axis::tensor] = 2;
+    pairs[comm::Axis::data] = world.size() / 2;
+    comm::Mesh other(world, pairs, device);
+    links.pairs = measure_links(other, other.axis(comm::Axis::tensor), options.quick);
+  }
+  if (world.size() > 1 && device.is_cuda() && mesh.capturable())
+    links.overlap_loss = measure_overlap(mesh, mesh.replicas());
   say("the file system");
   const std::filesystem::path out = options.out;
   const std::string folder = out.has_parent_path() ? out.parent_path().string() : ".";

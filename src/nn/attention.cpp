@@ -126,10 +126,12 @@ class Attention final : public Layer {
                        const std::vector<at::Tensor>& saved, const at::Tensor& d_qkv,
                        Context& context) const {
     if (drops(context)) {
+      // As few as can be of these arrays, the largest there are, at a time.
       const at::Tensor p = saved[0].defined() ? saved[0] : probabilities(q(qkv), k(qkv));
-      probabilities_backward(dropped(p, context), p,
-                             dropped(probabilities_gradient(d_mixed, v(qkv)), context), d_mixed,
-                             q(qkv), k(qkv), q(d_qkv), k(d_qkv), v(d_qkv));
+      mix_backward(dropped(p, context), d_mixed, v(d_qkv));
+      at::Tensor grad_p = probabilities_gradient(d_mixed, v(qkv));
+      grad_p = dropped(grad_p, context);
+      probabilities_backward(p, grad_p, q(qkv), k(qkv), q(d_qkv), k(d_qkv));
       return;
     }
     const AttentionSaved kept{mixed, saved[0], {saved.begin() + 1, saved.end()}};

@@ -81,9 +81,9 @@ at::Tensor attention_forward(const at::Tensor& q, const at::Tensor& k, const at:
   at::Tensor out, log_sum_exp;
   std::vector<at::Tensor> random_state;
   if (!has_flash_kernel(q)) {
-    const at::Tensor scores = scores_of(query, key, causal);
-    log_sum_exp = at::logsumexp(scores, {3});
-    out = at::matmul(at::exp(scores - log_sum_exp.unsqueeze(3)), value);
+    at::Tensor p = scores_of(query, key, causal);
+    log_sum_exp = at::logsumexp(p, {3});
+    out = at::matmul(p.sub_(log_sum_exp.unsqueeze(3)).exp_(), value);
   } else if (q.is_cuda()) {
     auto [o, l, ignored1, ignored2, ignored3, ignored4, seed, offset, ignored5] =
         at::_scaled_dot_product_flash_attention(query, key, value, 0.0, causal, false);
@@ -114,10 +114,11 @@ void attention_backward(const at::Tensor& grad_out, const at::Tensor& q, const a
                    key = repeated(heads_first(k), heads), value = repeated(heads_first(v), heads);
   at::Tensor dq, dk, dv;
   if (!has_flash_kernel(q)) {
-    const at::Tensor p = at::exp(scores_of(query, key, causal) - saved.log_sum_exp.unsqueeze(3));
-    const at::Tensor dp =
-        at::matmul(g, value.transpose(2, 3)) - (g * out).sum({3}, /*keepdim=*/true);
-    const at::Tensor ds = (p * dp).div_(std::sqrt(static_cast<double>(q.size(3))));
+    // In place: these are the largest arrays there are.
+    const at::Tensor p = scores_of(query, key, causal).sub_(saved.log_sum_exp.unsqueeze(3)).exp_();
+    at::Tensor ds = at::matmul(g, value.transpose(2, 3));
+    ds.sub_((g * out).sum({3}, /*keepdim=*/true)).mul_(p);
+    ds.div_(std::sqrt(static_cast<double>(q.size(3))));
     dq = at::matmul(ds, key);
     dk = at::matmul(ds.transpose(2, 3), query);
     dv = at::matmul(p.transpose(2, 3), g);

@@ -29,23 +29,25 @@ at::Tensor mix(const at::Tensor& dropped, const at::Tensor& v) {
   return heads_first(at::matmul(dropped, repeated(heads_first(v), dropped.size(1)))).contiguous();
 }
 
+void mix_backward(const at::Tensor& dropped, const at::Tensor& grad_mixed,
+                  const at::Tensor& grad_v) {
+  grad_v.copy_(heads_first(
+      summed(at::matmul(dropped.transpose(2, 3), heads_first(grad_mixed)), grad_v.size(2))));
+}
+
 at::Tensor probabilities_gradient(const at::Tensor& grad_mixed, const at::Tensor& v) {
   return at::matmul(heads_first(grad_mixed),
                     repeated(heads_first(v), grad_mixed.size(2)).transpose(2, 3));
 }
 
-void probabilities_backward(const at::Tensor& dropped, const at::Tensor& p,
-                            const at::Tensor& grad_p, const at::Tensor& grad_mixed,
-                            const at::Tensor& q, const at::Tensor& k, const at::Tensor& grad_q,
-                            const at::Tensor& grad_k, const at::Tensor& grad_v) {
-  const int64_t heads = q.size(2), kv_heads = k.size(2);
+void probabilities_backward(const at::Tensor& p, const at::Tensor& grad_p, const at::Tensor& q,
+                            const at::Tensor& k, const at::Tensor& grad_q,
+                            const at::Tensor& grad_k) {
   const at::Tensor grad_scores =
       at::_softmax_backward_data(grad_p, p, -1, p.scalar_type()).mul_(scale_of(q));
-  grad_q.copy_(heads_first(at::matmul(grad_scores, repeated(heads_first(k), heads))));
-  const at::Tensor across = grad_scores.transpose(2, 3);
-  grad_k.copy_(heads_first(summed(at::matmul(across, heads_first(q)), kv_heads)));
-  grad_v.copy_(
-      heads_first(summed(at::matmul(dropped.transpose(2, 3), heads_first(grad_mixed)), kv_heads)));
+  grad_q.copy_(heads_first(at::matmul(grad_scores, repeated(heads_first(k), q.size(2)))));
+  grad_k.copy_(
+      heads_first(summed(at::matmul(grad_scores.transpose(2, 3), heads_first(q)), k.size(2))));
 }
 
 }  // namespace ocoee::nn

@@ -13,12 +13,13 @@ namespace ocoee::nn {
 at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k);
 at::Tensor mix(const at::Tensor& dropped, const at::Tensor& v);
 
-// The gradient of dropped(p).
-at::Tensor probabilities_gradient(const at::Tensor& grad_mixed, const at::Tensor& v);
-// Writes the gradients of q, k and v; `grad_p` is the gradient of p itself.
-void probabilities_backward(const at::Tensor& dropped, const at::Tensor& p,
-                            const at::Tensor& grad_p, const at::Tensor& grad_mixed,
-                            const at::Tensor& q, const at::Tensor& k, const at::Tensor& grad_q,
-                            const at::Tensor& grad_k, const at::Tensor& grad_v);
+// The backward pass, in steps, between which a caller lets go of what is not needed any more. The
+// first and the last write into their last arguments; `grad_p` is the gradient of p itself.
+void mix_backward(const at::Tensor& dropped, const at::Tensor& grad_mixed,
+                  const at::Tensor& grad_v);
+at::Tensor probabilities_gradient(const at::Tensor& grad_mixed, const at::Tensor& v);  // of dropped
+void probabilities_backward(const at::Tensor& p, const at::Tensor& grad_p, const at::Tensor& q,
+                            const at::Tensor& k, const at::Tensor& grad_q,
+                            const at::Tensor& grad_k);
 
 }  // namespace ocoee::nn

@@ -18,19 +18,28 @@ namespace {
 // Seconds of single operations on one device.
 class Timer {
  public:
-  Timer(const Device& device, FlopsPerSecond peak, double element)
-      : device_(device), peak_(peak), element_(element), launch_(device.launch.value) {}
+  // `tokens` of a micro-batch.
+  Timer(const Device& device, FlopsPerSecond peak, double element, double tokens)
+      : device_(device),
+        peak_(peak),
+        element_(element),
+        tokens_(tokens),
+        launch_(device.launch.value) {}
 
   // `count` products [m, k] x [k, n]; `extra` bytes beside operands and result.
   double product(double m, double n, double k, double count = 1, double extra = 0) const {
     const double flops = 2 * m * n * k * count;
     const double bytes = element_ * count * (m * k + k * n + m * n) + extra;
-    return std::max(flops / (peak_.value * device_.product(flops)), streamed(bytes)) + launch();
+    return std::max(flops / (peak_.value * device_.product_share(flops, tokens_)),
+                    streamed(bytes)) +
+           launch();
   }
-  // Forward and backward pass; `flops` of the forward pass, which are a third of all.
-  std::pair<double, double> attention(double flops, double head, double length) const {
-    const double both =
-        3 * flops / (peak_.value * device_.attention(head) * device_.attention_length(length));
+  // Forward and backward pass; `flops` of the forward pass, which are a third of all; `rows`:
+  // tokens times heads.
+  std::pair<double, double> attention(double flops, double head, double length, double rows) const {
+    const double both = 3 * flops /
+                        (peak_.value * device_.attention(head) * device_.attention_length(length) *
+                         device_.attention_rows(rows));
     const double forward = both / (1 + device_.attention_backward);
     return {forward + launch(), both - forward + launch()};
   }
@@ -55,7 +64,7 @@ class Timer {
   double launch() const { return launch_; }
   const Device& device_;
   FlopsPerSecond peak_;
-  double element_, launch_;
+  double element_, tokens_, launch_;
 };
 
 double whole_flops(const LayerSpec& layer) {
@@ -120,17 +129,34 @@ class LayerCost {
   double stream_gradients(double w, bool dropout) const {
     return e_ * w * ((dropout ? 3 : 2) * Ts_ + (t_ > 1 ? 3 * T_ : 0));
   }
-  // A weight gradient [rows, columns] where no library adds a product to a float32 gradient (a CPU
-  // has none): the product in the compute type, and its copy in float32 or, before that, what
-  // oneDNN packs of both operands for each thread (as LibTorch 2.11 was seen to ask for).
+  // What the gradients of a product with a weight [rows, columns] hold beside their result. A GPU's
+  // library takes a workspace for each product. Where ATen multiplies (on a CPU, and on a GPU what
+  // does not divide by 8) no product is added to a float32 gradient: there is one in the compute
+  // type, and on a CPU its copy in float32 or, before that, what oneDNN packs of both operands for
+  // each thread (as LibTorch 2.11 was seen to ask for).
   double weight_product(double rows, double columns) const {
-    if (e_ != 2 || has_epilogues()) return 0;
+    if (e_ != 2) return 0;
+    if (has_epilogues()) return multiplies(rows, columns) ? workspace() : e_ * rows * columns;
     const double depth = std::clamp(T_, 64.0, 512.0);
     const double packed = threads_ * (50304 + 2 * depth * (std::min(rows + 32, 288.0) + columns));
     return e_ * rows * columns + std::max(4 * rows * columns, packed);
   }
   // The library of products adds what stands beside them: a GPU's, which also takes a workspace.
-  bool has_epilogues() const { return timer_.device().workspace > Bytes(0); }
+  bool has_epilogues() const { return workspace() > 0; }
+  double workspace() const { return timer_.device().workspace.value; }
+  // Whether that library does: products in half precision, of sizes that divide by 8.
+  bool multiplies(double rows, double columns) const {
+    return has_epilogues() && e_ == 2 && std::fmod(T_, 8) == 0 && std::fmod(rows, 8) == 0 &&
+           std::fmod(columns, 8) == 0;
+  }
+  // Elsewhere on a GPU ATen does, whose workspace, once taken, stays; and, where it adds a bias,
+  // 1 MiB beside it.
+  void multiplied(double rows, double columns, bool bias) {
+    if (has_epilogues() && !multiplies(rows, columns)) keeps_workspace(e_ == 4 && bias);
+  }
+  void keeps_workspace(bool bias) {
+    b_.lasting = std::max(b_.lasting, workspace() + (bias ? 1 << 20 : 0));
+  }
   // Other software: the widest activation and its gradient, there and back.
   double others(double w) const { return 4 * e_ * w * T_; }
   void stream(double forward, double backward, double arithmetic = 0, double gradient = 0) {
@@ -140,6 +166,7 @@ class LayerCost {
   // y[T, n] = x[T, k] W: two products come back. Weight gradients are added in the master's type; a
   // bias's is the sum of the columns, or falls out of another pass.
   void linear(double n, double k, bool bias, bool column_sums = true) {
+    multiplied(n, k, bias);
     if (bias && system_.by_tensor && !has_epilogues())
       b_.forward.of(Work::stream) += timer_.stream(2 * e_ * n * T_);
     b_.forward.of(Work::product) += timer_.product(T_, n, k);
@@ -221,12 +248,15 @@ class LayerCost {
     // The gradient of the mixed heads, that of queries, keys and values, and the library's own.
     const double qkv = e_ * (q + 2 * kv) * T_;
     const bool fused = system_.fused_attention && !(drops_scores && !system_.dropout);
-    const double library = fused ? library_gradients(q, kv, heads) + context_exchange(q, kv) : qkv;
-    const double own = system_.by_tensor
-                           ? stream_gradients(w, drops(layer, "dropout")) + e_ * q * T_ + qkv +
-                                 library +
-                                 std::max(weight_product(q + 2 * kv, w), weight_product(w, q))
-                           : others(w);
+    const double library = fused ? library_gradients(q, kv, heads) + context_exchange(q, kv)
+                                 : probability_gradients(q, kv, heads);
+    const double products = std::max(weight_product(q + 2 * kv, w), weight_product(w, q));
+    double own = others(w);
+    if (system_.by_tensor) {
+      own = stream_gradients(w, drops(layer, "dropout")) + e_ * q * T_ + qkv;
+      // On a GPU the library's are gone before the product that makes the gradient of the input.
+      own += has_epilogues() ? std::max(library - e_ * w * Ts_, products) : library + products;
+    }
     if (system_.by_tensor && layer.choice("positions") == "rope") {
       b_.tables += master_ * head * T_ / micro_;  // cosines and sines
       for (WorkSeconds* pass : {&b_.forward, &b_.input})
@@ -237,7 +267,8 @@ class LayerCost {
       scores(heads, head, drops_scores, kept, selective_input(w), own, waits);
       return;
     }
-    const auto [forward, backward] = timer_.attention(4 * sequence_ * q * T_, head, sequence_);
+    const auto [forward, backward] =
+        timer_.attention(4 * sequence_ * q * T_, head, sequence_, heads * T_);
     b_.forward.of(Work::attention) += forward;
     b_.input.of(Work::attention) += backward;
     context_traffic(2 * e_ * kv * T_, forward);
@@ -248,12 +279,14 @@ class LayerCost {
 
   // What the library of fused attention holds in a backward pass. cuDNN adds up the gradient of
   // queries in float32, beside a number a row; it has no kernel for wider types, whose scores are
-  // made. LibTorch returns all gradients, of repeated keys and values where heads share them; on a
-  // CPU each thread has blocks of scores: 256, 64 or 32 queries, by the length, and 512 keys.
+  // made: probabilities, their gradient, and the operand of a product, contiguous. LibTorch returns
+  // all gradients, of repeated keys and values where heads share them; on a CPU each thread has
+  // blocks of scores: 256, 64 or 32 queries, by the length, and 512 keys.
   double library_gradients(double q, double kv, double heads) const {
     if (has_epilogues() && e_ == 2) return std::max(e_ * (q + 2 * kv), 4 * q + 8 * heads) * T_;
+    if (has_epilogues())
+      return e_ * (q > kv ? 6 * q : 4 * q) * T_ + 2 * e_ * heads * T_ * sequence_;
     const double gradients = e_ * (q > kv ? 5 * q + kv : 3 * q) * T_;
-    if (has_epilogues()) return gradients + 3 * e_ * heads * T_ * sequence_;
     const double length = T_ / micro_;
     const double queries = std::min(length, length >= 768   ? 256.0
                                             : length >= 192 ? 64.0
@@ -261,6 +294,15 @@ class LayerCost {
                  keys = std::min(length, 512.0);
     const double scratch = (master_ + (e_ == 2 ? e_ : 0)) * 2 * queries * keys + master_ * queries;
     return gradients + threads_ * scratch;
+  }
+
+  // The same where dropout falls on probabilities, beside them: their gradient with its mask, that
+  // of the scores, and on a GPU the product of the first two, which its softmax needs; or, when
+  // that is over, what the products with queries and keys take and make.
+  double probability_gradients(double q, double kv, double heads) const {
+    const double probabilities = e_ * heads * T_ * sequence_;
+    return std::max((has_epilogues() ? 3 : 2) * probabilities,
+                    2 * probabilities + e_ * (q > kv ? 3 * q : 2 * q) * T_);
   }
 
   // What goes round a ring of context ranks: keys, values and their gradients, leaving and
@@ -288,9 +330,8 @@ class LayerCost {
     b_.again[1].of(Work::attention) += qk + softmax + pv;
     // This engine draws the mask and multiplies by it again; others keep both.
     keep(kept + (system_.dropout ? 2 * e_ + 1 : e_) * elements, kept - given_up);
-    // Probabilities with their mask, their gradient without and with it, and that of the scores.
-    const double probabilities = system_.by_tensor ? e_ * elements : 0;
-    hold(own + 4 * probabilities, probabilities + given_up, waits);
+    if (has_epilogues()) keeps_workspace(false);  // of ATen's products
+    hold(own, (system_.by_tensor ? e_ * elements : 0) + given_up, waits);
   }
 
   // Keys and values of the other context ranks arrive while scores are computed.
@@ -324,9 +365,14 @@ class LayerCost {
     if (!system_.by_tensor) return hold(others(w), 0, 0);
     // The gradient before a gated activation takes the place of what entered it.
     const double before = up > inner ? std::max(0.0, e_ * (inner * T_ - w * Ts_)) : e_ * up * T_;
-    hold(stream_gradients(w, drops(layer, "dropout")) + before +
-             std::max(weight_product(up, w), weight_product(w, inner)),
-         given_up, e_ * (w * Ts_ + (w + inner + up) * T_));
+    const double products = std::max(weight_product(up, w), weight_product(w, inner));
+    // Before the gradient of the input is made, sums of the bias's gradient over shares of the
+    // rows.
+    const double sums = has_epilogues() && bias
+                            ? master_ * inner * std::min(256.0, std::ceil(T_ / 64)) - e_ * w * Ts_
+                            : 0;
+    hold(stream_gradients(w, drops(layer, "dropout")) + before + std::max(products, sums), given_up,
+         e_ * (w * Ts_ + (w + inner + up) * T_));
   }
 
   void embedding(const LayerSpec& layer) {
@@ -352,9 +398,12 @@ class LayerCost {
     const double given_up = selective_input(w);
     keep(kept, kept - given_up);
     if (!system_.by_tensor) return hold(std::max(2 * master_ * logits, others(w)), 0, 0);
-    // Logits become their gradient in place. The input's gradient, the input times a scalar; over
-    // tensor ranks the input gathered again and the sum; six numbers a token while ranks agree.
-    hold(e_ * w * (2 * T_ + (t_ > 1 ? T_ + Ts_ : 0)) + 24 * T_ + weight_product(vocabulary, w),
+    // Logits become their gradient in place. The input's gradient, and, unless the library takes
+    // the scalar, the input times it; over tensor ranks the input gathered again and the sum; six
+    // numbers a token while ranks agree.
+    const double scaled = multiplies(vocabulary, w) ? 0 : T_;
+    hold(e_ * w * (T_ + scaled + (t_ > 1 ? T_ + Ts_ : 0)) +
+             (t_ > 1 || !has_epilogues() ? 24 * T_ : 0) + weight_product(vocabulary, w),
          given_up, e_ * (logits + w * T_));
   }
 
@@ -476,7 +525,9 @@ const std::vector<BlockCost>& BlockCosts::at(const Shape& shape) {
 
 BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
   const auto element = static_cast<double>(workload_.compute_bytes());
-  Timer timer(machine_.device, peak_, element);
+  const double tokens =
+      static_cast<double>(shape.micro * workload_.sequence) / static_cast<double>(shape.context);
+  Timer timer(machine_.device, peak_, element, tokens);
   BlockCost out;
   LayerCost layers(workload_, system_, network_, timer, shape, out);
   for (const LayerSpec& layer : block.layers) {
@@ -499,8 +550,6 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
   out.alive[full] = out.alive[0];
   out.putting_off[full] = out.putting_off[0];
   if (is_recomputed(block)) {
-    const double tokens =
-        static_cast<double>(shape.micro * workload_.sequence) / static_cast<double>(shape.context);
     const double split = system_.norms_sharded ? static_cast<double>(shape.tensor) : 1;
     out.saved[full] = element * static_cast<double>(width_) * tokens / split;
     out.again[full] = out.forward;

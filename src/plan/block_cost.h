@@ -36,6 +36,7 @@ struct BlockCost {
   std::array<double, 3> putting_off{};  // the same where its weight work is put off
   double waiting = 0;                   // bytes that its put-off weight work waits with
   double tables = 0;                    // bytes that are made once and stay
+  double lasting = 0;                   // bytes of a library's that all blocks share, and that stay
   double parameters = 0, borrowed = 0;  // elements on a tensor rank: its own, and tied ones
 };
 

@@ -12,8 +12,8 @@ int64_t ranks_within(Group group, int64_t devices) {
   return std::clamp<int64_t>(devices / group.stride, 1, group.ranks);
 }
 
-BytesPerSecond reached(const Link& link, Bytes bytes) {
-  return link.bandwidth * link.efficiency(bytes.value);
+BytesPerSecond reached(const Link& link, const Curve& of_kind, Bytes bytes) {
+  return link.bandwidth * (of_kind.at.empty() ? link.efficiency : of_kind)(bytes.value);
 }
 
 }  // namespace
@@ -22,19 +22,25 @@ int64_t Network::ranks_in_node(Group group) const {
   return ranks_within(group, machine_.node.devices);
 }
 
-Network::Path Network::path(Group group, Bytes bytes) const {
+Network::Path Network::path(Group group, Bytes bytes, Kind kind) const {
   const int64_t in_node = ranks_in_node(group);
   const int64_t in_package =
       machine_.package.devices > 0 ? ranks_within(group, machine_.package.devices) : 1;
-  Path path{BytesPerSecond(1e30), Seconds(0)};
+  Path path{BytesPerSecond(1e30), Seconds(0), Seconds(0)};
   const auto cross = [&](const Link& link, double shares, double hops) {
-    path.bandwidth = std::min(path.bandwidth, reached(link, bytes) * shares);
+    const Curve& curve = kind == Kind::half ? link.gather_efficiency : link.efficiency;
+    path.bandwidth = std::min(path.bandwidth, reached(link, curve, bytes) * shares);
     path.latency += link.latency * hops;
+    path.call = std::max(path.call, link.call);
   };
   const double nodes = std::ceil(static_cast<double>(group.ranks) / static_cast<double>(in_node));
   const auto n = static_cast<double>(group.ranks);
-  if (in_package > 1) cross(machine_.package, 1, n - n / static_cast<double>(in_package));
-  if (in_node > in_package) cross(machine_.node, 1, n / static_cast<double>(in_package) - nodes);
+  if (in_package > 1)
+    cross(machine_.package, 1,
+          in_package == group.ranks ? n : n - n / static_cast<double>(in_package));
+  // A ring within one node comes round there too.
+  if (in_node > in_package)
+    cross(machine_.node, 1, n / static_cast<double>(in_package) - (nodes > 1 ? nodes : 0));
   // Between nodes a ring's efficiency is that of the pieces that each port passes on.
   if (group.ranks > in_node) {
     bytes = bytes / n / static_cast<double>(in_node);
@@ -43,34 +49,33 @@ Network::Path Network::path(Group group, Bytes bytes) const {
   return path;
 }
 
-Seconds Network::ring(Group group, Bytes whole) const {
-  const Path p = path(group, whole);
+Seconds Network::ring(Group group, Bytes whole, Kind kind) const {
+  const Path p = path(group, whole, kind);
   const auto n = static_cast<double>(group.ranks);
   return p.latency * ((n - 1) / n) + whole * ((n - 1) / n) / p.bandwidth;
 }
 
-Seconds Network::two_level(Group group, Bytes whole, bool both_ways) const {
+Seconds Network::quickest_pass(Group group, Bytes whole, Kind kind) const {
+  const Seconds flat = ring(group, whole, kind);
   const int64_t in_node = ranks_in_node(group);
+  if (in_node == 1 || in_node == group.ranks || group.ranks % in_node != 0) return flat;
   const Group inner{in_node, group.stride};
   const Group outer{group.ranks / in_node, group.stride * in_node};
-  const Seconds once = ring(inner, whole) + ring(outer, whole / static_cast<double>(in_node));
-  return both_ways ? once * 2 : once;
+  return std::min(
+      flat, ring(inner, whole, kind) + ring(outer, whole / static_cast<double>(in_node), kind));
 }
 
 Seconds Network::half(Group group, Bytes whole) const {
   if (group.ranks <= 1) return Seconds(0);
-  const Seconds flat = ring(group, whole);
-  const int64_t in_node = ranks_in_node(group);
-  if (in_node == 1 || in_node == group.ranks || group.ranks % in_node != 0) return flat;
-  return std::min(flat, two_level(group, whole, false));
+  return path(group, whole, Kind::half).call + quickest_pass(group, whole, Kind::half);
 }
 
 Seconds Network::all_reduce(Group group, Bytes whole) const {
   if (group.ranks <= 1) return Seconds(0);
-  const Path p = path(group, whole);
+  const Path p = path(group, whole, Kind::all_reduce);
   const auto n = static_cast<double>(group.ranks);
   const Seconds tree = p.latency * (2 * std::log2(n) / n) + 2 * whole / p.bandwidth;
-  return std::min(half(group, whole) * 2, tree);
+  return p.call + std::min(quickest_pass(group, whole, Kind::all_reduce) * 2, tree);
 }
 
 Seconds Network::reduce_scatter(Group group, Bytes whole) const {
@@ -80,11 +85,20 @@ Seconds Network::all_gather(Group group, Bytes whole) const {
   return half(group, whole);
 }
 
+const Link& Network::link_at(int64_t distance) const {
+  return distance < machine_.package.devices ? machine_.package
+         : distance < machine_.node.devices  ? machine_.node
+                                             : machine_.network;
+}
+
 Seconds Network::message(int64_t distance, Bytes bytes) const {
-  const Link& link = distance < machine_.package.devices ? machine_.package
-                     : distance < machine_.node.devices  ? machine_.node
-                                                         : machine_.network;
-  return link.latency + bytes / reached(link, bytes);
+  const Link& link = link_at(distance);
+  return (link.message_latency > Seconds(0) ? link.message_latency : link.latency) +
+         bytes / reached(link, link.message_efficiency, bytes);
+}
+
+double Network::message_loss(int64_t distance) const {
+  return link_at(distance).overlap_loss;
 }
 
 double Network::overlap_loss(Group group) const {

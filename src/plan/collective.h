@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Times of collectives over the links of a machine. A group's ranks lie `stride` devices apart;
 // where they cross packages and nodes follows from that. The quickest of three ways is taken:
-//   ring       2 (n - 1) latency + 2 (n - 1) / n bytes / bandwidth
-//   tree       2 log2(n) latency + 2 bytes / bandwidth
+//   ring       call + 2 (n - 1) latency + 2 (n - 1) / n bytes / bandwidth
+//   tree       call + 2 log2(n) latency + 2 bytes / bandwidth
 //   two-level  a ring within each node, a ring between nodes of what each rank holds then
+// and half a ring for an all-gather or a reduce-scatter.
 // Ranks of a group that share a node share its ports to the network; other groups of the node,
 // which communicate at the same time, use theirs.
 #pragma once
@@ -27,17 +28,21 @@ class Network {
   Seconds all_gather(Group group, Bytes whole) const;      // `whole`: what one rank gets
   Seconds message(int64_t distance, Bytes bytes) const;    // to the rank `distance` devices away
   double overlap_loss(Group group) const;                  // of the slowest links it uses
+  double message_loss(int64_t distance) const;
 
   int64_t ranks_in_node(Group group) const;
 
  private:
+  enum class Kind : uint8_t { all_reduce, half };
   struct Path {  // as a ring sees it
     BytesPerSecond bandwidth;
-    Seconds latency;  // of the whole way round
+    Seconds latency, call;  // latency of the whole way round
   };
-  Path path(Group group, Bytes bytes) const;
-  Seconds ring(Group group, Bytes whole) const;  // one pass: a reduce-scatter or an all-gather
-  Seconds two_level(Group group, Bytes whole, bool both_ways) const;
+  Path path(Group group, Bytes bytes, Kind kind) const;
+  const Link& link_at(int64_t distance) const;
+  // One pass, without the call: a reduce-scatter, an all-gather, half an all-reduce.
+  Seconds ring(Group group, Bytes whole, Kind kind) const;
+  Seconds quickest_pass(Group group, Bytes whole, Kind kind) const;  // of one and two levels
   Seconds half(Group group, Bytes whole) const;
 
   Machine machine_;

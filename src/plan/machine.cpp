@@ -56,6 +56,13 @@ double Curve::operator()(double size) const {
   return share[i - 1] + part * (share[i] - share[i - 1]);
 }
 
+double Device::product_share(double flops, double tokens) const {
+  const double many = product(flops);
+  if (few_tokens <= 0 || product_few.at.empty() || tokens >= 8 * few_tokens) return many;
+  const double part = std::max(0.0, std::log(tokens / few_tokens) / std::log(8.0));
+  return product_few(flops) * (1 - part) + many * part;
+}
+
 FlopsPerSecond Device::peak(const std::string& compute) const {
   const double rate = compute == "bfloat16"  ? bfloat16
                       : compute == "float16" ? float16
@@ -73,11 +80,21 @@ void Link::describe(config::Description& d) {
   d.field("devices", devices, "devices that such links join; 0 = there is no such level")
       .at_least(0);
   d.field("bandwidth", bandwidth.value, "a device's share, one direction").unit("bytes/s").above(0);
-  d.field("latency", latency.value, "of a message").unit("s").at_least(0);
-  describe_curve(d, "efficiency", efficiency, "bytes of a message");
-  d.field("overlap_loss", overlap_loss, "share of the compute beside it that a transfer takes")
+  d.field("latency", latency.value, "of a message within a collective").unit("s").at_least(0);
+  d.field("call", call.value, "that a collective takes beside its messages").unit("s").at_least(0);
+  d.field("message_latency", message_latency.value, "of a message by itself; 0 = latency")
+      .unit("s")
+      .at_least(0);
+  describe_curve(d, "efficiency", efficiency, "bytes of an all-reduce");
+  describe_curve(d, "gather_efficiency", gather_efficiency,
+                 "bytes of an all-gather or reduce-scatter; none = as an all-reduce");
+  describe_curve(d, "message_efficiency", message_efficiency,
+                 "bytes of a message by itself; none = as an all-reduce");
+  d.field("overlap_loss", overlap_loss,
+          "share of the compute beside it that a transfer takes; above 1 where the two hinder each "
+          "other")
       .at_least(0)
-      .at_most(1);
+      .at_most(2);
 }
 
 void Machine::describe(config::Description& d) {
@@ -109,11 +126,19 @@ void Machine::describe(config::Description& d) {
       .unit("FLOP/s")
       .at_least(0);
   describe_curve(dev, "product", device.product, "FLOPs of a matrix product");
+  dev.field(
+         "few_tokens", device.few_tokens,
+         "so many tokens of a micro-batch, or fewer, and product_few is what products reach; 0 = "
+         "as with many")
+      .at_least(0);
+  describe_curve(dev, "product_few", device.product_few, "FLOPs of a matrix product, few tokens");
   // A causal kernel skips half of the FLOPs that are counted.
   describe_curve(dev, "attention", device.attention, "head size, fused attention", 2);
   describe_curve(dev, "stream", device.stream, "bytes read and written");
   describe_curve(dev, "attention_length", device.attention_length,
                  "tokens of a sample; the share of `attention` is multiplied with this", 4);
+  describe_curve(dev, "attention_rows", device.attention_rows,
+                 "tokens times heads of a micro-batch; multiplied as well", 4);
   dev.field("attention_backward", device.attention_backward,
             "seconds of fused attention's backward pass over those of its forward pass")
       .above(0);
@@ -167,12 +192,18 @@ void Machine::describe(config::Description& d) {
 
 void Machine::check(config::Problems& problems) const {
   check_curve(problems, "device.product", device.product);
+  check_curve(problems, "device.product_few", device.product_few);
   check_curve(problems, "device.attention", device.attention);
   check_curve(problems, "device.attention_length", device.attention_length);
+  check_curve(problems, "device.attention_rows", device.attention_rows);
   check_curve(problems, "device.stream", device.stream);
-  check_curve(problems, "package.efficiency", package.efficiency);
-  check_curve(problems, "node.efficiency", node.efficiency);
-  check_curve(problems, "network.efficiency", network.efficiency);
+  for (const auto& [level, link] : {std::pair<std::string, const Link*>{"package", &package},
+                                    {"node", &node},
+                                    {"network", &network}}) {
+    check_curve(problems, level + ".efficiency", link->efficiency);
+    check_curve(problems, level + ".gather_efficiency", link->gather_efficiency);
+    check_curve(problems, level + ".message_efficiency", link->message_efficiency);
+  }
   if (device.bfloat16 + device.float16 + device.float32 + device.float64 <= 0)
     problems.add("device", "no peak is stated for any type",
                  "add `bfloat16 = FLOP/s` or another type");

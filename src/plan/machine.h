@@ -28,8 +28,13 @@ struct Device {
   BytesPerSecond bandwidth;
   double bfloat16 = 0, float16 = 0, float32 = 0, float64 = 0;  // peak FLOP/s of matrix products
   Curve product;                                               // over FLOPs of one matrix product
+  // The same where a micro-batch has this many tokens or fewer; between those and 8 times as many,
+  // a line over the logarithm. 0, or no curve: as with many.
+  double few_tokens = 0;
+  Curve product_few;
   Curve attention;  // fused attention, over the head size; FLOPs of the full, not causal, matrix
   Curve attention_length;         // what that is multiplied with, over the tokens of a sample
+  Curve attention_rows;           // and with this: over tokens times heads of a micro-batch
   double attention_backward = 2;  // seconds of its backward pass over those of its forward pass
   Curve stream;                   // over bytes read and written
   Seconds launch;                 // that a kernel costs beside its work
@@ -43,6 +48,7 @@ struct Device {
   Bytes workspace;  // that the library of matrix products takes while it computes
   Watts power;
 
+  double product_share(double flops, double tokens) const;
   FlopsPerSecond peak(const std::string& compute) const;  // throws Error(config) when unknown
 };
 
@@ -50,8 +56,12 @@ struct Device {
 struct Link {
   int64_t devices = 0;       // of one group: package, node; 0: no such level; network: any number
   BytesPerSecond bandwidth;  // a device's share, one direction
-  Seconds latency;           // a message's
-  Curve efficiency;          // over the bytes of a message
+  Seconds latency;           // of a message within a collective
+  Seconds call;              // that a collective takes beside its messages: to begin, and to meet
+  Seconds message_latency;   // of a message by itself; 0: as within a collective
+  Curve efficiency;          // over the bytes of an all-reduce
+  Curve gather_efficiency;   // of an all-gather or a reduce-scatter; none: as an all-reduce
+  Curve message_efficiency;  // of a message by itself; none: as an all-reduce
   double overlap_loss = 0;   // share of the compute beside it that a transfer takes
   void describe(config::Description& d);
 };

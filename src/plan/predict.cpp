@@ -14,6 +14,14 @@ namespace ocoee::plan {
 namespace {
 
 constexpr size_t kMany = 65535;
+constexpr double kMiB = 1 << 20;
+
+// Bytes of the block of memory that LibTorch's allocator gives on a GPU: from 10 MiB on whole 2
+// MiB, unless more than 1 MiB would be left over, which it splits off.
+double block_of(double bytes) {
+  const double whole = std::ceil(bytes / (2 * kMiB)) * 2 * kMiB;
+  return bytes >= 10 * kMiB && whole - bytes <= kMiB ? whole : bytes;
+}
 
 ScheduleRequest request_of(const Configuration& c, int64_t global_batch) {
   return {c.schedule, static_cast<int>(c.pipeline), static_cast<int>(c.micro_batches(global_batch)),
@@ -179,6 +187,14 @@ double Predictor::gather_seconds(const Configuration& c, size_t stage) const {
   return network_.all_gather(data_group(c), bytes).value * units;
 }
 
+// Of a stage's parameters.
+double Predictor::first_block_share(size_t stage) const {
+  const double all = parameters_[stage] + borrowed_[stage];
+  const std::vector<uint16_t>& first = cut_->order[stage][0];
+  if (first.empty() || all <= 0) return 0;
+  return std::min(1.0, (*blocks_)[first[0]].parameters / all);
+}
+
 double Predictor::blocks_of(size_t stage) const {
   const std::vector<int>& counts = cut_->blocks[stage];
   return std::max(1, std::accumulate(counts.begin(), counts.end(), 0));
@@ -258,12 +274,15 @@ void Predictor::set_stages(const Configuration& c) {
   }
   stages_[count - 1].message = c.chunks > 1 ? far : 0;
   // What messages take from the passes beside them: everything, or a share of the processor.
-  const double taken = (system_.blocking_messages ? 1 : machine_.network.overlap_loss) *
-                       static_cast<double>(c.chunks);
   for (size_t s = 0; s < count; ++s) {
     const double slower = std::max(stages_[s].message, s > 0 ? stages_[s - 1].message : 0);
-    stages_[s].forward += slower * taken;
-    stages_[s].input += slower * taken;
+    const double loss =
+        system_.blocking_messages
+            ? 1
+            : network_.message_loss(slower > near ? std::max(stride, node) : stride);
+    stages_[s].taken = slower * loss * static_cast<double>(c.chunks);
+    stages_[s].forward += stages_[s].taken;
+    stages_[s].input += stages_[s].taken;
   }
 }
 
@@ -351,10 +370,11 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
     double exposed = 0, gather = 0;
     if (group.ranks > 1 || c.context > 1) {
       if (!at_least(c.shard, Shard::gradients)) {
-        const double all = gradient_seconds(c, s);
+        // Those of the first block are only there when the backward pass is over.
+        const double all = gradient_seconds(c, s), last = all * first_block_share(s);
         const double beside = system_.overlaps_gradients ? stages_[s].input + stages_[s].weight : 0;
-        exposed =
-            std::max(all - beside, 0.0) + network_.overlap_loss(group) * std::min(all, beside);
+        exposed = last + std::max(all - last - beside, 0.0) +
+                  network_.overlap_loss(group) * std::min(all - last, beside);
       }
       if (c.shard == Shard::states || c.shard == Shard::gradients) gather = gather_seconds(c, s);
     }
@@ -403,10 +423,7 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
   }
   const double sharding =
       at_least(c.shard, Shard::gradients) && group.ranks > 1
-          ? std::max(0.0, m * stages_[slowest].work() - work -
-                              2 * m * static_cast<double>(c.chunks) *
-                                  (system_.blocking_messages ? 1 : machine_.network.overlap_loss) *
-                                  stages_[slowest].message)
+          ? std::max(0.0, m * (stages_[slowest].work() - 2 * stages_[slowest].taken) - work)
           : 0;
   p.of(Part::messages) = std::max(0.0, m * stages_[slowest].work() - work - sharding);
   p.of(Part::bubble) = std::max(0.0, pipeline - m * stages_[slowest].work()) + start;
@@ -443,8 +460,8 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
       consider(0, master * first * (1 + 1 / static_cast<double>(ranks)));
     }
     double kept = 0, waiting = 0, most_whole = 0;
-    for (const uint16_t k : chunk) kept += c.offload ? 0 : (*blocks_)[k].saved[mode];
-    const double all = kept;
+    for (const uint16_t k : chunk) kept += (*blocks_)[k].saved[mode];
+    const double all = c.offload ? most_here(chunk, mode) : kept;
     for (size_t b = chunk.size(); b-- > 0;) {
       const BlockCost& block = (*blocks_)[chunk[b]];
       // Two sums are under way at most; those of the first blocks still are when the last one runs
@@ -455,7 +472,10 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
           other -= chunk.size();
         return other < chunk.size() ? (*blocks_)[chunk[other]].parameters : 0;
       };
-      if (!c.offload) kept -= block.saved[mode];
+      if (c.offload)
+        kept = b > 0 ? (*blocks_)[chunk[b - 1]].saved[mode] : 0;  // on its way back
+      else
+        kept -= block.saved[mode];
       double units = 0;
       if (splits) {
         // The gradient that is written, unless that waits, and two that are being summed. A tied
@@ -472,6 +492,18 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
       if (waits) waiting += block.waiting;
     }
     if (waits) consider(waiting - all, master * most_whole);  // then the weight work
+  }
+  return most;
+}
+
+// Where activations wait in the host's memory: what a block keeps, and what the one before it does,
+// which is on its way out or back.
+double Predictor::most_here(const std::vector<uint16_t>& chunk, size_t mode) const {
+  double most = 0, before = 0;
+  for (const uint16_t k : chunk) {
+    const double own = (*blocks_)[k].saved[mode];
+    most = std::max(most, own + before);
+    before = own;
   }
   return most;
 }
@@ -499,14 +531,15 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
   for (size_t s = 0; s < stages_.size(); ++s) {
     std::array<double, kHeld> bytes{};
     const auto of = [&](Held held) -> double& { return bytes[static_cast<size_t>(held)]; };
-    double widest = 0, queued = 0, tables = 0;
+    double queued = 0, tables = 0, lasting = 0, large = 0;
     for (size_t k = 0; k < blocks_->size(); ++k) {
       const double n = cut_->blocks[s][k];
       if (n == 0) continue;
       const BlockCost& block = (*blocks_)[k];
-      widest = std::max(widest, block.saved[mode]);
       queued += n * std::max(0.0, block.waiting - block.saved[mode]);
       tables += n * block.tables;
+      lasting = std::max(lasting, block.lasting);
+      if (block.saved[mode] > kMiB) large += n;
     }
     const double elements = parameters_[s] + borrowed_[s];
     of(Held::parameters) = elements * states.weights.on_rank(ranks);
@@ -518,7 +551,12 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
         c.pipeline == 1 ? 1 : activations_in_flight(request, static_cast<int>(s)));
     const double kept = saved_bytes(s, c) * in_flight / static_cast<double>(c.chunks);
     host = std::max(host, kept);
-    of(Held::activations) = c.offload ? 2 * widest : kept;
+    of(Held::activations) = kept;
+    if (c.offload) {
+      of(Held::activations) = 0;
+      for (const std::vector<uint16_t>& chunk : cut_->order[s])
+        of(Held::activations) = std::max(of(Held::activations), most_here(chunk, mode));
+    }
     // Weight work of as many micro-batches as the stage's number waits.
     if (c.schedule == ScheduleKind::zero_bubble && c.pipeline > 1)
       of(Held::activations) +=
@@ -530,7 +568,7 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
     if (system_
             .by_tensor)  // the step's samples, and those of a micro-batch as the model reads them
       of(Held::temporary) += 8 * tokens * static_cast<double>(m + (c.pipeline > 1 ? 2 * m : 2));
-    of(Held::temporary) += machine_.device.workspace.value;
+    of(Held::temporary) += system_.by_tensor ? lasting : machine_.device.workspace.value;
     // Units that come and go whole; messages both ways; elsewhere a gathered input beside the one
     // in use.
     of(Held::communication) = moment.units;
@@ -538,6 +576,14 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
     if (c.pipeline > 1) of(Held::communication) += 4 * message / norm_split;
     of(Held::slack) =
         system_.slack * (of(Held::activations) + of(Held::temporary) + of(Held::communication));
+    if (system_.by_tensor && machine_.device.workspace > Bytes(0)) {
+      // An array that is kept may lie in a freed block of up to 1 MiB more: one in each of ours.
+      of(Held::slack) += large * in_flight / static_cast<double>(c.chunks) * kMiB;
+      for (const Held flat : {Held::parameters, Held::gradients, Held::masters})
+        of(Held::slack) += block_of(of(flat)) - of(flat);
+      if (const double arrays = workload_.optimizer_states; arrays > 0)
+        of(Held::slack) += arrays * block_of(of(Held::optimizer) / arrays) - of(Held::optimizer);
+    }
     const double total = std::accumulate(bytes.begin(), bytes.end(), 0.0);
     if (total > out.total_bytes) {
       out.total_bytes = total;

@@ -92,6 +92,7 @@ class Predictor {
   };
   struct Stage {
     double forward = 0, input = 0, weight = 0, message = 0;  // to the next stage
+    double taken = 0;  // of forward, and of input: what messages take from the pass beside them
     double work() const { return forward + input + weight; }
   };
   struct Moment {  // bytes beside states and the activations that are kept
@@ -103,11 +104,13 @@ class Predictor {
   void set_stages(const Configuration& c);
   void set_memory(const Configuration& c, Prediction& p) const;
   double saved_bytes(size_t stage, const Configuration& c) const;
+  double most_here(const std::vector<uint16_t>& chunk, size_t mode) const;
   double pipeline_seconds(const Configuration& c, double& least) const;
   void finish(const Configuration& c, double pipeline, Prediction& p) const;
   double gradient_seconds(const Configuration& c, size_t stage) const;
   double gather_seconds(const Configuration& c, size_t stage) const;
   double blocks_of(size_t stage) const;
+  double first_block_share(size_t stage) const;
   Group data_group(const Configuration& c) const;
 
   Workload workload_;

@@ -42,7 +42,11 @@ with tempfile.TemporaryDirectory(prefix="ocoee-calibrate-") as folder:
         assert machine["node"]["devices"] == ranks
         assert machine["storage"]["read"] > 0 and machine["storage"]["write"] > 0
         if ranks > 1:
-            assert 0 < machine["node"]["latency"] < 1 and machine["node"]["bandwidth"] > 1e6
-            assert len(machine["node"]["efficiency_at"]) == len(machine["node"]["efficiency_share"]) > 2
+            node = machine["node"]
+            assert node["latency"] >= 0 and 0 < node["latency"] + node["call"] < 1 and 0 < node["message_latency"] < 1
+            assert node["bandwidth"] > 1e6 and node["overlap_loss"] == 1
+            for curve in ("efficiency", "gather_efficiency", "message_efficiency"):
+                assert len(node[curve + "_at"]) == len(node[curve + "_share"]) > 2, curve
+                assert all(0 < s <= 1 for s in node[curve + "_share"]), node
     assert not list(pathlib.Path("machines").glob(".ocoee*"))
 print("ok")

@@ -252,6 +252,62 @@ TEST(Predict, ScratchOfThreadsAndTablesOfPositionsAreCounted) {
   EXPECT_DOUBLE_EQ(bytes() - one, 3 * 4.0 * 2048 * 64);
 }
 
+// Peaks of LibTorch's allocator in runs of this engine on one H200 (commit c525662, `ocoee run` of
+// text_lm by bench/plan/against_reality.py --random 60): small models and offloading, where blocks
+// of memory, workspaces and what is under way count.
+struct Measured {
+  int64_t layers, width, heads, kv_heads, context, vocabulary;
+  const char* style;
+  int64_t batch, micro;
+  const char *compute, *recompute;
+  double dropout;
+  bool offload;
+  double bytes;
+};
+const Measured kMeasured[] = {
+    {12, 256, 4, 0, 1024, 8192, "gpt2", 1, 1, "bfloat16", "full", 0, false, 274828800.0},
+    {12, 512, 8, 8, 512, 8192, "llama", 4, 4, "bfloat16", "full", 0, false, 951717376.0},
+    {5, 1536, 12, 12, 512, 32000, "llama", 2, 2, "float16", "selective", 0.1, false, 4615889408.0},
+    {10, 512, 8, 8, 512, 32000, "llama", 2, 1, "float16", "none", 0, false, 1325881856.0},
+    {2, 1024, 8, 0, 2048, 32000, "gpt2", 12, 4, "float16", "full", 0, true, 1710158336.0},
+    {12, 1536, 12, 0, 512, 32000, "gpt2", 6, 2, "bfloat16", "none", 0, true, 7180243456.0},
+    {9, 256, 4, 4, 512, 50304, "llama", 12, 4, "bfloat16", "full", 0, false, 847910912.0},
+    {5, 256, 4, 0, 2048, 32000, "gpt2", 3, 1, "bfloat16", "selective", 0, false, 449628160.0},
+    {11, 256, 4, 0, 512, 50304, "gpt2", 24, 8, "float16", "selective", 0, false, 1076503040.0},
+    {9, 256, 4, 2, 1024, 32000, "llama", 6, 2, "float16", "selective", 0, false, 687092224.0},
+    {5, 1536, 12, 12, 1024, 8192, "llama", 8, 8, "float16", "full", 0, false, 3633755648.0},
+    {12, 768, 12, 6, 2048, 50304, "llama", 4, 4, "float16", "full", 0, false, 3846410752.0},
+    {6, 1024, 8, 4, 512, 50304, "llama", 16, 8, "bfloat16", "none", 0.1, false, 4347171328.0},
+    {3, 768, 12, 0, 1024, 32000, "gpt2", 6, 2, "bfloat16", "selective", 0.1, false, 1109821440.0},
+};
+
+TEST(Predict, MemoryOfRunsOnAGpuIsNeverBelowAndAtMostATenthAbove) {
+  for (const Measured& run : kMeasured) {
+    models::GptConfig config;
+    config.layers = run.layers;
+    config.width = run.width;
+    config.heads = run.heads;
+    config.kv_heads = run.kv_heads;
+    config.context = run.context;
+    config.style = run.style;
+    config.dropout = run.dropout;
+    Workload w;
+    w.model = models::build_gpt(config, run.vocabulary);
+    w.sequence = run.context;
+    w.global_batch = run.batch;
+    w.compute = run.compute;
+    Configuration c;
+    c.micro = run.micro;
+    c.recompute = recompute_from_name(run.recompute);
+    c.offload = run.offload;
+    const double planned =
+        Predictor(w, system_named("ocoee"), load_machine("h200")).predict(c).total_bytes;
+    std::printf("  %.0f MB, planned %+.2f %%\n", run.bytes / 1e6, 100 * (planned / run.bytes - 1));
+    EXPECT_GE(planned, run.bytes);
+    EXPECT_LE(planned, 1.1 * run.bytes);
+  }
+}
+
 std::vector<Configuration> some_configurations() {
   std::vector<Configuration> all;
   for (const int64_t tensor : {1, 2, 4}) {
