@@ -202,7 +202,8 @@ class Runs:
             code = self.child(name, configuration["ranks"], settings, limit,
                               lambda: len(logged_steps(folder)) >= last_of(steps, log_every),
                               lambda pid: ran.setdefault(len(logged_steps(folder)), thread_seconds(pid)))
-            (folder / "ran.json").write_text(json.dumps(ran))
+            with contextlib.suppress(OSError):  # a run that was refused has no folder
+                (folder / "ran.json").write_text(json.dumps(ran))
         lines = logged_steps(folder)
         if len(lines) < last_of(steps, log_every):
             if time.monotonic() >= self.until:

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,9 +56,12 @@ struct LinkFigures {  // rising bytes of the whole buffer, or of the message
 // Of a group, while the others of the mesh measure theirs. quick: few calls, small buffers.
 LinkFigures measure_links(comm::Mesh& mesh, comm::Communicator& group, bool quick);
 
-// Seconds that a GPU's products lose for each second of the all-reduces beside them: those of a
-// backward pass and of gradients, as the engine starts them.
-double measure_overlap(comm::Mesh& mesh, comm::Communicator& group);
+// What a GPU's products, those of a backward pass, lose to what goes on beside them.
+struct OverlapFigures {
+  double reductions = 0;  // seconds for each second of all-reduces, as the engine starts them
+  double waiting = 0;     // share of their time, beside a message that waits for the other side
+};
+OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group);
 
 struct StorageFigures {
   double read = 0, write = 0;  // bytes/s of this host's ranks together
@@ -65,8 +69,8 @@ struct StorageFigures {
 StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder);
 
 struct Links {
-  LinkFigures all, pairs;    // pairs: measured where there are four ranks and more
-  double overlap_loss = -1;  // below zero: not measured
+  LinkFigures all, pairs;  // pairs: measured where there are four ranks and more
+  std::optional<OverlapFigures> overlap;
 };
 
 // A machine profile as TOML, with where each figure comes from.

@@ -326,7 +326,7 @@ DeviceFigures measure_device(const device::Device& device, int threads, bool qui
   return figures;
 }
 
-double measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
+OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
   constexpr int kLayers = 16;
   constexpr int64_t kRows = 16384, kOut = 4096, kIn = 1024, kBucket = int64_t{8} << 20;
   const at::NoGradGuard no_grad;
@@ -339,8 +339,14 @@ double measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
                    bucket = at::zeros({kLayers, kBucket}, options.dtype(at::kFloat));
   const device::Stream stream = nn::current_stream(device);
   // What a backward pass does: the gradients of a layer, then its bucket leaves.
-  const auto step = [&](bool products, bool reductions) {
+  const int neighbour = group.rank() ^ 1;
+  const auto step = [&](bool products, bool reductions, bool message) {
     std::vector<comm::WorkHandle> under_way;
+    message = message && neighbour < group.size();
+    const device::Buffer sent = nn::buffer_of(bucket[0]);
+    // Sent before the products, and taken by the other side after its own.
+    if (message && group.rank() < neighbour)
+      under_way.push_back(group.send_async(sent, neighbour, stream));
     for (int layer = 0; layer < kLayers; ++layer) {
       for (int i = 0; products && i < 2; ++i) {
         nn::product_input_gradient(g, w);
@@ -350,15 +356,16 @@ double measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
         under_way.push_back(
             group.all_reduce_async(nn::buffer_of(bucket[layer]), comm::Reduce::sum, stream));
     }
+    if (message && group.rank() > neighbour) group.receive(sent, neighbour, stream);
     for (const comm::WorkHandle& work : under_way) work->wait(stream);
   };
-  const auto seconds = [&](bool products, bool reductions) {
+  const auto seconds = [&](bool products, bool reductions, bool message) {
     double best = 1e30;
     for (int turn = 0; turn < 8; ++turn) {
       device::synchronize(stream);
       mesh.world().barrier();
       const auto begin = std::chrono::steady_clock::now();
-      step(products, reductions);
+      step(products, reductions, message);
       device::synchronize(stream);
       const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
       const double slowest = mesh.world().all_reduce_value(spent.count(), comm::Reduce::max);
@@ -366,8 +373,10 @@ double measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
     }
     return best;
   };
-  const double alone = seconds(true, false), reduced = seconds(false, true);
-  return std::max(0.0, seconds(true, true) - alone) / reduced;
+  const double alone = seconds(true, false, false);
+  const double reduced = seconds(false, true, false), sent = seconds(false, false, true);
+  return {std::max(0.0, seconds(true, true, false) - alone) / reduced,
+          std::max(0.0, seconds(true, false, true) - alone - sent) / alone};
 }
 
 }  // namespace ocoee::cli

@@ -43,7 +43,7 @@ std::string link_curve(const std::string& name, const std::vector<Sample>& sampl
   std::vector<double> at, share;
   for (const Sample& sample : samples) {
     if (sample.size < 4e3) continue;  // all latency
-    const double spent = std::max(sample.seconds - latency, sample.seconds / 2) / passes;
+    const double spent = std::max(sample.seconds - latency, sample.seconds / 8) / passes;
     at.push_back(sample.size);
     share.push_back(std::min(1.0, sample.size * bytes_of_all / spent / bandwidth));
   }
@@ -59,7 +59,8 @@ double fastest(const std::vector<Sample>& samples, double passes, double bytes_o
 
 // The links of a group of n ranks. In an all-reduce a ring passes 2 (n - 1) messages one after the
 // other, in an all-gather n - 1, and either takes a call; each pass is (n - 1) / n of all bytes.
-std::string link_section(const std::string& name, const LinkFigures& links, double overlap_loss) {
+std::string link_section(const std::string& name, const LinkFigures& links,
+                         const std::optional<OverlapFigures>& overlap) {
   if (links.ranks == 1)
     return "\n[node]\ndevices = 1  # measured with one rank; start more to measure their links\n"
            "bandwidth = 1e9\nlatency = 1e-6\n";
@@ -71,10 +72,12 @@ std::string link_section(const std::string& name, const LinkFigures& links, doub
   const double bandwidth =
       std::max({fastest(links.all_reduces, 2, share), fastest(links.gathers, 1, share),
                 fastest(links.messages, 1, 1)});
-  const std::string loss = overlap_loss < 0
-                               ? "1  # a rank's threads move its data themselves"
-                               : fmt::format("{:.2f}  # products beside all-reduces of 32 MiB",
-                                             std::min(overlap_loss, 2.0));
+  const std::string loss =
+      overlap ? fmt::format(
+                    "{:.2f}  # products beside all-reduces of 32 MiB\nwaiting_loss = "
+                    "{:.3f}  # products beside a message that waits for the other side",
+                    std::min(overlap->reductions, 2.0), std::min(overlap->waiting, 1.0))
+              : "1  # a rank's threads move its data themselves";
   return fmt::format(
              "\n[{}]\ndevices = {}\nbandwidth = {:.4g}  # bytes/s one way, the fastest of what "
              "follows\nlatency = {:.3g}  # s, of a message in a collective: all-reduce less "
@@ -148,8 +151,8 @@ std::string profile_text(const std::string& name, const std::string& note,
     out += fmt::format("fixed_{} = [{:.3g}, {:.3g}]  # s, forward and backward, next to no size\n",
                        kind, seconds.forward, seconds.backward);
   out += fmt::format("random = {:.3g}  # a second, dropout of 10 %\n", device.random);
-  if (links.pairs.ranks > 1) out += link_section("package", links.pairs, links.overlap_loss);
-  out += link_section("node", links.all, links.overlap_loss);
+  if (links.pairs.ranks > 1) out += link_section("package", links.pairs, links.overlap);
+  out += link_section("node", links.all, links.overlap);
   out += fmt::format("\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n",
                      links.all.ranks);
   out += fmt::format(

@@ -53,7 +53,7 @@ int calibrate(const Options& options) {
     links.pairs = measure_links(other, other.axis(comm::Axis::tensor), options.quick);
   }
   if (world.size() > 1 && device.is_cuda() && mesh.capturable())
-    links.overlap_loss = measure_overlap(mesh, mesh.replicas());
+    links.overlap = measure_overlap(mesh, mesh.replicas());
   say("the file system");
   const std::filesystem::path out = options.out;
   const std::string folder = out.has_parent_path() ? out.parent_path().string() : ".";

@@ -97,10 +97,6 @@ Seconds Network::message(int64_t distance, Bytes bytes) const {
          bytes / reached(link, link.message_efficiency, bytes);
 }
 
-double Network::message_loss(int64_t distance) const {
-  return link_at(distance).overlap_loss;
-}
-
 double Network::overlap_loss(Group group) const {
   return (group.ranks > ranks_in_node(group) ? machine_.network : machine_.node).overlap_loss;
 }

@@ -28,7 +28,7 @@ class Network {
   Seconds all_gather(Group group, Bytes whole) const;      // `whole`: what one rank gets
   Seconds message(int64_t distance, Bytes bytes) const;    // to the rank `distance` devices away
   double overlap_loss(Group group) const;                  // of the slowest links it uses
-  double message_loss(int64_t distance) const;
+  const Link& link_at(int64_t distance) const;             // to the rank so many devices away
 
   int64_t ranks_in_node(Group group) const;
 
@@ -39,7 +39,6 @@ class Network {
     Seconds latency, call;  // latency of the whole way round
   };
   Path path(Group group, Bytes bytes, Kind kind) const;
-  const Link& link_at(int64_t distance) const;
   // One pass, without the call: a reduce-scatter, an all-gather, half an all-reduce.
   Seconds ring(Group group, Bytes whole, Kind kind) const;
   Seconds quickest_pass(Group group, Bytes whole, Kind kind) const;  // of one and two levels

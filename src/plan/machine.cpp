@@ -95,6 +95,10 @@ void Link::describe(config::Description& d) {
           "other")
       .at_least(0)
       .at_most(2);
+  d.field("waiting_loss", waiting_loss,
+          "share of the compute beside it that a message takes while it waits for the other side")
+      .at_least(0)
+      .at_most(1);
 }
 
 void Machine::describe(config::Description& d) {

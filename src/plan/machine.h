@@ -63,6 +63,7 @@ struct Link {
   Curve gather_efficiency;   // of an all-gather or a reduce-scatter; none: as an all-reduce
   Curve message_efficiency;  // of a message by itself; none: as an all-reduce
   double overlap_loss = 0;   // share of the compute beside it that a transfer takes
+  double waiting_loss = 0;   // and that a message takes which waits for the other side
   void describe(config::Description& d);
 };
 

@@ -273,16 +273,18 @@ void Predictor::set_stages(const Configuration& c) {
     stages_[s].message = leaves ? far : near;
   }
   stages_[count - 1].message = c.chunks > 1 ? far : 0;
-  // What messages take from the passes beside them: everything, or a share of the processor.
+  // What messages take from the passes beside them: everything, or a share of the processor. A
+  // neighbour that computes takes no message: it waits beside this stage's passes.
   for (size_t s = 0; s < count; ++s) {
     const double slower = std::max(stages_[s].message, s > 0 ? stages_[s - 1].message : 0);
-    const double loss =
-        system_.blocking_messages
-            ? 1
-            : network_.message_loss(slower > near ? std::max(stride, node) : stride);
-    stages_[s].taken = slower * loss * static_cast<double>(c.chunks);
-    stages_[s].forward += stages_[s].taken;
-    stages_[s].input += stages_[s].taken;
+    const Link& link = network_.link_at(slower > near ? std::max(stride, node) : stride);
+    const double loss = system_.blocking_messages ? 1 : link.overlap_loss;
+    const double waits = system_.blocking_messages ? 0 : link.waiting_loss;
+    const double before = stages_[s].work(), each = slower * loss * static_cast<double>(c.chunks);
+    stages_[s].forward += waits * stages_[s].forward + each;
+    stages_[s].input += waits * stages_[s].input + each;
+    stages_[s].weight += waits * stages_[s].weight;
+    stages_[s].taken = stages_[s].work() - before;
   }
 }
 
@@ -423,7 +425,7 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
   }
   const double sharding =
       at_least(c.shard, Shard::gradients) && group.ranks > 1
-          ? std::max(0.0, m * (stages_[slowest].work() - 2 * stages_[slowest].taken) - work)
+          ? std::max(0.0, m * (stages_[slowest].work() - stages_[slowest].taken) - work)
           : 0;
   p.of(Part::messages) = std::max(0.0, m * stages_[slowest].work() - work - sharding);
   p.of(Part::bubble) = std::max(0.0, pipeline - m * stages_[slowest].work()) + start;

@@ -92,7 +92,7 @@ class Predictor {
   };
   struct Stage {
     double forward = 0, input = 0, weight = 0, message = 0;  // to the next stage
-    double taken = 0;  // of forward, and of input: what messages take from the pass beside them
+    double taken = 0;  // of these: what messages take from the passes beside them
     double work() const { return forward + input + weight; }
   };
   struct Moment {  // bytes beside states and the activations that are kept
