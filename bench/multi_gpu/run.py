@@ -1,165 +1,206 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Several GPUs of one host: collectives beside torch.distributed, and GPT training in each layout beside PyTorch DDP and FSDP2.
+"""Several GPUs of one host: collectives beside torch.distributed; GPT training in each layout beside one GPU, PyTorch DDP and
+FSDP2; the same losses on one GPU, on several and across a change of their number; a killed rank.
 
-    python3 bench/multi_gpu/run.py --build build-cuda [--gpus 2] [--only collectives|training] [--out results.json] [--steps 40]
+    python3 bench/multi_gpu/run.py --build build-cuda [--gpus 2] [--parts training losses faults] [--calibrate] [--budget 460]
 
-Prints a table of each part and writes all figures to --out. Batches are those of one GPU times the GPUs for data parallelism, and
-those of one GPU elsewhere; efficiency is tokens a second and GPU over those of one GPU in the same call. Planned is what each run
-wrote down before its first step.
+Prints each row as it is known and writes all figures to --out after each. Cards of one kind differ by some percent under their power
+limit, and a synchronous step goes at the pace of the slowest: so what one GPU does is measured on each card, at the same time, and
+efficiency is tokens a second and GPU over those of the slowest card and over their mean. Batches are those of one GPU times the
+GPUs for data parallelism, and those of one GPU elsewhere. Planned is what each run wrote down before its first step, by --machine or
+by what --calibrate has just measured here.
 """
 import argparse
-import contextlib
 import json
 import os
 import pathlib
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import jobs
+
 MODELS = {"350m": dict(recipe="gpt2_350m_h200.toml", batch=32, layers=24, width=1024, heads=16),
           "1558m": dict(recipe="gpt2_1558m_h200.toml", batch=16, layers=48, width=1600, heads=25)}
-
-
-def launched(ranks, command):
-    return [str(ROOT / "tests/mpirun.sh"), str(ranks)] + command if ranks > 1 else command
-
-
-def output(command, timeout=300):
-    """What it prints; empty, with the reason on stderr, where it fails, hangs or is not there."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        print("failed:", error, file=sys.stderr)
-        return ""
-    if done.returncode != 0:
-        print("failed:", " ".join(command), "\n", (done.stderr or done.stdout)[-1500:], file=sys.stderr)
-        return ""
-    return done.stdout
-
-
-def json_lines(text):
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-
-
-def torchrun(gpus, script, *options):
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", script, *options]
-
-
-def collectives(a):
-    ours = json_lines(output(launched(a.gpus, [f"{a.build}/bench/multi_gpu/multi_gpu_collectives"])))
-    peer = json_lines(output(torchrun(a.gpus, "bench/multi_gpu/collectives_peer.py")))
-    again = json_lines(output(launched(a.gpus, [f"{a.build}/bench/multi_gpu/multi_gpu_collectives"])))
-    best = {(r["kind"], r["bytes"]): min(r["microseconds"], s["microseconds"]) for r, s in zip(ours, again)}
-    print(f"\n{'collective':16} {'bytes':>11} {'Ocoee us':>10} {'torch us':>10} {'ratio':>6} {'bus GB/s':>9}")
-    rows = []
-    for row in peer:
-        mine = best.get((row["kind"], row["bytes"]))
-        if mine is None:
-            continue
-        bus = row["bus"] * row["microseconds"] / mine
-        rows.append({"kind": row["kind"], "bytes": row["bytes"], "ocoee_us": mine, "torch_us": row["microseconds"], "bus": bus})
-        print(f"{row['kind']:16} {row['bytes']:>11} {mine:>10.1f} {row['microseconds']:>10.1f} "
-              f"{row['microseconds'] / mine:>6.2f} {bus / 1e9:>9.1f}")
-    return rows
-
-
-def train(a, model, ranks, overrides):
-    """Ends with the last logged step: the checkpoint after it is no part of this."""
-    memory = pathlib.Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        command = [f"{a.build}/ocoee", "run", f"recipes/{model['recipe']}", f"train.steps={a.steps + 1}", "run.log_every=10",
-                   "run.deterministic=false", "run.save_at_start=false", "train.evaluate_every=0", f"run.dir={folder}/run",
-                   f"run.machine={a.machine}", *overrides]
-        threads = str(max(1, (os.cpu_count() or 1) // ranks))
-        process = subprocess.Popen(launched(ranks, command), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                   start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": threads})
-        metrics, end, steps = pathlib.Path(folder) / "run/metrics.jsonl", time.monotonic() + a.timeout, []
-        while not steps or steps[-1]["step"] < a.steps:
-            time.sleep(0.2)
-            if process.poll() is not None or time.monotonic() > end:
-                break
-            if metrics.exists():
-                whole = metrics.read_text().rpartition("\n")[0]
-                steps = [r for r in json_lines(whole) if r.get("kind") == "step" and r["step"] % 10 == 0]
-        finished = bool(steps) and steps[-1]["step"] >= a.steps
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        text = process.communicate()[0]
-        if not finished:
-            print("failed:", " ".join(command), "\n", text[-1500:], file=sys.stderr)
-            return None
-        plan = json.loads((pathlib.Path(folder) / "run/plan.json").read_text())  # written before the first step
-        seconds = statistics.median(r["step_seconds"] for r in steps[1:])
-        return {"tokens_per_second": statistics.median(r["tokens_per_second"] for r in steps[1:]), "step_seconds": seconds,
-                "peak_bytes": steps[-1].get("peak_bytes"), "loss": steps[-1]["loss"], "planned_bytes": plan["memory_total_bytes"],
-                "planned_seconds": plan.get("predicted", {}).get("seconds")}
+MICRO_BATCHES = 16
 
 
 def cases(name, model, n):
-    """(what, ranks, keys): one GPU first."""
+    """(what, ranks, keys, which one-GPU rows it is measured against, share of n GPUs that its bubble leaves)."""
     b = model["batch"]
     data = [f"batch.global={n * b}"]
-    pipe = [f"layout.pipeline={n}", f"batch.global={b}", f"batch.micro={max(1, b // 16)}"]
-    return [("one GPU", 1, []), (f"data {n}", n, data), (f"data {n}, states sharded", n, data + ["layout.shard=states"]),
-            (f"data {n}, parameters sharded", n, data + ["layout.shard=parameters"]),
-            (f"tensor {n}", n, [f"layout.tensor={n}"]), ("one GPU, 16 micro-batches", 1, [pipe[1], pipe[2]]),
-            (f"pipeline {n}, 1f1b", n, pipe), (f"pipeline {n}, zero_bubble", n, pipe + ["layout.schedule=zero_bubble"])]
+    micro = [f"batch.global={b}", f"batch.micro={max(1, b // MICRO_BATCHES)}"]
+    pipe = [f"layout.pipeline={n}", *micro]
+    one = "one GPU"
+    # 25 heads of 64 do not divide: this one has as many weights and FLOPs in 20 heads of 80.
+    shape = ["model.heads=20"] if model["heads"] % n else []
+    whole = "one GPU, 20 heads of 80" if shape else one
+    out = [(one, 1, [], one, 1), (f"data {n}", n, data, one, 1),
+           (f"data {n}, states sharded", n, [*data, "layout.shard=states"], one, 1),
+           (f"data {n}, parameters sharded", n, [*data, "layout.shard=parameters"], one, 1)]
+    if shape:
+        out.append((whole, 1, shape, whole, 1))
+    few = f"one GPU, {MICRO_BATCHES} micro-batches"
+    out += [(f"tensor {n}{', 20 heads of 80' if shape else ''}", n, [f"layout.tensor={n}", *shape], whole, 1),
+            (few, 1, micro, few, 1),
+            (f"pipeline {n}, 1f1b", n, pipe, few, MICRO_BATCHES / (MICRO_BATCHES + n - 1)),
+            (f"pipeline {n}, zero_bubble", n, [*pipe, "layout.schedule=zero_bubble"], few, 1)]
+    return out
 
 
-def training(a):
-    rows = []
-    for name in a.models.split(","):
-        model, one = MODELS[name], None
-        print(f"\n{name:34} {'tokens/s':>11} {'a GPU':>10} {'efficiency':>11} {'peak GB':>8} {'planned':>8} "
-              f"{'step ms':>8} {'planned':>8} {'loss':>8}")
-        shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")]
-        jobs = [(what, ranks, lambda ranks=ranks, keys=keys: train(a, model, ranks, keys))
-                for what, ranks, keys in cases(name, model, a.gpus)]
-        for how in ("ddp", "fsdp"):
-            peer = torchrun(a.gpus, "bench/multi_gpu/training_peer.py", "--how", how, *shape)
-            jobs.append((f"PyTorch {how}", a.gpus, lambda peer=peer: (json_lines(output(peer, a.timeout)) or [None])[-1]))
-        for index, (what, ranks, job) in enumerate(jobs):
-            if a.cases and index not in a.cases:
+class Bench:
+    def __init__(self, options):
+        self.o, self.begin = options, time.monotonic()
+        self.results = {"commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
+                                                 cwd=jobs.ROOT).stdout.strip()}
+
+    def write(self):
+        pathlib.Path(self.o.out).write_text(json.dumps(self.results, indent=1))
+
+    def limit(self):
+        """Seconds for the next case; 0 where the budget is spent."""
+        left = self.o.budget - (time.monotonic() - self.begin) if self.o.budget else self.o.timeout
+        return 0 if left < 5 else min(self.o.timeout, left)
+
+    def calibrate(self):
+        out = pathlib.Path(self.o.out).with_suffix(".machine.toml").absolute()
+        jobs.output(jobs.launched(self.o.gpus, [f"{self.o.build}/ocoee", "calibrate", "--device", "cuda", "--out", str(out)]), 120,
+                    self.o.gpus)
+        if out.exists():
+            self.o.machine = str(out)
+        self.results["machine"] = self.o.machine
+        print(f"plans by {self.o.machine}, {time.monotonic() - self.begin:.0f} s", flush=True)
+        self.write()
+
+    def collectives(self):
+        ours = jobs.launched(self.o.gpus, [f"{self.o.build}/bench/multi_gpu/multi_gpu_collectives"])
+        first = jobs.json_lines(jobs.output(ours, self.o.timeout, self.o.gpus))
+        peer = jobs.json_lines(jobs.output(jobs.torchrun(self.o.gpus, "bench/multi_gpu/collectives_peer.py"), self.o.timeout))
+        again = jobs.json_lines(jobs.output(ours, self.o.timeout, self.o.gpus))
+        best = {(r["kind"], r["bytes"]): min(r["microseconds"], s["microseconds"]) for r, s in zip(first, again)}
+        print(f"\n{'collective':16} {'bytes':>11} {'Ocoee us':>10} {'torch us':>10} {'ratio':>6} {'bus GB/s':>9}")
+        rows = self.results["collectives"] = []
+        for row in peer:
+            mine = best.get((row["kind"], row["bytes"]))
+            if mine is None:
                 continue
-            figures = job()
-            rows.append({"model": name, "layout": what, "ranks": ranks, **(figures or {})})
-            if not figures:
-                print(f"{what:34} {'did not run':>11}", flush=True)
-                continue
-            one = one or figures
-            each = figures["tokens_per_second"] / ranks
-            ms, planned_ms = ((figures.get(key) or float("nan")) * 1e3 for key in ("step_seconds", "planned_seconds"))
-            print(f"{what:34} {figures['tokens_per_second']:>11,.0f} {each:>10,.0f} {each / one['tokens_per_second']:>11.3f} "
-                  f"{(figures['peak_bytes'] or 0) / 1e9:>8.1f} {figures.get('planned_bytes', float('nan')) / 1e9:>8.1f} "
-                  f"{ms:>8.1f} {planned_ms:>8.1f} {figures.get('loss', float('nan')):>8.4f}", flush=True)
-    return rows
+            bus = row["bus"] * row["microseconds"] / mine
+            rows.append({"kind": row["kind"], "bytes": row["bytes"], "ocoee_us": mine, "torch_us": row["microseconds"], "bus": bus})
+            print(f"{row['kind']:16} {row['bytes']:>11} {mine:>10.1f} {row['microseconds']:>10.1f} "
+                  f"{row['microseconds'] / mine:>6.2f} {bus / 1e9:>9.1f}", flush=True)
+        self.write()
+
+    def run(self, model, ranks, keys):
+        cards = list(range(self.o.gpus)) if ranks == 1 else None
+        keys = [f"run.machine={self.o.machine}", *keys, *self.o.keys]
+        return jobs.train(self.o.build, model["recipe"], ranks, keys, self.o.steps, self.o.every, self.limit(), cards)
+
+    def training(self):
+        self.results["training"] = []
+        for name in self.o.models.split(","):
+            model, bases = MODELS[name], {}
+            print(f"\n{name:36} {'tokens/s':>10} {'a GPU':>9} {'of slowest':>10} {'of mean':>8} {'of bubble':>9} {'step ms':>8} "
+                  f"{'planned':>8} {'peak GB':>8} {'planned':>8} {'loss':>8}  MHz, W of each card", flush=True)
+            for index, (what, ranks, keys, base, share) in enumerate(cases(name, model, self.o.gpus)):
+                wanted = not self.o.cases or index in self.o.cases
+                if not wanted or not self.limit():
+                    if wanted:
+                        print(f"{what:36} no time left", flush=True)
+                    continue
+                others = [keys for case, _, keys in (v.partition(":") for v in self.o.variants) if int(case) == index]
+                for more in ["", *others]:
+                    rows = self.run(model, ranks, [*keys, *more.split()]) or []
+                    if ranks == 1 and rows:
+                        bases[base] = [row["tokens_per_second"] for row in rows]
+                    for card, row in enumerate(rows):
+                        self.row(name, f"{what}, card {card}" if ranks == 1 else f"{what} {more}", ranks, row, bases.get(base), share)
+                    if not rows:
+                        print(f"{what:36} {more} did not run", flush=True)
+            shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")]
+            for how in self.o.peers:
+                if self.limit():
+                    text = jobs.output(jobs.torchrun(self.o.gpus, "bench/multi_gpu/training_peer.py", "--how", how, *shape), self.limit(),
+                                       self.o.gpus)
+                    for row in jobs.json_lines(text)[-1:]:
+                        self.row(name, f"PyTorch {how}", self.o.gpus, row, bases.get("one GPU"), 1)
+
+    def row(self, name, what, ranks, row, base, share):
+        each, nan = row["tokens_per_second"] / ranks, float("nan")
+        row = {"model": name, "layout": what, "ranks": ranks, **row}
+        if base and ranks > 1:
+            row |= {"of_slowest": each / min(base), "of_mean": each / statistics.mean(base)}
+            row["of_bubble"] = row["of_slowest"] / share
+        self.results["training"].append(row)
+        self.write()
+        number = {key: row.get(key) if row.get(key) is not None else nan
+                  for key in ("of_slowest", "of_mean", "of_bubble", "step_seconds", "planned_seconds", "peak_bytes", "planned_bytes", "loss")}
+        print(f"{what:36} {row['tokens_per_second']:>10,.0f} {each:>9,.0f} {number['of_slowest']:>10.3f} {number['of_mean']:>8.3f} "
+              f"{number['of_bubble']:>9.3f} {number['step_seconds'] * 1e3:>8.1f} {number['planned_seconds'] * 1e3:>8.1f} "
+              f"{number['peak_bytes'] / 1e9:>8.1f} {number['planned_bytes'] / 1e9:>8.1f} {number['loss']:>8.4f}  "
+              f"{', '.join('/'.join(f'{x:.0f}' for x in card) for card in row.get('clocks', []))}", flush=True)
+
+    def losses(self):
+        """50 steps of 124M on one GPU and on all; and on all, one, all by turns, from checkpoints."""
+        keys = ["batch.global=32", "batch.micro=16", "run.deterministic=false", "run.log_every=1", "run.save_at_start=false",
+                "train.evaluate_every=0", *self.o.keys]
+
+        def logged(folder, ranks, steps, card=None):
+            with jobs.Run(self.o.build, "gpt2_124m_h200.toml", ranks, [*keys, f"train.steps={steps}"], folder, card) as run:
+                jobs.wait_for([run], lambda one: one.process.poll() == 0, self.limit())
+                run.look()
+                return {row["step"]: row["loss"] for row in run.steps}
+
+        with tempfile.TemporaryDirectory(dir=jobs.MEMORY) as folder:
+            one, all_gpus = logged(folder + "/one", 1, 50, card=0), logged(folder + "/all", self.o.gpus, 50)
+            for ranks, steps in ((self.o.gpus, 20), (1, 35), (self.o.gpus, 50)):
+                turns = logged(folder + "/turns", ranks, steps, card=0 if ranks == 1 else None)
+        most = {what: max((abs(a[s] / b[s] - 1) for s in range(1, 51) if s in a and s in b), default=float("nan"))
+                for what, a, b in (("one GPU", all_gpus, one), ("turns", turns, all_gpus))}
+        self.results["losses"] = {"one": one, "all": all_gpus, "turns": turns, "largest_difference": most}
+        self.write()
+        print(f"\nlosses of 50 steps: {self.o.gpus} GPUs differ from one by {most['one GPU']:.2%} at most, "
+              f"{self.o.gpus} -> 1 -> {self.o.gpus} GPUs by {most['turns']:.2%} from the run that did not stop", flush=True)
+
+    def faults(self):
+        rows = self.results["faults"] = []
+        for what, keys in (("data", ["batch.global=64"]), ("tensor", [f"layout.tensor={self.o.gpus}"])):
+            found = jobs.kill_a_rank(self.o.build, "gpt2_350m_h200.toml", self.o.gpus, [*keys, *self.o.keys], self.o.gpus - 1, self.limit())
+            rows.append({"layout": what, **(found or {})})
+            self.write()
+            if found:
+                print(f"\n{what}: rank {found['killed']} killed; the others ended after {found['seconds']:.2f} s: {found['message']}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build-cuda")
     parser.add_argument("--gpus", type=int, default=2)
-    parser.add_argument("--only", choices=["collectives", "training"])
+    parser.add_argument("--parts", nargs="*", default=["collectives", "training", "losses", "faults"],
+                        choices=["collectives", "training", "losses", "faults"])
     parser.add_argument("--models", default="350m,1558m")
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--cases", type=int, nargs="*", help="rows to run, from 0; efficiency is over the first of them")
+    parser.add_argument("--cases", type=int, nargs="*", help="rows to run, from 0")
+    parser.add_argument("--variants", nargs="*", default=[], metavar="CASE:KEYS",
+                        help="that case once more with these recipe keys, such as '4:layout.halves=off'")
+    parser.add_argument("--keys", nargs="*", default=[], help="recipe keys for every run, such as layout.halves=off")
+    parser.add_argument("--peers", nargs="*", default=["ddp", "fsdp"], choices=["ddp", "fsdp"])
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--every", type=int, default=5, help="steps of a logged stretch; medians are over stretches")
     parser.add_argument("--machine", default="h200", help="the profile that plans are made by")
-    parser.add_argument("--timeout", type=int, default=120, help="seconds for one row")
+    parser.add_argument("--calibrate", action="store_true", help="make that profile here, first")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds for one case")
+    parser.add_argument("--budget", type=float, default=0, help="seconds for everything; 0 = no limit")
     parser.add_argument("--out", default="multi_gpu.json")
-    a = parser.parse_args()
-    a.build = os.path.abspath(a.build)
-    figures = {"commit": output(["git", "rev-parse", "--short", "HEAD"]).strip()}
-    if a.only != "training":
-        figures["collectives"] = collectives(a)
-        pathlib.Path(a.out).write_text(json.dumps(figures, indent=1))
-    if a.only != "collectives":
-        figures["training"] = training(a)
-    pathlib.Path(a.out).write_text(json.dumps(figures, indent=1))
+    o = parser.parse_args()
+    o.build = os.path.abspath(o.build)
+    bench = Bench(o)
+    if o.calibrate:
+        bench.calibrate()
+    for part in o.parts:
+        if bench.limit():
+            getattr(bench, part)()
+    bench.write()
 
 
 if __name__ == "__main__":

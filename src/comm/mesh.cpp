@@ -107,9 +107,10 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
     std::shared_ptr<Communicator> host = make_mpi_communicator(name, split, ranks);
     if (backend == Backend::mpi) return host;
     if (backend == Backend::host_staged) return make_staged_communicator(name, host);
-    if (!shares) return make_nccl_communicator(name, host, device);
+    const int most = shape.message_multiprocessors;
+    if (!shares) return make_nccl_communicator(name, host, device, most);
     std::shared_ptr<Communicator>& twin = connected[ranks];
-    std::shared_ptr<Communicator> made = make_nccl_communicator(name, host, device, twin);
+    std::shared_ptr<Communicator> made = make_nccl_communicator(name, host, device, most, twin);
     if (!twin) twin = made;
     return made;
   };

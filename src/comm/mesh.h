@@ -24,6 +24,8 @@ struct Shape {  // ranks along each axis
   // Hybrid sharding: of the ranks with the same weights (data x context x spatial), how many
   // neighbours share one copy of the states; the others repeat it. 0: all of them.
   int shard_group = 0;
+  // NCCL: multiprocessors that a message may take; 0: as NCCL chooses.
+  int message_multiprocessors = 0;
   int& operator[](Axis axis) { return size[static_cast<size_t>(axis)]; }
   int operator[](Axis axis) const { return size[static_cast<size_t>(axis)]; }
   int ranks() const;

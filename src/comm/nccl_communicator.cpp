@@ -195,6 +195,7 @@ bool nccl_available() {
 std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name,
                                                      std::shared_ptr<Communicator> control,
                                                      device::Device device,
+                                                     int most_multiprocessors,
                                                      std::shared_ptr<Communicator> share) {
   if (share) {
     const auto& other = dynamic_cast<const NcclCommunicator&>(*share);
@@ -206,8 +207,11 @@ std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name,
   control->broadcast({&id, sizeof id, DType::u8, {}}, 0);
   auto connections = std::make_shared<Connections>(device);
   check_cuda(cudaSetDevice(device.index), "cudaSetDevice");
-  check_nccl(ncclCommInitRank(&connections->nccl, control->size(), id, control->rank()),
-             "ncclCommInitRank");
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  if (most_multiprocessors > 0) config.maxCTAs = most_multiprocessors;
+  check_nccl(
+      ncclCommInitRankConfig(&connections->nccl, control->size(), id, control->rank(), &config),
+      "ncclCommInitRankConfig");
   return std::make_shared<NcclCommunicator>(name, std::move(control), device,
                                             std::move(connections));
 }

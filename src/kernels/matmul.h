@@ -44,6 +44,7 @@ struct Matmul {
   void* aux = nullptr;   // [m, n]
   void* workspace = nullptr;
   size_t workspace_bytes = 0;  // kMatmulWorkspace is what the fastest algorithms ask for
+  int left = 0;                // multiprocessors that it leaves to other work
   bool measure = false;        // time the algorithms, once for each kind of product
 };
 constexpr size_t kMatmulWorkspace = size_t{32} << 20;

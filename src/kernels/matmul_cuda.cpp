@@ -49,7 +49,7 @@ cublasLtEpilogue_t epilogue_of(const Matmul& a) {
 
 // What makes two products of one kind: all but the addresses.
 using Key = std::tuple<int, DType, DType, int, int64_t, int64_t, int64_t, bool, bool, int, bool,
-                       bool, bool, size_t, bool>;
+                       bool, bool, size_t, int, bool>;
 
 Key key_of(const Matmul& a, const device::Stream& stream) {
   return {stream.device.index,
@@ -68,13 +68,14 @@ Key key_of(const Matmul& a, const device::Stream& stream) {
           a.c == a.d,
           a.alpha != nullptr,
           a.workspace_bytes,
+          a.left,
           a.measure};
 }
 
 // The library's description of a product, and the algorithm that was chosen for it.
 class Plan {
  public:
-  explicit Plan(const Matmul& a) {
+  Plan(const Matmul& a, const device::Device& device) {
     check(cublasLtMatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describe");
     // Column-major, the product is d' = b' a': our b comes first.
     set(CUBLASLT_MATMUL_DESC_TRANSA, a.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -85,6 +86,11 @@ class Plan {
     if (a.epilogue == Epilogue::gelu || a.epilogue == Epilogue::gelu_gradient)
       set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, a.n);
     if (a.bias) set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<int32_t>(type_of(a.dtype)));
+    if (a.left > 0) {
+      int all = 0;
+      cudaDeviceGetAttribute(&all, cudaDevAttrMultiProcessorCount, device.index);
+      set(CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, static_cast<int32_t>(std::max(1, all - a.left)));
+    }
     if (a.float8 && !a.exact_sums) set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, static_cast<int8_t>(1));
     point_at(a);
     const auto lay_out = [](cublasLtMatrixLayout_t& layout, cudaDataType_t type, int64_t rows,
@@ -259,7 +265,7 @@ bool matmul(const Matmul& a, const device::Stream& stream) {
   call.measure = a.measure && !device::capturing(stream);
   auto [entry, is_new] = library.plans.try_emplace(key_of(a, stream));
   if (is_new) {
-    auto plan = std::make_unique<Plan>(call);
+    auto plan = std::make_unique<Plan>(call, stream.device);
     const auto algorithms = plan->algorithms(library.handle, call, call.measure ? 32 : 1);
     if (!algorithms.empty()) {
       plan->chosen =

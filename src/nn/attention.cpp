@@ -16,10 +16,10 @@
 namespace ocoee::nn {
 namespace {
 
-class Attention final : public Layer {
+class Attention final : public ExchangingLayer {
  public:
   explicit Attention(const plan::LayerSpec& spec)
-      : Layer(spec),
+      : ExchangingLayer(spec),
         heads_(static_cast<int64_t>(spec.option("heads"))),
         kv_heads_(static_cast<int64_t>(spec.option("kv_heads"))),
         head_dim_(static_cast<int64_t>(spec.option("head_dim"))),
@@ -31,74 +31,125 @@ class Attention final : public Layer {
   }
   int64_t float8_products() const override { return 2; }  // q, k, v together; the one that leaves
 
-  void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor h = gather_rows(in.at("h"), context).wait();
-    at::Tensor qkv =
-        heads_of(product(h, weights().view(0, 3), has_bias_ ? weights().view(3, 3) : at::Tensor(),
-                         {}, float8(0)),
-                 heads_ + 2 * kv_heads_);
-    if (rope_) rotate(qkv.narrow(2, 0, heads_ + kv_heads_), rotation(h, context), /*back=*/false);
-    if (shares_heads(context))
-      qkv = share_heads({q(qkv), k(qkv), v(qkv)}, context.mesh->axis(comm::Axis::context));
-    Saved own;
-    at::Tensor mixed = attend(qkv, own, context);
-    if (shares_heads(context)) {
-      const at::Tensor whole = mixed;
-      mixed = at::empty({h.size(0), h.size(1), heads_, head_dim_}, h.options());
-      share_sequence(whole, {mixed}, context.mesh->axis(comm::Axis::context));
-    }
-    out["x"] = add_update(*this, flat(mixed), weights().view(out_),
-                          has_bias_ ? weights().view(out_ + 1) : at::Tensor(), in.at("x"), context,
-                          float8(1));
-    if (!context.save) return;
-    saved.tensors = {kept_input(in.at("h"), context), qkv, mixed};
-    for (at::Tensor& tensor : own.tensors) saved.tensors.push_back(std::move(tensor));
+  void forward_pieces(const Bundle& in, Bundle& out, Saved& saved, Context& context,
+                      Pieces& pieces) override {
+    struct Between {
+      Exchange moving;
+      at::Tensor qkv, mixed;
+      Saved own;
+    };
+    const auto now = std::make_shared<Between>();
+    pieces.add([&in, &context, now] { now->moving = gather_rows(in.at("h"), context); });
+    pieces.end_turn();
+    pieces.add([this, now] {
+      const at::NoGradGuard no_grad;
+      const at::Tensor h = now->moving.wait();
+      now->moving = {};
+      now->qkv = heads_of(product(h, weights().view(0, 3),
+                                  has_bias_ ? weights().view(3, 3) : at::Tensor(), {}, float8(0)),
+                          heads_ + 2 * kv_heads_);
+    });
+    pieces.end_turn();
+    pieces.add([this, &in, &context, now] {
+      const at::NoGradGuard no_grad;
+      at::Tensor& qkv = now->qkv;
+      const int64_t samples = qkv.size(0), length = qkv.size(1);
+      if (rope_)
+        rotate(qkv.narrow(2, 0, heads_ + kv_heads_), rotation(qkv, context), /*back=*/false);
+      if (shares_heads(context))
+        qkv = share_heads({q(qkv), k(qkv), v(qkv)}, context.mesh->axis(comm::Axis::context));
+      now->mixed = attend(qkv, now->own, context);
+      if (shares_heads(context)) {
+        const at::Tensor whole = now->mixed;
+        now->mixed = at::empty({samples, length, heads_, head_dim_}, qkv.options());
+        share_sequence(whole, {now->mixed}, context.mesh->axis(comm::Axis::context));
+      }
+      now->moving = begin_update(*this, flat(now->mixed), weights().view(out_), bias_out(),
+                                 in.at("x"), context, float8(1));
+    });
+    pieces.end_turn();
+    pieces.add([this, &in, &out, &saved, &context, now] {
+      const at::NoGradGuard no_grad;
+      out["x"] = finish_update(*this, now->moving, bias_out(), in.at("x"), context);
+      if (!context.save) return;
+      saved.tensors = {kept_input(in.at("h"), context), now->qkv, now->mixed};
+      for (at::Tensor& tensor : now->own.tensors) saved.tensors.push_back(std::move(tensor));
+    });
   }
 
-  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
-                Context& context) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor qkv = saved.tensors[1], mixed = saved.tensors[2];
-    const at::Tensor own = update_gradient(*this, grad_out.at("x"), context);
-    Exchange gathering = gather_rows(own, context), again = gather_input(saved.tensors[0], context);
-    const std::vector<at::Tensor> rest(saved.tensors.begin() + 3, saved.tensors.end());
-    saved.clear();
-    const at::Tensor g = gathering.wait();
-    const at::Tensor d_mixed =
-        heads_of(product_input_gradient(g, weights().view(out_), {}, float8(1)), heads_);
-    at::Tensor d_qkv = at::empty_like(qkv);
-    if (shares_heads(context)) {
-      comm::Communicator& axis = context.mesh->axis(comm::Axis::context);
-      const at::Tensor both = share_heads({d_mixed, mixed}, axis);
-      const int64_t share = both.size(2) / 2;
-      attend_backward(both.narrow(2, 0, share), qkv, both.narrow(2, share, share), rest, d_qkv,
-                      context);
-      const at::Tensor whole = d_qkv;
-      d_qkv = at::empty({g.size(0), g.size(1), heads_ + 2 * kv_heads_, head_dim_}, g.options());
-      share_sequence(whole, {q(d_qkv), k(d_qkv), v(d_qkv)}, axis);
-    } else {
-      attend_backward(d_mixed, qkv, mixed, rest, d_qkv, context);
-    }
-    const at::Tensor h = again.wait();
-    if (rope_) rotate(d_qkv.narrow(2, 0, heads_ + kv_heads_), rotation(h, context), /*back=*/true);
-    Exchange sum =
-        sum_rows(product_input_gradient(flat(d_qkv), weights().view(0, 3), {}, float8(0)), context);
-    later.add([this, own, g, mixed, d_qkv, h, lent = weights()] {
-      const at::NoGradGuard inside;
-      add_update_weight_gradient(own, g, flat(mixed), lent.gradient_view(out_),
-                                 has_bias_ ? lent.gradient_view(out_ + 1) : at::Tensor(),
-                                 adds_gradient(out_), float8(1));
-      product_weight_gradient(flat(d_qkv), h, lent.gradient_view(0, 3),
-                              has_bias_ ? lent.gradient_view(3, 3) : at::Tensor(), adds_gradient(0),
-                              {}, float8(0));
+  void backward_pieces(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                       Context& context, Pieces& pieces) override {
+    struct Between {
+      at::Tensor qkv, mixed, own;
+      std::vector<at::Tensor> rest;
+      Exchange gathering, again, sum;
+    };
+    const auto now = std::make_shared<Between>();
+    pieces.add([this, &grad_out, &saved, &context, now] {
+      const at::NoGradGuard no_grad;
+      now->qkv = saved.tensors[1], now->mixed = saved.tensors[2];
+      now->own = update_gradient(*this, grad_out.at("x"), context);
+      now->gathering = gather_rows(now->own, context);
+      now->again = gather_input(saved.tensors[0], context);
+      now->rest.assign(saved.tensors.begin() + 3, saved.tensors.end());
+      saved.clear();
     });
-    if (tensor_ranks(context) > 1) later.meanwhile();
-    grad_in["x"] = grad_out.at("x");
-    grad_in["h"] = sum.wait();
+    pieces.end_turn();
+    pieces.add([this, &later, &context, now] {
+      const at::NoGradGuard no_grad;
+      const at::Tensor g = now->gathering.wait(), own = now->own, mixed = now->mixed;
+      const at::Tensor d_mixed =
+          heads_of(product_input_gradient(g, weights().view(out_), {}, float8(1)), heads_);
+      const at::Tensor d_qkv = qkv_gradient(d_mixed, now->qkv, mixed, now->rest, context);
+      const at::Tensor h = now->again.wait();
+      if (rope_)
+        rotate(d_qkv.narrow(2, 0, heads_ + kv_heads_), rotation(d_qkv, context), /*back=*/true);
+      now->sum = sum_rows(product_input_gradient(flat(d_qkv), weights().view(0, 3), {}, float8(0)),
+                          context);
+      now->qkv.reset(), now->own.reset(), now->mixed.reset(), now->rest.clear();
+      now->gathering = {}, now->again = {};
+      later.add([this, own, g, mixed, d_qkv, h, lent = weights()] {
+        const at::NoGradGuard inside;
+        add_update_weight_gradient(own, g, flat(mixed), lent.gradient_view(out_),
+                                   has_bias_ ? lent.gradient_view(out_ + 1) : at::Tensor(),
+                                   adds_gradient(out_), float8(1));
+        product_weight_gradient(flat(d_qkv), h, lent.gradient_view(0, 3),
+                                has_bias_ ? lent.gradient_view(3, 3) : at::Tensor(),
+                                adds_gradient(0), {}, float8(0));
+      });
+    });
+    pieces.end_turn();
+    pieces.add([&grad_out, &grad_in, &later, &context, now] {
+      if (tensor_ranks(context) > 1) later.meanwhile();
+      grad_in["x"] = grad_out.at("x");
+      grad_in["h"] = now->sum.wait();
+      now->sum = {};
+    });
   }
 
  private:
+  at::Tensor bias_out() const { return has_bias_ ? weights().view(out_ + 1) : at::Tensor(); }
+
+  // d_mixed [B, T, heads, D] of this rank's tokens -> the gradient of q, k, v.
+  at::Tensor qkv_gradient(const at::Tensor& d_mixed, const at::Tensor& qkv, const at::Tensor& mixed,
+                          const std::vector<at::Tensor>& rest, Context& context) const {
+    at::Tensor d_qkv = at::empty_like(qkv);
+    if (!shares_heads(context)) {
+      attend_backward(d_mixed, qkv, mixed, rest, d_qkv, context);
+      return d_qkv;
+    }
+    comm::Communicator& axis = context.mesh->axis(comm::Axis::context);
+    const at::Tensor both = share_heads({d_mixed, mixed}, axis);
+    const int64_t share = both.size(2) / 2;
+    attend_backward(both.narrow(2, 0, share), qkv, both.narrow(2, share, share), rest, d_qkv,
+                    context);
+    const at::Tensor whole = d_qkv;
+    d_qkv = at::empty({d_mixed.size(0), d_mixed.size(1), heads_ + 2 * kv_heads_, head_dim_},
+                      d_mixed.options());
+    share_sequence(whole, {q(d_qkv), k(d_qkv), v(d_qkv)}, axis);
+    return d_qkv;
+  }
+
   // ---- attention itself: qkv [B, T, heads + 2 kv_heads, D] -> [B, T, heads, D], of as many heads
   // as are here
 
@@ -190,7 +241,7 @@ class Attention final : public Layer {
   }
 
   // Once for a length, dtype and device.
-  const Rotation& rotation(const at::Tensor& h, const Context& context) {
+  const Rotation& rotation(const at::Tensor& h, const Context& context) {  // h [B, T, ...]
     const int64_t length = h.size(1);
     const bool fits = rotation_.cos.defined() && rotation_.cos.size(0) == length &&
                       (rotation_.cos.dtype() == at::kDouble) == (h.dtype() == at::kDouble) &&

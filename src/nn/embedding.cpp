@@ -11,53 +11,86 @@
 namespace ocoee::nn {
 namespace {
 
-class Embedding final : public Layer {
+class Embedding final : public ExchangingLayer {
  public:
   explicit Embedding(const plan::LayerSpec& spec)
-      : Layer(spec),
+      : ExchangingLayer(spec),
         width_(static_cast<int64_t>(spec.option("width"))),
         has_positions_(spec.parameters.size() > 1) {}
 
-  void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor tokens = in.at("tokens").contiguous();
-    const Rows rows = residual_rows(context);
-    const bool together = has_positions_ && !rows.index.defined();
-    at::Tensor x = lookup(tokens, together);
-    x = sum_rows(x, context).wait();
-    if (has_positions_ && !together) x.add_(positions(rows).view(x.sizes()));
-    out["x"] = dropout(x, *this, /*site=*/0, context, "dropout", rows);
-    if (context.save) saved.tensors = {tokens};
+  void forward_pieces(const Bundle& in, Bundle& out, Saved& saved, Context& context,
+                      Pieces& pieces) override {
+    struct Between {
+      at::Tensor tokens;
+      Rows rows;
+      Exchange sum;
+    };
+    const auto now = std::make_shared<Between>();
+    pieces.add([this, &in, &context, now] {
+      const at::NoGradGuard no_grad;
+      now->tokens = in.at("tokens").contiguous();
+      now->rows = residual_rows(context);
+      now->sum = sum_rows(lookup(now->tokens, has_positions_ && together(now->rows)), context);
+    });
+    pieces.end_turn();
+    pieces.add([this, &out, &saved, &context, now] {
+      const at::NoGradGuard no_grad;
+      at::Tensor x = now->sum.wait();
+      if (has_positions_ && !together(now->rows)) x.add_(positions(now->rows).view(x.sizes()));
+      out["x"] = dropout(x, *this, /*site=*/0, context, "dropout", now->rows);
+      if (context.save) saved.tensors = {now->tokens};
+      now->sum = {};
+    });
   }
 
-  void backward(const Bundle& grad_out, Bundle&, Saved& saved, WeightWork& later,
-                Context& context) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor tokens = saved.tensors[0];
-    saved.clear();
-    const Rows rows = residual_rows(context);
-    const at::Tensor own =
-        dropout(grad_out.at("x").contiguous(), *this, /*site=*/0, context, "dropout", rows);
-    const at::Tensor all = gather_rows(own, context).wait();
-    later.add([this, own, all, tokens, rows, lent = weights()] {
-      const at::NoGradGuard inside;
-      const bool together = !rows.index.defined();
-      kernels::EmbeddingBackward a = backward_arguments(all, tokens);
-      a.vocabulary = spec().parameters[0].shape[0];
-      a.first_id = spec().parameters[0].first;
-      a.d_token = lent.gradient_view(0).data_ptr();
-      if (has_positions_ && together) a.d_position = lent.gradient_view(1).data_ptr();
-      run(a, all);
-      if (!has_positions_ || together) return;
-      const at::Tensor places = places_of(rows);
-      kernels::EmbeddingBackward b = backward_arguments(own, places.view({1, -1}));
-      b.vocabulary = spec().parameters[1].shape[0];
-      b.d_token = lent.gradient_view(1).data_ptr();
-      run(b, own);
+  void backward_pieces(const Bundle& grad_out, Bundle&, Saved& saved, WeightWork& later,
+                       Context& context, Pieces& pieces) override {
+    struct Between {
+      at::Tensor tokens, own;
+      Rows rows;
+      Exchange gathering;
+    };
+    const auto now = std::make_shared<Between>();
+    pieces.add([this, &grad_out, &saved, &context, now] {
+      const at::NoGradGuard no_grad;
+      now->tokens = saved.tensors[0];
+      saved.clear();
+      now->rows = residual_rows(context);
+      now->own =
+          dropout(grad_out.at("x").contiguous(), *this, /*site=*/0, context, "dropout", now->rows);
+      now->gathering = gather_rows(now->own, context);
+    });
+    pieces.end_turn();
+    pieces.add([this, &later, now] {
+      const at::Tensor all = now->gathering.wait(), own = now->own;
+      now->gathering = {}, now->own.reset();
+      later.add([this, own, all, tokens = now->tokens, rows = now->rows, lent = weights()] {
+        add_gradients(own, all, tokens, rows, lent);
+      });
     });
   }
 
  private:
+  // Token and position are looked up in one pass where the rank has whole samples.
+  static bool together(const Rows& rows) { return !rows.index.defined(); }
+
+  void add_gradients(const at::Tensor& own, const at::Tensor& all, const at::Tensor& tokens,
+                     const Rows& rows, const Weights& lent) const {
+    const at::NoGradGuard no_grad;
+    kernels::EmbeddingBackward a = backward_arguments(all, tokens);
+    a.vocabulary = spec().parameters[0].shape[0];
+    a.first_id = spec().parameters[0].first;
+    a.d_token = lent.gradient_view(0).data_ptr();
+    if (has_positions_ && together(rows)) a.d_position = lent.gradient_view(1).data_ptr();
+    run(a, all);
+    if (!has_positions_ || together(rows)) return;
+    const at::Tensor places = places_of(rows);
+    kernels::EmbeddingBackward b = backward_arguments(own, places.view({1, -1}));
+    b.vocabulary = spec().parameters[1].shape[0];
+    b.d_token = lent.gradient_view(1).data_ptr();
+    run(b, own);
+  }
+
   kernels::Embedding arguments(const at::Tensor& ids, const at::Tensor& table,
                                const at::Tensor& y) const {
     kernels::Embedding a;

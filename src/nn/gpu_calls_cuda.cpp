@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/gpu_calls.h"
+#include "nn/products.h"
 #include "nn/tensors.h"
 
 namespace ocoee::nn {
@@ -8,6 +9,7 @@ bool gpu_matmul(kernels::Matmul call, const at::Tensor& like) {
   const at::Tensor space = workspace(kernels::kMatmulWorkspace, like);
   call.workspace = space.data_ptr();
   call.workspace_bytes = kernels::kMatmulWorkspace;
+  call.left = multiprocessors_left();
   // Timing the algorithms pays where a product takes long; shapes that come once are small.
   const double flops =
       2.0 * static_cast<double>(call.m) * static_cast<double>(call.n) * static_cast<double>(call.k);

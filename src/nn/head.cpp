@@ -17,20 +17,72 @@
 namespace ocoee::nn {
 namespace {
 
-class Head final : public Layer {
+class Head final : public ExchangingLayer {
  public:
-  using Layer::Layer;
+  using ExchangingLayer::ExchangingLayer;
   std::vector<std::pair<size_t, size_t>> written_groups() const override { return {{0, 1}}; }
 
-  void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor h = gather_rows(in.at("h"), context).wait();
-    const at::Tensor logits = product(h, weights().view(0));
-    if (!context.batch || !context.batch->has("targets")) {
-      OCOEE_CHECK(tensor_ranks(context) == 1, "no rank has all logits");
-      out["logits"] = logits;
-      return;
-    }
+  void forward_pieces(const Bundle& in, Bundle& out, Saved& saved, Context& context,
+                      Pieces& pieces) override {
+    const auto gathering = std::make_shared<Exchange>();
+    pieces.add([&in, &context, gathering] { *gathering = gather_rows(in.at("h"), context); });
+    pieces.end_turn();
+    pieces.add([this, &in, &out, &saved, &context, gathering] {
+      const at::NoGradGuard no_grad;
+      const at::Tensor h = gathering->wait();
+      *gathering = {};
+      const at::Tensor logits = product(h, weights().view(0));
+      if (!context.batch || !context.batch->has("targets")) {
+        OCOEE_CHECK(tensor_ranks(context) == 1, "no rank has all logits");
+        out["logits"] = logits;
+        return;
+      }
+      sum_losses(logits, out, context);
+      if (context.save) saved.tensors = {kept_input(in.at("h"), context), logits};
+    });
+  }
+
+  void backward_pieces(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                       Context& context, Pieces& pieces) override {
+    struct Between {
+      at::Tensor gradient;
+      Exchange again, sum;
+    };
+    const auto now = std::make_shared<Between>();
+    pieces.add([&saved, &context, now] {
+      now->gradient = saved.tensors[1];
+      now->again = gather_input(saved.tensors[0], context);
+      saved.clear();
+    });
+    pieces.end_turn();
+    pieces.add([this, &grad_out, &later, &context, now] {
+      const at::NoGradGuard no_grad;
+      const at::Tensor gradient = now->gradient;
+      // What the step makes of the sum: a scalar that stays on the device. The gradient of the
+      // logits is the largest array of the model, so the factor goes to its products instead.
+      const at::Tensor scale =
+          grad_out.at("loss_sum")
+              .to(gradient.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+      const at::Tensor part = product_input_gradient(gradient, weights().view(0), scale);
+      const at::Tensor h = now->again.wait();
+      now->sum = sum_rows(part, context);
+      now->gradient.reset(), now->again = {};
+      later.add([this, gradient, h, scale, lent = weights()] {
+        const at::NoGradGuard inside;
+        product_weight_gradient(gradient, h, lent.gradient_view(0), {}, adds_gradient(0), scale);
+      });
+    });
+    pieces.end_turn();
+    pieces.add([&grad_in, &later, &context, now] {
+      if (tensor_ranks(context) > 1) later.meanwhile();
+      grad_in["h"] = now->sum.wait();
+      now->sum = {};
+    });
+  }
+
+ private:
+  // Replaces logits by their gradient; the sums of losses and weights go out.
+  void sum_losses(const at::Tensor& logits, Bundle& out, Context& context) const {
     const bool wide = logits.scalar_type() == at::kDouble;
     const at::Tensor targets = context.batch->at("targets").contiguous();
     const at::Tensor weight = context.batch->has("weights")
@@ -46,32 +98,8 @@ class Head final : public Layer {
     out["weight_sum"] = weight.defined()
                             ? weight.sum().to(losses.scalar_type())
                             : at::full({}, static_cast<double>(targets.numel()), losses.options());
-    if (context.save) saved.tensors = {kept_input(in.at("h"), context), logits};
   }
 
-  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
-                Context& context) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor gradient = saved.tensors[1];
-    Exchange again = gather_input(saved.tensors[0], context);
-    saved.clear();
-    // What the step makes of the sum: a scalar that stays on the device. The gradient of the logits
-    // is the largest array of the model, so the factor goes to its products instead.
-    const at::Tensor scale =
-        grad_out.at("loss_sum")
-            .to(gradient.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
-    const at::Tensor part = product_input_gradient(gradient, weights().view(0), scale);
-    const at::Tensor h = again.wait();
-    Exchange sum = sum_rows(part, context);
-    later.add([this, gradient, h, scale, lent = weights()] {
-      const at::NoGradGuard inside;
-      product_weight_gradient(gradient, h, lent.gradient_view(0), {}, adds_gradient(0), scale);
-    });
-    if (tensor_ranks(context) > 1) later.meanwhile();
-    grad_in["h"] = sum.wait();
-  }
-
- private:
   void score(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& weight,
              const at::Tensor& losses, const Context& context) const {
     kernels::CrossEntropy a;

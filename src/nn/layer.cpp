@@ -32,6 +32,40 @@ void Bundle::erase(const std::string& name) {
   std::erase_if(items_, [&](const auto& item) { return item.first == name; });
 }
 
+// ---- passes in turns
+
+bool Pieces::take_turn() {
+  if (next_ == pieces_.size()) return false;
+  while (next_ < pieces_.size()) {
+    const std::function<void()> piece = std::move(pieces_[next_++]);
+    if (!piece) break;
+    piece();
+  }
+  return true;
+}
+
+void take_turns(Pieces& first, Pieces& second, int ahead) {
+  for (int i = 0; i < ahead; ++i) first.take_turn();
+  bool more = true;
+  while (more) {
+    more = first.take_turn();
+    more |= second.take_turn();
+  }
+}
+
+void ExchangingLayer::forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) {
+  Pieces pieces;
+  forward_pieces(in, out, saved, context, pieces);
+  pieces.finish();
+}
+
+void ExchangingLayer::backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved,
+                               WeightWork& later, Context& context) {
+  Pieces pieces;
+  backward_pieces(grad_out, grad_in, saved, later, context, pieces);
+  pieces.finish();
+}
+
 // ---- Weights
 
 int64_t Weights::offset(size_t index) const {

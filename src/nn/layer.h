@@ -107,6 +107,26 @@ class WeightWork {
   bool put_off_;
 };
 
+// A pass taken apart, so that two passes can take turns: a turn ends where an exchange with other
+// ranks is under way that the next turn waits for, or where the other pass may need its own turn to
+// start one.
+class Pieces {
+ public:
+  void add(std::function<void()> piece) { pieces_.push_back(std::move(piece)); }
+  void end_turn() { pieces_.emplace_back(nullptr); }
+  bool take_turn();  // runs the pieces of the next turn; false: none is left
+  void finish() {
+    while (take_turn()) {
+    }
+  }
+
+ private:
+  std::vector<std::function<void()>> pieces_;  // null: a turn ends
+  size_t next_ = 0;
+};
+// All turns of both, one after the other's; `first` is `ahead` turns before `second`.
+void take_turns(Pieces& first, Pieces& second, int ahead);
+
 class Layer {
  public:
   explicit Layer(plan::LayerSpec spec) : spec_(std::move(spec)) {}
@@ -120,6 +140,17 @@ class Layer {
   // of the weights is touched before `later` is drained.
   virtual void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
                         Context& context) = 0;
+  // The same as pieces, to be run later: what is referred to must live until then.
+  virtual void forward_pieces(const Bundle& in, Bundle& out, Saved& saved, Context& context,
+                              Pieces& pieces) {
+    pieces.add([this, &in, &out, &saved, &context] { forward(in, out, saved, context); });
+  }
+  virtual void backward_pieces(const Bundle& grad_out, Bundle& grad_in, Saved& saved,
+                               WeightWork& later, Context& context, Pieces& pieces) {
+    pieces.add([this, &grad_out, &grad_in, &saved, &later, &context] {
+      backward(grad_out, grad_in, saved, later, context);
+    });
+  }
   // The outputs once more, from what forward kept, where that is cheap (norms).
   virtual bool repeats() const { return false; }
   virtual void repeat(const Saved&, Bundle&, Context&) {}
@@ -147,6 +178,20 @@ class Layer {
   Weights weights_;
   std::vector<std::pair<size_t, size_t>> to_be_written_;
   Float8 float8_;
+};
+
+// A layer that exchanges rows over the tensor axis: written in pieces, with turns around each
+// exchange.
+class ExchangingLayer : public Layer {
+ public:
+  using Layer::Layer;
+  void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) final;
+  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                Context& context) final;
+  void forward_pieces(const Bundle& in, Bundle& out, Saved& saved, Context& context,
+                      Pieces& pieces) override = 0;
+  void backward_pieces(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                       Context& context, Pieces& pieces) override = 0;
 };
 
 // Any ATen code as a layer: its tape is local, and is consumed by one backward.

@@ -11,10 +11,10 @@
 namespace ocoee::nn {
 namespace {
 
-class Mlp final : public Layer {
+class Mlp final : public ExchangingLayer {
  public:
   explicit Mlp(const plan::LayerSpec& spec)
-      : Layer(spec),
+      : ExchangingLayer(spec),
         swiglu_(spec.choice("activation") == "swiglu"),
         has_bias_(spec.parameters.back().shape.size() == 1),
         ups_(swiglu_ ? 2 : 1),
@@ -24,56 +24,96 @@ class Mlp final : public Layer {
   }
   int64_t float8_products() const override { return 2; }  // up (and gate), down
 
-  void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor h = gather_rows(in.at("h"), context).wait();
-    at::Tensor before, inner;
-    // What is computed again must come out as it was: then the activation is a pass of its own.
-    if (swiglu_ || context.selective) {
-      before = product(h, up_weight(), up_bias(), {}, float8(0));
-      inner = activate(before);
-    } else {
-      inner = product_gelu(h, up_weight(), up_bias(), context.save ? &before : nullptr, float8(0));
-    }
-    out["x"] = add_update(*this, inner, weights().view(down_), down_bias(), in.at("x"), context,
-                          float8(1));
-    if (context.save)
-      saved.tensors = {kept_input(in.at("h"), context), before,
-                       context.selective ? at::Tensor() : inner};
+  void forward_pieces(const Bundle& in, Bundle& out, Saved& saved, Context& context,
+                      Pieces& pieces) override {
+    struct Between {
+      Exchange moving;
+      at::Tensor before, inner;
+    };
+    const auto now = std::make_shared<Between>();
+    pieces.add([&in, &context, now] { now->moving = gather_rows(in.at("h"), context); });
+    pieces.end_turn();
+    pieces.add([this, &context, now] {
+      const at::NoGradGuard no_grad;
+      const at::Tensor h = now->moving.wait();
+      now->moving = {};
+      // What is computed again must come out as it was: then the activation is a pass of its own.
+      if (swiglu_ || context.selective) {
+        now->before = product(h, up_weight(), up_bias(), {}, float8(0));
+        now->inner = activate(now->before);
+      } else {
+        now->inner = product_gelu(h, up_weight(), up_bias(), context.save ? &now->before : nullptr,
+                                  float8(0));
+      }
+    });
+    pieces.end_turn();
+    pieces.add([this, &in, &context, now] {
+      const at::NoGradGuard no_grad;
+      now->moving = begin_update(*this, now->inner, weights().view(down_), down_bias(), in.at("x"),
+                                 context, float8(1));
+    });
+    pieces.end_turn();
+    pieces.add([this, &in, &out, &saved, &context, now] {
+      const at::NoGradGuard no_grad;
+      out["x"] = finish_update(*this, now->moving, down_bias(), in.at("x"), context);
+      if (context.save)
+        saved.tensors = {kept_input(in.at("h"), context), now->before,
+                         context.selective ? at::Tensor() : now->inner};
+    });
   }
 
-  void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
-                Context& context) override {
-    const at::NoGradGuard no_grad;
-    const at::Tensor before = saved.tensors[1];
-    const at::Tensor inner = saved.tensors[2].defined() ? saved.tensors[2] : activate(before);
-    const at::Tensor own = update_gradient(*this, grad_out.at("x"), context);
-    Exchange gathering = gather_rows(own, context), again = gather_input(saved.tensors[0], context);
-    saved.clear();
-    const at::Tensor g = gathering.wait(), down = weights().view(down_);
-    // The bias before a GELU: its sums fall out of the pass that makes their terms.
-    const at::Tensor sums =
-        has_bias_ && !swiglu_
-            ? at::zeros({before.size(-1)}, g.options().dtype(weights().gradient.scalar_type()))
-            : at::Tensor();
-    const at::Tensor d_before =
-        swiglu_ ? swiglu_gradient(before, product_input_gradient(g, down, {}, float8(1)))
-                : product_input_gradient_gelu(g, down, before, sums, float8(1));
-    const at::Tensor h = again.wait();
-    Exchange sum = sum_rows(product_input_gradient(d_before, up_weight(), {}, float8(0)), context);
-    later.add([this, own, g, inner, d_before, h, sums, lent = weights()] {
-      const at::NoGradGuard inside;
-      add_update_weight_gradient(own, g, inner, lent.gradient_view(down_),
-                                 has_bias_ ? lent.gradient_view(down_ + 1) : at::Tensor(),
-                                 adds_gradient(down_), float8(1));
-      product_weight_gradient(d_before, h, lent.gradient_view(0, ups_),
-                              swiglu_ && has_bias_ ? lent.gradient_view(ups_, ups_) : at::Tensor(),
-                              adds_gradient(0), {}, float8(0));
-      if (sums.defined()) lent.gradient_view(ups_).add_(sums);
+  void backward_pieces(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                       Context& context, Pieces& pieces) override {
+    struct Between {
+      at::Tensor before, inner, own;
+      Exchange gathering, again, sum;
+    };
+    const auto now = std::make_shared<Between>();
+    pieces.add([this, &grad_out, &saved, &context, now] {
+      const at::NoGradGuard no_grad;
+      now->before = saved.tensors[1], now->inner = saved.tensors[2];
+      now->own = update_gradient(*this, grad_out.at("x"), context);
+      now->gathering = gather_rows(now->own, context);
+      now->again = gather_input(saved.tensors[0], context);
+      saved.clear();
     });
-    if (tensor_ranks(context) > 1) later.meanwhile();
-    grad_in["x"] = grad_out.at("x");
-    grad_in["h"] = sum.wait();
+    pieces.end_turn();
+    pieces.add([this, &later, &context, now] {
+      const at::NoGradGuard no_grad;
+      const at::Tensor before = now->before, own = now->own;
+      const at::Tensor inner = now->inner.defined() ? now->inner : activate(before);
+      const at::Tensor g = now->gathering.wait(), down = weights().view(down_);
+      // The bias before a GELU: its sums fall out of the pass that makes their terms.
+      const at::Tensor sums =
+          has_bias_ && !swiglu_
+              ? at::zeros({before.size(-1)}, g.options().dtype(weights().gradient.scalar_type()))
+              : at::Tensor();
+      const at::Tensor d_before =
+          swiglu_ ? swiglu_gradient(before, product_input_gradient(g, down, {}, float8(1)))
+                  : product_input_gradient_gelu(g, down, before, sums, float8(1));
+      const at::Tensor h = now->again.wait();
+      now->sum = sum_rows(product_input_gradient(d_before, up_weight(), {}, float8(0)), context);
+      now->before.reset(), now->inner.reset(), now->own.reset();
+      now->gathering = {}, now->again = {};
+      later.add([this, own, g, inner, d_before, h, sums, lent = weights()] {
+        const at::NoGradGuard inside;
+        add_update_weight_gradient(own, g, inner, lent.gradient_view(down_),
+                                   has_bias_ ? lent.gradient_view(down_ + 1) : at::Tensor(),
+                                   adds_gradient(down_), float8(1));
+        product_weight_gradient(
+            d_before, h, lent.gradient_view(0, ups_),
+            swiglu_ && has_bias_ ? lent.gradient_view(ups_, ups_) : at::Tensor(), adds_gradient(0),
+            {}, float8(0));
+        if (sums.defined()) lent.gradient_view(ups_).add_(sums);
+      });
+    });
+    pieces.end_turn();
+    pieces.add([&grad_out, &grad_in, &later, &context, now] {
+      if (tensor_ranks(context) > 1) later.meanwhile();
+      grad_in["x"] = grad_out.at("x");
+      grad_in["h"] = now->sum.wait();
+      now->sum = {};
+    });
   }
 
  private:

@@ -16,6 +16,11 @@
 
 namespace ocoee::nn {
 
+// How many multiprocessors of a GPU the products that this thread asks for from now on leave to
+// messages that run beside them: a product that has them all holds a message up, or waits for it.
+void leave_multiprocessors(int count);
+int multiprocessors_left();
+
 // x weight' + bias + residual; bias and residual may be undefined.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {},
                    const at::Tensor& residual = {}, const Float8& float8 = {});

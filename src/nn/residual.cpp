@@ -6,17 +6,29 @@
 
 namespace ocoee::nn {
 
-at::Tensor add_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
+namespace {
+
+bool drops(const Layer& layer, const Context& context) {
+  return context.training && dropout_rate(layer) > 0;
+}
+
+}  // namespace
+
+Exchange begin_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
                       const at::Tensor& bias, const at::Tensor& x, Context& context,
                       const Float8& float8) {
-  const bool drops = context.training && dropout_rate(layer) > 0,
-             alone = tensor_ranks(context) == 1;
-  if (alone && !drops) return product(y, weight, bias, x, float8);
-  at::Tensor update = alone ? product(y, weight, bias, {}, float8)
-                            : sum_rows(product(y, weight, {}, {}, float8), context).wait();
+  if (tensor_ranks(context) > 1) return sum_rows(product(y, weight, {}, {}, float8), context);
+  return Exchange(product(y, weight, bias, drops(layer, context) ? at::Tensor() : x, float8));
+}
+
+at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& bias,
+                         const at::Tensor& x, Context& context) {
+  at::Tensor update = begun.wait();
+  const bool alone = tensor_ranks(context) == 1;
   if (!alone && bias.defined()) update.add_(bias);
-  if (!drops) return update.add_(x);
-  return dropout(update, layer, /*site=*/0, context, "dropout", residual_rows(context), x);
+  if (drops(layer, context))
+    return dropout(update, layer, /*site=*/0, context, "dropout", residual_rows(context), x);
+  return alone ? update : update.add_(x);
 }
 
 at::Tensor update_gradient(const Layer& layer, const at::Tensor& grad_x, Context& context) {

@@ -10,9 +10,12 @@ namespace ocoee::nn {
 
 // x + dropout(y weight' + bias): y [B, T, n] with this rank's columns, x and the result as a layer
 // gets them; bias may be undefined. The dropout is site 0 of the layer.
-at::Tensor add_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
+// In two steps: over the tensor axis the sum of y weight' is under way between them.
+Exchange begin_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
                       const at::Tensor& bias, const at::Tensor& x, Context& context,
                       const Float8& float8 = {});
+at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& bias,
+                         const at::Tensor& x, Context& context);
 
 // The gradient of y weight' + bias from that of the sum: this rank's rows.
 at::Tensor update_gradient(const Layer& layer, const at::Tensor& grad_x, Context& context);

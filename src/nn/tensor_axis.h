@@ -11,6 +11,7 @@ namespace ocoee::nn {
 // An exchange under way. Other work may be queued before wait(), which gives the result.
 class Exchange {
  public:
+  Exchange() = default;
   explicit Exchange(at::Tensor result) : result_(std::move(result)) {}
   Exchange(at::Tensor source, at::Tensor result, comm::WorkHandle work)
       : source_(std::move(source)), result_(std::move(result)), work_(std::move(work)) {}

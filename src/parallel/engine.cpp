@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/trace.h"
+#include "nn/products.h"
 #include "nn/registry.h"
 #include "parallel/pipeline.h"
 
@@ -32,6 +33,13 @@ Recompute recompute_from_name(const std::string& name) {
   fail(ErrorKind::internal, "unknown recompute mode '{}'", name);
 }
 
+Halves halves_from_name(const std::string& name) {
+  if (name == "auto") return Halves::automatic;
+  if (name == "on") return Halves::on;
+  if (name == "off") return Halves::off;
+  fail(ErrorKind::internal, "unknown way with halves '{}'", name);
+}
+
 Engine::Engine(const plan::ModelSpec& model, const EngineOptions& options, comm::Mesh& mesh)
     : options_(options),
       mesh_(mesh),
@@ -45,6 +53,7 @@ Engine::Engine(const plan::ModelSpec& model, const EngineOptions& options, comm:
   context_.context_method = options.context_method;
   context_.selective = options.recompute == Recompute::selective;
   context_.seed = options.seed;
+  second_context_ = context_;
   const plan::ModelSpec& own = stage_.model;
   for (size_t b = 0; b < own.blocks.size(); ++b) {
     auto& block = layers_.emplace_back();
@@ -102,8 +111,12 @@ void Engine::float8_loaded() {
   if (float8_) float8_->loaded();
 }
 
+void Engine::set_random_state(const at::Tensor& state) {
+  context_.random_state = second_context_.random_state = state;
+}
+
 void Engine::set_training(bool on) {
-  context_.training = on;
+  context_.training = second_context_.training = on;
   if (float8_) float8_->record(on);
 }
 
@@ -193,49 +206,141 @@ void Engine::open_gradients(size_t block) {
   for (const size_t unit : units_of(block)) store_.open_gradient(unit);
 }
 
+// ---- halves that take turns
+
+bool Engine::takes_turns(const nn::Bundle& batch) const {
+  if (mesh_.size(Axis::tensor) == 1 || options_.halves == Halves::off) return false;
+  const bool apart = mesh_.device().is_cuda() && mesh_.capturable();
+  return batch.at("tokens").size(0) % 2 == 0 && (apart || options_.halves == Halves::on);
+}
+
+namespace {
+
+// By samples, or by the rows that come from them. A scalar belongs to both.
+nn::Bundle half_of(const nn::Bundle& whole, int64_t which) {
+  nn::Bundle half;
+  for (const auto& [name, tensor] : whole.items()) {
+    const bool scalar = !tensor.defined() || tensor.dim() == 0;
+    const int64_t rows = scalar ? 0 : tensor.size(0) / 2;
+    half[name] = scalar ? tensor : tensor.narrow(0, which * rows, rows);
+  }
+  return half;
+}
+
+// Sums of losses are added.
+nn::Bundle whole_of(const nn::Bundle& first, const nn::Bundle& second) {
+  const at::NoGradGuard no_grad;
+  nn::Bundle whole;
+  for (const auto& [name, tensor] : first.items()) {
+    const at::Tensor& other = second.at(name);
+    whole[name] = !tensor.defined()   ? tensor
+                  : tensor.dim() == 0 ? tensor + other
+                                      : at::cat({tensor, other});
+  }
+  return whole;
+}
+
+}  // namespace
+
 // ---- forward
 
-void Engine::run_block(size_t block, const nn::Bundle& in, nn::Bundle& out,
-                       std::vector<nn::Saved>& saved) {
+void Engine::run_block(size_t block, const nn::Bundle& in, nn::Bundle& out) {
   nn::Bundle current = in;
-  saved.resize(layers_[block].size());
-  for (size_t l = 0; l < layers_[block].size(); ++l) {
+  for (const auto& layer : layers_[block]) {
     nn::Bundle next;
-    layers_[block][l]->forward(current, next, saved[l], context_);
+    nn::Saved dropped;
+    layer->forward(current, next, dropped, context_);
     current = std::move(next);
   }
   out = std::move(current);
 }
 
+void Engine::start(Pass& pass, size_t chunk, const nn::Bundle& batch, int64_t first_sample) const {
+  const auto [first, last] = stage_.chunks[chunk];
+  pass.batch = &batch;
+  pass.first_sample = first_sample;
+  pass.chunk = chunk;
+  pass.saved.resize(last - first);
+  pass.block_inputs.resize(options_.recompute == Recompute::full ? last - first : 0);
+  if (options_.offload) pass.parked.resize(last - first);
+}
+
+void Engine::enter(const Pass& pass, nn::Context& context) {
+  context.batch = pass.batch;
+  context.first_sample = pass.first_sample;
+  context.save = true;
+}
+
+// Forward through the layers of a block; `saved` null: nothing is kept.
+void Engine::add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved,
+                       nn::Pieces& pieces) {
+  if (saved) saved->resize(layers_[block].size());
+  for (size_t l = 0; l < layers_[block].size(); ++l) {
+    layers_[block][l]->forward_pieces(walk.here, walk.leaving, saved ? (*saved)[l] : walk.nothing,
+                                      walk.context, pieces);
+    pieces.add([&walk] {
+      walk.here = std::move(walk.leaving);
+      walk.leaving.clear();
+    });
+  }
+}
+
+void Engine::add_forward(Walk& walk, size_t next_block, nn::Pieces& pieces) {
+  Pass& pass = walk.pass;
+  const auto [first, last] = stage_.chunks[pass.chunk];
+  for (size_t b = first; b < last; ++b) {
+    const bool keeps = options_.recompute != Recompute::full || turns_round(b);
+    const size_t after = b + 1 < last ? b + 1 : next_block, at = b - first;
+    pieces.add([this, &walk, b, at, after, keeps] {
+      walk.context.save = keeps;
+      if (!keeps) walk.pass.block_inputs[at] = walk.here;
+      if (walk.leads) acquire(b, after);
+    });
+    add_block(walk, b, keeps ? &pass.saved[at] : nullptr, pieces);
+    pieces.add([this, &walk, b, after] {
+      if (walk.closes) release(b, after);
+      if (options_.offload && !turns_round(b)) park(walk.pass, b);
+    });
+  }
+  pieces.add([&walk] { walk.pass.output = std::move(walk.here); });
+}
+
 Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro,
                                    size_t next_block) {
   const trace::Scope scope("forward");
-  Pass pass;
-  pass.batch = micro.batch;
-  pass.first_sample = micro.first_sample;
-  pass.chunk = chunk;
-  context_.batch = micro.batch;
   set_training(true);
-  context_.first_sample = micro.first_sample;
-  const auto [first, last] = stage_.chunks[chunk];
-  pass.saved.resize(last - first);
-  const bool recompute = options_.recompute == Recompute::full;
-  nn::Bundle current = std::move(in);
-  if (options_.offload) pass.parked.resize(last - first);
-  for (size_t b = first; b < last; ++b) {
-    const bool keeps = !recompute || turns_round(b);
-    context_.save = keeps;
-    if (recompute) pass.block_inputs.push_back(keeps ? nn::Bundle() : current);
-    nn::Bundle next;
-    std::vector<nn::Saved> dropped;
-    const size_t after = b + 1 < last ? b + 1 : next_block;
-    acquire(b, after);
-    run_block(b, current, next, keeps ? pass.saved[b - first] : dropped);
-    release(b, after);
-    if (options_.offload && !turns_round(b)) park(pass, b);
-    current = std::move(next);
+  Pass pass;
+  nn::Pieces pieces;
+  if (!takes_turns(*micro.batch)) {
+    start(pass, chunk, *micro.batch, micro.first_sample);
+    enter(pass, context_);
+    Walk walk{pass, context_, std::move(in)};
+    add_forward(walk, next_block, pieces);
+    pieces.finish();
+    return pass;
   }
-  pass.output = std::move(current);
+  pass.second_half = std::make_unique<Pass>();
+  Pass& second = *pass.second_half;
+  pass.own_batch = std::make_unique<nn::Bundle>(half_of(*micro.batch, 0));
+  second.own_batch = std::make_unique<nn::Bundle>(half_of(*micro.batch, 1));
+  start(pass, chunk, *pass.own_batch, micro.first_sample);
+  start(second, chunk, *second.own_batch,
+        micro.first_sample + second.own_batch->at("tokens").size(0));
+  enter(pass, context_);
+  enter(second, second_context_);
+  Walk ahead{pass, context_, half_of(in, 0), true, false},
+      behind{second, second_context_, half_of(in, 1), false, true};
+  in.clear();
+  nn::Pieces others;
+  add_forward(ahead, next_block, pieces);
+  add_forward(behind, next_block, others);
+  // A layer has three turns in a forward pass. One turn apart, the product that enters a layer runs
+  // beside the exchange after the one that leaves it, and the rest beside the one before.
+  beside_messages(true);
+  nn::take_turns(pieces, others, /*ahead=*/1);
+  beside_messages(false);
+  pass.output = whole_of(pass.output, second.output);
+  second.output.clear();
   return pass;
 }
 
@@ -286,11 +391,10 @@ nn::Bundle Engine::evaluate(const nn::Bundle& batch) {
   const auto run = [&](size_t chunk, nn::Bundle current) {
     const auto [first, last] = stage_.chunks[chunk];
     for (size_t b = first; b < last; ++b) {
-      std::vector<nn::Saved> dropped;
       nn::Bundle next;
       const size_t after = b + 1 < layers_.size() ? b + 1 : kNone;  // chunks come in order
       acquire(b, after);
-      run_block(b, current, next, dropped);
+      run_block(b, current, next);
       release(b, after);
       current = std::move(next);
     }
@@ -301,47 +405,84 @@ nn::Bundle Engine::evaluate(const nn::Bundle& batch) {
 
 // ---- backward
 
-nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
-                                size_t next_block) {
-  const trace::Scope scope("backward");
-  context_.batch = pass.batch;
-  set_training(true);
-  context_.save = true;
-  context_.first_sample = pass.first_sample;
-  nn::Bundle gradient = grad_output;
+void Engine::add_backward(Walk& walk, bool last_micro_batch, size_t next_block,
+                          nn::Pieces& pieces) {
+  Pass& pass = walk.pass;
   const auto [first, last] = stage_.chunks[pass.chunk];
   const bool at_once = pass.put_off.empty();
   for (size_t b = last; b-- > first;) {
     std::vector<nn::Saved>& saved = pass.saved[b - first];
-    const size_t after = b > first ? b - 1 : next_block;
-    acquire(b, after);
-    if (at_once) open_gradients(b);
-    if (options_.offload) restore(pass, b);
-    const bool dropped = options_.recompute == Recompute::full && !turns_round(b);
-    if (dropped) {
-      nn::Bundle again;
-      run_block(b, pass.block_inputs[b - first], again, saved);
-      pass.block_inputs[b - first].clear();
+    const size_t after = b > first ? b - 1 : next_block, at = b - first;
+    pieces.add([this, &walk, b, after, at_once] {
+      if (walk.leads) acquire(b, after);
+      if (walk.leads && at_once) open_gradients(b);
+      if (options_.offload) restore(walk.pass, b);
+    });
+    if (options_.recompute == Recompute::full && !turns_round(b)) {
+      pieces.add([&walk, at] {
+        walk.gradient = std::move(walk.here);
+        walk.here = std::move(walk.pass.block_inputs[at]);
+        walk.pass.block_inputs[at].clear();
+      });
+      add_block(walk, b, &saved, pieces);
+      pieces.add([&walk] { walk.here = std::move(walk.gradient); });
     }
     for (size_t l = layers_[b].size(); l-- > 0;) {
-      nn::Bundle grad_in, again;
-      nn::WeightWork work;
-      if (context_.selective && l > 0 && layers_[b][l - 1]->repeats())
-        layers_[b][l - 1]->repeat(saved[l - 1], again, context_);
-      context_.again = &again;
-      layers_[b][l]->backward(gradient, grad_in, saved[l], at_once ? work : pass.put_off[b - first],
-                              context_);
-      context_.again = nullptr;
-      saved[l].clear();
-      work.drain();
-      gradient = std::move(grad_in);
-      if (at_once && last_micro_batch && !store_.split() && !store_.range_of(b, l).tied)
-        gradients_ready_from(store_.range_of(b, l).begin);
+      if (context_.selective && l > 0 && layers_[b][l - 1]->repeats()) {
+        pieces.add([this, &walk, &saved, b, l] {
+          layers_[b][l - 1]->repeat(saved[l - 1], walk.again, walk.context);
+        });
+      }
+      pieces.add([&walk] { walk.context.again = &walk.again; });
+      layers_[b][l]->backward_pieces(walk.here, walk.leaving, saved[l],
+                                     at_once ? walk.work : pass.put_off[at], walk.context, pieces);
+      pieces.add([this, &walk, &saved, b, l, at_once, last_micro_batch] {
+        walk.context.again = nullptr;
+        walk.again.clear();
+        saved[l].clear();
+        walk.work.drain();
+        walk.here = std::move(walk.leaving);
+        walk.leaving.clear();
+        const bool final = walk.closes && at_once && last_micro_batch && !store_.split() &&
+                           !store_.range_of(b, l).tied;
+        const bool left = final && gradients_ready_from(store_.range_of(b, l).begin);
+        if (walk.leads && walk.closes) beside_messages(left);
+      });
     }
-    release(b, after);
-    if (at_once) block_done(b, last_micro_batch);
+    pieces.add([this, &walk, b, after, at_once, last_micro_batch] {
+      if (!walk.closes) return;
+      release(b, after);
+      const bool left = at_once && block_done(b, last_micro_batch);
+      if (walk.leads && left) beside_messages(true);  // those of the next layer
+    });
   }
-  return gradient;
+}
+
+nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
+                                size_t next_block) {
+  const trace::Scope scope("backward");
+  set_training(true);
+  enter(pass, context_);
+  nn::Pieces pieces;
+  if (!pass.second_half) {
+    Walk walk{pass, context_, grad_output};
+    add_backward(walk, last_micro_batch, next_block, pieces);
+    pieces.finish();
+    beside_messages(false);
+    return std::move(walk.here);
+  }
+  enter(*pass.second_half, second_context_);
+  Walk ahead{pass, context_, half_of(grad_output, 0), true, false},
+      behind{*pass.second_half, second_context_, half_of(grad_output, 1), false, true};
+  nn::Pieces others;
+  add_backward(ahead, last_micro_batch, next_block, pieces);
+  add_backward(behind, last_micro_batch, next_block, others);
+  // A layer has two turns: input gradients run beside the other half's sum, weight gradients beside
+  // its gather.
+  beside_messages(true);
+  nn::take_turns(pieces, others, /*ahead=*/0);
+  beside_messages(false);
+  return whole_of(ahead.here, behind.here);
 }
 
 nn::Bundle Engine::backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch) {
@@ -356,7 +497,8 @@ nn::Bundle Engine::backward_chunk(Pass& pass, const nn::Bundle& grad_output, boo
 
 nn::Bundle Engine::input_backward(Pass& pass, const nn::Bundle& grad_output, size_t next) {
   const auto [first, last] = stage_.chunks[pass.chunk];
-  pass.put_off.assign(last - first, nn::WeightWork(/*put_off=*/true));
+  for (Pass* half = &pass; half; half = half->second_half.get())
+    half->put_off.assign(last - first, nn::WeightWork(/*put_off=*/true));
   return run_backward(pass, grad_output, /*last_micro_batch=*/false, next);
 }
 
@@ -366,22 +508,24 @@ void Engine::weight_work(Pass& pass, bool last_micro_batch) {
   if (last_micro_batch && is_last_chunk(pass.chunk)) buckets_sent_ = 0;
   for (size_t i = pass.put_off.size(); i-- > 0;) {
     open_gradients(first + i);
-    pass.put_off[i].drain();
+    for (Pass* half = &pass; half; half = half->second_half.get()) half->put_off[i].drain();
     block_done(first + i, last_micro_batch);
     if (last_micro_batch && !store_.split()) gradients_ready_from(store_.units()[first + i].begin);
   }
 }
 
 // The weight gradients of one micro-batch are complete in a block.
-void Engine::block_done(size_t block, bool last_micro_batch) {
-  if (!store_.split() || held_[block]) return;
-  if (store_.level() == Shard::states && !last_micro_batch) return;
+bool Engine::block_done(size_t block, bool last_micro_batch) {
+  if (!store_.split() || held_[block]) return false;
+  if (store_.level() == Shard::states && !last_micro_batch) return false;
   store_.start_reduce(block, last_micro_batch);
   store_.poll_reductions();
+  return true;
 }
 
-void Engine::gradients_ready_from(int64_t offset) {
-  if (mesh_.replicas().size() == 1) return;
+bool Engine::gradients_ready_from(int64_t offset) {
+  if (mesh_.replicas().size() == 1) return false;
+  const size_t before = reductions_.size();
   const device::Stream stream = current_stream(mesh_.device());
   const trace::Scope scope("communication", "comm:data");
   while (buckets_sent_ < buckets_.size() && buckets_[buckets_sent_].begin >= offset) {
@@ -393,6 +537,12 @@ void Engine::gradients_ready_from(int64_t offset) {
   }
   for (auto& reduction : reductions_)
     reduction->done();  // lets MPI progress while the backward pass goes on
+  return reductions_.size() > before;
+}
+
+// The products that are asked for from now on run while messages do.
+void Engine::beside_messages(bool on) const {
+  nn::leave_multiprocessors(on ? options_.message_multiprocessors : 0);
 }
 
 void Engine::finish_gradients() {
@@ -421,22 +571,34 @@ void Engine::finish_gradients() {
 
 // ---- parameters that another stage holds
 
+void Engine::expect_borrowed_gradients() {
+  comm::Communicator& stages = mesh_.pipeline_back();
+  for (const plan::Borrowed& one : borrowed_) {
+    if (one.from != stages.rank()) continue;
+    const at::Tensor arrived = at::empty_like(store_.whole_gradient_of(one.parameter));
+    arriving_.emplace_back(arrived,
+                           stages.receive_async(buffer_of(arrived), static_cast<int>(one.to),
+                                                current_stream(mesh_.device())));
+  }
+}
+
 void Engine::return_borrowed_gradients() {
   const at::NoGradGuard no_grad;
   const device::Stream stream = current_stream(mesh_.device());
   comm::Communicator& stages = mesh_.pipeline_back();
-  size_t mine = 0;
+  if (arriving_.empty()) expect_borrowed_gradients();
+  size_t mine = 0, next = 0;
   for (const plan::Borrowed& one : borrowed_) {
     if (one.to == stages.rank()) {
       stages.send(buffer_of(store_.borrowed()[mine++].gradient), static_cast<int>(one.from),
                   stream);
     } else if (one.from == stages.rank()) {
-      const at::Tensor own = store_.whole_gradient_of(one.parameter);
-      const at::Tensor arrived = at::empty_like(own);
-      stages.receive(buffer_of(arrived), static_cast<int>(one.to), stream);
-      own.add_(arrived);
+      auto& [arrived, work] = arriving_[next++];
+      work->wait(stream);
+      store_.whole_gradient_of(one.parameter).add_(arrived);
     }
   }
+  arriving_.clear();
 }
 
 void Engine::lend_borrowed_values() {

@@ -24,6 +24,11 @@ namespace ocoee::parallel {
 enum class Recompute : uint8_t { none, selective, full };
 Recompute recompute_from_name(const std::string& name);  // as in a recipe
 
+// Over the tensor axis the two halves of a micro-batch, by samples, can take turns: while the rows
+// of the one travel, the other computes. automatic: where messages run beside computation (NCCL).
+enum class Halves : uint8_t { automatic, on, off };
+Halves halves_from_name(const std::string& name);  // as in a recipe
+
 struct EngineOptions {
   Precision precision;
   Recompute recompute = Recompute::none;
@@ -35,6 +40,9 @@ struct EngineOptions {
   plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;  // pipeline axis > 1
   int chunks = 1;                                                 // model parts a stage holds
   plan::ContextMethod context_method = plan::ContextMethod::ring;
+  Halves halves = Halves::automatic;
+  // GPU: multiprocessors that products leave free while messages run beside them.
+  int message_multiprocessors = 0;
   bool float8 = false;        // products of layers that can, in float8 (nn/float8.h)
   std::vector<int64_t> cuts;  // the first block of each part but the first; empty: by cost
 };
@@ -47,10 +55,13 @@ struct MicroStep {
 
 class Engine {
  public:
-  // What one forward pass keeps for its backward; of one chunk.
+  // What one forward pass keeps for its backward; of one chunk. Where halves take turns, of the
+  // first half; `output` is that of both.
   struct Pass {
     nn::Bundle output;
     const nn::Bundle* batch = nullptr;
+    std::unique_ptr<Pass> second_half;
+    std::unique_ptr<nn::Bundle> own_batch;      // of a half
     std::vector<nn::Bundle> block_inputs;       // recompute only
     std::vector<std::vector<nn::Saved>> saved;  // per block of the chunk, per layer
     std::vector<Offload::Parked> parked;        // offload only: per block
@@ -72,7 +83,7 @@ class Engine {
   size_t chunks() const { return stage_.chunks.size(); }
 
   // `random_state` int64 [2] {step, micro-batch} on the device; kernels read it.
-  void set_random_state(const at::Tensor& state) { context_.random_state = state; }
+  void set_random_state(const at::Tensor& state);
 
   void initialize(uint64_t seed);  // weights, on all ranks alike (collective)
   void zero_gradients();
@@ -93,6 +104,8 @@ class Engine {
   // activations (micro-batches, in chunks) that were held at once.
   std::vector<Executed> executed() const;
   int64_t most_in_flight() const;
+  // Whether the halves of such a micro-batch take turns here.
+  bool takes_turns(const nn::Bundle& batch) const;
   // Waits (on the stream) for the reductions; then sums over the tensor axis what is whole on each
   // of its ranks.
   void finish_gradients();
@@ -112,8 +125,23 @@ class Engine {
   void weight_work(Pass& pass, bool last_micro_batch);
 
  private:
-  void run_block(size_t block, const nn::Bundle& in, nn::Bundle& out,
-                 std::vector<nn::Saved>& saved);
+  // A pass on its way from layer to layer.
+  struct Walk {
+    Pass& pass;
+    nn::Context& context;
+    nn::Bundle here;                   // enters the next layer
+    bool leads = true, closes = true;  // first and last of the passes that take turns
+    nn::Bundle leaving = {}, again = {};
+    nn::Bundle gradient = {};  // while a block is computed again
+    nn::WeightWork work = nn::WeightWork();
+    nn::Saved nothing = {};  // of blocks that keep nothing
+  };
+  void run_block(size_t block, const nn::Bundle& in, nn::Bundle& out);  // keeps nothing
+  void start(Pass& pass, size_t chunk, const nn::Bundle& batch, int64_t first_sample) const;
+  static void enter(const Pass& pass, nn::Context& context);
+  void add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved, nn::Pieces& pieces);
+  void add_forward(Walk& walk, size_t next, nn::Pieces& pieces);
+  void add_backward(Walk& walk, bool last_micro_batch, size_t next, nn::Pieces& pieces);
   nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
                           size_t next);
   bool turns_round(size_t block) const;
@@ -126,12 +154,15 @@ class Engine {
   void release(size_t block, size_t next);  // unless it is the next
   std::vector<size_t> units_of(size_t block) const;
   void open_gradients(size_t block);
-  void block_done(size_t block, bool last_micro_batch);
+  bool block_done(size_t block, bool last_micro_batch);  // true: its gradients have left
+  void beside_messages(bool on) const;
   void make_buckets();
   void make_float8();
   void set_training(bool on);
   void list_added_gradients();
-  void gradients_ready_from(int64_t offset);  // everything at or above `offset` is final
+  // Everything at or above `offset` is final. True: some of it has left.
+  bool gradients_ready_from(int64_t offset);
+  void expect_borrowed_gradients();  // they may arrive from now on
   void return_borrowed_gradients();
   void lend_borrowed_values();
 
@@ -144,7 +175,7 @@ class Engine {
   std::vector<plan::Borrowed> borrowed_;
   plan::StageModel stage_;
   WeightStore store_;
-  nn::Context context_;
+  nn::Context context_, second_context_;  // the second half's
   Offload offload_;
   std::unique_ptr<nn::Float8Table> float8_;                      // null: not in use
   std::vector<std::vector<std::unique_ptr<nn::Layer>>> layers_;  // per block
@@ -153,6 +184,7 @@ class Engine {
   size_t buckets_sent_ = 0;
   std::vector<at::Tensor> added_gradients_;  // views of what is zeroed before a step
   std::vector<comm::WorkHandle> reductions_;
+  std::vector<std::pair<at::Tensor, comm::WorkHandle>> arriving_;  // borrowed gradients
   struct Pipeline;
   std::unique_ptr<Pipeline> pipeline_;
 };

@@ -209,6 +209,10 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
     const bool fused = does_weights(steps, i), runs = runs_blocks(step.action);
     const size_t next = runs ? next_block(steps, i + 1) : Engine::kNone;
     log.begin(step);
+    // The stage that borrowed has ended when this one begins its last backward pass.
+    if (step.action == Action::backward && micro.size() > 1 &&
+        next_block(steps, i + 1) == Engine::kNone)
+      engine_.expect_borrowed_gradients();
     if (runs || step.action == Action::weight) prepare(steps, i + (fused ? 2 : 1));
     // The neighbour's chunk differs where the parts wrap from the last stage to the first.
     const size_t after = stage == stages - 1 ? chunk + 1 : chunk,

@@ -37,7 +37,9 @@ class WeightStore {
   void initialize(uint64_t seed);
   void refresh_values();  // values <- masters, after masters changed outside an optimizer step
   // Whole values from the masters of all ranks, after an update (collective; nothing when unsplit,
-  // or when values are gathered at each use).
+  // or when values are gathered at each use). Those of units whose slices lie below `end` of the
+  // shard space are final and may leave: publish() starts the others, and waits for all.
+  void start_publishing(int64_t end);
   void publish();
 
   nn::Weights weights_of(size_t block, size_t layer, bool with_gradient) const;
@@ -148,6 +150,8 @@ class WeightStore {
   at::Tensor value_, master_, gradient_, shard_gradient_, shard_value_, unsplit_gradients_;
   std::vector<at::Tensor> unit_values_, unit_gradients_;  // their storage comes and goes
   std::vector<comm::WorkHandle> gathers_;                 // under way, by unit
+  std::vector<comm::WorkHandle> publishing_;
+  size_t published_units_ = 0;
   std::vector<Reduction> reductions_;
   std::vector<comm::WorkHandle> twin_sums_;
 };

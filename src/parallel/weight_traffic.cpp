@@ -68,19 +68,29 @@ void WeightStore::lend(size_t unit, bool on) {
   }
 }
 
-void WeightStore::publish() {
-  // Values that were gathered before are those of the step before.
-  for (size_t u = 0; u < unit_values_.size(); ++u) release_values(u);
+void WeightStore::start_publishing(int64_t end) {
   if (level_ != Shard::states && level_ != Shard::gradients) return;
   const trace::Scope scope("communication", "comm:data");
   const device::Stream stream = current_stream(nn::place_of(master_));
-  std::vector<comm::WorkHandle> under_way;
-  for (size_t u = 0; u < units().size(); ++u) {
-    if (units()[u].elements() == 0) continue;
+  for (; published_units_ < units().size(); ++published_units_) {
+    const size_t u = published_units_;
+    const int64_t length = units()[u].elements() / layout_.ways();
+    if (units()[u].shard_begin + length > end) return;
+    if (length == 0) continue;
     const at::Tensor own = values_in_place() ? own_part(value_, u) : slice_of(master_, u);
-    under_way.push_back(group_->all_gather_async(buffer_of(own), buffer_of(values_of(u)), stream));
+    publishing_.push_back(
+        group_->all_gather_async(buffer_of(own), buffer_of(values_of(u)), stream));
   }
-  for (auto& work : under_way) work->wait(stream);
+}
+
+void WeightStore::publish() {
+  // Values that were gathered before are those of the step before.
+  for (size_t u = 0; u < unit_values_.size(); ++u) release_values(u);
+  start_publishing(shard_elements());
+  published_units_ = 0;
+  const trace::Scope scope("communication", "comm:data");
+  for (auto& work : publishing_) work->wait(current_stream(nn::place_of(master_)));
+  publishing_.clear();
 }
 
 void WeightStore::start_gather(size_t unit) {

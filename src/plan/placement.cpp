@@ -94,13 +94,17 @@ std::vector<size_t> pipeline_cuts(const ModelSpec& model, int64_t parts,
   }
   std::vector<double> costs;
   for (const BlockSpec& block : model.blocks) costs.push_back(cost_of(block));
+  return balanced_cuts(costs, wanted);
+}
+
+std::vector<size_t> balanced_cuts(const std::vector<double>& costs, size_t parts) {
   double low = *std::max_element(costs.begin(), costs.end()), high = 0;
   for (const double cost : costs) high += cost;
-  std::vector<size_t> best = greedy_cuts(costs, high, wanted);
+  std::vector<size_t> best = greedy_cuts(costs, high, parts);
   for (int i = 0; i < 60; ++i) {
     const double middle = (low + high) / 2;
-    const std::vector<size_t> cuts = greedy_cuts(costs, middle, wanted);
-    if (cuts.size() == wanted + 1 && dearest(costs, cuts) <= middle * (1 + 1e-12)) {
+    const std::vector<size_t> cuts = greedy_cuts(costs, middle, parts);
+    if (cuts.size() == parts + 1 && dearest(costs, cuts) <= middle * (1 + 1e-12)) {
       high = middle;
       best = cuts;
     } else {

@@ -20,6 +20,8 @@ namespace ocoee::plan {
 // when there are fewer blocks than parts, or when the given cuts are none of this model.
 std::vector<size_t> pipeline_cuts(const ModelSpec& model, int64_t parts,
                                   const std::vector<int64_t>& given = {});
+// The same for blocks of these costs, of which there are at least as many as parts.
+std::vector<size_t> balanced_cuts(const std::vector<double>& costs, size_t parts);
 // What is wrong with given cuts; empty: nothing.
 std::string cuts_problem(const std::vector<int64_t>& given, int64_t parts, int64_t blocks);
 

@@ -58,6 +58,23 @@ void LayoutConfig::describe(config::Description& d) {
   d.field("recompute", recompute, "activations computed again in the backward pass instead of kept")
       .choices({"none", "selective", "full"})
       .may_change_on_resume();
+  d.field("halves", halves,
+          "tensor > 1: the two halves of a micro-batch take turns, so that one computes while the "
+          "rows of the other travel; auto = on GPUs of their own, for an even number of samples")
+      .choices({"auto", "on", "off"})
+      .may_change_on_resume();
+  d.field("bucket_bytes", bucket_bytes,
+          "gradients leave for the data axis in pieces of about this size, as soon as they are "
+          "final")
+      .at_least(1)
+      .unit("bytes")
+      .may_change_on_resume();
+  d.field("message_multiprocessors", message_multiprocessors,
+          "GPU: multiprocessors that a message may take, and that products beside messages leave "
+          "to them; 0 = no limit")
+      .at_least(0)
+      .at_most(64)
+      .may_change_on_resume();
   d.field("offload", offload,
           "activations that are kept wait in host memory between forward and backward")
       .may_change_on_resume();

@@ -87,7 +87,11 @@ void Update::apply() {
   if (tensor > 1) mesh.axis(comm::Axis::tensor).all_reduce(sum, comm::Reduce::sum, stream);
   if (stages) mesh.axis(comm::Axis::pipeline).all_reduce(sum, comm::Reduce::sum, stream);
   optimizer.finish(stream);
-  for (const optim::Piece& piece : pieces) optimizer.update(piece, stream);
+  // A block's new values leave while the next block is updated.
+  for (const optim::Piece& piece : pieces) {
+    optimizer.update(piece, stream);
+    weights.start_publishing(piece.begin + piece.master.count);
+  }
   impl_->engine.publish();
 }
 

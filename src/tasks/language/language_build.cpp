@@ -2,6 +2,9 @@
 #include "tasks/language/language_build.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "plan/timed_cuts.h"
 
 namespace ocoee::tasks {
 namespace {
@@ -84,6 +87,18 @@ double recompute_flops_per_token(const LanguageConfig& config, const plan::Model
   return scores;
 }
 
+// Those of the plan, by rank 0's profile of the machine: another rank may have none.
+std::vector<int64_t> agreed_cuts(const LanguageConfig& config, run::Context& context) {
+  if (config.layout.pipeline == 1) return {};
+  std::string text;
+  if (context.world.rank() == 0) {
+    const auto planned = config.planned(context.world.size());
+    text = nlohmann::json(plan::timed_cuts(*planned, context.run.machine)).dump();
+  }
+  text = context.world.host()->broadcast_text(text, 0);
+  return nlohmann::json::parse(text).get<std::vector<int64_t>>();
+}
+
 }  // namespace
 
 nn::Bundle decoder_inputs(const nn::Bundle& fields, int64_t pieces) {
@@ -114,6 +129,9 @@ parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t se
   options.context_method = plan::context_method_from_name(config.layout.context_method);
   options.cuts = config.layout.cuts;
   options.offload = config.layout.offload;
+  options.halves = parallel::halves_from_name(config.layout.halves);
+  options.bucket_bytes = config.layout.bucket_bytes;
+  options.message_multiprocessors = static_cast<int>(config.layout.message_multiprocessors);
   options.float8 = config.precision.float8;
   return options;
 }
@@ -123,12 +141,11 @@ train::TrainerParts language_parts(const LanguageConfig& config, run::Context& c
                                    std::shared_ptr<const data::HeldOutSource> held_out,
                                    const std::string& unit) {
   const plan::ModelSpec spec = config.model_spec();
+  parallel::EngineOptions options = engine_options(config, static_cast<uint64_t>(context.run.seed));
+  options.cuts = agreed_cuts(config, context);
   const auto pieces = static_cast<int64_t>(window_pieces(config, context.mesh).size());
   train::TrainerParts parts;
-  parts.models.add(
-      kLanguageModel,
-      std::make_unique<parallel::Engine>(
-          spec, engine_options(config, static_cast<uint64_t>(context.run.seed)), context.mesh));
+  parts.models.add(kLanguageModel, std::make_unique<parallel::Engine>(spec, options, context.mesh));
   parts.objectives.push_back({std::make_unique<NextToken>(config.model.context, pieces),
                               std::move(training), config.optimizer});
   parts.evaluation = std::make_unique<BitsPerLetter>(std::move(held_out), unit, pieces);

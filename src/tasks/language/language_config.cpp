@@ -12,6 +12,7 @@
 #include "plan/machine.h"
 #include "plan/placement.h"
 #include "plan/run_plan.h"
+#include "plan/timed_cuts.h"
 
 namespace ocoee::tasks {
 
@@ -63,6 +64,7 @@ comm::Shape LanguageConfig::mesh(int ranks) const {
   shape[comm::Axis::pipeline] = static_cast<int>(layout.pipeline);
   shape[comm::Axis::context] = static_cast<int>(layout.context);
   shape.shard_group = static_cast<int>(layout.shard_group);
+  shape.message_multiprocessors = static_cast<int>(layout.message_multiprocessors);
   return shape;
 }
 
@@ -98,6 +100,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
 
 nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) const {
   plan::Planned planned = *this->planned(ranks);
+  planned.workload.cuts = plan::timed_cuts(planned, run.machine);
   planned.workload.threads =
       run.threads > 0 ? run.threads : std::max(1u, std::thread::hardware_concurrency());
   const plan::ModelSpec& spec = planned.workload.model;

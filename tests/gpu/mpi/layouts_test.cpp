@@ -81,6 +81,7 @@ std::vector<LayoutCase> cases(at::ScalarType type) {
             c.chunks = c.schedule == plan::ScheduleKind::interleaved ? 2 : 1;
             if (kSamples / c.data < pipeline) c.schedule = kinds[1], c.chunks = 1;
           }
+          if (tensor > 1 && turn % 2 == 1) c.micro = 2, c.halves = Halves::on;
           ++turn;
           out.push_back(c);
         }

@@ -24,6 +24,7 @@ struct LayoutCase {
   std::vector<int64_t> cuts = {};
   Recompute recompute = Recompute::none;
   bool offload = false, float8 = false;
+  Halves halves = Halves::off;
   std::string style = "gpt2";
   double dropout = 0, attention_dropout = 0;
   at::ScalarType type = at::kDouble;
@@ -44,11 +45,11 @@ struct LayoutCase {
     static const char* const levels[] = {"none", "states", "gradients", "parameters"};
     return fmt::format(
         "tensor {} pipeline {} context {}{} data {} shard {} in {} {} chunks {} cuts {} recompute "
-        "{} {} dropout {} {} samples {} {}",
+        "{} {} dropout {} {} samples {} of {}{} {}",
         tensor, pipeline, context, method == plan::ContextMethod::ring ? "" : " by heads", data,
         levels[static_cast<size_t>(shard)], shard_group, plan::name_of(schedule), chunks,
-        fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout,
-        samples, c10::toString(type));
+        fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout, micro,
+        samples, halves == Halves::on ? " in halves" : "", c10::toString(type));
   }
 };
 
@@ -152,6 +153,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
   options.recompute = c.recompute;
   options.offload = c.offload;
   options.float8 = c.float8;
+  options.halves = c.halves;
   options.shard = c.shard;
   options.schedule = c.schedule;
   options.chunks = c.chunks;

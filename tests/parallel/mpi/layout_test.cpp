@@ -206,6 +206,20 @@ TEST(Layout, DropoutDoesNotDependOnIt) {
   }
 }
 
+// Micro-batches of two samples whose halves take turns over the tensor axis.
+TEST(Layout, HalvesThatTakeTurnsGiveTheSameAnswer) {
+  size_t turn = 0;
+  for (const LayoutCase& any : cases(testing_support::world().size())) {
+    LayoutCase c = any;
+    if (c.tensor == 1 || kSamples / c.data < 2) continue;
+    c.halves = Halves::on, c.micro = 2;
+    const bool by_heads = c.context == 1 || c.method == plan::ContextMethod::all_to_all;
+    if (++turn % 2 == 0) c.dropout = 0.1, c.attention_dropout = by_heads ? 0.1 : 0;
+    c.offload = turn % 3 == 0;
+    if (refusal(c).empty()) expect_equal(c);
+  }
+}
+
 // Each collective carries what the formulas say: per step and unit, level none sums the gradient
 // once; level states moves it once and the values once; level gradients moves gradients each
 // micro-batch; level parameters gathers values twice a micro-batch instead.
@@ -287,11 +301,19 @@ TEST(Layout, BytesOfHybridShardsEqualFormulas) {
 // of the two that leave; its backward does the same with gradients, and gathers the two inputs
 // again, which are kept by rows: 6 all-gathers and 4 reduce-scatters. The embedding sums its output
 // and gathers its gradient; the head gathers twice and sums once.
-TEST(Layout, TensorBytesEqualFormulas) {
+// Halves that take turns carry as much, in twice as many calls.
+class TensorTraffic : public testing::TestWithParam<Halves> {};
+INSTANTIATE_TEST_SUITE_P(Layout, TensorTraffic, testing::Values(Halves::off, Halves::on),
+                         [](const auto& one) {
+                           return one.param == Halves::on ? "InHalves" : "Whole";
+                         });
+
+TEST_P(TensorTraffic, EqualsFormulas) {
   comm::World& world = testing_support::world();
   if (world.size() < 2 || world.size() > 4) return;
   LayoutCase c;
   c.tensor = world.size(), c.style = "llama", c.type = at::kFloat;
+  c.halves = GetParam(), c.micro = 2;
   comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
   int64_t unsplit = 0;
   comm::Counters counted;
@@ -308,6 +330,12 @@ TEST(Layout, TensorBytesEqualFormulas) {
   // gradients, and the norm of all gradients.
   EXPECT_EQ(unsplit, (2 * layers + 1) * 64);
   EXPECT_EQ(bytes(comm::Kind::all_reduce), 2 * rows * 3 * 4 + 4 * unsplit + 8);
+  // One evaluation of all samples at once is among them.
+  const auto calls = [&](comm::Kind kind) { return counted.calls[static_cast<size_t>(kind)]; };
+  const int64_t passes = kSamples / c.micro * (c.halves == Halves::on ? 2 : 1);
+  EXPECT_EQ(calls(comm::Kind::all_gather), passes * (6 * layers + 3) + (2 * layers + 1));
+  EXPECT_EQ(calls(comm::Kind::reduce_scatter), passes * (4 * layers + 2) + (2 * layers + 1));
+  EXPECT_EQ(calls(comm::Kind::all_reduce), 2 * passes + 2 + 2);
 }
 
 // With other axes beside it, an axis carries what its formula says of the rank's own rows and

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Communication is under way while products run: told by the order of events on each rank.
+#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <set>
 
+#include "core/trace.h"
 #include "nn/registry.h"
 #include "parallel/mpi/layout_case.h"
 #include "parallel/mpi/observed.h"
@@ -63,6 +65,62 @@ TEST(Overlap, WeightProductsRunWhileInputGradientsAreSummed) {
     }
   }
   EXPECT_EQ(seen.size(), 3u);
+}
+
+std::vector<double> product_starts;  // of this process
+
+// While the rows of one half of a micro-batch travel, the other half multiplies: forward, where
+// the exchanges of a layer have nothing of their own pass beside them, and backward.
+TEST(Overlap, OneHalfMultipliesWhileRowsOfTheOtherTravel) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 2) return;
+  const auto callback =
+      at::addGlobalCallback(at::RecordFunctionCallback([](const at::RecordFunction& call) {
+                              const std::string name = call.name();
+                              if (name == "aten::linear" || name == "aten::matmul" ||
+                                  name == "aten::mm" || name == "aten::addmm_")
+                                product_starts.push_back(trace::now_seconds());
+                              return std::unique_ptr<at::ObserverContext>();
+                            }).scopes({at::RecordScope::FUNCTION}));
+  for (const Halves halves : {Halves::off, Halves::on}) {
+    LayoutCase c;
+    c.tensor = world.size(), c.halves = halves, c.losses_only = true, c.layers = 4;
+    c.micro = c.samples = kSamples;
+    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+    train_case(c, mesh, &mesh.world(), 1, [&](Engine& engine, train::Update&) {
+      const nn::Bundle batch = case_batch(0, 0, kSamples);
+      product_starts.clear();
+      const double begin = trace::now_seconds();
+      Engine::Pass pass = engine.forward(batch);
+      const double turn = trace::now_seconds();
+      nn::Bundle seed;
+      seed["loss_sum"] = at::ones({}, at::kDouble);
+      engine.backward(pass, seed, /*last_micro_batch=*/true);
+      engine.finish_gradients();
+      int64_t all[2] = {0, 0}, beside[2] = {0, 0};  // forward, backward
+      for (const comm::FlightEntry& entry : comm::flight_entries()) {
+        if (entry.started < begin || entry.group->name != "tensor" ||
+            (entry.kind != Kind::all_gather && entry.kind != Kind::reduce_scatter))
+          continue;
+        const size_t pass_of = entry.started < turn ? 0 : 1;
+        ++all[pass_of];
+        beside[pass_of] += std::any_of(
+            product_starts.begin(), product_starts.end(),
+            [&](double start) { return entry.started < start && start < entry.finished; });
+      }
+      const int64_t parts = halves == Halves::on ? 2 : 1;
+      EXPECT_EQ(all[0], parts * (4 * c.layers + 2));
+      EXPECT_EQ(all[1], parts * (6 * c.layers + 3));
+      if (halves == Halves::off) {
+        EXPECT_EQ(beside[0], 0);
+        return;
+      }
+      // But for the ends of a pass, where the other half has not begun or is through.
+      EXPECT_GE(beside[0], all[0] - 4);
+      EXPECT_GE(beside[1], all[1] - 4);
+    });
+  }
+  at::removeCallback(callback);
 }
 
 // Two stages, and the other ranks as replicas.
