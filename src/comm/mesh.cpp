@@ -120,7 +120,8 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
   };
   for (size_t a = 0; a < kAxes; ++a) {
     const auto axis = static_cast<Axis>(a);
-    axes_[a] = make(name_of(axis), {axis});
+    // What goes round the context axis does not queue behind gradients of the same ranks.
+    axes_[a] = make(name_of(axis), {axis}, /*shares=*/axis != Axis::context);
   }
   model_ = make("model", {Axis::tensor, Axis::context, Axis::spatial, Axis::pipeline});
   loss_ = make("loss", {Axis::data, Axis::context, Axis::spatial});

@@ -42,13 +42,14 @@ void BundleTransport::expect(const nn::Bundle& batch) {
 void BundleTransport::send(const nn::Bundle& bundle, int peer, Way way, size_t chunk) {
   comm::Communicator& stages = channel(way, mesh_.coordinate(Axis::pipeline));
   const device::Stream stream = current_stream(mesh_.device());
+  const int64_t message = ++messages_[{peer, way}];
   auto& names = sent_[{peer, way, chunk}];
   if (names.empty()) {
     const std::string text = describe(bundle);
     OCOEE_CHECK(static_cast<int64_t>(text.size()) < kHeaderBytes, "a bundle too long to describe");
     at::Tensor header = at::zeros({kHeaderBytes}, at::kByte);
     std::copy(text.begin(), text.end(), header.data_ptr<uint8_t>());
-    under_way_.emplace_back(stages.send_async(buffer_of(header), peer), header);
+    under_way_.push_back({peer, way, message, stages.send_async(buffer_of(header), peer), header});
     for (const auto& [name, tensor] : bundle.items()) {
       if (tensor.defined()) names.push_back(name);
     }
@@ -56,13 +57,21 @@ void BundleTransport::send(const nn::Bundle& bundle, int peer, Way way, size_t c
   for (const std::string& name : names) {
     OCOEE_CHECK(bundle.has(name), "a bundle without '{}', which the first of its kind had", name);
     const at::Tensor tensor = bundle.at(name).contiguous();
-    under_way_.emplace_back(stages.send_async(buffer_of(tensor), peer, stream), tensor);
+    under_way_.push_back(
+        {peer, way, message, stages.send_async(buffer_of(tensor), peer, stream), tensor});
   }
-  // Those that are through need their tensors no more.
-  std::erase_if(under_way_, [&](auto& send) {
-    if (!send.first->done()) return false;
-    send.first->wait(stream);
-    return true;
+  let_go(stream);
+}
+
+// Those that are through need their tensors no more. To wait for one that may not be would make
+// stages wait for each other.
+void BundleTransport::let_go(const device::Stream& stream) {
+  const bool captured = stream.device.is_cuda() && device::capturing(stream);
+  std::erase_if(under_way_, [&](Sending& send) {
+    const bool through = captured ? messages_[{send.peer, send.way}] - send.message >= most_unseen_
+                                  : send.work->done();
+    if (through) send.work->wait(stream);
+    return through;
   });
 }
 
@@ -117,7 +126,7 @@ bool BundleTransport::prepare(int peer, Way way, size_t chunk) {
 
 void BundleTransport::finish_sends() {
   const device::Stream stream = current_stream(mesh_.device());
-  for (auto& [work, tensor] : under_way_) work->wait(stream);
+  for (Sending& send : under_way_) send.work->wait(stream);
   under_way_.clear();
 }
 
@@ -125,8 +134,20 @@ void BundleTransport::finish_sends() {
 
 using Way = BundleTransport::Way;
 
+namespace {
+
+// A message that has not arrived belongs to a micro-batch that the stage holds, or its neighbour;
+// where stages have one part, each takes turns with the other, and is at most one behind.
+int64_t most_unseen(Engine& engine) {
+  const int chunks = engine.options().chunks;
+  if (chunks == 1) return 2;
+  return engine.mesh().size(Axis::pipeline) * (chunks + 1);
+}
+
+}  // namespace
+
 Engine::Pipeline::Pipeline(Engine& engine)
-    : log(engine.mesh().device()), engine_(engine), transport_(engine.mesh()) {
+    : log(engine.mesh().device()), engine_(engine), transport_(engine.mesh(), most_unseen(engine)) {
   const std::string problem = engine.options().schedule == plan::ScheduleKind::zero_bubble
                                   ? plan::zero_bubble_problem(engine.model())
                                   : "";

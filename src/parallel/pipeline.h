@@ -18,7 +18,9 @@ namespace ocoee::parallel {
 // message and shape of batch; after that only tensors travel.
 class BundleTransport {
  public:
-  explicit BundleTransport(comm::Mesh& mesh) : mesh_(mesh) {}
+  // `most_unseen`: messages to one peer and way that have surely arrived before the next but so
+  // many is sent. While a graph is captured nothing else tells that one is through.
+  BundleTransport(comm::Mesh& mesh, int64_t most_unseen) : mesh_(mesh), most_unseen_(most_unseen) {}
   enum class Way : uint8_t { forward, backward };
   // Messages to or from one chunk of one peer all look alike as long as batches do. Sends are
   // asynchronous.
@@ -48,7 +50,17 @@ class BundleTransport {
   std::map<Key, std::vector<std::string>> sent_;
   std::map<Key, std::vector<Field>> received_;
   std::map<Key, Arriving> prepared_;
-  std::vector<std::pair<comm::WorkHandle, at::Tensor>> under_way_;
+  struct Sending {
+    int peer;
+    Way way;
+    int64_t message;  // of this peer and way
+    comm::WorkHandle work;
+    at::Tensor tensor;
+  };
+  void let_go(const device::Stream& stream);  // of what is through
+  int64_t most_unseen_;
+  std::map<std::pair<int, Way>, int64_t> messages_;
+  std::vector<Sending> under_way_;
 };
 
 struct Engine::Pipeline {

@@ -110,6 +110,61 @@ TEST(GpuLayouts, Shortest) {
   EXPECT_TRUE(std::isfinite(got.losses[0]) && got.losses[0] > 0);
 }
 
+// Ranks with a GPU each: stages whose messages are larger than NCCL's buffers, so that a send ends
+// only when it is received, do not wait for each other, captured as a graph or not.
+TEST(GpuLayouts, CapturedPipelinesGoOnWhileMessagesTravel) {
+  comm::World& world = testing_support::world();
+  if (device::cuda_device_count() < world.size()) GTEST_SKIP() << "ranks share a GPU";
+  constexpr int64_t kLong = 512, kMany = 32;
+  const auto trained = [&](plan::ScheduleKind schedule, int64_t eager_steps) {
+    LayoutCase c;
+    c.pipeline = world.size(), c.schedule = schedule, c.width = 1024;
+    c.layers = 2 * world.size();
+    comm::Mesh mesh(world, c.shape(), gpu_of(world.rank()));
+    models::GptConfig config = case_model(c);
+    config.context = kLong;
+    EngineOptions options;
+    options.precision.compute = at::kFloat, options.schedule = schedule;
+    options.chunks = schedule == plan::ScheduleKind::interleaved ? 2 : 1;
+    const StreamScope own_stream(mesh.device());
+    Engine engine(models::build_gpt(config, kVocabulary), options, mesh);
+    engine.initialize(7);
+    optim::OptimizerConfig adamw;
+    adamw.warmup_steps = 0;
+    train::Update update("lm", engine, adamw, plan::PrecisionConfig{}, 1000);
+    at::manual_seed(1);
+    const at::Tensor tokens =
+        at::randint(0, kVocabulary, {kMany, kLong + 1}, at::kLong).to(torch_device(mesh.device()));
+    nn::Bundle batch;
+    batch["tokens"] = tokens.narrow(1, 0, kLong).contiguous();
+    batch["targets"] = tokens.narrow(1, 1, kLong).contiguous();
+    const std::vector<MicroStep> micro(4, {&batch, 0});
+    engine.set_random_state(at::zeros({2}, batch.at("tokens").options()));
+    StepGraph graph(mesh.device(), eager_steps);
+    for (int64_t s = 0; s < 5; ++s) {
+      update.prepare(s);
+      graph.run([&] {
+        engine.zero_gradients();
+        engine.run_pipeline(micro, [&](size_t, const nn::Bundle& output) {
+          nn::Bundle seed;
+          seed["loss_sum"] = at::full({}, 1e-5, output.at("loss_sum").options());
+          return seed;
+        });
+        engine.finish_gradients();
+        update.apply();
+      });
+    }
+    EXPECT_EQ(graph.captured(), eager_steps > 0);
+    return engine.weights().master().to(at::kCPU);
+  };
+  for (const auto schedule : {plan::ScheduleKind::gpipe, plan::ScheduleKind::one_f_one_b,
+                              plan::ScheduleKind::interleaved, plan::ScheduleKind::zero_bubble}) {
+    SCOPED_TRACE(plan::name_of(schedule));
+    const at::Tensor eager = trained(schedule, 0), replayed = trained(schedule, 2);
+    EXPECT_LT((eager - replayed).norm().item<double>(), 1e-4 * eager.norm().item<double>());
+  }
+}
+
 // Ranks with a GPU each: a step makes the host wait for nothing.
 TEST(GpuLayouts, NoHostWaitsInsideAStep) {
   comm::World& world = testing_support::world();
