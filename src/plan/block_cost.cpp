@@ -75,8 +75,8 @@ double whole_flops(const LayerSpec& layer) {
 class LayerCost {
  public:
   LayerCost(const Workload& workload, const System& system, const Network& network, Timer& timer,
-            const Shape& shape, BlockCost& block)
-      : system_(system), network_(network), timer_(timer), b_(block) {
+            const Shape& shape, bool in_turns, BlockCost& block)
+      : system_(system), network_(network), timer_(timer), b_(block), in_turns_(in_turns) {
     t_ = static_cast<double>(shape.tensor);
     sequence_ = static_cast<double>(workload.sequence);
     T_ = static_cast<double>(shape.micro) * sequence_ / static_cast<double>(shape.context);
@@ -184,8 +184,8 @@ class LayerCost {
       const double scatter = network_.reduce_scatter(group_, bytes).value;
       b_.forward.of(Work::tensor) += (input ? gather : 0) + (output ? scatter : 0);
       // The input is gathered again for the weight gradient, beside a product.
-      b_.input.of(Work::tensor) +=
-          (output ? gather : 0) + (input ? scatter + network_.overlap_loss(group_) * gather : 0);
+      const double again = (in_turns_ ? 1 : network_.overlap_loss(group_)) * gather;
+      b_.input.of(Work::tensor) += (output ? gather : 0) + (input ? scatter + again : 0);
     } else {
       const double sum = network_.all_reduce(group_, bytes).value;
       if (output) b_.forward.of(Work::tensor) += sum;
@@ -433,7 +433,7 @@ class LayerCost {
   double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, threads_ = 1;
   std::array<double, 2> before_later_{};
   Group group_, context_;
-  bool by_heads_ = false;
+  bool by_heads_ = false, in_turns_ = false;
 };
 
 // What tells one class of blocks from another: everything but names.
@@ -518,18 +518,56 @@ std::string BlockCosts::problem(const Shape& shape) const {
 const std::vector<BlockCost>& BlockCosts::at(const Shape& shape) {
   std::vector<BlockCost>& costs = known_[shape];
   if (costs.empty()) {
-    for (const size_t b : representative_) costs.push_back(cost(workload_.model.blocks[b], shape));
+    for (const size_t b : representative_) {
+      const BlockSpec& block = workload_.model.blocks[b];
+      costs.push_back(takes_turns(shape) ? in_turns(block, shape) : cost(block, shape));
+    }
   }
   return costs;
 }
 
-BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape) const {
+// As this engine decides it (parallel/engine.h), on GPUs of their own.
+bool BlockCosts::takes_turns(const Shape& shape) const {
+  if (!system_.by_tensor || shape.tensor == 1 || shape.micro % 2 != 0) return false;
+  const bool gpu = machine_.device.workspace > Bytes(0);
+  return workload_.halves == "on" || (workload_.halves == "auto" && gpu);
+}
+
+// The exchanges of one half run beside the work of the other, and take a share of it. Memory is at
+// most that of a whole micro-batch.
+BlockCost BlockCosts::in_turns(const BlockSpec& block, const Shape& shape) const {
+  BlockCost out = cost(block, shape);
+  const BlockCost half = cost(block, {shape.tensor, shape.context, shape.micro / 2}, true);
+  const double loss = network_.overlap_loss({shape.tensor, 1});
+  const auto twice = [](const WorkSeconds& one) {
+    WorkSeconds both = one;
+    return both += one;
+  };
+  // `beside`: seconds of further work of the same pass.
+  const auto exposed = [&](WorkSeconds& pass, double beside) {
+    double& exchanges = pass.of(Work::tensor);
+    const double work = pass.total() - exchanges + beside;
+    exchanges = std::max(0.0, exchanges - work) + loss * std::min(exchanges, work);
+  };
+  out.forward = twice(half.forward);
+  out.input = twice(half.input);
+  out.weight = twice(half.weight);
+  for (size_t mode = 0; mode < out.again.size(); ++mode) {
+    out.again[mode] = twice(half.again[mode]);
+    exposed(out.again[mode], 0);
+  }
+  exposed(out.forward, 0);
+  exposed(out.input, out.weight.total());
+  return out;
+}
+
+BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape, bool in_turns) const {
   const auto element = static_cast<double>(workload_.compute_bytes());
   const double tokens =
       static_cast<double>(shape.micro * workload_.sequence) / static_cast<double>(shape.context);
   Timer timer(machine_.device, peak_, element, tokens);
   BlockCost out;
-  LayerCost layers(workload_, system_, network_, timer, shape, out);
+  LayerCost layers(workload_, system_, network_, timer, shape, in_turns, out);
   for (const LayerSpec& layer : block.layers) {
     layers.add(layer);
     for (const ParameterSpec& p : layer.parameters) {

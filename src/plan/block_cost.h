@@ -60,7 +60,9 @@ class BlockCosts {
   int64_t width() const { return width_; }
 
  private:
-  BlockCost cost(const BlockSpec& block, const Shape& shape) const;
+  BlockCost cost(const BlockSpec& block, const Shape& shape, bool in_turns = false) const;
+  bool takes_turns(const Shape& shape) const;
+  BlockCost in_turns(const BlockSpec& block, const Shape& shape) const;
 
   const Workload& workload_;
   const System& system_;

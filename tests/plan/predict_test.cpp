@@ -362,6 +362,29 @@ TEST(Predict, PartsAddUpAndNothingIsNegative) {
   }
 }
 
+TEST(Predict, HalvesHideExchangesBesideWorkAndOnlyWhereTheEngineHasThem) {
+  Machine machine = load_machine("h200");
+  machine.node.overlap_loss = 0;
+  Workload w = gpt(4, 2048, 16, 50304, 8);
+  Configuration c;
+  c.tensor = 2;
+  const auto exposed = [&](const char* halves, int64_t micro) {
+    w.halves = halves;
+    c.micro = micro;
+    return Predictor(w, system_named("ocoee"), machine).predict(c).of(Part::tensor);
+  };
+  // What is left has no work beside it: the embedding's.
+  const double hidden = exposed("auto", 4), whole = exposed("off", 4);
+  EXPECT_LT(hidden, whole / 5);
+  EXPECT_GT(exposed("auto", 1), whole / 8);  // one sample has no halves
+  machine.node.bandwidth = machine.node.bandwidth / 1000.0;
+  EXPECT_GT(exposed("auto", 4), 100 * whole);  // longer than the work beside them
+  machine.node.bandwidth = machine.node.bandwidth * 1000.0;
+  machine.device.workspace = Bytes(0);  // a CPU's ranks move their data themselves
+  EXPECT_EQ(exposed("auto", 4), whole);
+  EXPECT_EQ(exposed("on", 4), hidden);
+}
+
 // What the search relies on: a bound that no simulation goes below.
 TEST(Predict, NoSimulationIsQuickerThanTheBound) {
   Predictor predictor(gpt(22, 2048, 16, 50304, 128), system_named("ocoee"),

@@ -78,6 +78,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   w.compute = precision.compute;
   w.cuts = layout.cuts;
   w.context_by_heads = layout.context_method == "all_to_all";
+  w.halves = layout.halves;
   w.optimizer_states = static_cast<double>(optimizer.states_per_parameter());
   if (ranks % layout.model_ranks() != 0) return planned;
   if (batch.global % layout.data(ranks) != 0) return planned;
