@@ -216,6 +216,37 @@ TEST(Overlap, ValuesOfTheNextChunkAreFetchedBeforeItsTurn) {
   }
 }
 
+// New values of a block may leave before those of the next are made.
+TEST(Overlap, ValuesLeaveAsSoonAsTheyAreFinal) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 2) return;
+  for (const Shard shard : {Shard::states, Shard::gradients}) {
+    LayoutCase c;
+    c.data = world.size(), c.shard = shard, c.losses_only = true, c.type = at::kFloat;
+    SCOPED_TRACE(c.text());
+    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+    train_case(c, mesh, &mesh.world(), 1, [&](Engine& engine, train::Update&) {
+      const auto& units = engine.weights().units();
+      const double begin = trace::now_seconds();
+      const auto left = [&] {
+        const auto entries = comm::flight_entries();
+        return std::count_if(entries.begin(), entries.end(), [&](const comm::FlightEntry& entry) {
+          return entry.started >= begin && entry.kind == Kind::all_gather;
+        });
+      };
+      const int64_t second = units[1].shard_begin + units[1].elements() / c.data;
+      engine.weights().start_publishing(second - 1);
+      EXPECT_EQ(left(), 1);
+      engine.weights().start_publishing(second);
+      EXPECT_EQ(left(), 2);
+      EXPECT_TRUE(under_way("data", Kind::all_gather));
+      engine.weights().publish();
+      EXPECT_EQ(left(), static_cast<int64_t>(units.size()));
+      EXPECT_FALSE(under_way("data", Kind::all_gather));
+    });
+  }
+}
+
 // A message may begin to arrive while the computation before it runs.
 TEST(Overlap, ReceivesArePostedBeforeTheComputationThatPrecedesThem) {
   comm::World& world = testing_support::world();
