@@ -34,7 +34,8 @@ TEST(Statistics, TheAutocorrelationTimeOfAKnownProcess) {
     const double exact = 0.5 * (1 + memory) / (1 - memory);
     EXPECT_NEAR(autocorrelation_time(series), exact, 0.06 * exact + 0.02);
   }
-  EXPECT_EQ(autocorrelation_time(std::vector<double>(100, 3.0)), 0.5);
+  EXPECT_EQ(autocorrelation_time(std::vector<double>(100, 3.0)), 50) << "it is one sample";
+  EXPECT_TRUE(std::isnan(mean_of(std::vector<double>(100, 3.0)).error));
 }
 
 TEST(Statistics, AShortSeriesClaimsNoError) {
@@ -50,7 +51,7 @@ TEST(Statistics, AShortSeriesClaimsNoError) {
 }
 
 // The stated 68 % interval covers the exact value in 68 % of 1,000 runs, for means and for
-// fluctuations alike.
+// fluctuations alike, and for a column that is slower than energy and order.
 TEST(Statistics, ErrorBarsCoverTheTruthAsOftenAsTheySay) {
   const auto model = pair_model("bcc", {2, 2, 2}, ising(-1));
   const double temperature = 9, beta = 1 / temperature;
@@ -66,7 +67,7 @@ TEST(Statistics, ErrorBarsCoverTheTruthAsOftenAsTheySay) {
   }
   const double heat = (second - first * first) * beta * beta / 16;
   const OrderParameter eta("B2", model->grid()->lattice());
-  int energies = 0, heats = 0, orders = 0;
+  int energies = 0, heats = 0, orders = 0, slows = 0;
   for (uint64_t seed = 1; seed <= 1000; ++seed) {
     Configuration configuration(model->grid());
     configuration.assign(random_arrangement({8, 8}, seed, 0));
@@ -76,21 +77,29 @@ TEST(Statistics, ErrorBarsCoverTheTruthAsOftenAsTheySay) {
     series.k_t = {temperature};
     series.energy.resize(1);
     series.order.resize(1);
+    series.columns = {{{}}};
+    RandomStream random(seed, Purpose::noise, 0, 0);
+    double slow = 0;
     Energy energy = model->total(configuration);
     for (uint64_t n = 1; n <= 1200; ++n) {
       energy += swap_far(*model, configuration, beta, 16, {seed, 0, n}).change;
       series.energy[0].push_back(model->value(energy));
       series.order[0].push_back(eta.of(configuration, 2));
+      slow = 0.85 * slow + random.normal();
+      series.columns[0][0].push_back(slow);
     }
     const LadderPoint point = analyse(series)[0];
+    slows += std::abs(point.columns[0].value) < point.columns[0].error;
     energies += std::abs(point.energy.value - first / 16) < point.energy.error;
     heats += std::abs(point.heat_capacity.value - heat) < point.heat_capacity.error;
     orders += std::abs(point.order.value - order) < point.order.error;
   }
-  std::printf("covered of 1000: energy %d, heat capacity %d, order %d\n", energies, heats, orders);
+  std::printf("covered of 1000: energy %d, heat capacity %d, order %d, slow column %d\n", energies,
+              heats, orders, slows);
   EXPECT_NEAR(energies, 683, 50);
   EXPECT_NEAR(heats, 683, 50);
   EXPECT_NEAR(orders, 683, 50);
+  EXPECT_NEAR(slows, 683, 50);
 }
 
 // Samples drawn from exact distributions at four temperatures give the truth in between.
@@ -129,14 +138,16 @@ TEST(Mbar, AgreesWithTheExactCountsBetweenTemperatures) {
     EXPECT_NEAR(mbar.free_energy(1 / t), 256 * ratio, 0.15);
   }
   const Reweighted reweighted(series, 4000);
-  const auto peak = reweighted.heat_capacity_peak();
-  ASSERT_TRUE(peak);
+  const auto peaks = reweighted.heat_capacity_peaks();
+  ASSERT_EQ(peaks.size(), 1U);
+  const Estimate* peak = peaks.data();
   // Where energies are counted from changes nothing, however far that is.
   LadderSeries shifted = series;
   for (auto& list : shifted.energy)
     for (double& energy : list) energy -= 1e6;
-  const auto same = Reweighted(shifted, 4000).heat_capacity_peak();
-  ASSERT_TRUE(same);
+  const auto again = Reweighted(shifted, 4000).heat_capacity_peaks();
+  ASSERT_EQ(again.size(), 1U);
+  const Estimate* same = again.data();
   EXPECT_NEAR(same->value, peak->value, 1e-4);
   EXPECT_NEAR(same->error, peak->error, 0.02 * peak->error);
   EXPECT_GT(peak->error, 1e-4);
@@ -145,6 +156,92 @@ TEST(Mbar, AgreesWithTheExactCountsBetweenTemperatures) {
   const double truth = find_peak([&](double t) { return exact.at(t).heat_capacity; }, 2.0, 2.7);
   EXPECT_NEAR(peak->value, truth, 4 * peak->error);
   EXPECT_LT(peak->error, 0.02);
+}
+
+// A chain whose energy never changes is one sample, and claims no error.
+TEST(Ladder, AFrozenChainIsOneSample) {
+  LadderSeries series;
+  series.k_t = {1};
+  series.energy = {std::vector<double>(400, -2.5)};
+  const LadderPoint point = analyse(series)[0];
+  EXPECT_TRUE(point.frozen);
+  EXPECT_EQ(point.effective_samples, 1);
+  EXPECT_EQ(point.energy.value, -2.5);
+  EXPECT_TRUE(std::isnan(point.energy.error));
+  EXPECT_TRUE(std::isnan(point.heat_capacity.error));
+}
+
+// 40 free atoms that flip under mu = 1: the energy is 0, what is weighed is -mu N.
+TEST(Ladder, EnergyAndWhatFlipsWeighAreTwoThings) {
+  RandomStream random(7, Purpose::noise, 0, 0);
+  const double k_t = 0.8, c = 1 / (1 + std::exp(-1 / k_t));
+  LadderSeries series;
+  series.sites = 40, series.fractions = 1;
+  series.k_t = {k_t};
+  series.energy.resize(1), series.weighed.resize(1), series.columns = {{{}}};
+  for (int n = 0; n < 4000; ++n) {
+    int atoms = 0;
+    for (int site = 0; site < 40; ++site) atoms += random.uniform() < c;
+    series.energy[0].push_back(1e-9 * (n % 2));
+    series.weighed[0].push_back(-atoms);
+    series.columns[0][0].push_back(atoms / 40.0);
+  }
+  const LadderPoint point = analyse(series)[0];
+  EXPECT_NEAR(point.energy.value, 0, 1e-9);
+  EXPECT_NEAR(point.weighed.value, -c, 4 * point.weighed.error);
+  const Estimate response = point.composition_susceptibility.at(0);
+  EXPECT_NEAR(response.value, c * (1 - c) / k_t, 4 * response.error);
+  EXPECT_LT(response.error, 0.01);
+  EXPECT_NEAR(point.heat_capacity.value, c * (1 - c) / (k_t * k_t), 4 * point.heat_capacity.error);
+}
+
+// No peak where the heat capacity is the same at every temperature, whatever the noise; both where
+// there are two.
+TEST(Ladder, PeaksStandOutOrAreNotClaimed) {
+  int claimed = 0;
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    RandomStream random(seed, Purpose::noise, 0, 1);
+    LadderSeries plateau;  // 20 degrees of freedom whose energy is exponential: C = 20
+    for (const double k_t : {1.0, 1.15, 1.3, 1.45, 1.6, 1.8, 2.0, 2.2}) {
+      plateau.k_t.push_back(k_t);
+      plateau.energy.emplace_back();
+      for (int n = 0; n < 400; ++n) {
+        double energy = 0;
+        for (int i = 0; i < 20; ++i) energy -= k_t * std::log(random.uniform());
+        plateau.energy.back().push_back(energy);
+      }
+    }
+    claimed += !Reweighted(plateau).heat_capacity_peaks().empty();
+  }
+  EXPECT_EQ(claimed, 0);
+
+  RandomStream random(3, Purpose::noise, 0, 2);
+  LadderSeries two;  // 40 pairs of levels a gap of 1 apart, 30 a gap of 8 apart
+  two.sites = 40;
+  for (int k = 0; k < 14; ++k) {
+    const double k_t = 0.25 * std::pow(1.28, k);
+    two.k_t.push_back(k_t);
+    two.energy.emplace_back();
+    for (int n = 0; n < 1500; ++n) {
+      double energy = 0;
+      for (int i = 0; i < 70; ++i) {
+        const double gap = i < 40 ? 1 : 8;
+        energy += random.uniform() < 1 / (1 + std::exp(gap / k_t)) ? gap : 0;
+      }
+      two.energy.back().push_back(energy);
+    }
+  }
+  const auto curve = [](double k_t) {
+    double sum = 0;
+    for (const auto& [gap, many] : {std::pair{1.0, 40}, std::pair{8.0, 30}})
+      sum += many * std::pow(gap / k_t / 2 / std::cosh(gap / k_t / 2), 2);
+    return sum;
+  };
+  const std::vector<Estimate> peaks = Reweighted(two).heat_capacity_peaks();
+  ASSERT_EQ(peaks.size(), 2U);
+  EXPECT_NEAR(peaks[0].value, find_peak(curve, 0.3, 1), 4 * peaks[0].error);
+  EXPECT_NEAR(peaks[1].value, find_peak(curve, 2, 5), 4 * peaks[1].error);
+  EXPECT_LT(peaks[1].error, 0.2);
 }
 
 // Blocks are ten autocorrelation times long at the temperatures beside the answer, and no error is

@@ -29,30 +29,38 @@ std::vector<double> centred(const std::vector<double>& values, double& mean) {
 std::vector<LadderPoint> analyse(const LadderSeries& series) {
   std::vector<LadderPoint> points;
   const auto n = static_cast<double>(series.sites);
+  const auto itself = [](const std::vector<double>& m) { return m[0]; };
   for (size_t t = 0; t < series.k_t.size(); ++t) {
     LadderPoint point;
     point.k_t = series.k_t[t];
-    double mean = 0;
+    double mean = 0, mean_weighed = 0;
     const std::vector<double> energy = centred(series.energy[t], mean);
+    const std::vector<double> weighed = centred(series.weights()[t], mean_weighed);
     const bool has_order = !series.order.empty();
-    std::vector<std::span<const double>> slow{energy};
-    if (has_order) slow.emplace_back(series.order[t]);
-    for (const auto& one : slow)
-      point.autocorrelation = std::max(point.autocorrelation, autocorrelation_time(one));
+    point.frozen = !varies(series.weights()[t]);
+    point.autocorrelation = autocorrelation_time(series.weights()[t]);
+    const auto slower = [&](const std::vector<double>& column) {
+      return varies(column) ? std::max(point.autocorrelation, autocorrelation_time(column))
+                            : point.autocorrelation;
+    };
+    if (!series.weighed.empty()) point.autocorrelation = slower(series.energy[t]);
+    if (has_order) point.autocorrelation = slower(series.order[t]);
     const auto samples = static_cast<int64_t>(energy.size());
     point.effective_samples = static_cast<double>(samples) / (2 * point.autocorrelation);
     const Blocks blocks = Blocks::for_time(samples, point.autocorrelation);
 
     point.energy = jackknife({energy}, blocks,
                              [&](const std::vector<double>& m) { return (m[0] + mean) / n; });
-    const std::vector<double> square = power(energy, 2);
-    point.heat_capacity = jackknife({energy, square}, blocks, [&](const std::vector<double>& m) {
+    point.weighed = jackknife(
+        {weighed}, blocks, [&](const std::vector<double>& m) { return (m[0] + mean_weighed) / n; });
+    const std::vector<double> square = power(weighed, 2);
+    point.heat_capacity = jackknife({weighed, square}, blocks, [&](const std::vector<double>& m) {
       return (m[1] - m[0] * m[0]) / (point.k_t * point.k_t * n);
     });
     if (has_order) {
       const std::vector<double>& order = series.order[t];
       const std::vector<double> second = power(order, 2), fourth = power(order, 4);
-      point.order = jackknife({order}, blocks, [](const std::vector<double>& m) { return m[0]; });
+      point.order = jackknife({order}, blocks, itself);
       point.susceptibility = jackknife({order, second}, blocks, [&](const std::vector<double>& m) {
         return n * (m[1] - m[0] * m[0]) / point.k_t;
       });
@@ -60,9 +68,17 @@ std::vector<LadderPoint> analyse(const LadderSeries& series) {
         return m[0] > 0 ? 1 - m[1] / (3 * m[0] * m[0]) : 0;
       });
     }
-    for (const auto& column : series.columns)
-      point.columns.push_back(
-          jackknife({column[t]}, blocks, [](const std::vector<double>& m) { return m[0]; }));
+    for (size_t c = 0; c < series.columns.size(); ++c) {
+      const std::vector<double>& column = series.columns[c][t];
+      const Blocks own = Blocks::for_time(samples, slower(column));
+      point.columns.push_back(jackknife({column}, own, itself));
+      if (c >= series.fractions) continue;
+      double fraction = 0;
+      const std::vector<double> off = centred(column, fraction), second = power(off, 2);
+      point.composition_susceptibility.push_back(jackknife(
+          {off, second}, own,
+          [&](const std::vector<double>& m) { return n * (m[1] - m[0] * m[0]) / point.k_t; }));
+    }
     points.push_back(std::move(point));
   }
   return points;
@@ -82,11 +98,12 @@ Reweighted::Reweighted(const LadderSeries& series, int64_t most)
     return out;
   };
   for (size_t t = 0; t < k_t_.size(); ++t) {
-    energy_.push_back(thinned(series.energy[t]));
+    energy_.push_back(thinned(series.weights()[t]));
     times_.push_back(autocorrelation_time(energy_.back()));
     if (series.order.empty()) continue;
     order_.push_back(thinned(series.order[t]));
-    times_.back() = std::max(times_.back(), autocorrelation_time(order_.back()));
+    if (varies(order_.back()))
+      times_.back() = std::max(times_.back(), autocorrelation_time(order_.back()));
   }
   part({});  // says now where temperatures share no energies
 }
@@ -152,30 +169,68 @@ double Reweighted::susceptibility(double k_t, Without without) const {
   return sites_ * (second - first * first) / k_t;
 }
 
-std::optional<Estimate> Reweighted::peak_of(double (Reweighted::*curve)(double, Without)
-                                                const) const {
-  const auto where = [&](Without without, double low, double high, int points) {
-    return find_peak([&](double k_t) { return (this->*curve)(k_t, without); }, low, high, points);
+std::vector<Estimate> Reweighted::peaks_of(double (Reweighted::*curve)(double, Without)
+                                               const) const {
+  constexpr int kScan = 120, kNear = 12;
+  constexpr double kSure = 3;  // errors
+  const double step = (high_ - low_) / kScan;
+  const auto at = [&](int i) { return i == kScan ? high_ : low_ + step * i; };
+  std::vector<double> height;
+  for (int i = 0; i <= kScan; ++i) height.push_back((this->*curve)(at(i), {}));
+  struct Peak {
+    double height;
+    Estimate at;
   };
-  const double whole = where({}, low_, high_, 60), span = high_ - low_;
-  if (whole < low_ + 0.01 * span || whole > high_ - 0.01 * span) return std::nullopt;
-  // Without a block the peak moves a little: a search nearby is enough. Where it jumps instead, a
-  // correction for bias, which is meant for smooth functions, would carry it off the ladder.
-  const int64_t blocks = blocks_at(whole);
-  Estimate peak = jackknife(blocks, [&](int64_t k) {
-    return k < 0 ? whole
-                 : where({k, blocks}, std::max(low_, whole - 0.1 * span),
-                         std::min(high_, whole + 0.1 * span), 12);
-  });
-  peak.value = whole;
-  return peak;
+  std::vector<Peak> found;
+  for (int i = 1; i < kScan; ++i) {
+    const auto h = [&](int j) { return height[static_cast<size_t>(j)]; };
+    if (!(h(i) > h(i - 1) && h(i) >= h(i + 1))) continue;
+    // the lowest points on the way to something higher, or to the ends
+    int left = i, right = i;
+    for (int j = i; j >= 0 && h(j) <= h(i); --j)
+      if (h(j) < h(left)) left = j;
+    for (int j = i; j <= kScan && h(j) <= h(i); ++j)
+      if (h(j) < h(right)) right = j;
+    // Where blocks of independent samples are too few for an error, a height is judged by the
+    // fewest that give one.
+    const auto stands_above = [&](double low) {
+      int64_t blocks = blocks_at(at(i));
+      if (const int64_t there = blocks_at(low); there > 0) blocks = std::min(blocks, there);
+      if (blocks == 0) blocks = Blocks::kFewest;
+      const Estimate above = jackknife(blocks, [&](int64_t k) {
+        return (this->*curve)(at(i), {k, blocks}) - (this->*curve)(low, {k, blocks});
+      });
+      return h(i) - (this->*curve)(low, {}) > kSure * above.error;
+    };
+    if (!stands_above(at(left)) || !stands_above(at(right))) continue;
+    const auto where = [&](Without without, double low, double high) {
+      return find_peak([&](double k_t) { return (this->*curve)(k_t, without); }, low, high, kNear);
+    };
+    const double whole = where({}, at(i - 1), at(i + 1)), reach = 0.1 * (high_ - low_);
+    // Without a block the peak moves a little: a search nearby is enough. Where it jumps instead, a
+    // correction for bias, which is meant for smooth functions, would carry it off the ladder.
+    const int64_t blocks = blocks_at(whole);
+    Estimate peak = jackknife(blocks, [&](int64_t k) {
+      return k < 0 ? whole
+                   : where({k, blocks}, std::max(at(left), whole - reach),
+                           std::min(at(right), whole + reach));
+    });
+    peak.value = whole;
+    found.push_back({h(i), peak});
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Peak& a, const Peak& b) { return a.height > b.height; });
+  std::vector<Estimate> out;
+  for (const Peak& one : found) out.push_back(one.at);
+  return out;
 }
 
-std::optional<Estimate> Reweighted::heat_capacity_peak() const {
-  return peak_of(&Reweighted::heat_capacity);
+std::vector<Estimate> Reweighted::heat_capacity_peaks() const {
+  return peaks_of(&Reweighted::heat_capacity);
 }
-std::optional<Estimate> Reweighted::susceptibility_peak() const {
-  return order_.empty() ? std::nullopt : peak_of(&Reweighted::susceptibility);
+std::vector<Estimate> Reweighted::susceptibility_peaks() const {
+  if (order_.empty()) return {};
+  return peaks_of(&Reweighted::susceptibility);
 }
 
 std::optional<Estimate> binder_crossing(const Reweighted& small, const Reweighted& large) {
@@ -204,8 +259,7 @@ std::optional<Estimate> binder_crossing(const Reweighted& small, const Reweighte
   if (std::isnan(whole)) return std::nullopt;
   const double from = std::max(low, whole - 0.1 * span), to = std::min(high, whole + 0.1 * span);
   const auto near = [&](Without of_small, Without of_large) {
-    const double zero = crossing(of_small, of_large, from, to, 10);
-    return std::isnan(zero) ? whole : zero;
+    return crossing(of_small, of_large, from, to, 10);  // NaN where it is lost, and so the error
   };
   // Sizes are independent, so their errors add in squares.
   const int64_t few = small.blocks_at(whole), many = large.blocks_at(whole);

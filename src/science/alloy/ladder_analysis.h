@@ -2,6 +2,7 @@
 // From the series of a temperature ladder to curves with errors and transition temperatures.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,24 +17,35 @@ namespace ocoee::alloy {
 struct LadderSeries {
   int64_t sites = 1;
   std::vector<double> k_t;  // k_B T in the unit of energy, monotonic
-  // By temperature and sample. Energies (or what the ensemble weighs) of the whole system.
-  std::vector<std::vector<double>> energy;
+  // By temperature and sample. Energies of the whole system, and what the ensemble weighs them by:
+  // E - sum_a mu_a N_a of flips; empty: the energy.
+  std::vector<std::vector<double>> energy, weighed;
   std::vector<std::vector<double>> order;  // eta; empty: none was asked for
   // [column][temperature][sample], averaged only: Warren-Cowley parameters, composition.
   std::vector<std::string> column_names;
+  size_t fractions = 0;  // so many of the columns, the first ones, are fractions of species
+  const std::vector<std::vector<double>>& weights() const {
+    return weighed.empty() ? energy : weighed;
+  }
   std::vector<std::vector<std::vector<double>>> columns;
 };
 
 struct LadderPoint {  // at one temperature of the ladder
   double k_t = 0;
   Estimate energy;          // a site
-  Estimate heat_capacity;   // k_B a site
+  Estimate weighed;         // E - sum mu N, a site; the energy where nothing else is weighed
+  Estimate heat_capacity;   // k_B a site; of flips at fixed potentials: of E - sum mu N
   Estimate order;           // <eta>
   Estimate susceptibility;  // N (<eta^2> - <eta>^2) / k_B T
   Estimate binder;          // 1 - <eta^4> / (3 <eta^2>^2)
   std::vector<Estimate> columns;
-  double autocorrelation = 0.5;  // of the slowest of energy and order, in samples
+  // N (<c_a^2> - <c_a>^2) / k_B T = d c_a / d mu_a, of each fraction
+  std::vector<Estimate> composition_susceptibility;
+  // Of the slowest of energy and order, in samples; errors of a column are by the slowest of these
+  // and itself. A chain whose energy never changes counts as one sample.
+  double autocorrelation = 0.5;
   double effective_samples = 0;
+  bool frozen = false;  // the energy never changed
 };
 std::vector<LadderPoint> analyse(const LadderSeries& series);
 
@@ -57,16 +69,18 @@ class Reweighted {
   // Into how many blocks series are cut for the error of something at k_t; 0: too few would fit.
   int64_t blocks_at(double k_t) const;
 
-  // Where a curve is highest, with its error; nothing where that is an end of the ladder.
-  std::optional<Estimate> heat_capacity_peak() const;
-  std::optional<Estimate> susceptibility_peak() const;
+  // Where a curve has maxima that stand out: each lies above the lowest values between it and a
+  // higher one (or the end of the ladder), on both sides, by more than three errors of the
+  // difference. The highest first.
+  std::vector<Estimate> heat_capacity_peaks() const;
+  std::vector<Estimate> susceptibility_peaks() const;
 
  private:
   struct Part {
     Mbar mbar;
     std::vector<double> order;  // state after state
   };
-  std::optional<Estimate> peak_of(double (Reweighted::*curve)(double, Without) const) const;
+  std::vector<Estimate> peaks_of(double (Reweighted::*curve)(double, Without) const) const;
   const Part& part(Without without) const;
 
   double sites_, low_, high_;
@@ -75,7 +89,8 @@ class Reweighted {
   mutable std::map<std::pair<int64_t, int64_t>, std::unique_ptr<const Part>> parts_;  // when asked
 };
 
-// Where the Binder cumulants of two sizes agree; nothing where they do not cross inside.
+// Where the Binder cumulants of two sizes agree; nothing where they do not cross inside. No error
+// is claimed where they do not cross any more without one of the blocks.
 std::optional<Estimate> binder_crossing(const Reweighted& small, const Reweighted& large);
 
 }  // namespace ocoee::alloy

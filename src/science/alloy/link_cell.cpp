@@ -115,6 +115,13 @@ std::array<int64_t, 2> halo_of(const kernels::AlloyGeometry& g, int64_t depth, i
 
 }  // namespace
 
+std::vector<double> link_cell_coordination(const std::string& lattice, int shells) {
+  std::vector<double> out(static_cast<size_t>(shells), 0);
+  for (const AlloyBond& bond : kernels::alloy_bonds(lattice, shells))
+    out[static_cast<size_t>(bond.shell)] += 1.0 / kernels::alloy_basis(lattice);
+  return out;
+}
+
 void check_link_cells(const LinkCellSetup& setup, int ranks) {
   const Prepared p = prepare(setup);
   const kernels::AlloyRules rules(p.lattice, p.bonds, setup.species, p.energies);

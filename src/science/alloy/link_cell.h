@@ -43,6 +43,9 @@ LinkCellSetup link_cell_setup(const std::string& lattice, const std::array<int64
                               const PairInteractions& pairs,
                               const std::vector<double>& temperatures);
 
+// Neighbours in each shell that link cells act on: distances that differ are shells of their own.
+std::vector<double> link_cell_coordination(const std::string& lattice, int shells);
+
 // Error(config) where link cells do not take a lattice, crystal or model, or the crystal is too
 // short for so many ranks.
 void check_link_cells(const LinkCellSetup& setup, int ranks = 1);

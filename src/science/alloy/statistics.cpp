@@ -11,15 +11,28 @@
 
 namespace ocoee::alloy {
 
+namespace {
+
+// The mean, and the sum of squares of what is left without it.
+std::pair<double, double> spread(std::span<const double> series) {
+  double mean = 0, squares = 0;
+  for (const double value : series) mean += value / static_cast<double>(series.size());
+  for (const double value : series) squares += (value - mean) * (value - mean);
+  return {mean, squares};
+}
+
+}  // namespace
+
+bool varies(std::span<const double> series) {
+  const auto [mean, squares] = spread(series);
+  return squares > 1e-24 * mean * mean * static_cast<double>(series.size());
+}
+
 double autocorrelation_time(std::span<const double> series) {
   const auto n = static_cast<int64_t>(series.size());
   if (n < 4) return 0.5;
-  double mean = 0;
-  for (const double value : series) mean += value;
-  mean /= static_cast<double>(n);
-  double variance = 0;
-  for (const double value : series) variance += (value - mean) * (value - mean);
-  if (!(variance > 1e-24 * mean * mean * static_cast<double>(n))) return 0.5;
+  const auto [mean, variance] = spread(series);
+  if (!varies(series)) return static_cast<double>(n) / 2;
   double time = 0.5;
   for (int64_t lag = 1; lag < n / 2; ++lag) {
     double sum = 0;
@@ -54,7 +67,7 @@ double student_factor(int64_t degrees) {
   const auto v = static_cast<double>(degrees);
   if (degrees == 1) return 1.8367;
   if (degrees == 2) return 1.3213;
-  return 1 + 0.5 / v + 24.0 / 96 / (v * v) + 0.1 / (v * v * v);
+  return 1 + 0.5 / v + 24.0 / 96 / (v * v) + 24.0 / 384 / (v * v * v);
 }
 
 Estimate jackknife(int64_t blocks, const std::function<double(int64_t)>& value) {

@@ -18,8 +18,10 @@ struct Estimate {
   double value = 0, error = 0;  // error: NaN where the series is too short to tell
 };
 
-// In steps between samples; 0.5 for independent samples, and for a constant series.
+// In steps between samples; 0.5 for independent samples. A series that never varies counts as one
+// sample: half its length.
 double autocorrelation_time(std::span<const double> series);
+bool varies(std::span<const double> series);  // by more than rounding
 
 // How a series is cut for errors. All series of one run are cut alike.
 struct Blocks {

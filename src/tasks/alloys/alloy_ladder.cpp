@@ -19,6 +19,10 @@ namespace ocoee::tasks {
 
 using nlohmann::json;
 
+namespace {
+const std::vector<std::string> kLinkCellLattices{"square", "sc", "bcc", "fcc"};
+}
+
 void LadderConfig::describe(config::Description& recipe) {
   config::Description& task = recipe.section(
       "task", "An alloy at a ladder of temperatures: curves with errors, transitions.");
@@ -104,6 +108,7 @@ int LadderConfig::counted_shells() const {
 std::vector<std::string> LadderConfig::columns() const {
   const alloy::PairInteractions pairs = system.pairs();
   std::vector<std::string> out{"energy"};
+  if (!system.canonical()) out.emplace_back("energy less mu N");
   if (order != "none") out.emplace_back("order");
   if (!system.canonical())
     for (const std::string& name : pairs.species) out.push_back("fraction " + name);
@@ -182,6 +187,10 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, 
   if (order == "waves" && (waves.empty() || waves.size() % 3 != 0))
     problems.add("observables.waves", fmt::format("{} numbers", waves.size()),
                  "three for each wave: h, k, l");
+  if (order == "magnetisation" && system.canonical())
+    problems.add("observables.order", "at fixed composition the magnetisation never changes",
+                 "the ordering that is expected, \"waves\", or composition.ensemble = "
+                 "\"semi_grand\"");
   if (!problems.empty()) return;
   system.check_moves(problems, "sampling.moves", moves);
   if (!problems.empty()) return;
@@ -195,6 +204,22 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, 
         "sampling.sampler", "link cells take pair interactions, interactions.file holds clusters",
         "sequential, or pairs alone (alloy_fit with fit.triplets = 0, fit.quadruplets = 0)");
     return;
+  }
+  if (sampler == "link_cell" &&
+      std::count(kLinkCellLattices.begin(), kLinkCellLattices.end(), system.lattice.kind) > 0) {
+    const int acting = system.pairs().shells;
+    const std::vector<double> there = alloy::link_cell_coordination(system.lattice.kind, acting);
+    std::vector<double> here;
+    for (const alloy::Shell& shell : system.shells(acting)) here.push_back(shell.coordination());
+    for (size_t s = 0; s < here.size(); ++s)
+      if (std::abs(here[s] - there[s]) > 1e-6) {
+        problems.add("lattice.shell_tolerance",
+                     fmt::format("joins shells: of {:.6g} neighbours, where link cells act on "
+                                 "shells of {:.6g}",
+                                 fmt::join(here, ", "), fmt::join(there, ", ")),
+                     "a smaller tolerance, or sampling.sampler = \"sequential\"");
+        return;
+      }
   }
   for (const int64_t size : system.sizes()) {
     const alloy::Lattice cells = system.lattice_of(size);
@@ -413,7 +438,9 @@ class LadderTask final : public run::Task {
     for (int64_t row = 0; row < replicas.share().count; ++row) {
       const alloy::Configuration& now = replicas.replica(row);
       const std::vector<int64_t> atoms = now.composition(one.model.energy->species());
-      std::vector<double> values{one.weigh.weighed(*one.model.energy, now, replicas.energy(row))};
+      std::vector<double> values{one.model.energy->value(replicas.energy(row))};
+      if (!config_.system.canonical())
+        values.push_back(one.weigh.weighed(*one.model.energy, now, replicas.energy(row)));
       if (one.order) values.push_back(one.order->of(now, one.model.energy->species()));
       if (!config_.system.canonical())
         for (const int64_t n : atoms)
@@ -491,9 +518,14 @@ class LadderTask final : public run::Task {
     out.sites = one.lattice.sites();
     for (const double t : ladder_) out.k_t.push_back(config_.system.k_t(t));
     const std::vector<std::vector<double>> empty(replicas, std::vector<double>(samples, 0));
-    const size_t first = config_.order == "none" ? 1 : 2;
+    const bool weighs = !config_.system.canonical(), has_order = config_.order != "none";
+    const size_t first = 1 + (weighs ? 1 : 0) + (has_order ? 1 : 0);
     out.energy = empty;
-    if (first == 2) out.order = empty;
+    if (weighs) {
+      out.weighed = empty;
+      out.fractions = config_.system.pairs().species.size();
+    }
+    if (has_order) out.order = empty;
     out.column_names.assign(names_.begin() + static_cast<std::ptrdiff_t>(first), names_.end());
     out.columns.assign(columns - first, empty);
     for (size_t r = 0; r < replicas; ++r) {
@@ -501,7 +533,8 @@ class LadderTask final : public run::Task {
         const double* row = mine.data() + (r * samples + i) * columns;
         const auto t = static_cast<size_t>(where[r * samples + i]);
         out.energy[t][i] = row[0];
-        if (first == 2) out.order[t][i] = row[1];
+        if (weighs) out.weighed[t][i] = row[1];
+        if (has_order) out.order[t][i] = row[first - 1];
         for (size_t c = first; c < columns; ++c) out.columns[c - first][t][i] = row[c];
       }
     }

@@ -36,13 +36,27 @@ class Summary {
   json fields() {
     const json table = transitions_table();
     if (!table.is_null()) figures_.push_back(table);
+    const bool flips = !config_.system.canonical();
+    const std::string per_site = config_.system.energy_unit() + " a site";
     curves(
-        "heat_capacity", "Heat capacity", "k_B a site",
-        [](const alloy::LadderPoint& p) { return p.heat_capacity; },
+        "heat_capacity",
+        flips ? "Heat capacity at fixed potentials, of E - sum mu N" : "Heat capacity",
+        "k_B a site", [](const alloy::LadderPoint& p) { return p.heat_capacity; },
         [](const alloy::Reweighted& r, double k_t) { return r.heat_capacity(k_t); });
     curves(
-        "energy", "Energy", config_.system.energy_unit() + " a site",
-        [](const alloy::LadderPoint& p) { return p.energy; }, nullptr);
+        "energy", "Energy", per_site, [](const alloy::LadderPoint& p) { return p.energy; },
+        nullptr);
+    if (flips) {
+      curves(
+          "energy_less_mu_n", "Energy less sum mu N", per_site,
+          [](const alloy::LadderPoint& p) { return p.weighed; }, nullptr);
+      for (size_t a = 0; a < species_.size(); ++a)
+        curves(
+            fmt::format("composition_susceptibility_{}", a + 1),
+            "Susceptibility of the composition: " + species_[a] + ", d c / d mu",
+            "1 / " + config_.system.energy_unit(),
+            [a](const alloy::LadderPoint& p) { return p.composition_susceptibility[a]; }, nullptr);
+    }
     if (config_.order != "none") {
       curves(
           "order", "Order parameter: " + config_.order, "",
@@ -72,6 +86,16 @@ class Summary {
     return {{"figures", figures_}, {"headline", headline}, {"final", final()}};
   }
 
+  // The temperatures whose energy never changed, in words.
+  std::string frozen() const {
+    std::vector<std::string> out;
+    for (size_t s = 0; s < points_.size(); ++s)
+      for (const alloy::LadderPoint& p : points_[s])
+        if (p.frozen) out.push_back(fmt::format("{:.5g} {}", p.k_t / scale_, unit_));
+    if (out.size() > 3) return fmt::format("{} to {}", out.front(), out.back());
+    return join(out, ", ");
+  }
+
   json results() const {
     json out = json::array();
     for (size_t s = 0; s < results_.size(); ++s) {
@@ -85,6 +109,12 @@ class Summary {
                    {"heat_capacity", pair(p.heat_capacity)},
                    {"autocorrelation_samples", p.autocorrelation},
                    {"effective_samples", p.effective_samples}};
+        if (!config_.system.canonical()) {
+          point["energy_less_mu_n"] = pair(p.weighed);
+          for (size_t a = 0; a < species_.size(); ++a)
+            point["composition_susceptibility " + species_[a]] =
+                pair(p.composition_susceptibility[a]);
+        }
         if (config_.order != "none") {
           point["order"] = pair(p.order);
           point["susceptibility"] = pair(p.susceptibility);
@@ -112,8 +142,10 @@ class Summary {
   }
   std::string label(size_t s) const {
     const alloy::CellIndex& r = results_[s].lattice.repeats();
-    return r[2] == 1 ? fmt::format("{} x {}", r[0], r[1])
-                     : fmt::format("{} x {} x {}", r[0], r[1], r[2]);
+    const bool flat =
+        config_.system.lattice.file.empty() && config_.system.lattice.kind == "square";
+    return r[2] == 1 && flat ? fmt::format("{} x {}", r[0], r[1])
+                             : fmt::format("{} x {} x {}", r[0], r[1], r[2]);
   }
 
   void reweight() {
@@ -126,8 +158,10 @@ class Summary {
         continue;
       }
       const alloy::Reweighted& one = *reweighted_.back();
-      add("heat capacity peak", label(s), one.heat_capacity_peak());
-      if (config_.order != "none") add("susceptibility peak", label(s), one.susceptibility_peak());
+      for (const Estimate& k_t : one.heat_capacity_peaks())
+        add("heat capacity peak", label(s), k_t);
+      for (const Estimate& k_t : one.susceptibility_peaks())
+        add("susceptibility peak", label(s), k_t);
     }
     if (config_.order == "none") return;
     for (size_t s = 0; s + 1 < results_.size(); ++s)
@@ -156,8 +190,9 @@ class Summary {
             {"caption",
              "In brackets the error of the last digits (68 %), by jackknife over all temperatures "
              "together, in blocks of at least ten autocorrelation times of the temperatures beside "
-             "the transition; where fewer than eight fit, no error is claimed. Peaks move with the "
-             "size of the cell; crossings hardly do."}};
+             "the transition; where fewer than eight fit, no error is claimed. Peaks stand above "
+             "the lowest values on both sides by more than three errors; the highest come first. "
+             "They move with the size of the cell; crossings hardly do."}};
   }
 
   // Of the largest cells: the crossing, else the first peak.
@@ -378,8 +413,9 @@ class Summary {
     out["energy_at_lowest"] = coldest.energy.value;
     double fewest = 1e300;
     for (const auto& list : points_)
-      for (const alloy::LadderPoint& p : list) fewest = std::min(fewest, p.effective_samples);
-    out["fewest_effective_samples"] = fewest;
+      for (const alloy::LadderPoint& p : list)
+        if (!p.frozen) fewest = std::min(fewest, p.effective_samples);
+    out["fewest_effective_samples"] = fewest < 1e300 ? fewest : 1;
     return out;
   }
 
@@ -434,6 +470,13 @@ json ladder_summary(const LadderConfig& config, const std::vector<LadderResult>&
   json fields = summary.fields();
   write_file_atomically(folder / "results.json", summary.results().dump(1) + "\n");
   write_kept(config, results.back(), folder);
+  const std::string frozen = summary.frozen();
+  if (!frozen.empty())
+    events.emit({"warning",
+                 0,
+                 {{"text", "the energy never changed at " + frozen +
+                               ": its chains stand still, or lie in a ground state; no error is "
+                               "claimed there"}}});
   double fewest = fields["final"]["fewest_effective_samples"];
   if (fewest < 50)
     events.emit(
