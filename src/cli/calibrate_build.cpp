@@ -343,6 +343,7 @@ OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
   const auto step = [&](bool products, bool reductions, bool message) {
     std::vector<comm::WorkHandle> under_way;
     message = message && neighbour < group.size();
+    nn::leave_multiprocessors(reductions || message ? mesh.shape().message_multiprocessors : 0);
     const device::Buffer sent = nn::buffer_of(bucket[0]);
     // Sent before the products, and taken by the other side after its own.
     if (message && group.rank() < neighbour)
@@ -358,6 +359,7 @@ OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
     }
     if (message && group.rank() > neighbour) group.receive(sent, neighbour, stream);
     for (const comm::WorkHandle& work : under_way) work->wait(stream);
+    nn::leave_multiprocessors(0);
   };
   const auto seconds = [&](bool products, bool reductions, bool message) {
     double best = 1e30;

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "plan/training_config.h"
 #include "run/run_directory.h"
 
 namespace ocoee::cli {
@@ -18,6 +19,8 @@ namespace {
 struct Options {
   std::string out = "machines/here.toml", name = "this machine", device = "auto";
   int threads = 0;
+  int message_multiprocessors =
+      static_cast<int>(plan::LayoutConfig().message_multiprocessors);  // as a run has it
   bool quick = false;
 };
 
@@ -35,6 +38,7 @@ int calibrate(const Options& options) {
           : std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world.local_size());
   comm::Shape shape;
   shape[comm::Axis::data] = world.size();
+  shape.message_multiprocessors = options.message_multiprocessors;
   comm::Mesh mesh(world, shape, device);
   const auto say = [&](const char* what) {
     if (world.rank() == 0) std::fprintf(stderr, "measuring %s\n", what);
@@ -49,6 +53,7 @@ int calibrate(const Options& options) {
     comm::Shape pairs;
     pairs[comm::Axis::tensor] = 2;
     pairs[comm::Axis::data] = world.size() / 2;
+    pairs.message_multiprocessors = options.message_multiprocessors;
     comm::Mesh other(world, pairs, device);
     links.pairs = measure_links(other, other.axis(comm::Axis::tensor), options.quick);
   }
@@ -87,6 +92,10 @@ void add_calibrate(CLI::App& program, Action& chosen) {
       ->capture_default_str();
   verb->add_option("--threads", options->threads, "of a rank; 0 = its share of the cores")
       ->check(CLI::NonNegativeNumber);
+  verb->add_option("--message-multiprocessors", options->message_multiprocessors,
+                   "GPU: as layout.message_multiprocessors of the runs to plan")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
   verb->add_flag("--quick", options->quick,
                  "seconds, for a first look: each figure once, on operands that caches may hold");
   verb->callback([&chosen, options] { chosen = [options] { return calibrate(*options); }; });

@@ -389,8 +389,13 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
     const Bytes bytes((owned * system_.optimizer_bytes + held * system_.gradient_bytes) *
                       element_scale);
     reduced = std::max(reduced, pipeline - drain + exposed);
-    updated = std::max(updated, (bytes / memory).value + gather);
-    p.of(Part::optimizer) = std::max(p.of(Part::optimizer), (bytes / memory).value);
+    const double update = (bytes / memory).value;
+    if (system_.by_tensor) {  // a block's values leave while the next block is updated
+      const double beside = std::min(gather, update);
+      gather += (network_.overlap_loss(group) - 1) * beside;
+    }
+    updated = std::max(updated, update + gather);
+    p.of(Part::optimizer) = std::max(p.of(Part::optimizer), update);
     drain += (stages_[s].input + stages_[s].weight) / 2;  // a backward pass without its weight work
   }
   const double start = system_.stage_start.value * static_cast<double>(count - 1);
