@@ -45,6 +45,20 @@ double product_flops(const LayerSpec& layer) {
   return sum;
 }
 
+plan::SavedArray saved(const std::string& name, int64_t elements) {
+  plan::SavedArray array;
+  array.name = name;
+  array.elements = static_cast<double>(elements);
+  return array;
+}
+
+// The output of the norm before a layer, which its weight gradients need.
+plan::SavedArray normed_input(const GptConfig& c) {
+  plan::SavedArray h = saved("h", c.width);
+  h.comes_in = h.for_weights = h.cheap = true;
+  return h;
+}
+
 LayerSpec embedding(const GptConfig& c, int64_t vocabulary) {
   LayerSpec layer;
   layer.kind = "embedding";
@@ -73,8 +87,13 @@ LayerSpec norm(const GptConfig& c, const std::string& name, bool passes_x) {
   layer.options = {{"width", c.width}, {"epsilon", c.epsilon}, {"passes_x", passes_x ? 1.0 : 0.0}};
   layer.choices = {{"norm", c.uses_rms() ? "rms" : "layer"}};
   layer.cost.bytes_moved = 2.0 * static_cast<double>(c.width);
-  layer.cost.saved_elements = static_cast<double>(c.width);
-  layer.cost.saved_bytes_fixed = c.uses_rms() ? 4 : 8;  // statistics in float32
+  layer.saved = {saved("x", c.width), saved("rstd", 1)};
+  layer.saved[0].comes_in = layer.saved[1].wide = true;
+  if (!c.uses_rms()) {
+    layer.saved.push_back(saved("mean", 1));
+    layer.saved.back().wide = true;
+  }
+  plan::count_saved(layer, static_cast<double>(c.context));
   return layer;
 }
 
@@ -107,16 +126,14 @@ LayerSpec attention(const GptConfig& c, const std::string& name) {
   layer.cost.matmul_flops = product_flops(layer);
   layer.cost.attention_flops =
       4.0 * static_cast<double>(c.context * q);  // QK' and PV, full convention
-  layer.cost.saved_elements =
-      static_cast<double>(c.width + 2 * q + 2 * kv);         // h, q, k, v, mixed heads
-  layer.cost.cheap_elements = static_cast<double>(c.width);  // h
-  if (c.attention_dropout > 0) {
-    const auto probabilities = static_cast<double>(c.heads * c.context);
-    layer.cost.saved_elements += probabilities;
-    layer.cost.cheap_elements += probabilities;
-  } else {
-    layer.cost.saved_bytes_fixed = 4.0 * static_cast<double>(c.heads);  // log-sum-exp
-  }
+  const bool drops = c.attention_dropout > 0;
+  layer.saved = {normed_input(c), saved("qkv", q + 2 * kv), saved("mixed", q),
+                 saved(drops ? "probabilities" : "log_sum_exp", c.heads)};
+  layer.saved[2].for_weights = true;
+  plan::SavedArray& last = layer.saved.back();
+  (drops ? last.cheap : last.wide) = true;
+  last.by_key = drops;
+  plan::count_saved(layer, static_cast<double>(c.context));
   layer.cost.bytes_moved = static_cast<double>(3 * c.width + 4 * q + 2 * kv);
   return layer;
 }
@@ -139,9 +156,11 @@ LayerSpec mlp(const GptConfig& c, const std::string& name) {
   layer.options = {{"width", c.width}, {"feed_forward", inner}, {"dropout", c.dropout}};
   layer.choices = {{"activation", c.uses_swiglu() ? "swiglu" : "gelu"}};
   layer.cost.matmul_flops = product_flops(layer);
-  layer.cost.saved_elements =  // h, up (and gate), and what the activation made of them
-      static_cast<double>(c.width + (c.uses_swiglu() ? 3 : 2) * inner);
-  layer.cost.cheap_elements = static_cast<double>(c.width + inner);  // all but what enters it
+  // h, up (and gate), and what the activation made of them
+  layer.saved = {normed_input(c), saved("before", c.uses_swiglu() ? 2 * inner : inner),
+                 saved("inner", inner)};
+  layer.saved[2].for_weights = layer.saved[2].cheap = true;
+  plan::count_saved(layer, static_cast<double>(c.context));
   layer.cost.bytes_moved = static_cast<double>(3 * c.width + 3 * inner);
   return layer;
 }
@@ -155,8 +174,9 @@ LayerSpec head(const GptConfig& c, int64_t vocabulary) {
   if (c.is_tied()) layer.parameters[0].tied_to = "wte.weight";
   layer.options = {{"width", c.width}, {"vocabulary", vocabulary}};
   layer.cost.matmul_flops = product_flops(layer);
-  layer.cost.saved_elements = static_cast<double>(c.width + vocabulary);
-  layer.cost.cheap_elements = static_cast<double>(c.width);
+  layer.saved = {normed_input(c), saved("logits", vocabulary)};
+  layer.saved[1].for_weights = true;
+  plan::count_saved(layer, static_cast<double>(c.context));
   layer.cost.bytes_moved = static_cast<double>(c.width + 2 * vocabulary);
   return layer;
 }

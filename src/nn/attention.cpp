@@ -41,13 +41,18 @@ class Attention final : public ExchangingLayer {
     const auto now = std::make_shared<Between>();
     pieces.add([&in, &context, now] { now->moving = gather_rows(in.at("h"), context); });
     pieces.end_turn();
-    pieces.add([this, now] {
+    pieces.add([this, &context, now] {
       const at::NoGradGuard no_grad;
       const at::Tensor h = now->moving.wait();
       now->moving = {};
-      now->qkv = heads_of(product(h, weights().view(0, 3),
-                                  has_bias_ ? weights().view(3, 3) : at::Tensor(), {}, float8(0)),
-                          heads_ + 2 * kv_heads_);
+      const int64_t heads = heads_ + 2 * kv_heads_;
+      at::Tensor into;  // unless others' heads are kept, and these go
+      if (!shares_heads(context))
+        into = keep(context, "qkv", {h.size(0), h.size(1), heads * head_dim_}, h.options());
+      now->qkv =
+          heads_of(product(h, weights().view(0, 3), has_bias_ ? weights().view(3, 3) : at::Tensor(),
+                           {}, float8(0), into),
+                   heads);
     });
     pieces.end_turn();
     pieces.add([this, &in, &context, now] {
@@ -56,14 +61,20 @@ class Attention final : public ExchangingLayer {
       const int64_t samples = qkv.size(0), length = qkv.size(1);
       if (rope_)
         rotate(qkv.narrow(2, 0, heads_ + kv_heads_), rotation(qkv, context), /*back=*/false);
-      if (shares_heads(context))
-        qkv = share_heads({q(qkv), k(qkv), v(qkv)}, context.mesh->axis(comm::Axis::context));
-      now->mixed = attend(qkv, now->own, context);
-      if (shares_heads(context)) {
-        const at::Tensor whole = now->mixed;
-        now->mixed = at::empty({samples, length, heads_, head_dim_}, qkv.options());
-        share_sequence(whole, {now->mixed}, context.mesh->axis(comm::Axis::context));
-      }
+      const bool shares = shares_heads(context);
+      if (shares)
+        qkv = keep(context, "qkv",
+                   share_heads({q(qkv), k(qkv), v(qkv)}, context.mesh->axis(comm::Axis::context)));
+      at::Tensor& mixed = now->mixed;
+      if (shares || context.save)
+        mixed = keep(context, "mixed", {samples, length, heads_, head_dim_}, qkv.options());
+      const at::Tensor attended = attend(qkv, now->own, context, shares ? at::Tensor() : mixed);
+      if (shares)
+        share_sequence(attended, {mixed}, context.mesh->axis(comm::Axis::context));
+      else if (!mixed.defined())
+        mixed = attended;
+      else if (!attended.is_same(mixed))
+        mixed.copy_(attended);
       now->moving = begin_update(*this, flat(now->mixed), weights().view(out_), bias_out(),
                                  in.at("x"), context, float8(1));
     });
@@ -153,15 +164,27 @@ class Attention final : public ExchangingLayer {
   // ---- attention itself: qkv [B, T, heads + 2 kv_heads, D] -> [B, T, heads, D], of as many heads
   // as are here
 
-  at::Tensor attend(const at::Tensor& qkv, Saved& saved, Context& context) const {
+  // `mixed`, where defined, is filled where that saves a copy.
+  at::Tensor attend(const at::Tensor& qkv, Saved& saved, Context& context,
+                    const at::Tensor& mixed) const {
+    const int64_t samples = qkv.size(0), length = qkv.size(1), heads = q(qkv).size(2);
     if (drops(context)) {
-      const at::Tensor p = probabilities(q(qkv), k(qkv));
+      at::Tensor into;
+      if (context.save)
+        into = keep(context, "probabilities", {samples, heads, length, length}, qkv.options());
+      const at::Tensor p = probabilities(q(qkv), k(qkv), into);
       if (context.save) saved.tensors = {context.selective ? at::Tensor() : p};
       return mix(dropped(p, context), v(qkv));
     }
     AttentionSaved kept;
     AttentionSaved* const wanted = context.save ? &kept : nullptr;
-    const at::Tensor mixed =
+    if (wanted) {
+      kept.out = mixed;
+      kept.log_sum_exp =
+          keep(context, "log_sum_exp", {samples, heads, length},
+               qkv.options().dtype(qkv.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
+    }
+    const at::Tensor attended =
         goes_round(context)
             ? ring_attention_forward(q(qkv), k(qkv), v(qkv),
                                      context.mesh->axis(comm::Axis::context), wanted)
@@ -170,7 +193,7 @@ class Attention final : public ExchangingLayer {
       saved.tensors = {kept.log_sum_exp};
       for (at::Tensor& state : kept.random_state) saved.tensors.push_back(std::move(state));
     }
-    return mixed;
+    return attended;
   }
 
   void attend_backward(const at::Tensor& d_mixed, const at::Tensor& qkv, const at::Tensor& mixed,

@@ -14,11 +14,12 @@ double dropout_rate(const Layer& layer, const std::string& option) {
 }
 
 at::Tensor dropout(const at::Tensor& x, const Layer& layer, int site, const Context& context,
-                   const std::string& option, const Rows& rows, const at::Tensor& residual) {
+                   const std::string& option, const Rows& rows, const at::Tensor& residual,
+                   const at::Tensor& into) {
   const double rate = dropout_rate(layer, option);
   if (rate == 0 || !context.training) return residual.defined() ? x + residual : x;
   OCOEE_CHECK(context.random_state.defined(), "dropout needs the step's random state");
-  const at::Tensor in = x.contiguous(), out = at::empty_like(in);
+  const at::Tensor in = x.contiguous(), out = into.defined() ? into : at::empty_like(in);
   kernels::Dropout a;
   a.dtype = dtype_of(in.scalar_type());
   const bool whole = !rows.index.defined();

@@ -14,8 +14,9 @@ double dropout_rate(const Layer& layer, const std::string& option = "dropout");
 // [residual +] dropout(x), x [B, ...]: sample b of the tensor is sample context.first_sample + b of
 // the step; `rows` says where the rows of a part stand. `site` tells apart several dropouts of one
 // layer. A gradient passes back by the same call. Returns x itself in evaluation or at rate 0,
-// without a residual.
+// without a residual. `into`, where defined, is filled and returned, unless that is x itself.
 at::Tensor dropout(const at::Tensor& x, const Layer& layer, int site, const Context& context,
-                   const std::string& option, const Rows& rows, const at::Tensor& residual = {});
+                   const std::string& option, const Rows& rows, const at::Tensor& residual = {},
+                   const at::Tensor& into = {});
 
 }  // namespace ocoee::nn

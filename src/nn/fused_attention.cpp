@@ -66,35 +66,40 @@ at::Tensor scores_of(const at::Tensor& q, const at::Tensor& k, bool causal) {
 
 at::Tensor attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              bool causal, AttentionSaved* saved) {
+  AttentionSaved made;
   if (suits_library(q) && pays(q, k, saved)) {
-    at::Tensor out = at::empty(q.sizes(), q.options()), log_sum_exp;
-    if (saved)
-      log_sum_exp = at::empty({q.size(0), q.size(2), q.size(1)}, q.options().dtype(at::kFloat));
-    if (gpu_attention(library_call(q, k, v, out, log_sum_exp, causal), false, q)) {
-      if (saved) *saved = {out, log_sum_exp, {}};
-      return out;
+    if (saved) made = *saved;
+    if (!made.out.defined()) made.out = at::empty(q.sizes(), q.options());
+    if (saved && !made.log_sum_exp.defined())
+      made.log_sum_exp =
+          at::empty({q.size(0), q.size(2), q.size(1)}, q.options().dtype(at::kFloat));
+    if (gpu_attention(library_call(q, k, v, made.out, made.log_sum_exp, causal), false, q)) {
+      if (saved) *saved = made;
+      return made.out;
     }
   }
   const int64_t heads = q.size(2);
   const at::Tensor query = heads_first(q), key = repeated(heads_first(k), heads),
                    value = repeated(heads_first(v), heads);
-  at::Tensor out, log_sum_exp;
-  std::vector<at::Tensor> random_state;
+  made = {};
   if (!has_flash_kernel(q)) {
     at::Tensor p = scores_of(query, key, causal);
-    log_sum_exp = at::logsumexp(p, {3});
-    out = at::matmul(p.sub_(log_sum_exp.unsqueeze(3)).exp_(), value);
+    made.log_sum_exp = at::logsumexp(p, {3});
+    made.out = at::matmul(p.sub_(made.log_sum_exp.unsqueeze(3)).exp_(), value);
   } else if (q.is_cuda()) {
     auto [o, l, ignored1, ignored2, ignored3, ignored4, seed, offset, ignored5] =
         at::_scaled_dot_product_flash_attention(query, key, value, 0.0, causal, false);
-    out = o, log_sum_exp = l, random_state = {seed, offset};
+    made = {o, l, {seed, offset}};
   } else {
-    std::tie(out, log_sum_exp) =
+    std::tie(made.out, made.log_sum_exp) =
         at::_scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal);
   }
-  out = out.transpose(1, 2).contiguous();
-  if (saved) *saved = {out, log_sum_exp, std::move(random_state)};
-  return out;
+  made.out = made.out.transpose(1, 2);
+  if (!saved) return made.out.contiguous();
+  made.out = saved->out.defined() ? saved->out.copy_(made.out) : made.out.contiguous();
+  if (saved->log_sum_exp.defined()) made.log_sum_exp = saved->log_sum_exp.copy_(made.log_sum_exp);
+  *saved = std::move(made);
+  return saved->out;
 }
 
 void attention_backward(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k,

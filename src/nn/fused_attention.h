@@ -13,7 +13,7 @@
 
 namespace ocoee::nn {
 
-struct AttentionSaved {
+struct AttentionSaved {                  // what is defined before the forward pass is filled
   at::Tensor out;                        // [B, T, heads, D]
   at::Tensor log_sum_exp;                // [B, heads, T] float32 (float64 for float64)
   std::vector<at::Tensor> random_state;  // what a library kernel wants back

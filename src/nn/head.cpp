@@ -31,7 +31,10 @@ class Head final : public ExchangingLayer {
       const at::NoGradGuard no_grad;
       const at::Tensor h = gathering->wait();
       *gathering = {};
-      const at::Tensor logits = product(h, weights().view(0));
+      const int64_t columns = weights().view(0).size(0);
+      const at::Tensor logits =
+          product(h, weights().view(0), {}, {}, {},
+                  keep(context, "logits", {h.size(0), h.size(1), columns}, h.options()));
       if (!context.batch || !context.batch->has("targets")) {
         OCOEE_CHECK(tensor_ranks(context) == 1, "no rank has all logits");
         out["logits"] = logits;

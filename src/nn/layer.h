@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "comm/mesh.h"
+#include "nn/arena.h"
 #include "nn/float8.h"
 #include "plan/layer_spec.h"
 #include "plan/sequence.h"
@@ -68,6 +69,7 @@ struct Context {
   // backward pass `again` holds inputs of the layer that were computed again.
   bool selective = false;
   const Bundle* again = nullptr;
+  const Arena* arena = nullptr;  // of the layer that runs; null: arrays are allocated one by one
   uint64_t seed = 1;
   // [step, micro-batch] on the compute device, so that a replayed graph draws new dropout; read by
   // kernels only.

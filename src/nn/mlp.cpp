@@ -37,14 +37,20 @@ class Mlp final : public ExchangingLayer {
       const at::NoGradGuard no_grad;
       const at::Tensor h = now->moving.wait();
       now->moving = {};
+      const at::Tensor up = up_weight();
+      const auto array = [&](const char* name, int64_t width) {
+        return keep(context, name, {h.size(0), h.size(1), width}, h.options());
+      };
       // What is computed again must come out as it was: then the activation is a pass of its own.
-      if (swiglu_ || context.selective) {
-        now->before = product(h, up_weight(), up_bias(), {}, float8(0));
-        now->inner = activate(now->before);
-      } else {
-        now->inner = product_gelu(h, up_weight(), up_bias(), context.save ? &now->before : nullptr,
-                                  float8(0));
-      }
+      const bool apart = swiglu_ || context.selective;
+      if (apart || context.save) now->before = array("before", up.size(0));
+      if (apart) product(h, up, up_bias(), {}, float8(0), now->before);
+      now->inner = array("inner", up.size(0) / static_cast<int64_t>(ups_));
+      if (apart)
+        activate(now->before, now->inner);
+      else
+        product_gelu(h, up, up_bias(), context.save ? &now->before : nullptr, float8(0),
+                     now->inner);
     });
     pieces.end_turn();
     pieces.add([this, &in, &context, now] {
@@ -81,7 +87,7 @@ class Mlp final : public ExchangingLayer {
     pieces.add([this, &later, &context, now] {
       const at::NoGradGuard no_grad;
       const at::Tensor before = now->before, own = now->own;
-      const at::Tensor inner = now->inner.defined() ? now->inner : activate(before);
+      const at::Tensor inner = now->inner.defined() ? now->inner : activated(before);
       const at::Tensor g = now->gathering.wait(), down = weights().view(down_);
       // The bias before a GELU: its sums fall out of the pass that makes their terms.
       const at::Tensor sums =
@@ -121,8 +127,18 @@ class Mlp final : public ExchangingLayer {
   at::Tensor up_bias() const { return has_bias_ ? weights().view(ups_, ups_) : at::Tensor(); }
   at::Tensor down_bias() const { return has_bias_ ? weights().view(down_ + 1) : at::Tensor(); }
 
-  at::Tensor activate(const at::Tensor& before) const {
-    return swiglu_ ? swiglu(before) : gelu_of(before);
+  void activate(const at::Tensor& before, const at::Tensor& inner) const {
+    if (swiglu_)
+      swiglu(before, inner);
+    else
+      gelu_of(before, inner);
+  }
+  at::Tensor activated(const at::Tensor& before) const {
+    std::vector<int64_t> shape = before.sizes().vec();
+    shape.back() /= static_cast<int64_t>(ups_);
+    const at::Tensor inner = at::empty(shape, before.options());
+    activate(before, inner);
+    return inner;
   }
 
   static kernels::Swiglu arguments(const at::Tensor& gate_and_up) {
@@ -133,14 +149,10 @@ class Mlp final : public ExchangingLayer {
     a.x = gate_and_up.data_ptr();
     return a;
   }
-  static at::Tensor swiglu(const at::Tensor& gate_and_up) {
+  static void swiglu(const at::Tensor& gate_and_up, const at::Tensor& y) {
     kernels::Swiglu a = arguments(gate_and_up);
-    std::vector<int64_t> shape = gate_and_up.sizes().vec();
-    shape.back() = a.inner;
-    const at::Tensor y = at::empty(shape, gate_and_up.options());
     a.out = y.data_ptr();
     kernels::swiglu_forward(a, current_stream(place_of(y)));
-    return y;
   }
   // Replaces gate and up by their gradients.
   static at::Tensor swiglu_gradient(const at::Tensor& gate_and_up, const at::Tensor& dy) {

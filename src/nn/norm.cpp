@@ -29,17 +29,18 @@ class Norm final : public Layer {
     if (context.save) {
       const auto statistics =
           x.options().dtype(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
-      rstd = at::empty({x.numel() / width_}, statistics);
-      if (!rms_) mean = at::empty_like(rstd);
+      rstd = keep(context, "rstd", {x.numel() / width_}, statistics);
+      if (!rms_) mean = keep(context, "mean", {x.numel() / width_}, statistics);
       saved.tensors = {x, rstd, mean};
     }
-    out["h"] = normalise(x, rstd, mean);
+    out["h"] = normalise(x, rstd, mean, output(context, x.sizes(), x.options()));
     if (passes_x_) out["x"] = x;
   }
 
   void repeat(const Saved& saved, Bundle& out, Context&) override {
     const at::NoGradGuard no_grad;
-    out["h"] = normalise(saved.tensors[0], {}, {});
+    const at::Tensor& x = saved.tensors[0];
+    out["h"] = normalise(x, {}, {}, at::empty_like(x));
   }
 
   void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
@@ -81,9 +82,9 @@ class Norm final : public Layer {
   }
 
  private:
-  // Writes the statistics where they are defined.
-  at::Tensor normalise(const at::Tensor& x, const at::Tensor& rstd, const at::Tensor& mean) const {
-    const at::Tensor h = at::empty_like(x);
+  // Writes h, and the statistics where they are defined.
+  at::Tensor normalise(const at::Tensor& x, const at::Tensor& rstd, const at::Tensor& mean,
+                       const at::Tensor& h) const {
     kernels::NormForward a;
     a.dtype = dtype_of(x.scalar_type());
     a.rms = rms_;

@@ -17,12 +17,14 @@ double scale_of(const at::Tensor& q) {
 
 }  // namespace
 
-at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k) {
+at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k, const at::Tensor& into) {
   at::Tensor scores =
       at::matmul(heads_first(q), repeated(heads_first(k), q.size(2)).transpose(2, 3))
           .mul_(scale_of(q));
   const at::Tensor future = at::ones({q.size(1), k.size(1)}, q.options().dtype(at::kBool)).triu(1);
-  return at::softmax(scores.masked_fill_(future, -std::numeric_limits<double>::infinity()), -1);
+  scores.masked_fill_(future, -std::numeric_limits<double>::infinity());
+  at::Tensor p = into.defined() ? into : at::empty(scores.sizes(), scores.options());
+  return at::_softmax_out(p, scores, -1, /*half_to_float=*/false);
 }
 
 at::Tensor mix(const at::Tensor& dropped, const at::Tensor& v) {

@@ -10,7 +10,8 @@
 
 namespace ocoee::nn {
 
-at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k);
+// In the memory of `into`, where that is defined.
+at::Tensor probabilities(const at::Tensor& q, const at::Tensor& k, const at::Tensor& into = {});
 at::Tensor mix(const at::Tensor& dropped, const at::Tensor& v);
 
 // The backward pass, in steps, between which a caller lets go of what is not needed any more. The

@@ -41,18 +41,17 @@ void* address(const at::Tensor& t) {
   return t.defined() ? t.data_ptr() : nullptr;
 }
 
-// y = epilogue(x weight'); undefined where the library cannot.
-at::Tensor gpu_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                       const at::Tensor& residual, Epilogue epilogue, at::Tensor* before) {
+// y = epilogue(x weight'); false where the library cannot.
+bool gpu_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                 const at::Tensor& residual, Epilogue epilogue, at::Tensor* before,
+                 const at::Tensor& y) {
   kernels::Matmul call;
   call.n = weight.size(0);
   call.k = weight.size(1);
   call.m = call.k > 0 ? x.numel() / call.k : 0;
   if (!suits_gpu(x) || (residual.defined() && !residual.is_contiguous()) ||
       !even(call.m, call.n, call.k) || x.numel() == 0)
-    return {};
-  const at::Tensor y = at::empty(with_last(x, call.n), x.options());
-  if (before) *before = at::empty_like(y);
+    return false;
   call.dtype = call.d_dtype = dtype_of(x.scalar_type());
   call.b_transposed = true;
   call.a = x.data_ptr();
@@ -60,9 +59,10 @@ at::Tensor gpu_product(const at::Tensor& x, const at::Tensor& weight, const at::
   call.c = address(residual);
   call.d = y.data_ptr();
   call.bias = address(bias);
+  if (before && !before->defined()) *before = at::empty_like(y);
   call.aux = before ? before->data_ptr() : nullptr;
   call.epilogue = epilogue;
-  return gpu_matmul(call, x) ? y : at::Tensor();
+  return gpu_matmul(call, x);
 }
 
 // dx = scale g weight, or that times gelu'(before).
@@ -224,27 +224,30 @@ int multiprocessors_left() {
 }
 
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                   const at::Tensor& residual, const Float8& float8) {
+                   const at::Tensor& residual, const Float8& float8, const at::Tensor& into) {
+  const at::Tensor y = into.defined() ? into : at::empty(with_last(x, weight.size(0)), x.options());
   if (float8) {
-    const at::Tensor y = residual.defined() && x.is_cuda()
-                             ? residual.clone()
-                             : at::empty(with_last(x, weight.size(0)), x.options());
+    if (residual.defined() && x.is_cuda()) y.copy_(residual);
     if (gpu_float8(float8, {x, Float8::input}, {weight, Float8::weight}, y, residual.defined(),
                    bias))
       return y;
     return product(float8.rounded(x, Float8::input), float8.rounded(weight, Float8::weight), bias,
-                   residual);
+                   residual, {}, y);
   }
   const Epilogue epilogue = bias.defined() ? Epilogue::bias : Epilogue::none;
-  at::Tensor y = gpu_product(x, weight, bias, residual, epilogue, nullptr);
-  if (y.defined()) return y;
-  y = bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
+  if (gpu_product(x, weight, bias, residual, epilogue, nullptr, y)) return y;
+  at::Tensor rows = rows_of(y);  // a view: y is contiguous
+  if (bias.defined())
+    at::addmm_out(rows, bias, rows_of(x), weight.t());
+  else
+    at::mm_out(rows, rows_of(x), weight.t());
   if (residual.defined()) y.add_(residual);
   return y;
 }
 
-at::Tensor gelu_of(const at::Tensor& z) {
-  const at::Tensor y = at::empty(z.sizes(), z.options()), dense = z.contiguous();
+at::Tensor gelu_of(const at::Tensor& z, const at::Tensor& into) {
+  const at::Tensor y = into.defined() ? into : at::empty(z.sizes(), z.options()),
+                   dense = z.contiguous();
   kernels::Gelu a;
   a.dtype = dtype_of(z.scalar_type());
   a.width = z.size(-1);
@@ -256,12 +259,12 @@ at::Tensor gelu_of(const at::Tensor& z) {
 }
 
 at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                        at::Tensor* before, const Float8& float8) {
-  at::Tensor y = float8 ? at::Tensor() : gpu_product(x, weight, bias, {}, Epilogue::gelu, before);
-  if (y.defined()) return y;
-  const at::Tensor argument = product(x, weight, bias, {}, float8);
+                        at::Tensor* before, const Float8& float8, const at::Tensor& into) {
+  const at::Tensor y = into.defined() ? into : at::empty(with_last(x, weight.size(0)), x.options());
+  if (!float8 && gpu_product(x, weight, bias, {}, Epilogue::gelu, before, y)) return y;
+  const at::Tensor argument = product(x, weight, bias, {}, float8, before ? *before : at::Tensor());
   if (before) *before = argument;
-  return gelu_of(argument);
+  return gelu_of(argument, y);
 }
 
 at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,

@@ -21,16 +21,20 @@ namespace ocoee::nn {
 void leave_multiprocessors(int count);
 int multiprocessors_left();
 
+// Results of forward products go into `into` where that is defined.
+
 // x weight' + bias + residual; bias and residual may be undefined.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {},
-                   const at::Tensor& residual = {}, const Float8& float8 = {});
+                   const at::Tensor& residual = {}, const Float8& float8 = {},
+                   const at::Tensor& into = {});
 
 // GELU in its tanh form.
-at::Tensor gelu_of(const at::Tensor& z);
+at::Tensor gelu_of(const at::Tensor& z, const at::Tensor& into = {});
 
-// gelu(x weight' + bias); `before`, unless null, receives GELU's argument.
+// gelu(x weight' + bias); `before`, unless null, receives GELU's argument (where it is defined: in
+// its memory).
 at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                        at::Tensor* before, const Float8& float8 = {});
+                        at::Tensor* before, const Float8& float8 = {}, const at::Tensor& into = {});
 
 // g weight: the gradient of x. `scale`: a float32 scalar on the device that multiplies it, or
 // undefined.

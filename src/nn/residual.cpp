@@ -17,8 +17,10 @@ bool drops(const Layer& layer, const Context& context) {
 Exchange begin_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
                       const at::Tensor& bias, const at::Tensor& x, Context& context,
                       const Float8& float8) {
-  if (tensor_ranks(context) > 1) return sum_rows(product(y, weight, {}, {}, float8), context);
-  return Exchange(product(y, weight, bias, drops(layer, context) ? at::Tensor() : x, float8));
+  const bool last = !drops(layer, context);  // then this becomes the output
+  const at::Tensor into = last ? output(context, x.sizes(), x.options()) : at::Tensor();
+  if (tensor_ranks(context) > 1) return sum_rows(product(y, weight, {}, {}, float8), context, into);
+  return Exchange(product(y, weight, bias, last ? x : at::Tensor(), float8, into));
 }
 
 at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& bias,
@@ -27,7 +29,8 @@ at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& 
   const bool alone = tensor_ranks(context) == 1;
   if (!alone && bias.defined()) update.add_(bias);
   if (drops(layer, context))
-    return dropout(update, layer, /*site=*/0, context, "dropout", residual_rows(context), x);
+    return dropout(update, layer, /*site=*/0, context, "dropout", residual_rows(context), x,
+                   output(context, x.sizes(), x.options()));
   return alone ? update : update.add_(x);
 }
 

@@ -79,7 +79,9 @@ at::Tensor ring_attention_forward(const at::Tensor& q, const at::Tensor& k, cons
         held.narrow(2, kv_heads, kv_heads).narrow(1, 0, m.keys), m.causal, &part);
     if (step == 0) {
       out = mixed.to(wide_type(mixed), /*non_blocking=*/true, /*copy=*/true);
-      log_sum_exp = part.log_sum_exp.clone();
+      log_sum_exp = saved && saved->log_sum_exp.defined()
+                        ? saved->log_sum_exp.copy_(part.log_sum_exp)
+                        : part.log_sum_exp.clone();
       if (saved) saved->random_state = std::move(part.random_state);
     } else {
       const at::Tensor so_far = log_sum_exp.narrow(2, m.first_query, m.queries),
@@ -91,7 +93,7 @@ at::Tensor ring_attention_forward(const at::Tensor& q, const at::Tensor& k, cons
     }
     if (move) held = move->wait();
   }
-  out = out.to(q.scalar_type());
+  out = saved && saved->out.defined() ? saved->out.copy_(out) : out.to(q.scalar_type());
   if (saved) saved->out = out, saved->log_sum_exp = log_sum_exp;
   return out;
 }

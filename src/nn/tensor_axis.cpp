@@ -53,12 +53,13 @@ Exchange gather_rows(const at::Tensor& own, Context& context) {
   return {source, all, std::move(work)};
 }
 
-Exchange sum_rows(const at::Tensor& part, Context& context) {
+Exchange sum_rows(const at::Tensor& part, Context& context, const at::Tensor& into) {
   const int64_t ranks = tensor_ranks(context);
   if (ranks == 1) return Exchange(part);
   const int64_t rows = part.numel() / part.size(-1);
   OCOEE_CHECK(rows % ranks == 0, "{} rows over {} tensor ranks", rows, ranks);
-  const at::Tensor own = at::empty({rows / ranks, part.size(-1)}, part.options());
+  const at::Tensor own =
+      into.defined() ? into : at::empty({rows / ranks, part.size(-1)}, part.options());
   const trace::Scope scope("communication", "comm:tensor");
   comm::WorkHandle work =
       context.mesh->axis(Axis::tensor)

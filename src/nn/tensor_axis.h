@@ -29,7 +29,8 @@ int64_t context_ranks(const Context& context);
 // This rank's rows [B * T / ranks, n] of x or of a gradient -> all of them, [B, T, n].
 Exchange gather_rows(const at::Tensor& own, Context& context);
 // [B, T, n], a part of a sum on each rank -> this rank's rows of the sum, [B * T / ranks, n].
-Exchange sum_rows(const at::Tensor& part, Context& context);
+// `into`, where defined, receives them, on several ranks.
+Exchange sum_rows(const at::Tensor& part, Context& context, const at::Tensor& into = {});
 
 // The input `h` of a layer, gathered, in a backward pass: as it was kept, or as it was computed
 // again.

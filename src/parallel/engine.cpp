@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/engine.h"
 
+#include <map>
 #include <set>
 
 #include "core/error.h"
@@ -242,6 +243,54 @@ nn::Bundle whole_of(const nn::Bundle& first, const nn::Bundle& second) {
 
 }  // namespace
 
+// ---- what is kept for backward
+
+const std::vector<plan::ArenaPlan>& Engine::arenas_of(size_t block, const nn::Context& context) {
+  plan::ArenaShape shape;
+  if (context.batch->has("tokens")) {
+    const at::Tensor& tokens = context.batch->at("tokens");
+    shape.tokens = tokens.numel();
+    shape.keys = tokens.size(1) * mesh_.size(Axis::context);
+  }
+  shape.compute_bytes = static_cast<int64_t>(c10::elementSize(options_.precision.compute));
+  shape.selective = context.selective;
+  shape.apart = pipelined() && options_.schedule == plan::ScheduleKind::zero_bubble;
+  shape.alignment = mesh_.device().is_cuda() ? 256 : 64;
+  if (arenas_.empty() || shape != arena_shape_) {
+    arena_shape_ = shape;
+    arenas_.assign(layers_.size(), {});
+    for (size_t b = 0; b < layers_.size(); ++b) {
+      const auto& layers = stage_.model.blocks[b].layers;
+      for (size_t l = 0; l < layers.size(); ++l)
+        arenas_[b].push_back(plan::plan_arena(
+            layers[l], l + 1 < layers.size() ? &layers[l + 1] : nullptr, arena_shape_));
+    }
+  }
+  return arenas_[block];
+}
+
+// Right after its forward pass.
+void Engine::count_kept(Walk& walk, size_t block, bool recomputed) {
+  Pass& pass = walk.pass;
+  const plan::BlockSpec& spec = stage_.model.blocks[block];
+  if (std::all_of(spec.layers.begin(), spec.layers.end(),
+                  [](const plan::LayerSpec& layer) { return layer.saved.empty(); }))
+    return;  // a tape, or nothing but the batch
+  const std::vector<plan::ArenaPlan>& arenas = arenas_of(block, walk.context);
+  pass.kept.planned += plan::block_input_bytes(spec, arena_shape_);
+  for (const plan::ArenaPlan& arena : arenas) pass.kept.planned += recomputed ? 0 : arena.total();
+  // What came in from another stage belongs to both halves.
+  const bool shared = pass.own_batch && block == stage_.chunks[pass.chunk].first;
+  std::map<const void*, int64_t> storages;
+  for (const at::Tensor* tensor : saved_tensors(pass, block)) {
+    if (!tensor->defined() || !tensor->is_floating_point()) continue;
+    const bool arrived = storages.empty() && shared;  // the input of the block is the first
+    storages[tensor->storage().unsafeGetStorageImpl()] =
+        static_cast<int64_t>(arrived ? tensor->nbytes() : tensor->storage().nbytes());
+  }
+  for (const auto& [storage, bytes] : storages) pass.kept.taken += bytes;
+}
+
 // ---- forward
 
 void Engine::run_block(size_t block, const nn::Bundle& in, nn::Bundle& out) {
@@ -276,9 +325,17 @@ void Engine::add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved,
                        nn::Pieces& pieces) {
   if (saved) saved->resize(layers_[block].size());
   for (size_t l = 0; l < layers_[block].size(); ++l) {
+    if (saved) {
+      pieces.add([this, &walk, block, l] {
+        walk.arena.emplace(arenas_of(block, walk.context)[l], torch_device(mesh_.device()));
+        walk.context.arena = &*walk.arena;
+      });
+    }
     layers_[block][l]->forward_pieces(walk.here, walk.leaving, saved ? (*saved)[l] : walk.nothing,
                                       walk.context, pieces);
     pieces.add([&walk] {
+      walk.context.arena = nullptr;
+      walk.arena.reset();
       walk.here = std::move(walk.leaving);
       walk.leaving.clear();
     });
@@ -297,8 +354,9 @@ void Engine::add_forward(Walk& walk, size_t next_block, nn::Pieces& pieces) {
       if (walk.leads) acquire(b, after);
     });
     add_block(walk, b, keeps ? &pass.saved[at] : nullptr, pieces);
-    pieces.add([this, &walk, b, after] {
+    pieces.add([this, &walk, b, after, keeps] {
       if (walk.closes) release(b, after);
+      count_kept(walk, b, !keeps);
       if (options_.offload && !turns_round(b)) park(walk.pass, b);
     });
   }
@@ -317,6 +375,7 @@ Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep&
     Walk walk{pass, context_, std::move(in)};
     add_forward(walk, next_block, pieces);
     pieces.finish();
+    if (pass.kept.taken >= kept_.taken) kept_ = pass.kept;
     return pass;
   }
   pass.second_half = std::make_unique<Pass>();
@@ -341,6 +400,8 @@ Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep&
   beside_messages(false);
   pass.output = whole_of(pass.output, second.output);
   second.output.clear();
+  pass.kept.planned += second.kept.planned, pass.kept.taken += second.kept.taken;
+  if (pass.kept.taken >= kept_.taken) kept_ = pass.kept;
   return pass;
 }
 

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,12 @@ struct EngineOptions {
   std::vector<int64_t> cuts;  // the first block of each part but the first; empty: by cost
 };
 
+// What one micro-batch keeps between its passes, of the layers whose specs say it: what is planned
+// from the specs, and the memory that was taken for it. The batch itself is not counted.
+struct KeptBytes {
+  int64_t planned = 0, taken = 0;
+};
+
 // One micro-batch of a pipelined step.
 struct MicroStep {
   const nn::Bundle* batch;  // lives until the step is over; every stage has it
@@ -68,6 +75,7 @@ class Engine {
     std::vector<nn::WeightWork> put_off;        // weight work that the schedule puts off: per block
     int64_t first_sample = 0;
     size_t chunk = 0;
+    KeptBytes kept = {};
   };
 
   // `model` is the whole model; of it, this rank's part of this rank's stage is built. Throws
@@ -100,6 +108,7 @@ class Engine {
   void run_pipeline(const std::vector<MicroStep>& micro,
                     const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score);
   const Offload& offload() const { return offload_; }
+  const KeptBytes& kept() const { return kept_; }  // of the pass that kept the most
   // Of the last pipelined step here: what was done when (on a GPU the host waits), and the most
   // activations (micro-batches, in chunks) that were held at once.
   std::vector<Executed> executed() const;
@@ -132,7 +141,8 @@ class Engine {
     nn::Bundle here;                   // enters the next layer
     bool leads = true, closes = true;  // first and last of the passes that take turns
     nn::Bundle leaving = {}, again = {};
-    nn::Bundle gradient = {};  // while a block is computed again
+    std::optional<nn::Arena> arena = {};  // of the layer that runs
+    nn::Bundle gradient = {};             // while a block is computed again
     nn::WeightWork work = nn::WeightWork();
     nn::Saved nothing = {};  // of blocks that keep nothing
   };
@@ -148,6 +158,9 @@ class Engine {
   bool is_last_chunk(size_t chunk) const { return chunk + 1 == chunks(); }
   // The saved tensors of a block of a pass, in a fixed order.
   std::vector<at::Tensor*> saved_tensors(Pass& pass, size_t block) const;
+  // By layer, for the batch at hand.
+  const std::vector<plan::ArenaPlan>& arenas_of(size_t block, const nn::Context& context);
+  void count_kept(Walk& walk, size_t block, bool recomputed);
   void park(Pass& pass, size_t block);
   void restore(Pass& pass, size_t block);
   void acquire(size_t block, size_t next);  // whole values, and a prefetch of the next block's
@@ -177,6 +190,9 @@ class Engine {
   WeightStore store_;
   nn::Context context_, second_context_;  // the second half's
   Offload offload_;
+  plan::ArenaShape arena_shape_;
+  std::vector<std::vector<plan::ArenaPlan>> arenas_;  // per block, per layer
+  KeptBytes kept_;
   std::unique_ptr<nn::Float8Table> float8_;                      // null: not in use
   std::vector<std::vector<std::unique_ptr<nn::Layer>>> layers_;  // per block
   std::vector<bool> held_;       // per block: its gradients wait for another stage's part

@@ -253,7 +253,8 @@ class LayerCost {
     const double products = std::max(weight_product(q + 2 * kv, w), weight_product(w, q));
     double own = others(w);
     if (system_.by_tensor) {
-      own = stream_gradients(w, drops(layer, "dropout")) + e_ * q * T_ + qkv;
+      // Its output goes with what it keeps.
+      own = stream_gradients(w, drops(layer, "dropout")) + e_ * q * T_ + qkv + e_ * w * Ts_;
       // On a GPU the library's are gone before the product that makes the gradient of the input.
       own += has_epilogues() ? std::max(library - e_ * w * Ts_, products) : library + products;
     }

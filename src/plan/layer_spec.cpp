@@ -33,6 +33,20 @@ const std::string& LayerSpec::choice(const std::string& key) const {
   return found->second;
 }
 
+void count_saved(LayerSpec& layer, double context) {
+  Cost& cost = layer.cost;
+  cost.saved_elements = cost.saved_bytes_fixed = cost.cheap_elements = 0;
+  for (const SavedArray& array : layer.saved) {
+    const double elements = array.elements * (array.by_key ? context : 1);
+    if (array.wide) {
+      cost.saved_bytes_fixed += 4 * elements;
+      continue;
+    }
+    cost.saved_elements += elements;
+    if (array.cheap) cost.cheap_elements += elements;
+  }
+}
+
 std::vector<const ParameterSpec*> ModelSpec::all_parameters() const {
   std::vector<const ParameterSpec*> all;
   each_layer(*this, [&](const LayerSpec& layer) {

@@ -41,6 +41,17 @@ struct Cost {
   double cheap_elements = 0;     // of saved_elements: those that selective recompute makes again
 };
 
+// An array that a layer keeps from its forward pass for its backward pass.
+struct SavedArray {
+  std::string name;
+  double elements = 0;       // a token (and a key, where `by_key`)
+  bool comes_in = false;     // it is the layer's input: the layer before makes it
+  bool for_weights = false;  // what weight gradients need: it waits where they are put off
+  bool cheap = false;        // selective recompute makes it again
+  bool wide = false;         // in float32 (float64 when computing in it)
+  bool by_key = false;
+};
+
 using Options = std::map<std::string, double>;
 
 struct LayerSpec {
@@ -51,11 +62,16 @@ struct LayerSpec {
   std::map<std::string, std::string>
       choices;  // words: norm = "layer" | "rms", activation = "gelu" | "swiglu"
   Cost cost;
+  // By name, in the layer's order; empty: a tape, which nobody can plan, or nothing but the batch.
+  std::vector<SavedArray> saved;
   // Its weight gradients can be made apart from its input gradients, and later: zero_bubble.
   bool splits_backward = false;
   double option(const std::string& key) const;  // throws Error(internal) when missing
   const std::string& choice(const std::string& key) const;
 };
+
+// Writes what `saved` says into the saved elements and bytes of the layer's cost. `context`: keys.
+void count_saved(LayerSpec& layer, double context);
 
 struct BlockSpec {  // what pipelines cut between, recompute reruns, and sharding gathers
   std::string name;

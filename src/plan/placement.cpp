@@ -193,7 +193,11 @@ ModelSpec tensor_part(const ModelSpec& model, int64_t ranks, int64_t rank) {
       Cost& cost = layer.cost;
       if (layer.kind == "head") {  // the rows of logits are as wide as the padded share
         const auto rows = static_cast<double>(layer.parameters[0].shape[0]);
-        cost.saved_elements += rows * share - layer.option("vocabulary");
+        for (SavedArray& array : layer.saved) {
+          if (array.comes_in) continue;
+          cost.saved_elements += rows * share - array.elements;
+          array.elements = rows * share;
+        }
         cost.matmul_flops = 2 * rows * share * layer.option("width");
       }
       cost.matmul_flops /= share;
@@ -201,6 +205,7 @@ ModelSpec tensor_part(const ModelSpec& model, int64_t ranks, int64_t rank) {
       cost.bytes_moved /= share;
       cost.saved_elements /= share;
       cost.cheap_elements /= share;
+      for (SavedArray& array : layer.saved) array.elements /= share;
       if (layer.kind != "embedding") cost.saved_bytes_fixed /= share;  // it keeps every token's id
     }
   }

@@ -58,6 +58,14 @@ std::string memory_section(const SectionContext& context) {
   } else if (planned > 0) {
     caption = "No peak was measured.";
   }
+  const nlohmann::json& kept = child(run.summary, "kept_bytes");
+  const double arenas = number_at(kept, "planned"), taken = number_at(kept, "taken");
+  if (drawable(arenas) && drawable(taken))
+    caption += fmt::format(
+        " Between its forward and its backward pass a micro-batch keeps {} by its plan, and {} "
+        "were "
+        "taken for it ({:.0f} and {:.0f} bytes).",
+        format_bytes(arenas), format_bytes(taken), arenas, taken);
   const std::string picture = responsive([&](double width) {
     chart.width = width;
     return bar_chart(chart);

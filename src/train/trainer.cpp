@@ -362,6 +362,14 @@ void Trainer::finish() {
   for (auto& [name, engine] : models_.items()) {
     if (nlohmann::json pipeline = pipeline_record(*engine); !pipeline.is_null())
       summary["pipeline"] = std::move(pipeline);
+    // Of the rank that keeps the most.
+    const auto most = [&](int64_t bytes) {
+      return static_cast<int64_t>(
+          context_.mesh.world().all_reduce_value(static_cast<double>(bytes), comm::Reduce::max));
+    };
+    const parallel::KeptBytes& kept = engine->kept();
+    const int64_t planned = most(kept.planned), taken = most(kept.taken);
+    if (taken > 0) summary["kept_bytes"] = {{"planned", planned}, {"taken", taken}};
   }
   summary["final"] = last_evaluation_;
   if (std::isfinite(best_)) summary["best"] = {{evaluation_->best_metric(), best_}};

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "models/gpt.h"
 
 namespace ocoee::parallel {
@@ -66,6 +68,51 @@ Result run(Fixture& f, const models::GptConfig& config, Recompute recompute, int
 
 double relative(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).norm() / b.norm()).item<double>();
+}
+
+// What a pass keeps lies in arenas whose sizes are known from the specs alone.
+TEST(Engine, KeepsTheBytesThatArePlanned) {
+  Fixture f;
+  std::map<Recompute, int64_t> most;
+  for (const std::string style : {"gpt2", "llama"}) {
+    for (const double dropout : {0.0, 0.1}) {
+      for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+        for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+          for (const bool offload : {false, true}) {
+            const auto model = models::build_gpt(small(style, dropout), 13);
+            EngineOptions options;
+            options.precision.compute = type;
+            options.recompute = recompute;
+            options.offload = offload;
+            Engine engine(model, options, f.mesh);
+            engine.weights().initialize(7);
+            engine.set_random_state(at::tensor({int64_t{4}, int64_t{0}}));
+            const nn::Bundle batch = batch_of(0, 3);
+            engine.forward(batch);
+            const KeptBytes kept = engine.kept();
+            EXPECT_EQ(kept.taken, kept.planned) << style << dropout << c10::toString(type);
+            if (recompute == Recompute::full) {
+              EXPECT_LT(kept.planned, most[Recompute::selective]);
+              continue;
+            }
+            // Boundaries apart, it is what the specs' costs add up to; tokens belong to the batch.
+            const auto width = static_cast<int>(c10::elementSize(type));
+            plan::ModelSpec narrow = model;
+            if (type == at::kDouble) {  // statistics are as wide
+              for (auto& block : narrow.blocks)
+                for (auto& layer : block.layers)
+                  layer.cost.saved_bytes_fixed *= layer.kind == "embedding" ? 1 : 2;
+            }
+            const double formula =
+                48 * (narrow.saved_bytes_per_token(width, recompute == Recompute::selective) - 8);
+            EXPECT_GE(static_cast<double>(kept.planned), formula);
+            EXPECT_LT(static_cast<double>(kept.planned), formula + 64 * 12 * 3);
+            most[recompute] = kept.planned;
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST(Engine, AccumulationEqualsOnePass) {

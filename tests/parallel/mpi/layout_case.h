@@ -208,6 +208,8 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
     update.apply();
     outcome.norms.push_back(update.read().gradient_norm);
   }
+  EXPECT_TRUE(engine.kept().planned > 0 || engine.model().blocks.size() == 1) << c.text();
+  EXPECT_EQ(engine.kept().taken, engine.kept().planned) << c.text();
   if (c.losses_only) {
     if (examine) examine(engine, update);
     return outcome;

@@ -77,7 +77,7 @@ TEST(Overlap, OneHalfMultipliesWhileRowsOfTheOtherTravel) {
   const auto callback =
       at::addGlobalCallback(at::RecordFunctionCallback([](const at::RecordFunction& call) {
                               const std::string name = call.name();
-                              if (name == "aten::linear" || name == "aten::matmul" ||
+                              if (name == "aten::addmm" || name == "aten::matmul" ||
                                   name == "aten::mm" || name == "aten::addmm_")
                                 product_starts.push_back(trace::now_seconds());
                               return std::unique_ptr<at::ObserverContext>();
