@@ -184,6 +184,24 @@ TEST(Features, AnotherLatticeIsRefused) {
   }
 }
 
+// Energies of triplets keep their digits where all pairs are zero.
+TEST(ClusterInteractions, AloneWithoutPairs) {
+  const UnitCell cell = lattice_cell("fcc");
+  const FeatureSpace space(cell, {"A", "B"}, 1, 1, 0);
+  ClusterInteractions c = some_interactions(space, 1, 5);
+  for (double& value : c.pairs.values) value = 0;
+  for (double& value : c.pairs.point) value = 0;
+  c.pairs.constant = 0;
+  c.values.assign(c.values.size(), 0.01);
+  const ClusterModel model({cell, {2, 2, 2}}, find_shells(cell, 1), c);
+  Configuration all(model.grid());
+  all.assign(std::vector<uint8_t>(32, 0));
+  const double pure = model.value(model.total(all));
+  all.assign(std::vector<uint8_t>(32, 1));
+  const double other = model.value(model.total(all));
+  EXPECT_NEAR(std::abs(pure - other), 8 * 32 * 0.01, 1e-6) << "8 triangles a site";
+}
+
 TEST(ClusterInteractions, WrittenAndRead) {
   const run::testing_support::Scratch scratch;
   const FeatureSpace space(lattice_cell("fcc"), {"A", "B", "C"}, 2, 2, 1);

@@ -157,7 +157,7 @@ double flat_walk_is_even(bool wrong, bool canonical) {
   for (const auto& [energy, states] : levels)
     ln_g[static_cast<size_t>(bins.of(energy))] = std::log(states);
   std::vector<int64_t> histogram(ln_g.size());
-  std::vector<uint8_t> met(ln_g.size());
+  std::vector<uint8_t> met(ln_g.size(), 1);
   Moves moves;
   moves.kind = canonical ? Moves::Kind::far : Moves::Kind::flip;
   Configuration configuration = system.configuration();
@@ -205,8 +205,11 @@ double exchanging_windows(bool wrong) {
       if (bin >= first && bin < end) sum += exact[static_cast<size_t>(w)][energy] = std::exp(-tilt);
     }
     for (auto& [energy, p] : exact[static_cast<size_t>(w)]) p /= sum;
-    for (run::StateArray& array : state.arrays)
+    const std::vector<uint8_t> met(ln_g.size(), 1);
+    for (run::StateArray& array : state.arrays) {
       if (array.name == "walkers.ln_g") array.pieces[static_cast<size_t>(w)].load(ln_g.data());
+      if (array.name == "walkers.met") array.pieces[static_cast<size_t>(w)].load(met.data());
+    }
   }
   for (auto& window : state.values["wang_landau"]["windows"]) window[0] = 0.0;
   walk.loaded(state.values);

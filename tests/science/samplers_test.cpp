@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "science/alloy/mbar.h"
 #include "science/alloy/metropolis_loops.h"
 #include "science/alloy/sublattices.h"
+#include "science/alloy/wang_landau_walk.h"
 #include "science/exact.h"
 #include "science/ising_square.h"
 
@@ -130,6 +132,94 @@ TEST(WangLandau, FindsTheExactCountsOfTheSquareLattice) {
   while (!windows.finished()) windows.advance();
   EXPECT_GT(windows.exchanged(), 100);
   EXPECT_LT(error_of_ln_g(windows, 16), 8e-3);
+}
+
+// Real couplings, against all 134,596 arrangements of 18 Fe and 6 Al on bcc 3 x 2 x 2: as levels,
+// whose spacing 0.05 and 0.025 have in common, and in bins whose edges levels lie on.
+TEST(WangLandau, BinsOfRealCouplingsKeepTheirEnergies) {
+  comm::World world = comm::World::alone();
+  const auto model = pair_model("bcc", {3, 2, 2}, unlike_pairs({"Fe", "Al"}, {-0.05, -0.025}));
+  EXPECT_NEAR(model->quantum() * static_cast<double>(model->level_spacing()), 0.025, 1e-15);
+  EXPECT_GT(model->level_spacing(), 1 << 16);
+  const Levels all = enumerate(*model, random_arrangement({18, 6}, 1, 0));
+  DensityOfStates exact;
+  exact.sites = 24;
+  for (const auto& [energy, states] : all) {
+    exact.energy.push_back(model->value(energy));
+    exact.ln_g.push_back(std::log(states));
+  }
+  const auto peak_of = [](const DensityOfStates& states) {
+    return find_peak([&](double t) { return states.at(kBoltzmann * t).heat_capacity; }, 300, 900);
+  };
+  EXPECT_NEAR(peak_of(exact), 556, 0.5);
+  for (const double width : {0.0, 0.0125, 0.025}) {
+    WangLandauSettings settings;
+    const Energy level = model->level_spacing();
+    settings.bins =
+        EnergyBins::covering(all.begin()->first, all.rbegin()->first,
+                             width == 0 ? level : std::llround(width / model->quantum()));
+    settings.bins.levels = width == 0;
+    settings.final_ln_f = 2e-6;
+    WangLandau walk(model, settings, *world.host(), starts(*model, {18, 6}, Share(1, 0, 1)));
+    while (!walk.finished()) walk.advance();
+    EXPECT_EQ(walk.beyond(), (std::array<int64_t, 2>{0, 0}));
+    const DensityOfStates found =
+        walk.density(walk.ln_g()[0], std::log(134596), walk.bin_energies()[0]);
+    EXPECT_NEAR(peak_of(found), 556, 4) << width;
+    ASSERT_EQ(found.energy.size(), exact.energy.size()) << width;
+    for (size_t k = 0; k < found.energy.size(); ++k) {
+      EXPECT_NEAR(found.energy[k], exact.energy[k], 1e-6) << width;
+      EXPECT_NEAR(found.ln_g[k], exact.ln_g[k], 0.1) << width;
+    }
+  }
+}
+
+TEST(WangLandau, SpacingsThatCouplingsHaveInCommon) {
+  EXPECT_NEAR(common_spacing({-0.05, -0.025, 0}), 0.025, 1e-15);
+  EXPECT_NEAR(common_spacing({0.3, -0.2, 0.7}), 0.1, 1e-15);
+  EXPECT_EQ(common_spacing({0.0213, 0.0101}), 0) << "0.0001 is too fine";
+  EXPECT_EQ(common_spacing({1, M_PI}), 0);
+  EXPECT_EQ(common_spacing({0, 0}), 0);
+}
+
+// Energies that no arrangement has, and a range that is a piece of what it has.
+TEST(WangLandau, SaysWhatARangeLeavesOut) {
+  comm::World world = comm::World::alone();
+  const auto model = pair_model("square", {4, 4, 1}, ising(1));
+  const Energy unit = std::llround(1 / model->quantum());
+  WangLandauSettings settings;
+  settings.moves.kind = Moves::Kind::flip;
+  settings.moves.potentials = {0, 0};
+  settings.sweeps_per_step = 5;
+  settings.final_ln_f = 1e-3;
+  settings.bins = EnergyBins::covering(80 * unit, 96 * unit, 4 * unit);
+  settings.bins.levels = true;
+  const auto start = starts(*model, {8, 8}, Share(1, 0, 1));
+  WangLandau nowhere(model, settings, *world.host(), start);
+  nowhere.advance();
+  EXPECT_THROW(nowhere.ln_g(), Error);
+  EXPECT_THROW(while (true) nowhere.advance(), Error);
+
+  settings.bins = EnergyBins::covering(-32 * unit, 0, 4 * unit);
+  settings.bins.levels = true;
+  WangLandau piece(model, settings, *world.host(), start);
+  while (!piece.finished()) piece.advance();
+  EXPECT_EQ(piece.beyond()[0], 0);
+  EXPECT_GT(piece.beyond()[1], 0);
+  const DensityOfStates found = piece.density(piece.ln_g()[0], NAN);
+  EXPECT_EQ(found.ln_g.front(), 0);  // 2 states; nothing says that they are 2
+}
+
+// A bin that is met late begins where the others are: the walker does not stay in it.
+TEST(WangLandau, ANewBinBeginsAtTheLowestKnown) {
+  std::vector<double> ln_g{0, 500, 480};
+  std::vector<int64_t> histogram(3, 0);
+  std::vector<uint8_t> met{0, 1, 1};
+  FlatWalk walk{{0, 1, 3, true}, 0, 3, 1, ln_g, histogram, met};
+  walk.ln_f = 1e-3;
+  RandomWords random(1, Purpose::monte_carlo, 0, 0);
+  EXPECT_TRUE(walk.step(-1, random, Metropolis::accept));
+  EXPECT_EQ(ln_g[0], 480 + 1e-3);
 }
 
 TEST(WangLandau, WindowsOverlapAndCoverTheRange) {

@@ -88,10 +88,19 @@ ClusterInteractions read_interactions(const std::filesystem::path& path) {
   return interactions_from_json(file, path.string());
 }
 
+namespace {
+double largest_of(const std::vector<double>& values) {
+  double out = 0;
+  for (const double value : values) out = std::max(out, std::abs(value));
+  return out;
+}
+}  // namespace
+
 ClusterModel::ClusterModel(const Lattice& lattice, const std::vector<Shell>& shells,
                            const ClusterInteractions& interactions, int counted_shells)
     : ClusterModel(
-          std::make_shared<const PairModel>(lattice, shells, interactions.pairs, counted_shells),
+          std::make_shared<const PairModel>(lattice, shells, interactions.pairs, counted_shells,
+                                            largest_of(interactions.values)),
           lattice, shells, interactions) {}
 
 // The sites of a cluster are bonded to one another within the reach of the pairs, so the grid of

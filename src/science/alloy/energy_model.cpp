@@ -22,4 +22,24 @@ double quantum_for(double largest, double terms) {
   return std::ldexp(1.0, exponent - std::min(30, room));
 }
 
+double common_spacing(const std::vector<double>& values) {
+  double largest = 0;
+  for (const double value : values) largest = std::max(largest, std::abs(value));
+  const double close = 1e-9 * largest;
+  double spacing = 0;
+  for (const double value : values) {  // Euclid's algorithm
+    double other = std::abs(value);
+    while (other > close) {
+      const double rest = std::abs(std::remainder(spacing, other));
+      spacing = other;
+      other = rest;
+    }
+  }
+  if (!(spacing > 0) || spacing < std::ldexp(largest, -7)) return 0;
+  spacing = largest / std::round(largest / spacing);
+  for (const double value : values)
+    if (std::abs(std::remainder(value, spacing)) > close) return 0;
+  return spacing;
+}
+
 }  // namespace ocoee::alloy

@@ -2,15 +2,17 @@
 // The energy of a configuration, as every sampler sees it: pair interactions, clusters, and learned
 // models to come.
 //
-// Energies are whole numbers of a quantum, a power of two. Their sums depend on no order, so the
-// change of a move is, bit for bit, the difference of two recounts, after any number of moves and
-// on any number of threads. A model whose coefficients are real numbers rounds them once, when it
-// is made, to about 1e-9 of the largest.
+// Energies are whole numbers of a quantum: a power of two, or one of those over the spacing that
+// all coefficients have in common. Their sums depend on no order, so the change of a move is, bit
+// for bit, the difference of two recounts, after any number of moves and on any number of threads.
+// A model whose coefficients are real numbers rounds them once, when it is made, to about 1e-9 of
+// the largest.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "science/alloy/configuration.h"
 
@@ -62,5 +64,9 @@ class EnergyModel {
 // A power of two in which `largest` takes 30 bits: integers and binary fractions stay exact, other
 // values keep nine digits. Fewer bits where a sum of `terms` such values would not fit 62.
 double quantum_for(double largest, double terms);
+
+// The largest number of which all values are multiples to within 1e-9 of the largest; 0 where that
+// is below 2^-7 of it: so many levels would be no help.
+double common_spacing(const std::vector<double>& values);
 
 }  // namespace ocoee::alloy

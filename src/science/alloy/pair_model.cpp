@@ -41,14 +41,20 @@ std::shared_ptr<const Grid> grid_for(const Lattice& lattice, const std::vector<S
   return std::make_shared<const Grid>(lattice, halo);
 }
 
+// A power of two; where that would lose a spacing that all energies have in common, the spacing
+// over a power of two.
 double quantum_of(const Lattice& lattice, const std::vector<Shell>& shells,
-                  const PairInteractions& pairs) {
-  double largest = 0, neighbours = 2;
-  for (const double value : pairs.values) largest = std::max(largest, std::abs(value));
-  for (const double value : pairs.point) largest = std::max(largest, std::abs(value));
+                  const PairInteractions& pairs, double largest_other) {
+  double largest = largest_other, neighbours = 2;
+  std::vector<double> all = pairs.values;
+  all.insert(all.end(), pairs.point.begin(), pairs.point.end());
+  for (const double value : all) largest = std::max(largest, std::abs(value));
   for (int s = 0; s < pairs.shells; ++s)
     neighbours += shells[static_cast<size_t>(s)].coordination();
-  return quantum_for(largest, neighbours * static_cast<double>(lattice.sites()));
+  const double binary = quantum_for(largest, neighbours * static_cast<double>(lattice.sites()));
+  const double spacing = largest_other > 0 ? 0 : common_spacing(all);
+  if (spacing == 0 || std::remainder(spacing, binary) == 0) return binary;
+  return std::ldexp(spacing, -static_cast<int>(std::floor(std::log2(spacing / binary))));
 }
 
 bool leads_home(const Bond& bond, int from, const CellIndex& repeats) {
@@ -59,9 +65,9 @@ bool leads_home(const Bond& bond, int from, const CellIndex& repeats) {
 }  // namespace
 
 PairModel::PairModel(const Lattice& lattice, const std::vector<Shell>& shells,
-                     const PairInteractions& pairs, int counted_shells)
+                     const PairInteractions& pairs, int counted_shells, double largest_other)
     : EnergyModel(grid_for(lattice, shells, used_shells(shells, pairs, counted_shells)),
-                  pairs.count(), quantum_of(lattice, shells, pairs), pairs.constant),
+                  pairs.count(), quantum_of(lattice, shells, pairs, largest_other), pairs.constant),
       pairs_(pairs),
       acting_(static_cast<size_t>(pairs.shells)),
       counted_(used_shells(shells, pairs, counted_shells)),

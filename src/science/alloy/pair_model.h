@@ -25,8 +25,9 @@ class PairModel final : public EnergyModel {
   // `shells` as find_shells() gives them; those beyond pairs.shells are left out, but counted
   // by count_bonds() when `counted_shells` asks for them. Error(data) where the energies are known
   // to belong to shells of other sizes.
+  // `largest_other`: the largest energy that a model around this one adds in the same quanta.
   PairModel(const Lattice& lattice, const std::vector<Shell>& shells, const PairInteractions& pairs,
-            int counted_shells = 0);
+            int counted_shells = 0, double largest_other = 0);
 
   Energy total(const Configuration& configuration) const override;
   Energy change_by_flip(const Configuration& configuration, int64_t site,

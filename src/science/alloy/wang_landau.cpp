@@ -35,6 +35,10 @@ WangLandau::WangLandau(std::shared_ptr<const EnergyModel> model, WangLandauSetti
   ln_g_.assign(held_.size(), std::vector<double>(bins, 0));
   histogram_.assign(held_.size(), std::vector<int64_t>(bins, 0));
   met_.assign(held_.size(), std::vector<uint8_t>(bins, 0));
+  const size_t of_bins = settings_.bins.levels ? 0 : bins;
+  energies_.assign(held_.size(),
+                   {std::vector<int64_t>(of_bins, 0), std::vector<double>(of_bins, 0)});
+  beyond_.assign(held_.size(), {0, 0});
   refinements_.resize(static_cast<size_t>(settings_.groups * settings_.windows));
 }
 
@@ -68,6 +72,7 @@ void WangLandau::walk(int64_t row) {
   const auto [first, end] = window(window_of(id));
   FlatWalk flat{settings_.bins, first, end, walker.energy, ln_g_[r], histogram_[r], met_[r]};
   flat.ln_f = refinement.ln_f;
+  if (!settings_.bins.levels) flat.energies = &energies_[r];
   if (refinement.ending) {  // ln f = bins met / trials, from here on
     flat.trials = refinement.trials;
     flat.per_trial = static_cast<double>(std::max<int64_t>(1, refinement.met));
@@ -77,6 +82,7 @@ void WangLandau::walk(int64_t row) {
   const int64_t trials = settings_.sweeps_per_step * model_->grid()->sites();
   flat_walk(*model_, walker.at, settings_.moves, flat, trials, random);
   walker.energy = flat.energy;
+  for (size_t side = 0; side < 2; ++side) beyond_[r][side] += flat.beyond[side];
   walker.inside = flat.inside();
 }
 
@@ -119,6 +125,8 @@ void WangLandau::refine() {
       flat &= all[at + 1] > 0;
       met = std::max(met, static_cast<int64_t>(all[at + 2]));
     }
+    if (!inside && one.trials == 0 && step_ + 1 >= kLostAfter)
+      lost(static_cast<int64_t>(w) % settings_.windows);
     if (!inside || one.ln_f <= settings_.final_ln_f) continue;
     one.trials += trials;
     one.met = met;
@@ -249,23 +257,86 @@ std::vector<std::vector<double>> WangLandau::ln_g() {
       const auto at = static_cast<size_t>((group * settings_.windows + w) * settings_.per_window);
       windows.emplace_back(all.begin() + static_cast<std::ptrdiff_t>(at * bins),
                            all.begin() + static_cast<std::ptrdiff_t>((at + 1) * bins));
+      if (std::all_of(windows.back().begin(), windows.back().end(),
+                      [](double value) { return std::isnan(value); }))
+        lost(w);
     }
     out.push_back(join_windows(windows));
   }
   return out;
 }
 
-DensityOfStates WangLandau::density(const std::vector<double>& ln_g, double ln_states) const {
+std::vector<std::vector<double>> WangLandau::bin_energies() {
+  const auto bins = static_cast<size_t>(settings_.bins.count);
+  std::vector<std::vector<double>> out(static_cast<size_t>(settings_.groups));
+  if (settings_.bins.levels) {
+    for (auto& group : out)
+      for (size_t bin = 0; bin < bins; ++bin)
+        group.push_back(static_cast<double>(settings_.bins.low) +
+                        static_cast<double>(bin) * static_cast<double>(settings_.bins.width));
+    return out;
+  }
+  std::vector<double> mine;
+  for (const BinEnergies& one : energies_) {
+    mine.insert(mine.end(), one.visits.begin(), one.visits.end());
+    mine.insert(mine.end(), one.offsets.begin(), one.offsets.end());
+  }
+  const std::vector<double> all = gather_rows(ranks_, share_, mine, 2 * settings_.bins.count);
+  const auto walkers = static_cast<size_t>(settings_.windows * settings_.per_window);
+  for (size_t group = 0; group < out.size(); ++group)
+    for (size_t bin = 0; bin < bins; ++bin) {
+      double visits = 0, offsets = 0;
+      for (size_t walker = group * walkers; walker < (group + 1) * walkers; ++walker) {
+        visits += all[2 * walker * bins + bin];
+        offsets += all[(2 * walker + 1) * bins + bin];
+      }
+      out[group].push_back(static_cast<double>(settings_.bins.low) +
+                           static_cast<double>(bin) * static_cast<double>(settings_.bins.width) +
+                           offsets / visits);
+    }
+  return out;
+}
+
+std::array<int64_t, 2> WangLandau::beyond() {
+  std::array<int64_t, 2> sum{};
+  for (const auto& one : beyond_)
+    for (size_t side = 0; side < 2; ++side) sum[side] += one[side];
+  ranks_.all_reduce({sum.data(), 2, DType::i64, {}}, comm::Reduce::sum);
+  return sum;
+}
+
+void WangLandau::lost(int64_t index) const {
+  const auto [first, end] = window(index);
+  const auto per_site = [&](int64_t bin) {
+    return model_->value(settings_.bins.low + bin * settings_.bins.width) /
+           static_cast<double>(model_->grid()->sites());
+  };
+  fail(ErrorKind::numerics,
+       "after {} steps not all walkers of window {} of {} have met an energy in it: {:.6g} to "
+       "{:.6g} a site\n    fix: a range of energies that the alloy has (low = high = 0 searches "
+       "it), fewer windows, or more steps",
+       step_, index + 1, settings_.windows, per_site(first), per_site(end));
+}
+
+DensityOfStates WangLandau::density(const std::vector<double>& ln_g, double ln_states,
+                                    const std::vector<double>& energies) const {
+  OCOEE_CHECK(settings_.bins.levels || energies.size() == ln_g.size());
   DensityOfStates out;
   out.sites = model_->grid()->sites();
   for (size_t bin = 0; bin < ln_g.size(); ++bin) {
     if (std::isnan(ln_g[bin])) continue;
     const Energy lower = settings_.bins.low + static_cast<Energy>(bin) * settings_.bins.width;
-    out.energy.push_back(
-        model_->value(lower + (settings_.bins.levels ? 0 : settings_.bins.width / 2)));
+    const double above = energies.empty() ? 0 : energies[bin] - static_cast<double>(lower);
+    out.energy.push_back(model_->value(lower) + above * model_->quantum());
     out.ln_g.push_back(ln_g[bin]);
   }
-  out.normalise(ln_states);
+  OCOEE_CHECK(!out.ln_g.empty());
+  if (std::isnan(ln_states)) {
+    const double lowest = *std::min_element(out.ln_g.begin(), out.ln_g.end());
+    for (double& value : out.ln_g) value -= lowest;
+  } else {
+    out.normalise(ln_states);
+  }
   return out;
 }
 
@@ -276,6 +347,9 @@ void WangLandau::add_state(run::State& state) {
   run::StateArray ln_g{"walkers.ln_g", {share_.rows, bins}, DType::f64, {}};
   run::StateArray counts{"walkers.histogram", {share_.rows, bins}, DType::i64, {}};
   run::StateArray met{"walkers.met", {share_.rows, bins}, DType::u8, {}};
+  run::StateArray beyond{"walkers.beyond", {share_.rows, 2}, DType::i64, {}};
+  run::StateArray visits{"walkers.visits", {share_.rows, bins}, DType::i64, {}};
+  run::StateArray offsets{"walkers.offsets", {share_.rows, bins}, DType::f64, {}};
   for (size_t r = 0; r < held_.size(); ++r) {
     species_[r] = held_[r].at.species();
     const std::vector<int64_t> at{share_.first + static_cast<int64_t>(r), 0};
@@ -283,8 +357,15 @@ void WangLandau::add_state(run::State& state) {
     ln_g.pieces.push_back(run::host_piece({at, {1, bins}}, ln_g_[r].data(), DType::f64));
     counts.pieces.push_back(run::host_piece({at, {1, bins}}, histogram_[r].data(), DType::i64));
     met.pieces.push_back(run::host_piece({at, {1, bins}}, met_[r].data(), DType::u8));
+    beyond.pieces.push_back(run::host_piece({at, {1, 2}}, beyond_[r].data(), DType::i64));
+    if (settings_.bins.levels) continue;
+    visits.pieces.push_back(
+        run::host_piece({at, {1, bins}}, energies_[r].visits.data(), DType::i64));
+    offsets.pieces.push_back(
+        run::host_piece({at, {1, bins}}, energies_[r].offsets.data(), DType::f64));
   }
-  state.arrays.insert(state.arrays.end(), {species, ln_g, counts, met});
+  state.arrays.insert(state.arrays.end(), {species, ln_g, counts, met, beyond});
+  if (!settings_.bins.levels) state.arrays.insert(state.arrays.end(), {visits, offsets});
   nlohmann::json windows = nlohmann::json::array();
   for (const Refinement& one : refinements_)
     windows.push_back({one.ln_f, one.ending ? 1 : 0, one.trials, one.met});

@@ -9,6 +9,7 @@
 // energies and from draws all ranks make alike: the result does not depend on the number of ranks.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -27,7 +28,14 @@ struct EnergyBins {  // bin b holds energies [low + b width, low + (b + 1) width
     const Energy from = energy - low;
     return from < 0 ? -1 : from / width;
   }
+  Energy offset(Energy energy) const { return (energy - low) % width; }  // within its bin
   static EnergyBins covering(Energy low, Energy high, Energy width);
+};
+
+// What a walk met in each bin: visits, and the sum of energies above the bin's lower end.
+struct BinEnergies {
+  std::vector<int64_t> visits;
+  std::vector<double> offsets;
 };
 
 struct WangLandauSettings {
@@ -49,7 +57,9 @@ class WangLandau {
   WangLandau(std::shared_ptr<const EnergyModel> model, WangLandauSettings settings,
              comm::Communicator& ranks, const std::vector<std::vector<uint8_t>>& start);
 
-  void advance();  // collective
+  // Collective. Error(numerics) where walkers have not found their window after kLostAfter steps.
+  void advance();
+  static constexpr int64_t kLostAfter = 1000;
   bool finished() const;
   double ln_f() const;  // the largest of all windows
   int64_t steps() const { return step_; }
@@ -61,8 +71,17 @@ class WangLandau {
   int64_t tried() const { return tried_; }
 
   // ln g of each group over all bins, NaN where none was met, up to a constant. Collective.
+  // Error(numerics) where no walker has entered some window.
   std::vector<std::vector<double>> ln_g();
-  DensityOfStates density(const std::vector<double>& ln_g, double ln_states) const;
+  // The mean energy, in quanta, that each group met in each bin; NaN in bins of no state.
+  // Collective.
+  std::vector<std::vector<double>> bin_energies();
+  // `energies` as bin_energies() gives them; empty: lower ends, of bins that hold a level each.
+  // `ln_states`: of all states; NaN where the range leaves some out, then ln g is 0 at its lowest.
+  DensityOfStates density(const std::vector<double>& ln_g, double ln_states,
+                          const std::vector<double>& energies = {}) const;
+  // Moves that led below and above the range, of all walkers. Collective.
+  std::array<int64_t, 2> beyond();
   const Configuration& walker(int64_t row) const { return held_[static_cast<size_t>(row)].at; }
   Energy energy(int64_t row) const { return held_[static_cast<size_t>(row)].energy; }
 
@@ -88,6 +107,7 @@ class WangLandau {
     return static_cast<size_t>(walker / settings_.per_window);
   }
   void walk(int64_t row);
+  [[noreturn]] void lost(int64_t window) const;
   void refine();
   void exchange();
 
@@ -99,6 +119,8 @@ class WangLandau {
   std::vector<std::vector<double>> ln_g_;            // of held walkers, all bins
   std::vector<std::vector<int64_t>> histogram_;      // since ln f last changed
   std::vector<std::vector<uint8_t>> met_, species_;  // bins ever met; what a checkpoint copies
+  std::vector<BinEnergies> energies_;                // not of bins that hold a level each
+  std::vector<std::array<int64_t, 2>> beyond_;
   std::vector<Refinement> refinements_;
   int64_t step_ = 0, tried_ = 0, exchanged_ = 0;
 };

@@ -2,7 +2,10 @@
 // The walk of one Wang-Landau walker, as a template over the model; tests plant a wrong rule.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "science/alloy/metropolis_loops.h"
@@ -18,8 +21,10 @@ struct FlatWalk {
   std::vector<int64_t>& histogram;
   std::vector<uint8_t>& met;
   double ln_f = 1;
-  int64_t trials = 0;    // so far, in the 1/t part
-  double per_trial = 0;  // bins met: ln f = per_trial / trials; 0: ln f is fixed
+  int64_t trials = 0;               // so far, in the 1/t part
+  double per_trial = 0;             // bins met: ln f = per_trial / trials; 0: ln f is fixed
+  BinEnergies* energies = nullptr;  // where bins hold more than a level
+  std::array<int64_t, 2> beyond{};  // moves that led below and above all bins
 
   bool inside() const {
     const int64_t bin = bins.of(energy);
@@ -38,16 +43,31 @@ struct FlatWalk {
         return false;
       return true;
     }
+    beyond[0] += to < 0;
+    beyond[1] += to >= bins.count;
     const bool accepted =
         to >= first && to < end &&
         rule(ln_g[static_cast<size_t>(to)] - ln_g[static_cast<size_t>(from)], random);
     const auto at = static_cast<size_t>(accepted ? to : from);
     if (accepted) energy += change;
     if (per_trial > 0) ln_f = per_trial / static_cast<double>(++trials);
+    if (met[at] == 0) begin(at);
     ln_g[at] += ln_f;
     ++histogram[at];
-    met[at] = 1;
+    if (energies) {
+      ++energies->visits[at];
+      energies->offsets[at] += static_cast<double>(bins.offset(energy));
+    }
     return accepted;
+  }
+  // A bin that is met late begins at the lowest ln g known: from 0 it would hold the walker until
+  // it had caught up, and pass for emptier than it is.
+  void begin(size_t at) {
+    double lowest = std::numeric_limits<double>::infinity();
+    for (auto bin = static_cast<size_t>(first); bin < static_cast<size_t>(end); ++bin)
+      if (met[bin] != 0) lowest = std::min(lowest, ln_g[bin]);
+    ln_g[at] = std::isfinite(lowest) ? lowest : 0;
+    met[at] = 1;
   }
 };
 

@@ -2,6 +2,7 @@
 // Task alloy_wang_landau: the density of states by a walk that is flat in energy, over windows that
 // exchange walkers; free energy, entropy and heat capacity at any temperature.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -167,7 +168,8 @@ class WangLandauTask final : public run::Task {
   void loaded(const json& values) override { walk_->loaded(values); }
 
   void finish() override {
-    const std::vector<std::vector<double>> ln_g = walk_->ln_g();
+    const std::vector<std::vector<double>> ln_g = walk_->ln_g(), met = walk_->bin_energies();
+    const std::array<int64_t, 2> beyond = walk_->beyond();
     if (ranks_.rank() != 0) return;
     if (!walk_->finished())
       context_.events.emit(
@@ -176,13 +178,36 @@ class WangLandauTask final : public run::Task {
            {{"text", fmt::format("ended at ln f = {:.2g}, above wang_landau.final_ln_f; raise "
                                  "wang_landau.most_steps",
                                  walk_->ln_f())}}});
+    // What a given range leaves out nobody counted, so the number of all states says nothing of it.
+    const bool given = config_.low<config_.high, left_out = beyond[0] + beyond[1]> 0;
+    absolute_ = !(given && left_out);
+    if (left_out)
+      warn(fmt::format("{} moves led below the range of energies and {} above it{}", beyond[0],
+                       beyond[1],
+                       given ? ": it leaves states out, so entropy and free energy are not known "
+                               "absolutely and are left out"
+                             : ": the search for its ends missed some; give wang_landau.low and "
+                               "high a little further out"));
     std::vector<alloy::DensityOfStates> estimates;
-    for (const auto& one : ln_g)
-      estimates.push_back(walk_->density(one, config_.system.ln_states(lattice_.sites())));
+    int64_t fewer = 0;
+    for (size_t k = 0; k < ln_g.size(); ++k) {
+      estimates.push_back(walk_->density(
+          ln_g[k], absolute_ ? config_.system.ln_states(lattice_.sites()) : NAN, met[k]));
+      for (const double value : estimates.back().ln_g) fewer += absolute_ && value < -0.5;
+    }
+    if (fewer > 0)
+      warn(
+          fmt::format("{} levels hold fewer than one state (ln g < -0.5): the walk has not "
+                      "settled there; lower wang_landau.final_ln_f or raise sweeps",
+                      fewer));
     report(estimates);
   }
 
  private:
+  void warn(const std::string& text) {
+    context_.events.emit({"warning", position(), {{"text", text}}});
+  }
+
   alloy::EnergyBins bins(const alloy::Moves& moves) const {
     const auto sites = static_cast<double>(lattice_.sites());
     alloy::Energy low = 0, high = 0;
@@ -262,10 +287,12 @@ class WangLandauTask final : public run::Task {
       double alloy::DensityOfStates::Thermodynamics::*field;
     };
     using Point = alloy::DensityOfStates::Thermodynamics;
-    const std::vector<Curve> curves{{"Heat capacity", "k_B a site", &Point::heat_capacity},
-                                    {"Energy", unit + " a site", &Point::energy},
-                                    {"Free energy", unit + " a site", &Point::free_energy},
-                                    {"Entropy", "k_B a site", &Point::entropy}};
+    std::vector<Curve> curves{{"Heat capacity", "k_B a site", &Point::heat_capacity},
+                              {"Energy", unit + " a site", &Point::energy}};
+    if (absolute_) {
+      curves.push_back({"Free energy", unit + " a site", &Point::free_energy});
+      curves.push_back({"Entropy", "k_B a site", &Point::entropy});
+    }
     std::vector<double> temperatures;
     for (int i = 0; i <= 160; ++i)
       temperatures.push_back(config_.from + (config_.to - config_.from) * i / 160);
@@ -316,15 +343,19 @@ class WangLandauTask final : public run::Task {
       series.push_back(curve(estimates.size() > 1 ? fmt::format("estimate {}", k + 1) : "", energy,
                              estimates[k].ln_g, {}, true));
     }
-    figures.push_back({{"chart", "line"},
-                       {"title", "Number of states"},
-                       {"x", {{"label", unit + " a site"}}},
-                       {"y", {{"label", "ln g"}}},
-                       {"series", series},
-                       {"caption", fmt::format("{} levels; all states together: ln = {:.6g}.",
-                                               estimates.front().energy.size(),
-                                               config_.system.ln_states(lattice_.sites()))}});
-    json results{{"temperatures", points}, {"estimates", json::array()}};
+    figures.push_back(
+        {{"chart", "line"},
+         {"title", "Number of states"},
+         {"x", {{"label", unit + " a site"}}},
+         {"y", {{"label", "ln g"}}},
+         {"series", series},
+         {"caption",
+          fmt::format("{} levels; ", estimates.front().energy.size()) +
+              (absolute_ ? fmt::format("all states together: ln = {:.6g}.",
+                                       config_.system.ln_states(lattice_.sites()))
+                         : std::string("the range leaves states out: up to a constant, 0 "
+                                       "where it is lowest."))}});
+    json results{{"temperatures", points}, {"estimates", json::array()}, {"absolute", absolute_}};
     for (const auto& one : estimates)
       results["estimates"].push_back({{"energy", one.energy}, {"ln_g", one.ln_g}});
     json headline = json::array();
@@ -350,6 +381,7 @@ class WangLandauTask final : public run::Task {
   AlloyModel model_;
   std::unique_ptr<alloy::WangLandau> walk_;
   int64_t bins_ = 0;
+  bool absolute_ = true;  // all states lie in the range, so ln g is no longer up to a constant
 };
 
 run::DebugRecipe debug_wang_landau(const std::filesystem::path&) {
