@@ -3,6 +3,7 @@
 // options of a verb; the exit codes.
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "cli/recipe.h"
 #include "cli/verbs.h"
@@ -13,7 +14,7 @@ namespace ocoee::cli {
 namespace {
 
 struct Options {
-  std::string section, task = "genome_lm", format = "text";
+  std::string section, task, format = "text";
 };
 
 void list_sections(const config::Description& d, const std::string& path,
@@ -33,12 +34,38 @@ void print_exit_codes(bool markdown) {
                 meaning_of(kind));
 }
 
+void print_sections(
+    const std::string& task,
+    const std::vector<std::pair<std::string, const config::Description*>>& sections) {
+  std::printf("\nSections of a recipe of %s (`ocoee help SECTION [--task NAME]` lists the keys):\n",
+              task.c_str());
+  for (const auto& [name, section] : sections)
+    std::printf("  [%s]  %s\n", name.c_str(), section->doc().c_str());
+}
+
+// The task that --task names, or that is itself asked about, or the first that has the section.
+const run::TaskType& meant_task(const Tasks& tasks, const Options& options) {
+  if (!options.task.empty()) return find_task(tasks, options.task, "command line");
+  for (const run::TaskType& task : tasks) {
+    if (task.name == options.section) return task;
+  }
+  for (const run::TaskType& task : tasks) {
+    const DescribedRecipe recipe(task);
+    std::vector<std::pair<std::string, const config::Description*>> sections;
+    list_sections(recipe.description, "", sections);
+    for (const auto& section : sections) {
+      if (section.first == options.section) return task;
+    }
+  }
+  return find_task(tasks, "genome_lm", "command line");
+}
+
 int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
   if (options.section == "exit-codes") {
     print_exit_codes(options.format == "markdown");
     return 0;
   }
-  const run::TaskType& task = find_task(tasks, options.task, "command line");
+  const run::TaskType& task = meant_task(tasks, options);
   const DescribedRecipe recipe(task);
   if (options.format == "markdown") {
     std::fputs(config::to_markdown(recipe.description, "").c_str(), stdout);
@@ -53,37 +80,39 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
   }
   std::vector<std::pair<std::string, const config::Description*>> sections;
   list_sections(recipe.description, "", sections);
+  if (options.section == task.name) {
+    std::printf("%s\n", task.summary.c_str());
+    print_sections(task.name, sections);
+    return 0;
+  }
   if (options.section.empty()) {
     // Not program.help(): that hands over to the verb that was read, which is this one.
     const auto overview =
         program.get_formatter()->make_help(&program, "ocoee", CLI::AppFormatMode::Normal);
     std::fputs(overview.c_str(), stdout);
-    std::printf(
-        "\nSections of a recipe of %s (`ocoee help SECTION [--task NAME]` lists the keys):\n",
-        options.task.c_str());
-    for (const auto& [name, section] : sections)
-      std::printf("  [%s]  %s\n", name.c_str(), section->doc().c_str());
+    print_sections(task.name, sections);
     return 0;
   }
-  std::vector<std::string> names;
+  std::set<std::string> all;
   bool known = false;  // "run" is a section and a verb
   for (const auto& [name, section] : sections) {
-    names.push_back(name);
+    all.insert(name);
     if (options.section != name) continue;
     std::fputs(config::help_text(*section, name).c_str(), stdout);
     known = true;
   }
   for (const CLI::App* verb : program.get_subcommands(nullptr)) {
-    names.push_back(verb->get_name());
+    all.insert(verb->get_name());
     if (options.section != verb->get_name()) continue;
     std::printf("%s%s", known ? "\n" : "", verb->help("ocoee").c_str());
     known = true;
   }
   if (known) return 0;
+  const std::vector<std::string> names(all.begin(), all.end());
   const std::string near = nearest(options.section, names);
   fail(ErrorKind::config,
        "command line: '{}' is neither a section of task {} nor a verb\n    fix: {}",
-       options.section, options.task,
+       options.section, task.name,
        near.empty() ? "one of " + join(names, ", ") : fmt::format("did you mean '{}'?", near));
 }
 
@@ -93,10 +122,11 @@ void add_help(CLI::App& program, const Tasks& tasks, Action& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* verb =
       program.add_subcommand("help", "the keys of a recipe's sections, or a verb's options");
-  verb->add_option("section", options->section,
-                   "a section (run, task, model, ...; optimizer.critic), a verb, or exit-codes");
-  verb->add_option("--task", options->task, "the task whose sections are meant")
-      ->capture_default_str();
+  verb->add_option(
+      "section", options->section,
+      "a section (run, task, model, ...; optimizer.critic), a task, a verb, or exit-codes");
+  verb->add_option("--task", options->task,
+                   "the task whose sections are meant; by default the first that has the section");
   verb->add_option("--format", options->format,
                    "text, markdown (the reference pages) or schema (JSON Schema)")
       ->check(CLI::IsMember({"text", "markdown", "schema"}))

@@ -61,7 +61,7 @@ std::vector<RecordScore> score_records(LanguageModel& model,
   for (const auto& record : corpus->records()) {
     scores.push_back({record.name});
     part.segments.push_back({record.letters, record.name, 0});
-    has_words |= record.letters.size() >= static_cast<size_t>(tokenizer->letters_per_token());
+    has_words |= data::known_words(*tokenizer, record.letters) > 0;
   }
   if (!has_words) return scores;
   const data::HeldOutSource windows(std::move(part), tokenizer, model.context());

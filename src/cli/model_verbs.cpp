@@ -98,7 +98,8 @@ int score(const Tasks& tasks, const ScoreOptions& o) {
   one_process("score");
   const TrainedRun run = open_run(tasks, o.run, o.step);
   if (run.is_text() && !(o.substitutions.empty() && o.words.empty()))
-    fail(ErrorKind::config, "--substitutions: the model of {} reads bytes, not bases", o.run);
+    fail(ErrorKind::config, "{}: the model of {} reads bytes, not bases",
+         o.words.empty() ? "--substitutions" : "--substitution", o.run);
   const auto cache = data::default_cache_folder();
   const auto corpus = run.is_text() ? data::Corpus::from_text({o.file}, cache)
                                     : data::Corpus::from_fasta({o.file}, cache);

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <new>
 #include <set>
 
 #include "cli/command_line.h"
@@ -90,6 +89,7 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   add_calibrate(program, chosen);
   add_tune(program, tasks, chosen);
   add_model_verbs(program, tasks, chosen);
+  for (CLI::App* verb : program.get_subcommands(nullptr)) verb->footer("");
 
   try {
     program.parse(argc, argv);
@@ -111,14 +111,9 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
     return chosen();
   } catch (const run::ReportedError& error) {  // told already, by a peer or by the watchdog
     return exit_code(error.kind());
-  } catch (const Error& error) {
+  } catch (const std::exception& thrown) {
+    const Error error = as_error(thrown);
     return report_failure(error.kind(), error.what());
-  } catch (const std::bad_alloc&) {
-    return report_failure(
-        ErrorKind::memory,
-        "the host has no memory left for this run; lower batch.micro or the model");
-  } catch (const std::exception& error) {
-    return report_failure(ErrorKind::internal, error.what());
   }
 }
 

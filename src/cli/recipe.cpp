@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/recipe.h"
 
+#include <set>
+
 #include "core/error.h"
 #include "core/text.h"
 
@@ -44,6 +46,15 @@ const run::TaskType* task_of(const Tasks& tasks, const config::Document& documen
   return near.empty() ? nullptr : find(near);
 }
 
+std::vector<std::string> sections_of_any(const Tasks& tasks) {
+  std::set<std::string> names;
+  for (const run::TaskType& type : tasks) {
+    const DescribedRecipe recipe(type);
+    for (const auto& section : recipe.description.sections()) names.insert(section.first);
+  }
+  return {names.begin(), names.end()};
+}
+
 }  // namespace
 
 std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path,
@@ -58,7 +69,7 @@ std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path,
     run::RunConfig run;
     config::Description description;
     run.describe(description.section("run", ""));
-    document.read(description, problems, /*only_described=*/true);
+    document.read(description, problems, sections_of_any(tasks));
     problems.throw_if_any();
   }
   auto recipe = std::make_unique<Recipe>(*type, path);
@@ -66,6 +77,7 @@ std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path,
   // A value that could not be read stands at its default, which is valid; what the checks across
   // keys find at such a key would only repeat it.
   problems.keep_first_of_a_key_from_here();
+  recipe->run.check(problems);
   recipe->task->check(problems, recipe->run, ranks);
   problems.throw_if_any();
   return recipe;

@@ -10,7 +10,9 @@
 #include "cli/verbs.h"
 #include "comm/world.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/log.h"
+#include "core/text.h"
 #include "device/device.h"
 #include "plan/machine.h"
 #include "report/report.h"
@@ -50,6 +52,21 @@ std::string choose_machine(const run::RunConfig& run, const device::Device* devi
                                      : "";
 }
 
+// A recipe may be meant for another machine, so this is no problem of it.
+std::vector<std::string> not_on_this_host(const run::RunConfig& run,
+                                          const nlohmann::json& preview) {
+  std::vector<std::string> lines;
+  const bool has_gpu = device::cuda_device_count() > 0;
+  if (run.device == "cuda" && !has_gpu)
+    lines.push_back(fmt::format("not on this host: run.device = \"cuda\", but {}",
+                                device::cuda_unavailable_reason()));
+  const double needed = preview.value("memory_total_bytes", 0.0);
+  if (run.device != "cuda" && !has_gpu && needed > host_memory_bytes())
+    lines.push_back(fmt::format("not on this host: a rank may need {}, and the host has {}",
+                                format_bytes(needed), format_bytes(host_memory_bytes())));
+  return lines;
+}
+
 int run(const Tasks& tasks, const Options& options, const std::string& command) {
   // A recipe error should answer at once, so the recipe is read before MPI starts.
   const std::unique_ptr<Recipe> recipe =
@@ -61,6 +78,8 @@ int run(const Tasks& tasks, const Options& options, const std::string& command) 
     const nlohmann::json preview = recipe->task->preview(recipe->run, comm::launched_size());
     for (const auto& line : preview.at("lines"))
       std::printf("%s\n", line.get<std::string>().c_str());
+    for (const std::string& line : not_on_this_host(recipe->run, preview))
+      std::printf("%s\n", line.c_str());
     return 0;
   }
   enter_engine();

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -52,12 +53,16 @@ std::string type_text(const Value& value) {
 
 std::string range_text(const Field& field) {
   if (!field.allowed.empty()) return "one of " + join(field.allowed, ", ");
-  if (field.minimum && field.maximum)
-    return fmt::format("{} {:g} {} {:g}", field.minimum_is_open ? "above" : "from", *field.minimum,
-                       field.minimum_is_open ? "and at most" : "to", *field.maximum);
-  if (field.minimum)
-    return fmt::format("{} {:g}", field.minimum_is_open ? "above" : "at least", *field.minimum);
-  if (field.maximum) return fmt::format("at most {:g}", *field.maximum);
+  const char* low = field.minimum_is_open ? "above" : "at least";
+  const char* high = field.maximum_is_open ? "below" : "at most";
+  if (field.minimum && field.maximum) {
+    if (!field.minimum_is_open && !field.maximum_is_open)
+      return fmt::format("from {} to {}", limit_text(*field.minimum), limit_text(*field.maximum));
+    return fmt::format("{} {} and {} {}", low, limit_text(*field.minimum), high,
+                       limit_text(*field.maximum));
+  }
+  if (field.minimum) return fmt::format("{} {}", low, limit_text(*field.minimum));
+  if (field.maximum) return fmt::format("{} {}", high, limit_text(*field.maximum));
   return "";
 }
 
@@ -78,6 +83,11 @@ void to_toml(const Description& d, const std::string& path, std::string& out) {
 }
 
 }  // namespace
+
+std::string limit_text(double limit) {
+  const bool is_whole = limit == std::floor(limit) && std::abs(limit) < 1e15;
+  return is_whole ? fmt::format("{:.0f}", limit) : fmt::format("{:g}", limit);
+}
 
 // ---- Problems
 
@@ -140,6 +150,11 @@ Field& Field::at_most(double limit) {
 Field& Field::above(double limit) {
   minimum = limit;
   minimum_is_open = true;
+  return *this;
+}
+Field& Field::below(double limit) {
+  maximum = limit;
+  maximum_is_open = true;
   return *this;
 }
 Field& Field::choices(std::vector<std::string> names) {
@@ -240,7 +255,8 @@ nlohmann::json to_json_schema(const Description& description) {
     if (!field.allowed.empty()) scalar["enum"] = field.allowed;
     if (field.minimum)
       scalar[field.minimum_is_open ? "exclusiveMinimum" : "minimum"] = *field.minimum;
-    if (field.maximum) scalar["maximum"] = *field.maximum;
+    if (field.maximum)
+      scalar[field.maximum_is_open ? "exclusiveMaximum" : "maximum"] = *field.maximum;
     json entry = field.value.index() < 4 ? scalar : json{{"type", "array"}, {"items", scalar}};
     entry["description"] = field.doc;
     std::visit([&](auto* value) { entry["default"] = *value; }, field.value);

@@ -46,7 +46,6 @@ class Problems {
   void remember(const std::string& key, const Source& source) { sources_[key] = source; }
   // From now on, a key that has a problem gets no further one.
   void keep_first_of_a_key_from_here() { first_only_ = problems_.size(); }
-  bool was_set(const std::string& key) const { return sources_.contains(key); }
   bool empty() const { return problems_.empty(); }
   const std::vector<Problem>& all() const { return problems_; }
   std::string text() const;   // one block a problem: file:line: key: message, then the fix
@@ -68,6 +67,7 @@ class Field {
   Field& at_least(double minimum);  // each element, for lists
   Field& at_most(double maximum);
   Field& above(double minimum);  // strictly
+  Field& below(double maximum);
   Field& choices(std::vector<std::string> names);
   Field& required();              // must be written in the recipe
   Field& unit(std::string unit);  // shown in help: "tokens", "seconds"
@@ -76,7 +76,7 @@ class Field {
   std::string name, doc, unit_name;
   Value value;
   std::optional<double> minimum, maximum;
-  bool minimum_is_open = false;
+  bool minimum_is_open = false, maximum_is_open = false;
   std::vector<std::string> allowed;
   bool is_required = false;
   bool may_change = false;
@@ -129,8 +129,9 @@ class Document {
   const std::string& name() const;
 
   // Fills the described values; unknown keys, wrong types and values out of range go to `problems`.
-  // `only_described`: sections of the recipe that the description lacks are passed over.
-  void read(Description& description, Problems& problems, bool only_described = false) const;
+  // `passed_over`: sections that the description lacks and that are no problem.
+  void read(Description& description, Problems& problems,
+            const std::vector<std::string>& passed_over = {}) const;
   Source source_of(const std::string& dotted_key) const;  // of its section where the key is missing
 
  private:
@@ -138,6 +139,8 @@ class Document {
   explicit Document(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+std::string limit_text(double limit);  // of a range; whole numbers in full
 
 std::string to_toml(
     const Description& description);  // the values as they stand now: the resolved recipe

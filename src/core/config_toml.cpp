@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <map>
 
 #include "core/config.h"
 #include "core/error.h"
@@ -34,7 +34,7 @@ std::string describe_node(const toml::node& node) {
     case toml::node_type::integer:
       return "the whole number " + std::to_string(**node.as_integer());
     case toml::node_type::floating_point:
-      return fmt::format("the number {:g}", **node.as_floating_point());
+      return fmt::format("the number {:#}", **node.as_floating_point());
     case toml::node_type::boolean:
       return **node.as_boolean() ? "true" : "false";
     case toml::node_type::array:
@@ -95,7 +95,7 @@ toml::table parse(std::string_view text, const std::string& name) {
 struct Document::Impl {
   std::string name;
   toml::table table;
-  std::set<const toml::node*> from_command_line;
+  std::map<const toml::node*, std::string> from_command_line;  // and how the value was written
 
   Source source_of(const toml::node& node) const {
     if (from_command_line.contains(&node)) return {"command line", 0, 0};
@@ -106,7 +106,7 @@ struct Document::Impl {
   // Where a key stands; one that is missing, where its section begins.
   Source source_of(const std::string& dotted_key) const;
   void read(const toml::table& from, Description& d, const std::string& path, Problems& problems,
-            bool only_described = false) const;
+            const std::vector<std::string>& passed_over = {}) const;
   void assign(const toml::node& node, const Field& field, const std::string& key,
               Problems& problems) const;
 };
@@ -156,7 +156,10 @@ void Document::override_value(const std::string& assignment) {
   toml::table* table = &impl_->table;
   const std::vector<std::string> parts = split(key, '.');
   for (size_t i = 0; i + 1 < parts.size(); ++i) {
-    if (!table->contains(parts[i])) table->insert(parts[i], toml::table{});
+    if (!table->contains(parts[i])) {
+      const auto [made, inserted] = table->insert(parts[i], toml::table{});
+      impl_->from_command_line[&made->second] = "";
+    }
     toml::table* inner = (*table)[parts[i]].as_table();
     if (!inner)
       fail(ErrorKind::config, "command line: {}: '{}' is a value, not a section", key, parts[i]);
@@ -164,7 +167,7 @@ void Document::override_value(const std::string& assignment) {
   }
   if (const toml::node* old = table->get(parts.back())) impl_->from_command_line.erase(old);
   auto [where, inserted] = table->insert_or_assign(parts.back(), *parsed.get("v"));
-  impl_->from_command_line.insert(&where->second);
+  impl_->from_command_line[&where->second] = text;
 }
 
 std::optional<std::string> Document::string_at(const std::string& key) const {
@@ -191,23 +194,26 @@ Source Document::source_of(const std::string& dotted_key) const {
   return impl_->source_of(dotted_key);
 }
 
-void Document::read(Description& description, Problems& problems, bool only_described) const {
+void Document::read(Description& description, Problems& problems,
+                    const std::vector<std::string>& passed_over) const {
   problems.remember("", {impl_->name, 0, 0});
   const toml::node* version = impl_->table.get("version");
   if (!version) {
     problems.add_at({impl_->name, 1, 1}, "version", "missing",
                     "write `version = 1` as the first line");
-  } else if (version->value<int64_t>() != 1) {
+  } else if (!version->is_integer() || **version->as_integer() != 1) {
     problems.add_at(
         impl_->source_of(*version), "version",
         fmt::format("this program reads version 1, the recipe has {}", describe_node(*version)),
         "a newer recipe needs a newer Ocoee");
   }
-  impl_->read(impl_->table, description, "", problems, only_described);
+  impl_->read(impl_->table, description, "", problems, passed_over);
 }
 
 void Document::Impl::read(const toml::table& from, Description& d, const std::string& path,
-                          Problems& problems, bool only_described) const {
+                          Problems& problems, const std::vector<std::string>& passed_over) const {
+  std::vector<std::string> names = names_of(d);
+  names.insert(names.end(), passed_over.begin(), passed_over.end());
   for (const auto& [raw_key, node] : from) {
     const std::string child(raw_key.str());
     if (path.empty() && child == "version") continue;
@@ -231,12 +237,12 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
         problems.add_at(source_of(node), key, "expected a section, found " + describe_node(node),
                         fmt::format("write [{}] above its keys", key));
       }
-    } else if (!only_described) {
-      const std::string near = nearest(child, names_of(d));
+    } else if (std::count(passed_over.begin(), passed_over.end(), child) == 0) {
+      const std::string near = nearest(child, names);
       const std::string kind = node.is_table() ? "section" : "key";
       problems.add_at(source_of(node), key, "unknown " + kind,
                       !near.empty()  ? fmt::format("did you mean '{}'?", child_key(path, near))
-                      : path.empty() ? fmt::format("the sections are {}", join(names_of(d), ", "))
+                      : path.empty() ? fmt::format("the sections are {}", join(names, ", "))
                                      : fmt::format("`ocoee help {}` lists the keys", path));
     }
   }
@@ -263,12 +269,14 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
   const auto in_range = [&](double value) {
     const bool low = field.minimum && (field.minimum_is_open ? !(value > *field.minimum)
                                                              : !(value >= *field.minimum));
-    const bool high = field.maximum && !(value <= *field.maximum);
+    const bool high = field.maximum && (field.maximum_is_open ? !(value < *field.maximum)
+                                                              : !(value <= *field.maximum));
     if (!low && !high && std::isfinite(value)) return true;
+    const char* side = high ? (field.maximum_is_open ? "below" : "at most")
+                            : (field.minimum_is_open ? "above" : "at least");
     problems.add_at(source_of(node), key,
-                    fmt::format("{:g} is out of range: expected {} {:g}", value,
-                                high ? "at most" : (field.minimum_is_open ? "above" : "at least"),
-                                high ? *field.maximum : field.minimum.value_or(0)));
+                    fmt::format("{} is out of range: expected {} {}", limit_text(value), side,
+                                limit_text(high ? *field.maximum : field.minimum.value_or(0))));
     return false;
   };
   const auto allowed = [&](const std::string& value) {
@@ -300,6 +308,13 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
       if (!in_range(*number)) return false;
       value = *number;
     } else {
+      // On a command line quotes are the shell's: run.name=42 is a text.
+      const auto written = from_command_line.find(&from);
+      if (!from.is_string() && written != from_command_line.end() && from.is_value()) {
+        if (!allowed(written->second)) return false;
+        value = written->second;
+        return true;
+      }
       if (!from.is_string()) return wrong_type("a text in quotes", from), false;
       if (!allowed(**from.as_string())) return false;
       value = **from.as_string();

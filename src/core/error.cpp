@@ -1,7 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/error.h"
 
+#include <new>
+
 namespace ocoee {
+namespace {
+
+std::vector<Translation>& translations() {
+  static std::vector<Translation> all;
+  return all;
+}
+
+}  // namespace
+
+Error as_error(const std::exception& error) {
+  if (const auto* own = dynamic_cast<const Error*>(&error)) return *own;
+  if (dynamic_cast<const std::bad_alloc*>(&error))
+    return {ErrorKind::memory,
+            "the host has no memory left for this run\n    fix: lower batch.micro or the model"};
+  for (const Translation translation : translations()) {
+    if (auto known = translation(error)) return *known;
+  }
+  return {ErrorKind::internal, error.what()};
+}
+
+void translate_errors_by(Translation translation) {
+  translations().push_back(translation);
+}
 
 const char* name_of(ErrorKind kind) {
   switch (kind) {

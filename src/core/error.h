@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -45,6 +46,12 @@ template <class... Args>
 [[noreturn]] void fail(ErrorKind kind, fmt::format_string<Args...> format, Args&&... args) {
   throw Error(kind, fmt::format(format, std::forward<Args>(args)...));
 }
+
+// What was thrown, as an Error: std::bad_alloc is one of memory, what nobody knows is internal.
+Error as_error(const std::exception& error);
+// A room that uses a library with exceptions of its own says what they mean: an Error, or nothing.
+using Translation = std::optional<Error> (*)(const std::exception&);
+void translate_errors_by(Translation translation);
 
 [[noreturn]] void check_failed(const char* condition, const char* file, int line,
                                const std::string& message);

@@ -11,4 +11,9 @@ std::string host_name() {
   return known ? name : "unknown";
 }
 
+double host_memory_bytes() {
+  return static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
+         static_cast<double>(::sysconf(_SC_PAGE_SIZE));
+}
+
 }  // namespace ocoee

@@ -5,6 +5,7 @@
 
 namespace ocoee {
 
-std::string host_name();  // as the system calls itself; "unknown" if it does not say
+std::string host_name();     // as the system calls itself; "unknown" if it does not say
+double host_memory_bytes();  // all that it has
 
 }  // namespace ocoee

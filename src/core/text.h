@@ -16,9 +16,10 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::vector<std::string> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text);
 
-std::string format_bytes(double bytes);      // "1.50 GiB"
-std::string format_count(double count);      // "124 M"
-std::string format_seconds(double seconds);  // "2 min 05 s"
+std::string format_bytes(double bytes);                // "1.50 GiB"
+std::string counted(int64_t count, const char* what);  // "1 layer", "2 layers"
+std::string format_count(double count);                // "124 M"
+std::string format_seconds(double seconds);            // "2 min 05 s"
 
 uint64_t hash64(std::string_view text);  // FNV-1a, mixed: stable for ever (it feeds random keys)
 

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <system_error>
 
 #include "core/error.h"
+#include "data/content_hash.h"
 
 namespace ocoee::data {
 namespace {
@@ -102,6 +105,24 @@ Split split_last(const std::shared_ptr<const Corpus>& corpus, double fraction) {
 
 Part whole(const std::shared_ptr<const Corpus>& corpus) {
   return split_last(corpus, 0).training;
+}
+
+void require_different(const std::vector<std::string>& files) {
+  std::multimap<uintmax_t, const std::string*> by_size;
+  for (const std::string& file : files) {
+    std::error_code error;
+    const uintmax_t size = std::filesystem::file_size(file, error);
+    if (error) continue;  // told where it is opened
+    const auto [first, end] = by_size.equal_range(size);
+    for (auto other = first; other != end; ++other) {
+      if (content_hash_of_file(file) != content_hash_of_file(*other->second)) continue;
+      fail(ErrorKind::data,
+           "{} and {} are the same data: what is held out of one would be trained on in the other\n"
+           "    fix: name each file once",
+           *other->second, file);
+    }
+    by_size.emplace(size, &file);
+  }
 }
 
 Part joined(Part first, const Part& second) {

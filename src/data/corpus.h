@@ -62,6 +62,10 @@ struct Split {
 Split split_last(const std::shared_ptr<const Corpus>& corpus, double fraction);
 
 Part whole(const std::shared_ptr<const Corpus>& corpus);
+// Throws Error(data) where two of the files hold the same bytes: what is held out of one would be
+// trained on in the other.
+void require_different(const std::vector<std::string>& files);
+
 // For more training data beside the part that is split. Mind relatives: another strain of the same
 // species holds most of the held-out part word for word.
 Part joined(Part first, const Part& second);

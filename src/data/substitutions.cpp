@@ -5,8 +5,10 @@
 #include <charconv>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/text.h"
 #include "data/bytes.h"
 #include "data/nucleotide.h"
@@ -80,6 +82,11 @@ class LineReader {
     first_ = false;
     if (header) return;
     for (const std::string& each : split(columns[alternative], ',')) {
+      // A VCF of a whole study holds indels and the like beside substitutions.
+      if (vcf_ && (columns[reference].size() != 1 || !base_of(each))) {
+        ++other_variants_;
+        continue;
+      }
       Substitution substitution;
       substitution.record = columns[0];
       substitution.where = where;
@@ -91,9 +98,12 @@ class LineReader {
     }
   }
 
+  int64_t other_variants() const { return other_variants_; }
+
  private:
   bool vcf_;
   bool first_ = true;
+  int64_t other_variants_ = 0;
 };
 
 }  // namespace
@@ -109,6 +119,9 @@ std::vector<Substitution> read_substitutions(const std::filesystem::path& path) 
     if (line.empty() || line.front() == '#') continue;
     reader.add(line, fmt::format("{}:{}", path.string(), line_number), result);
   }
+  if (reader.other_variants() > 0)
+    log::warn("{}: {} alternative{} no substitution of one base and left out", path.string(),
+              reader.other_variants(), reader.other_variants() == 1 ? " is" : "s are");
   if (result.empty()) {
     fail(ErrorKind::data,
          "{}: no substitution in the file; expected lines of record, position, reference, "
@@ -136,9 +149,11 @@ Substitution parse_substitution(const std::string& word) {
 
 std::vector<size_t> locate(const std::vector<Substitution>& substitutions, const Corpus& corpus) {
   std::map<std::string, size_t> by_name;
+  std::set<std::string> twice;
   std::vector<std::string> names;
   for (size_t i = 0; i < corpus.records().size(); ++i) {
-    by_name.emplace(corpus.records()[i].name, i);
+    if (!by_name.emplace(corpus.records()[i].name, i).second)
+      twice.insert(corpus.records()[i].name);
     if (names.size() < 10000) names.push_back(corpus.records()[i].name);
   }
   std::vector<size_t> places;
@@ -154,6 +169,12 @@ std::vector<size_t> locate(const std::vector<Substitution>& substitutions, const
       continue;
     }
     places.push_back(found->second);
+    if (twice.contains(each.record)) {
+      problems.push_back(
+          fmt::format("{}: more than one sequence is called '{}'; each needs a name of its own",
+                      each.where, each.record));
+      continue;
+    }
     const std::string_view letters = corpus.records()[found->second].letters;
     if (each.position > static_cast<int64_t>(letters.size())) {
       problems.push_back(fmt::format("{}: position {} is past the end of '{}', which has {} bases",

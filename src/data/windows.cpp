@@ -15,21 +15,6 @@ size_t segment_at(const std::vector<int64_t>& first, int64_t index) {
          1;
 }
 
-int64_t unknown_words(const Tokenizer& tokenizer, std::string_view letters) {
-  const size_t piece = size_t{1} << 16;  // words
-  std::vector<int64_t> ids(piece);
-  const size_t size = piece * static_cast<size_t>(tokenizer.letters_per_token());
-  int64_t unknown = 0;
-  for (size_t at = 0; at < letters.size(); at += size) {
-    const std::string_view some = letters.substr(at, size);
-    tokenizer.encode(some, ids.data());
-    const auto end =
-        ids.begin() + static_cast<int64_t>(some.size()) / tokenizer.letters_per_token();
-    unknown += std::count(ids.begin(), end, kUnknown);
-  }
-  return unknown;
-}
-
 void require_context(int64_t context) {
   if (context < 1) fail(ErrorKind::config, "context is {}; expected 1 token or more", context);
 }
@@ -50,6 +35,21 @@ int64_t tokens_of(const WindowPieces& pieces) {
 }
 
 }  // namespace
+
+int64_t known_words(const Tokenizer& tokenizer, std::string_view letters) {
+  const size_t piece = size_t{1} << 16;  // words
+  std::vector<int64_t> ids(piece);
+  const size_t size = piece * static_cast<size_t>(tokenizer.letters_per_token());
+  int64_t known = 0;
+  for (size_t at = 0; at < letters.size(); at += size) {
+    const std::string_view some = letters.substr(at, size);
+    tokenizer.encode(some, ids.data());
+    const auto end =
+        ids.begin() + static_cast<int64_t>(some.size()) / tokenizer.letters_per_token();
+    known += end - ids.begin() - std::count(ids.begin(), end, kUnknown);
+  }
+  return known;
+}
 
 WindowSource::WindowSource(Part part, std::shared_ptr<const Tokenizer> tokenizer,
                            WindowOptions options)
@@ -131,7 +131,13 @@ HeldOutSource::HeldOutSource(Part part, std::shared_ptr<const Tokenizer> tokeniz
   for (const Segment& segment : part_.segments) {
     const int64_t words = static_cast<int64_t>(segment.letters.size()) / letters;
     first_window_.push_back(first_window_.back() + (words + context_ - 1) / context_);
-    letters_scored_ += letters * (words - unknown_words(*tokenizer_, segment.letters));
+    letters_scored_ += letters * known_words(*tokenizer_, segment.letters);
+  }
+  if (letters_scored_ == 0 && first_window_.back() > 0) {
+    fail(ErrorKind::data,
+         "'{}': nothing of the {} letters held out can be scored, for each word of them holds one "
+         "that is unknown, such as N",
+         part_.segments.front().record, part_.letters());
   }
   if (letters_scored_ == 0) {
     fail(ErrorKind::config,

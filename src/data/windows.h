@@ -51,6 +51,9 @@ class WindowSource final : public Source {
   int64_t letters_skipped_ = 0;
 };
 
+// Whole words of `letters` that hold no unknown letter.
+int64_t known_words(const Tokenizer& tokenizer, std::string_view letters);
+
 // Held-out: each segment from its first letter in windows of `context` words, without overlap,
 // forward strand, frame 0. Fields: "tokens" i64 [context + 1], padded with kPad; "weights" f32
 // [context], which is 1 for each word scored, and 0 for padding and for words that hold a letter

@@ -185,15 +185,18 @@ LayerSpec head(const GptConfig& c, int64_t vocabulary) {
 
 void GptConfig::describe(config::Description& d) {
   d.field("style", style, "what the keys that say \"style\" stand for").choices({"gpt2", "llama"});
-  d.field("layers", layers, "transformer blocks").at_least(1);
-  d.field("width", width, "size of the residual stream").at_least(1);
-  d.field("heads", heads, "attention heads; must divide width").at_least(1);
-  d.field("kv_heads", kv_heads, "key-value heads shared by groups of heads; 0 = heads").at_least(0);
-  d.field("context", context, "longest sequence").at_least(1).unit("tokens");
+  d.field("layers", layers, "transformer blocks").at_least(1).at_most(10000);
+  d.field("width", width, "size of the residual stream").at_least(1).at_most(1e6);
+  d.field("heads", heads, "attention heads; must divide width").at_least(1).at_most(1e6);
+  d.field("kv_heads", kv_heads, "key-value heads shared by groups of heads; 0 = heads")
+      .at_least(0)
+      .at_most(1e6);
+  d.field("context", context, "longest sequence").at_least(1).at_most(1e9).unit("tokens");
   d.field("feed_forward", feed_forward,
           "inner size of the feed-forward layer; 0 = 4 width, or 8/3 width rounded up to 64 for "
           "swiglu")
-      .at_least(0);
+      .at_least(0)
+      .at_most(1e7);
   d.field("norm", norm, "normalisation").choices({"style", "layer", "rms"});
   d.field("activation", activation, "of the feed-forward layer")
       .choices({"style", "gelu", "swiglu"});

@@ -13,10 +13,10 @@ void OptimizerConfig::describe(config::Description& d) {
   for (const auto& [known, doc] : optimizer_names()) names.push_back(known);
   d.field("name", name, "the optimizer").choices(names);
   d.field("learning_rate", learning_rate, "at its peak").above(0);
-  d.field("beta1", beta1, "adamw: decay of the first moment").at_least(0).at_most(0.9999999);
-  d.field("beta2", beta2, "adamw: decay of the second moment").at_least(0).at_most(0.9999999);
+  d.field("beta1", beta1, "adamw: decay of the first moment").at_least(0).below(1);
+  d.field("beta2", beta2, "adamw: decay of the second moment").at_least(0).below(1);
   d.field("epsilon", epsilon, "adamw: added to the root of the second moment").above(0);
-  d.field("momentum", momentum, "sgd: decay of the velocity").at_least(0).at_most(0.9999999);
+  d.field("momentum", momentum, "sgd: decay of the velocity").at_least(0).below(1);
   d.field("weight_decay", weight_decay,
           "decoupled decay (Loshchilov and Hutter 2019), none on norms and biases")
       .at_least(0);

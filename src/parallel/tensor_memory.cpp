@@ -3,6 +3,7 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
+#include <c10/util/Exception.h>
 
 #include <malloc.h>
 
@@ -10,12 +11,21 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <string>
+#include <string_view>
+
+#include "core/error.h"
+#include "core/text.h"
 
 namespace ocoee::parallel {
 namespace {
 
 std::atomic<int64_t> now{0}, peak{0};
+
+constexpr const char* kLessMemory =
+    "\n    fix: lower batch.micro or the model, set layout.recompute, or split over more ranks; "
+    "`ocoee plan RECIPE` says what each takes";
 
 // The size of a block stands in a line of its own before it.
 constexpr size_t kLine = 64;
@@ -36,10 +46,27 @@ void release(void* data) {
   c10::free_cpu(block);
 }
 
+char* take(size_t bytes) {
+  try {
+    return static_cast<char*>(c10::alloc_cpu(bytes));
+  } catch (const c10::Error&) {
+    fail(ErrorKind::memory, "the host has no {} for another tensor; tensors hold {} of it{}",
+         format_bytes(static_cast<double>(bytes)), format_bytes(static_cast<double>(now.load())),
+         kLessMemory);
+  }
+}
+
+std::optional<Error> out_of_gpu_memory(const std::exception& error) {
+  if (!dynamic_cast<const c10::OutOfMemoryError*>(&error)) return std::nullopt;
+  const std::string_view text = error.what();
+  return Error(ErrorKind::memory,
+               fmt::format("{}{}", text.substr(0, text.find('\n')), kLessMemory));
+}
+
 struct CountingAllocator final : c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     if (bytes == 0) return {nullptr, nullptr, &release, c10::Device(c10::kCPU)};
-    char* block = static_cast<char*>(c10::alloc_cpu(bytes + kLine));
+    char* block = take(bytes + kLine);
     const auto counted = static_cast<int64_t>(bytes);
     std::memcpy(block, &counted, sizeof counted);
     add(counted);
@@ -74,6 +101,7 @@ int64_t status_line(const std::string& key) {
 void count_tensor_memory() {
   static CountingAllocator* const allocator = [] {
     keep_freed_memory();
+    translate_errors_by(out_of_gpu_memory);
     auto* made = new CountingAllocator;  // torch keeps it to the end
     c10::SetCPUAllocator(made, /*priority=*/1);
     return made;

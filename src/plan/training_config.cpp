@@ -10,12 +10,14 @@ namespace ocoee::plan {
 void BatchConfig::describe(config::Description& d) {
   d.field("global", global, "samples per optimizer step over all ranks")
       .at_least(1)
+      .at_most(1e9)
       .unit("samples");
   d.field("micro", micro,
           "upper limit of samples per data-parallel replica and forward pass; the largest divisor "
           "of global / data "
           "within it is taken, and accumulation follows")
       .at_least(1)
+      .at_most(1e9)
       .unit("samples")
       .may_change_on_resume();
 }
@@ -23,12 +25,15 @@ void BatchConfig::describe(config::Description& d) {
 void LayoutConfig::describe(config::Description& d) {
   d.field("tensor", tensor, "ranks that split each layer's weights")
       .at_least(1)
+      .at_most(1e6)
       .may_change_on_resume();
   d.field("pipeline", pipeline, "ranks that split the layers into stages")
       .at_least(1)
+      .at_most(1e6)
       .may_change_on_resume();
   d.field("context", context, "ranks that split a sample's sequence")
       .at_least(1)
+      .at_most(1e6)
       .may_change_on_resume();
   d.field("shard", shard, "what is split over the data axis (ZeRO 0 to 3)")
       .choices({"none", "states", "gradients", "parameters"})
@@ -37,6 +42,7 @@ void LayoutConfig::describe(config::Description& d) {
           "hybrid sharding: neighbouring ranks that share one copy of what is split, repeated "
           "across groups; 0 = all that hold the same weights")
       .at_least(0)
+      .at_most(1e6)
       .unit("ranks")
       .may_change_on_resume();
   d.field("schedule", schedule, "order of the micro-batches through the pipeline's stages")
@@ -44,11 +50,13 @@ void LayoutConfig::describe(config::Description& d) {
       .may_change_on_resume();
   d.field("chunks", chunks, "interleaved: parts of the model that each stage holds")
       .at_least(1)
+      .at_most(1e6)
       .may_change_on_resume();
   d.field("cuts", cuts,
           "the first block of each pipeline part but the first, counted from the embedding, which "
           "is block 0; empty = chosen by cost")
       .at_least(1)
+      .at_most(1e6)
       .may_change_on_resume();
   d.field("context_method", context_method,
           "how attention meets a split sequence: keys and values go round, or heads are split "
@@ -117,20 +125,24 @@ int64_t PrecisionConfig::compute_bytes() const {
 void TrainConfig::describe(config::Description& d) {
   d.field("steps", steps, "optimizer steps of the whole run")
       .at_least(1)
+      .at_most(1e12)
       .unit("steps")
       .may_change_on_resume();
   d.field("evaluate_every", evaluate_every, "steps between evaluations; 0 = only after the last")
       .at_least(0)
+      .at_most(1e12)
       .unit("steps")
       .may_change_on_resume();
   d.field("checkpoint_every", checkpoint_every,
           "steps between checkpoints; 0 = only after the last")
       .at_least(0)
+      .at_most(1e12)
       .unit("steps")
       .may_change_on_resume();
   d.field("graph_after", graph_after,
           "GPU: steps run one by one before the step is captured as a graph; 0 = never")
       .at_least(0)
+      .at_most(1e12)
       .unit("steps")
       .may_change_on_resume();
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/agreement.h"
 
-#include <new>
 #include <string>
 
 namespace ocoee::run {
@@ -12,12 +11,9 @@ std::string failure_of(const std::function<void()>& work) {
   try {
     work();
     return "";
-  } catch (const Error& error) {
+  } catch (const std::exception& thrown) {
+    const Error error = as_error(thrown);
     return fmt::format("{:02}{}", static_cast<int>(error.kind()), error.what());
-  } catch (const std::bad_alloc&) {
-    return fmt::format("{:02}the host has no memory left", static_cast<int>(ErrorKind::memory));
-  } catch (const std::exception& error) {
-    return fmt::format("{:02}{}", static_cast<int>(ErrorKind::internal), error.what());
   }
 }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/build_info.h"
+#include "core/host.h"
 #include "core/text.h"
 #include "core/version.h"
 #include "run/run_directory.h"
@@ -86,8 +87,7 @@ json environment(const comm::World& world, const device::Device& device) {
   out["system"] = fmt::format("{} {} {}", system.sysname, system.release, system.machine);
   out["cpu"] = processor();
   out["cores"] = std::thread::hardware_concurrency();
-  out["host_memory"] = format_bytes(static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
-                                    static_cast<double>(::sysconf(_SC_PAGE_SIZE)));
+  out["host_memory"] = format_bytes(host_memory_bytes());
   out["device"] = device::name_of(device);
   if (device.is_cuda()) {
     const device::Properties properties = device::properties(device);

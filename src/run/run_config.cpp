@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <limits>
 
 #include "run/task.h"
@@ -19,6 +21,7 @@ void RunConfig::describe(config::Description& d) {
       .may_change_on_resume();
   d.field("threads", threads, "per rank; 0 = the cores of this host over the ranks on it")
       .at_least(0)
+      .at_most(4096)
       .may_change_on_resume();
   d.field("deterministic", deterministic,
           "the same bits from run to run; on a GPU at the price of slower kernels")
@@ -26,12 +29,14 @@ void RunConfig::describe(config::Description& d) {
   d.field("collective_timeout", collective_timeout,
           "longest time that one collective may take before the run is ended")
       .above(0)
+      .at_most(1e9)
       .unit("seconds")
       .may_change_on_resume();
   d.field(
        "wall_time", wall_time,
        "stop with a checkpoint before this much time has passed; 0 = what Slurm says, or no limit")
       .at_least(0)
+      .at_most(1e9)
       .unit("seconds")
       .may_change_on_resume();
   d.field("log_every", log_every, "steps between logged steps")
@@ -48,8 +53,21 @@ void RunConfig::describe(config::Description& d) {
       .may_change_on_resume();
 }
 
+void RunConfig::check(config::Problems& problems) const {
+  constexpr size_t kLongest = 200;  // a file name has 255 bytes, and others are made from this one
+  const bool is_folder_of_its_own = !name.empty() && name != "." && name != ".." &&
+                                    name.find('/') == std::string::npos && name.size() <= kLongest;
+  if (!is_folder_of_its_own)
+    problems.add("run.name",
+                 fmt::format("\"{}\" cannot name a folder in runs/",
+                             name.size() <= kLongest ? name : name.substr(0, 20) + "..."),
+                 "a word such as \"first-try\"; run.dir takes any path");
+}
+
 std::filesystem::path RunConfig::folder() const {
-  return dir.empty() ? std::filesystem::path("runs") / name : std::filesystem::path(dir);
+  if (dir.empty()) return std::filesystem::path("runs") / name;
+  const std::filesystem::path path(dir);  // one that ends in / names the same folder
+  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
 }
 
 double Task::best_metric() const {

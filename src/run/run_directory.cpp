@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "core/error.h"
@@ -14,6 +15,7 @@
 #include "core/host.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "run/checkpoint.h"
 #include "run/elsewhere.h"
 #include "run/recipe_identity.h"
 
@@ -47,6 +49,41 @@ void move_aside(const std::filesystem::path& folder, std::unique_ptr<DirectoryLo
   }
   make_folder(folder / "checkpoints");
   lock = std::make_unique<DirectoryLock>(folder);
+}
+
+// A run that ended before its first step holds nothing that another recipe could harm.
+bool has_begun(const std::filesystem::path& folder) {
+  if (!checkpoint_steps(folder / "checkpoints").empty()) return true;
+  std::error_code error;
+  const auto metrics = folder / "metrics.jsonl";
+  if (!std::filesystem::exists(metrics, error)) return false;
+  for (const std::string& line : split(read_file(metrics), '\n')) {
+    const auto entry = nlohmann::json::parse(line, nullptr, false);
+    if (entry.is_object() && entry.value("kind", "") == "step") return true;
+  }
+  return false;
+}
+
+// What a finished run says of itself stays true until it goes on.
+bool is_finished(const std::filesystem::path& folder) {
+  std::error_code error;
+  const auto path = folder / "summary.json";
+  if (!std::filesystem::exists(path, error)) return false;
+  const auto summary = nlohmann::json::parse(read_file(path), nullptr, false);
+  return summary.is_object() && summary.value("status", "") == "finished";
+}
+
+// A folder that no run made may hold a user's own files, by these names too.
+void require_no_strangers(const std::filesystem::path& folder) {
+  for (const char* name : {"recipe.toml", "environment.json", "plan.json", "summary.json",
+                           "metrics.jsonl", "trace.json", "report.html"}) {
+    std::error_code error;
+    if (std::filesystem::exists(folder / name, error))
+      fail(ErrorKind::file,
+           "{}: is there, and no run made this folder; a run would write over it\n    fix: give "
+           "the run another run.dir",
+           (folder / name).string());
+  }
 }
 
 }  // namespace
@@ -93,19 +130,25 @@ std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request
       move_aside(folder, lock);
     } else if (const std::string difference =
                    recipe_difference(read_file(identity), request.stable_recipe);
-               !difference.empty()) {
+               !difference.empty() && has_begun(folder)) {
       fail(
           ErrorKind::config,
           "{}: holds a run with another recipe, so this one cannot go on from it:\n{}    fix: give "
           "this run another run.name, or start over with --fresh (the old one is moved aside)",
           folder.string(), difference);
     }
+  } else {
+    require_no_strangers(folder);
   }
   write_file_atomically(identity, request.stable_recipe, kElsewhere);
-  write_file_atomically(folder / "recipe.toml", request.recipe_toml, kElsewhere);
-  write_file_atomically(folder / "environment.json", request.environment.dump(2) + "\n",
-                        kElsewhere);
+  if (!is_finished(folder)) write_request(request);
   return lock;
+}
+
+void write_request(const DirectoryRequest& request) {
+  write_file_atomically(request.folder / "recipe.toml", request.recipe_toml, kElsewhere);
+  write_file_atomically(request.folder / "environment.json", request.environment.dump(2) + "\n",
+                        kElsewhere);
 }
 
 }  // namespace ocoee::run

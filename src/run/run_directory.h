@@ -32,15 +32,18 @@ class DirectoryLock {
 };
 
 // Makes RUN and RUN/checkpoints, locks RUN, decides whether the run that is there goes on, and
-// writes what describes this one. On rank 0.
+// writes what describes this one; in place of a finished run only when write_request says so, for
+// it may be asked for nothing new. On rank 0.
 struct DirectoryRequest {
   std::filesystem::path folder;
   std::string recipe_toml, stable_recipe;
   nlohmann::json environment;
   bool fresh = false;  // move aside what is there
 };
-// Throws Error(file) (no space, no permission, in use) or Error(config) (another recipe).
+// Throws Error(file) (no space, no permission, in use, a folder of others) or Error(config)
+// (another recipe).
 std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request);
+void write_request(const DirectoryRequest& request);
 
 // Host, processor, memory, build, launcher, command line.
 nlohmann::json environment(const comm::World& world, const device::Device& device);

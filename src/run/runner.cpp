@@ -24,11 +24,6 @@ namespace {
 
 using nlohmann::json;
 
-ErrorKind kind_of(const std::exception& error) {
-  const auto* own = dynamic_cast<const Error*>(&error);
-  return own ? own->kind() : ErrorKind::internal;
-}
-
 class Runner {
  public:
   Runner(comm::World& world, const RunRequest& request)
@@ -52,9 +47,13 @@ class Runner {
   Outcome stop(Task& task, bool by_signal);
   bool time_is_nearly_over() const;
   bool already_finished(const Task& task) const;
+  DirectoryRequest directory_request() const {
+    return {folder_, request_.recipe_toml, request_.stable_recipe,
+            environment(world_, request_.device), request_.fresh};
+  }
   double own_seconds() const { return earlier_seconds_ + trace::now_seconds() - begin_; }
   void write_summary(const std::string& status, const Task& task);
-  void tell_peers(const std::exception& error);
+  void tell_peers(const Error& error);
   void note_failure(const std::string& what);
   void report(const std::string& headline, bool failed = false) const;
 
@@ -80,8 +79,7 @@ class Runner {
 
 Outcome Runner::run() {
   on_first_rank(host_, [&] {
-    lock_ = prepare_directory({folder_, request_.recipe_toml, request_.stable_recipe,
-                               environment(world_, request_.device), request_.fresh});
+    lock_ = prepare_directory(directory_request());
     remove_leftovers(checkpoints_);
     read_earlier_summary();
   });
@@ -101,19 +99,19 @@ Outcome Runner::run() {
     watchdog_.reset();  // all ranks leave together: nobody has to be told
     note_failure(error.what());
     throw;
-  } catch (const std::exception& error) {
-    const ErrorKind kind = kind_of(error);
+  } catch (const std::exception& thrown) {
+    const Error error = as_error(thrown);
     tell_peers(error);
     note_failure(error.what());
-    if (told_) throw ReportedError(kind, error.what());
+    if (told_) throw ReportedError(error.kind(), error.what());
     throw;
   }
 }
 
 // They may wait in a collective for this rank.
-void Runner::tell_peers(const std::exception& error) {
+void Runner::tell_peers(const Error& error) {
   if (!watchdog_ || told_) return;
-  told_ = watchdog_->report_failure(error.what(), exit_code(kind_of(error)));
+  told_ = watchdog_->report_failure(error.what(), exit_code(error.kind()));
 }
 
 Outcome Runner::run_in_directory() {
@@ -135,7 +133,7 @@ Outcome Runner::run_in_directory() {
   } catch (const AgreedError&) {
     throw;
   } catch (const std::exception& error) {
-    tell_peers(error);  // before task and mesh go: their end may wait for peers
+    tell_peers(as_error(error));  // before task and mesh go: their end may wait for peers
     throw;
   }
 }
@@ -160,6 +158,7 @@ Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
       report(headline_text(earlier_summary_));
       return Outcome::finished;
     }
+    on_first_rank(host_, [&] { write_request(directory_request()); });
   }
   if (console_)
     console_->expect({task.position(), task.total(),
@@ -234,6 +233,7 @@ void Runner::open_listeners() {
 }
 
 void Runner::begin_checkpoint(Task& task) {
+  task.before_save();
   if (writer_->busy()) finish_checkpoint();
   writer_->begin(task.position(), task.state(), task.best_metric(), own_seconds());
   saved_step_ = task.position();

@@ -37,6 +37,7 @@ struct RunConfig {  // section [run]
   int64_t keep_checkpoints = 2;     // the last k, besides the best
   bool save_at_start = true;        // before the first step, so that there is always a checkpoint
   void describe(config::Description& d);
+  void check(config::Problems& problems) const;
   std::filesystem::path folder() const;
 };
 
@@ -54,8 +55,9 @@ class Task {
   virtual int64_t position() const = 0;  // quanta done: optimizer steps, blocks of sweeps, stages
   virtual int64_t total() const = 0;
   virtual int64_t checkpoint_every() const = 0;  // quanta; 0 = only at the end
-  virtual void advance() = 0;  // one quantum; emits its own "step" and "evaluation" events
-  virtual State state() = 0;   // for saving and for loading; taken when nothing is in flight
+  virtual void advance() = 0;    // one quantum; emits its own "step" and "evaluation" events
+  virtual void before_save() {}  // throws where the state is not worth to be saved
+  virtual State state() = 0;     // for saving and for loading; taken when nothing is in flight
   virtual void loaded(const nlohmann::json&
                           values) = 0;  // after a checkpoint's arrays were put back through state()
   virtual void finish() {}              // after the last quantum

@@ -66,6 +66,9 @@ class Trainer final : public run::Task {
   }
   void advance() override;
   void finish() override;
+  void before_save() override {  // on a GPU the last steps may not have been looked at
+    if (step_ > looked_at_) log_step(/*due=*/false, /*look=*/true);
+  }
   run::State state() override;
   void loaded(const nlohmann::json& values) override;
 
@@ -77,7 +80,7 @@ class Trainer final : public run::Task {
   static void add_sums(ObjectiveRun& part, const Sums& sums);
   void copy_batch(ObjectiveRun& part);
   void start_prefetchers();
-  void log_step(bool due);
+  void log_step(bool due, bool look);
   void evaluate();
 
   run::Context& context_;
@@ -93,6 +96,7 @@ class Trainer final : public run::Task {
   nlohmann::json summary_;
   double peak_flops_ = 0;
   int64_t step_ = 0;
+  int64_t looked_at_ = 0;  // the last step whose numbers were read
   int64_t evaluated_at_ = -1;
   double best_ = std::numeric_limits<double>::quiet_NaN();
   double last_metric_ = std::numeric_limits<double>::quiet_NaN();
@@ -181,7 +185,10 @@ void Trainer::advance() {
   }
   ++step_;
   ++meter_.steps;
-  log_step(step_ % context_.run.log_every == 0 || step_ == train_.steps || step_ == 1);
+  // On the CPU numbers are at hand, so trouble is seen at once; on a GPU reading them is a wait, so
+  // only when logging and before saving.
+  const bool due = step_ % context_.run.log_every == 0 || step_ == train_.steps || step_ == 1;
+  log_step(due, due || !device_.is_cuda());
   const bool evaluation_due = train_.evaluate_every > 0 && step_ % train_.evaluate_every == 0;
   if (evaluation_ && (evaluation_due || step_ == train_.steps)) evaluate();
 }
@@ -294,10 +301,9 @@ void Trainer::step_body(ObjectiveRun& part) {
   for (Update& update : part.updates) update.apply();
 }
 
-void Trainer::log_step(bool due) {
-  // On the CPU numbers are at hand, so trouble is seen at once; on a GPU reading them is a wait, so
-  // only when logging.
-  if (!due && device_.is_cuda()) return;
+void Trainer::log_step(bool due, bool look) {
+  if (!look) return;
+  looked_at_ = step_;
   nlohmann::json fields;
   for (ObjectiveRun& part : runs_) {
     const std::string suffix = runs_.size() > 1 ? "." + part.parts.objective->name() : "";
@@ -401,7 +407,7 @@ run::State Trainer::state() {
 }
 
 void Trainer::loaded(const nlohmann::json& values) {
-  step_ = values.at("step").get<int64_t>();
+  step_ = looked_at_ = values.at("step").get<int64_t>();
   if (values.contains("best")) best_ = values["best"].get<double>();
   last_evaluation_ = values.value("last_evaluation", nlohmann::json::object());
   for (ObjectiveRun& part : runs_) {

@@ -82,6 +82,14 @@ class TaskContract : public testing::TestWithParam<run::TaskType> {
   run::DebugRecipe debug_;
 };
 
+// What a run directory holds as recipe.toml is a recipe: of the same run.
+TEST_P(TaskContract, TheResolvedRecipeIsARecipe) {
+  const std::string resolved = config::to_toml(read("first")->description);
+  write_file_atomically(scratch_ / "resolved.toml", resolved);
+  const auto again = cli::read_recipe(tasks_, (scratch_ / "resolved.toml").string(), {}, 1);
+  EXPECT_EQ(config::to_toml(again->description), resolved);
+}
+
 TEST_P(TaskContract, LearnsIsDeterministicAndResumesBitEqual) {
   run("first");
   const auto first = numbers("first");

@@ -111,16 +111,18 @@ TEST(Config, AProblemOfAnUnwrittenKeyStandsAtItsSectionOrRecipe) {
             "r.toml:2:1: batch.global: too many\nr.toml: layout.tensor: too many");
 }
 
-TEST(Config, OnlyWhatIsDescribedIsReadWhereTheRestBelongsToOthers) {
+TEST(Config, SectionsOfOthersArePassedOverAndMisspellingsAreNot) {
   Batch batch;
   Description description;
   description.section("batch", batch, "");
   const Document document =
-      Document::from_text("version = 1\n[batch]\nglobl = 8\n[model]\nx = 1\n", "r.toml");
+      Document::from_text("version = 1\n[batch]\nglobl = 8\n[model]\nx = 1\n[modle]\n", "r.toml");
   Problems some, all;
-  document.read(description, some, /*only_described=*/true);
+  document.read(description, some, {"model"});
   document.read(description, all);
-  EXPECT_EQ(some.all().size(), 2u) << some.text();
+  EXPECT_EQ(some.all().size(), 3u) << some.text();
+  EXPECT_THAT(some.text(),
+              testing::HasSubstr("modle: unknown section\n    fix: did you mean 'model'?"));
   EXPECT_THAT(all.text(), testing::HasSubstr("r.toml:4:1: model: unknown section"));
 }
 

@@ -128,6 +128,17 @@ TEST_F(RunnerTest, OneRunADirectory) {
   EXPECT_EQ(process.wait(), 75);
 }
 
+TEST_F(RunnerTest, AFinishedRunKeepsItsRecordUntilItGoesOn) {
+  ASSERT_EQ(run(1, "a", {"task.steps=6"}).code, 0);
+  const std::string recipe = read_file(folder() / "recipe.toml");
+  const Ended shorter = run(1, "a", {"task.steps=3"});
+  EXPECT_EQ(shorter.code, 0);
+  EXPECT_THAT(shorter.output, HasSubstr("this run is finished"));
+  EXPECT_EQ(read_file(folder() / "recipe.toml"), recipe);
+  EXPECT_EQ(run(1, "a", {"task.steps=8"}).code, 0);
+  EXPECT_THAT(read_file(folder() / "recipe.toml"), HasSubstr("steps = 8"));
+}
+
 TEST_F(RunnerTest, AFileInPlaceOfTheDirectoryIsNamed) {
   write_file_atomically(folder("c"), "not a folder");
   const Ended other = run(1, "c", {"task.steps=2"});

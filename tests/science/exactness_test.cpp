@@ -110,7 +110,7 @@ double tempering(const System& system, bool link_cells, bool wrong) {
   Tempering ladder(system.model, settings, *world.host(),
                    {system.start, system.start, system.start, system.start});
   std::vector<Counts> counts(4);
-  const int64_t samples = link_cells ? 8000 : 30000, apart = link_cells ? 16 : 8;
+  const int64_t samples = samples_of(link_cells ? 8000 : 30000), apart = link_cells ? 16 : 8;
   for (int64_t n = -50; n < samples; ++n) {
     for (int64_t k = 0; k < apart; ++k) ladder.advance(1);
     if (n < 0) continue;
@@ -118,7 +118,7 @@ double tempering(const System& system, bool link_cells, bool wrong) {
       ++counts[static_cast<size_t>(ladder.temperature()[static_cast<size_t>(r)])][ladder.energy(r)];
   }
   kernels::set_thread_count(threads);
-  EXPECT_GT(ladder.round_trips(), 100);
+  EXPECT_GT(ladder.round_trips(), samples_of(100));
   const Levels levels = system.levels();
   double lowest = 1;
   for (size_t t = 0; t < 4; ++t)
@@ -167,7 +167,7 @@ double flat_walk_is_even(bool wrong, bool canonical) {
   Counts counts;
   Levels even;
   for (const auto& [energy, states] : levels) even[energy] = 1 / static_cast<double>(levels.size());
-  for (int n = 0; n < 30000; ++n) {
+  for (int64_t n = 0; n < samples_of(30000); ++n) {
     flat_walk_by(*system.model, configuration, moves, walk, 60 * configuration.sites(), random,
                  Rule{wrong});
     EXPECT_EQ(walk.energy, system.model->total(configuration));
@@ -214,11 +214,11 @@ double exchanging_windows(bool wrong) {
   for (auto& window : state.values["wang_landau"]["windows"]) window[0] = 0.0;
   walk.loaded(state.values);
   std::vector<Counts> counts(2);
-  for (int64_t n = -100; n < 30000; ++n) {
+  for (int64_t n = -100; n < samples_of(30000); ++n) {
     for (int k = 0; k < 8; ++k) walk.advance();
     for (int64_t w = 0; n >= 0 && w < 2; ++w) ++counts[static_cast<size_t>(w)][walk.energy(w)];
   }
-  EXPECT_GT(walk.exchanged(), 10000);
+  EXPECT_GT(walk.exchanged(), samples_of(10000));
   return std::min(
       1.0, 2 * std::min(chi_square_p(exact[0], counts[0]), chi_square_p(exact[1], counts[1])));
 }
@@ -229,7 +229,7 @@ double reweighting(Rule rule) {
   std::vector<std::vector<double>> energies(3);
   std::vector<double> betas;
   const double target = quaternary().beta / 1.1;
-  constexpr int64_t kSets = 2500, kSamples = 200, kDrawn = 5;
+  constexpr int64_t kSets = samples_of(2500), kSamples = 200, kDrawn = 5;
   for (size_t t = 0; t < 3; ++t) {
     System system = quaternary();
     betas.push_back(system.beta /= factors[t]);

@@ -84,12 +84,21 @@ inline System small_quaternary() {
   return {"sc", {2, 2, 2}, four_species(), {2, 2, 2, 2}, 14};
 }
 
+// Samples of a test; the thread sanitizer looks for races, and a tenth shows them.
+constexpr int64_t samples_of(int64_t n) {
+#ifdef __SANITIZE_THREAD__
+  return n / 10;
+#else
+  return n;
+#endif
+}
+
 template <class Step>
 Counts sample(const System& system, int64_t samples, Step&& step) {
   Counts counts;
   Configuration configuration = system.configuration();
   RandomWords random(11, Purpose::monte_carlo, 0, 0);
-  for (int64_t n = -100; n < samples; ++n) {
+  for (int64_t n = -100; n < samples_of(samples); ++n) {
     step(configuration, random);
     if (n >= 0) ++counts[system.model->total(configuration)];
   }

@@ -27,7 +27,7 @@ void LatticeConfig::describe(config::Description& d, bool with_sizes) {
   d.field("a", a, "edge of the conventional cell").above(0).unit("angstrom");
   d.field("c_over_a", c_over_a, "for hcp, bct and L1_0; 0 = ideal: sqrt(8/3) for hcp, else 1")
       .at_least(0);
-  d.field("cells", cells, "unit cells along the three edges").at_least(1);
+  d.field("cells", cells, "unit cells along the three edges").at_least(1).at_most(1e6);
   if (with_sizes)
     d.field("sizes", sizes,
             "multiples of cells that are simulated side by side, for Binder crossings; empty = 1")

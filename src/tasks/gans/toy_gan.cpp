@@ -27,9 +27,13 @@ void ToyGanConfig::describe(config::Description& recipe) {
   config::Description& task =
       recipe.section("task", "A GAN on a ring of Gaussians: two objectives that alternate.");
   task.field("name", name_, "the task; `ocoee list tasks` shows them").required();
-  task.field("latent", latent, "size of the noise that a point is made from").at_least(1);
-  task.field("width", width, "hidden width of both networks").at_least(1);
-  task.field("hidden_layers", hidden_layers, "hidden layers of both networks").at_least(1);
+  task.field("latent", latent, "size of the noise that a point is made from")
+      .at_least(1)
+      .at_most(1e6);
+  task.field("width", width, "hidden width of both networks").at_least(1).at_most(1e6);
+  task.field("hidden_layers", hidden_layers, "hidden layers of both networks")
+      .at_least(1)
+      .at_most(1000);
   task.field("critic_repeats", critic_repeats, "critic updates for each generator update")
       .at_least(1);
   task.field("ring_radius", ring_radius, "radius of the ring").above(0);

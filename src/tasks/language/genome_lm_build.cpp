@@ -12,6 +12,8 @@ namespace {
 // Baselines take seconds and are the same on every rank: rank 0 counts, the others need only train.
 void add_baselines(train::TrainerParts& parts, run::Context& context, const data::Split& split,
                    int64_t max_order) {
+  parts.summary["headline_metric"] = "bits_per_base";
+  parts.summary["headline_label"] = "held-out bits per base";
   if (max_order < 0 || context.world.rank() != 0) return;
   const auto scores =
       data::markov_baselines(split.training, split.held_out, static_cast<int>(max_order));
@@ -24,8 +26,6 @@ void add_baselines(train::TrainerParts& parts, run::Context& context, const data
   parts.summary["baselines"] = {{{"metric", "bits_per_base"},
                                  {"label", fmt::format("order-{} Markov", best.order)},
                                  {"value", best.bits_per_base}}};
-  parts.summary["headline_metric"] = "bits_per_base";
-  parts.summary["headline_label"] = "held-out bits per base";
   parts.summary["reference_label"] = fmt::format("best order-k Markov model (k = {})", best.order);
   parts.summary["reference_value"] = best.bits_per_base;
   context.events.emit(
@@ -40,6 +40,9 @@ void add_baselines(train::TrainerParts& parts, run::Context& context, const data
 
 std::unique_ptr<run::Task> build_genome_lm(const run::TaskConfig& base, run::Context& context) {
   const auto& config = dynamic_cast<const GenomeLmConfig&>(base);
+  std::vector<std::string> files = config.fasta;
+  files.insert(files.end(), config.extra_fasta.begin(), config.extra_fasta.end());
+  data::require_different(files);
   const auto cache = data::default_cache_folder();
   const data::Split split =
       data::split_last(data::Corpus::from_fasta(config.fasta, cache), config.held_out);

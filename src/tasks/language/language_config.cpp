@@ -106,7 +106,7 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) con
       run.threads > 0 ? run.threads : std::max(1u, std::thread::hardware_concurrency());
   const plan::ModelSpec& spec = planned.workload.model;
   const plan::BatchPlan split = plan::plan_batch(batch, layout, ranks);
-  const double tokens = static_cast<double>(batch.global * model.context);
+  const double tokens = static_cast<double>(batch.global) * static_cast<double>(model.context);
   const double flops = spec.training_flops_per_token() * tokens;
   nlohmann::json out;
   out["parameters"] = spec.parameters();
@@ -122,12 +122,15 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) con
   out["data_ranks"] = split.data;
   out["steps"] = train.steps;
   out["lines"] = {
-      fmt::format("model: {} parameters, {} layers, width {}, {} heads, vocabulary {}, context {}",
-                  format_count(static_cast<double>(spec.parameters())), model.layers, model.width,
-                  model.heads, vocabulary(), model.context),
-      fmt::format("step: {} samples = {} tokens, {} data rank{} x {} samples x {} passes, {}FLOP",
-                  batch.global, format_count(tokens), split.data, split.data == 1 ? "" : "s",
-                  split.micro, split.accumulation, format_count(flops))};
+      fmt::format("model: {} parameters, {}, width {}, {}, vocabulary {}, context {}",
+                  format_count(static_cast<double>(spec.parameters())),
+                  counted(model.layers, "layer"), model.width, counted(model.heads, "head"),
+                  vocabulary(), model.context),
+      fmt::format("step: {} = {} tokens, {} x {} x {}, {}FLOP", counted(batch.global, "sample"),
+                  format_count(tokens), counted(split.data, "data rank"),
+                  counted(split.micro, "sample"),
+                  split.accumulation == 1 ? "1 pass" : fmt::format("{} passes", split.accumulation),
+                  format_count(flops))};
   if (const int64_t rows = plan::padded(vocabulary(), layout.tensor); rows != vocabulary()) {
     out["lines"].push_back(
         fmt::format("vocabulary: {} padded to {}, so that {} tensor ranks have {} each",

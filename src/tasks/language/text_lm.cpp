@@ -20,7 +20,8 @@ void TextLmConfig::describe_task(config::Description& task) {
       .at_most(0.9);
   task.field("vocabulary", padded_vocabulary,
              "rows of the embedding and head; 0 = the tokenizer's own")
-      .at_least(0);
+      .at_least(0)
+      .at_most(1e8);
 }
 
 void TextLmConfig::check_task(config::Problems& problems) const {

@@ -6,6 +6,7 @@ namespace ocoee::tasks {
 
 std::unique_ptr<run::Task> build_text_lm(const run::TaskConfig& base, run::Context& context) {
   const auto& config = dynamic_cast<const TextLmConfig&>(base);
+  data::require_different(config.files);
   const data::Split split = data::split_last(
       data::Corpus::from_text(config.files, data::default_cache_folder()), config.held_out);
   const auto tokenizer = data::make_tokenizer("byte");
