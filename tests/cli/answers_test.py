@@ -31,6 +31,17 @@ class Answers(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
+    def test_a_run_that_never_began_gives_way(self):
+        with open(os.path.join(self.folder, "r.toml"), "w", encoding="utf-8") as recipe:
+            recipe.write('version = 1\n[run]\nname = "r"\n[task]\nname = "text_lm"\nfiles = ["r.toml"]\n'
+                         "[model]\nlayers = 1\nwidth = 8\nheads = 1\n[batch]\nglobal = 1\n[train]\nsteps = 1\n")
+        command = [PROGRAM, "run", "r.toml", "run.threads=1"]
+        short = subprocess.run([*command, "model.context=100000"], cwd=self.folder, capture_output=True, text=True, check=False)
+        self.assertEqual(short.returncode, 3, short.stderr)
+        self.assertTrue(os.path.exists(os.path.join(self.folder, "runs/r/recipe.identity")))
+        corrected = subprocess.run([*command, "model.context=4"], cwd=self.folder, capture_output=True, text=True, check=False)
+        self.assertEqual(corrected.returncode, 0, corrected.stderr)
+
     def test_doctor_leaves_nothing_behind(self):
         said = self.ask("doctor", OCOEE_CACHE=os.path.join(self.folder, "cache"))
         self.assertRegex(said, r"ok    runs .* free")
