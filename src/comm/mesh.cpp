@@ -95,6 +95,7 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
                   (shape.shard_group == 0 || shape.replicas() % shape.shard_group == 0),
               "groups of {} in {} replicas", shape.shard_group, shape.replicas());
   coordinate_ = coordinate_of(shape, world.rank());
+  on_one_host_ = world.local_size() == world.size();
   if (backend == Backend::automatic) backend = automatic_backend(world, device);
 
   std::map<std::vector<int>, std::shared_ptr<Communicator>> connected;  // NCCL, by ranks

@@ -81,12 +81,14 @@ class Mesh {
   Communicator& link(bool forward, int from) {
     return *links_[(forward ? 0U : 2U) + static_cast<size_t>(from % 2)];
   }
+  bool on_one_host() const { return on_one_host_; }  // all its ranks
   device::Device device() const { return device_; }
 
  private:
   Shape shape_;
   std::array<int, kAxes> coordinate_{};
   device::Device device_;
+  bool on_one_host_ = false;
   std::array<std::shared_ptr<Communicator>, kAxes> axes_;
   std::array<std::shared_ptr<Communicator>, 4> links_;
   std::shared_ptr<Communicator> model_, loss_, world_, back_, replicas_, shard_, twins_;

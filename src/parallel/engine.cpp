@@ -71,7 +71,7 @@ Engine::Engine(const plan::ModelSpec& model, const EngineOptions& options, comm:
     if (one.from == mesh.coordinate(Axis::pipeline)) held_[store_.slot(one.parameter).unit] = true;
   }
   if (!store_.split()) make_buckets();
-  if (!store_.split() && !pipelined()) list_added_gradients();
+  if (!store_.split()) list_added_gradients();
   if (pipelined()) pipeline_ = std::make_unique<Pipeline>(*this);
 }
 
@@ -121,9 +121,19 @@ void Engine::set_training(bool on) {
   if (float8_) float8_->record(on);
 }
 
+// Between GPUs of one host a sum takes nearly as much from the products beside it as it takes by
+// itself, and large ones are quicker: there moderate gradients leave together.
+int64_t Engine::bucket_bytes() {
+  constexpr int64_t kModerate = int64_t{2} << 30;
+  const int64_t all = store_.elements() * static_cast<int64_t>(store_.gradient().element_size());
+  if (options_.bucket_bytes > 0) return options_.bucket_bytes;
+  const bool near = mesh_.device().is_cuda() && mesh_.capturable() && mesh_.on_one_host();
+  return near && all <= kModerate ? all : 25 << 20;
+}
+
 void Engine::make_buckets() {
-  const int64_t most = std::max<int64_t>(
-      1, options_.bucket_bytes / static_cast<int64_t>(store_.gradient().element_size()));
+  const int64_t most =
+      std::max<int64_t>(1, bucket_bytes() / static_cast<int64_t>(store_.gradient().element_size()));
   int64_t end = store_.elements();
   int64_t begin = end;
   bool held = false;
@@ -151,7 +161,8 @@ void Engine::initialize(uint64_t seed) {
 
 // Gradients that layers write are not zeroed first, which would cost a pass over each, and another
 // one to read the zeros. Of a tied parameter the head writes, and the embedding then adds: so it is
-// where backward runs through the layers in order, and not in a pipeline, which puts work off.
+// where backward runs through the layers in order. In a pipeline, which may put work off, the two
+// lie in different stages.
 void Engine::list_added_gradients() {
   std::set<std::string> written;
   for (const auto& block : layers_) {
@@ -168,10 +179,13 @@ void Engine::list_added_gradients() {
     if (!written.contains(slot.spec->name))
       added_gradients_.push_back(store_.parameter_gradient(slot.spec->name));
   }
+  for (const WeightStore::Borrowed& one : store_.borrowed()) {
+    if (!written.contains(one.name)) added_gradients_.push_back(one.gradient);
+  }
 }
 
 void Engine::zero_gradients() {
-  if (store_.split() || pipelined()) return store_.zero_gradients();
+  if (store_.split()) return store_.zero_gradients();
   const at::NoGradGuard no_grad;
   if (!added_gradients_.empty()) at::_foreach_zero_(added_gradients_);
   for (auto& block : layers_) {

@@ -35,8 +35,8 @@ struct EngineOptions {
   Recompute recompute = Recompute::none;
   bool offload = false;  // saved activations wait in host memory
   uint64_t seed = 1;
-  int64_t bucket_bytes =
-      25 << 20;  // gradients leave for the data axis in pieces of about this size
+  // Gradients leave for the data axis in pieces of about this size; 0: chosen.
+  int64_t bucket_bytes = 0;
   Shard shard = Shard::none;
   plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;  // pipeline axis > 1
   int chunks = 1;                                                 // model parts a stage holds
@@ -169,6 +169,7 @@ class Engine {
   void open_gradients(size_t block);
   bool block_done(size_t block, bool last_micro_batch);  // true: its gradients have left
   void beside_messages(bool on) const;
+  int64_t bucket_bytes();
   void make_buckets();
   void make_float8();
   void set_training(bool on);

@@ -73,8 +73,8 @@ void LayoutConfig::describe(config::Description& d) {
       .may_change_on_resume();
   d.field("bucket_bytes", bucket_bytes,
           "gradients leave for the data axis in pieces of about this size, as soon as they are "
-          "final")
-      .at_least(1)
+          "final; 0 = up to 2 GiB in one piece between GPUs of one host, else 25 MiB")
+      .at_least(0)
       .unit("bytes")
       .may_change_on_resume();
   d.field("message_multiprocessors", message_multiprocessors,

@@ -29,7 +29,7 @@ struct LayoutConfig {
   std::string recompute = "none";
   bool offload = false;
   std::string halves = "auto";
-  int64_t bucket_bytes = 25 << 20;
+  int64_t bucket_bytes = 0;  // 0: chosen
   int64_t message_multiprocessors = 0;
   void describe(config::Description& d);
   int64_t model_ranks() const { return tensor * pipeline * context; }

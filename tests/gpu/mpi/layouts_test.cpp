@@ -115,12 +115,11 @@ TEST(GpuLayouts, Shortest) {
 TEST(GpuLayouts, CapturedPipelinesGoOnWhileMessagesTravel) {
   comm::World& world = testing_support::world();
   if (device::cuda_device_count() < world.size()) GTEST_SKIP() << "ranks share a GPU";
-  constexpr int64_t kLong = 512, kMany = 32;
+  constexpr int64_t kLong = 512, kMany = 64;  // 64 MiB a message
+  LayoutCase c;
+  c.pipeline = world.size(), c.width = 512, c.layers = 2 * world.size();
+  comm::Mesh mesh(world, c.shape(), gpu_of(world.rank()));  // making NCCL ready takes seconds
   const auto trained = [&](plan::ScheduleKind schedule, int64_t eager_steps) {
-    LayoutCase c;
-    c.pipeline = world.size(), c.schedule = schedule, c.width = 1024;
-    c.layers = 2 * world.size();
-    comm::Mesh mesh(world, c.shape(), gpu_of(world.rank()));
     models::GptConfig config = case_model(c);
     config.context = kLong;
     EngineOptions options;
