@@ -58,8 +58,8 @@ double Curve::operator()(double size) const {
 
 double Device::product_share(double flops, double tokens) const {
   const double many = product(flops);
-  if (few_tokens <= 0 || product_few.at.empty() || tokens >= 8 * few_tokens) return many;
-  const double part = std::max(0.0, std::log(tokens / few_tokens) / std::log(8.0));
+  if (few_tokens <= 0 || product_few.at.empty() || tokens >= 2 * few_tokens) return many;
+  const double part = std::max(0.0, std::log2(tokens / few_tokens));
   return product_few(flops) * (1 - part) + many * part;
 }
 

@@ -28,7 +28,7 @@ struct Device {
   BytesPerSecond bandwidth;
   double bfloat16 = 0, float16 = 0, float32 = 0, float64 = 0;  // peak FLOP/s of matrix products
   Curve product;                                               // over FLOPs of one matrix product
-  // The same where a micro-batch has this many tokens or fewer; between those and 8 times as many,
+  // The same where a micro-batch has this many tokens or fewer; between those and twice as many,
   // a line over the logarithm. 0, or no curve: as with many.
   double few_tokens = 0;
   Curve product_few;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <concepts>
 
 #include "core/error.h"
@@ -84,8 +85,8 @@ TEST(Machine, FewTokensHaveProductsOfTheirOwn) {
   device.product_few = {{1e9}, {0.4}};
   EXPECT_DOUBLE_EQ(device.product_share(1e9, 16), 0.4);
   EXPECT_DOUBLE_EQ(device.product_share(1e9, 1024), 0.4);
-  EXPECT_NEAR(device.product_share(1e9, 2048), 0.4 + 0.4 / 3, 1e-12);
-  EXPECT_DOUBLE_EQ(device.product_share(1e9, 8192), 0.8);
+  EXPECT_NEAR(device.product_share(1e9, 1024 * std::sqrt(2)), 0.6, 1e-12);
+  EXPECT_DOUBLE_EQ(device.product_share(1e9, 2048), 0.8);
 }
 
 TEST(Collective, EachKindHasItsOwnCurveAndACall) {
