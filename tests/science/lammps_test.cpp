@@ -210,6 +210,15 @@ class StandIn : public testing::Test {
   LammpsConfig config_;
 };
 
+TEST_F(StandIn, APotentialOfAnotherElementIsRefused) {
+  write_file_atomically(scratch_ / "gold.eam", "a title\n 79 196.97 4.08 FCC\n");
+  config_.potentials = {(scratch_ / "gold.eam").string()};
+  config_.species = {"Cu"};
+  EXPECT_THROW(lammps(), Error);
+  config_.species = {"Au"};
+  EXPECT_NO_THROW(lammps());
+}
+
 TEST_F(StandIn, CrashHangNanAndSilenceAreToldAndTheRestGoesOn) {
   for (const int64_t workers : {1, 3}) {
     std::filesystem::remove_all(scratch_ / "cache");

@@ -305,6 +305,37 @@ TEST(Order, IsOneInEveryVariantAndLowAtRandom) {
                Error);
 }
 
+// Of more than two species eta is 1 where they keep to the two sublattices as far as they can.
+TEST(Order, IsOneInPerfectOrderOfMoreSpecies) {
+  const Lattice bcc(lattice_cell("bcc"), {4, 4, 4});
+  const auto on = [](const Lattice& lattice, const char* kind, const std::string& name,
+                     const std::vector<std::vector<uint8_t>>& of_sublattice, int species) {
+    std::vector<size_t> next(of_sublattice.size(), 0);
+    std::vector<uint8_t> out;
+    for (const uint8_t side : arrange(ordering(name), lattice)) {
+      const std::vector<uint8_t>& list = of_sublattice[side];
+      // in blocks of 8, so that neither species makes waves of its own within a sublattice
+      out.push_back(list[(next[side]++ / 8) % list.size()]);
+    }
+    const auto model = pair_model(kind, lattice.repeats(), potts(species, 1));
+    Configuration configuration(model->grid());
+    configuration.assign(out);
+    return OrderParameter(name, lattice).of(configuration, species);
+  };
+  EXPECT_NEAR(on(bcc, "bcc", "B2", {{0, 1}, {2, 3}}, 4), 1, 1e-9);
+  EXPECT_NEAR(on(bcc, "bcc", "B2", {{0, 0, 0, 2}, {1, 1, 1, 2}}, 3), 1, 1e-9);
+  EXPECT_NEAR(on(bcc, "bcc", "B2", {{0, 0, 0, 1}, {1, 1, 2, 2}}, 3), std::sqrt(0.875 / 1.125), 1e-9)
+      << "the same composition, less ordered";
+}
+
+// Where sites have unlike numbers of neighbours, P(b | a) is a share of a's own bonds.
+TEST(Order, WarrenCowleyOfUnlikeSites) {
+  BondCounts bonds{2, 1, {3, 6, 6, 1}};  // A-A 3, A-B 6, B-B 1: ends of A 12, of B 8
+  const std::vector<int64_t> atoms{4, 4};
+  EXPECT_NEAR(warren_cowley(bonds, atoms, 0, 0, 1), 1 - (6.0 / 12) / 0.5, 1e-12);
+  EXPECT_NEAR(warren_cowley(bonds, atoms, 0, 1, 0), 1 - (6.0 / 8) / 0.5, 1e-12);
+}
+
 // Half of the crystal holds the other variant: two domains, each of its size.
 TEST(Order, DomainsOfTheTwoVariantsAreToldApart) {
   const Lattice lattice(lattice_cell("bcc"), {4, 5, 8});

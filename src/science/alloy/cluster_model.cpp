@@ -32,6 +32,22 @@ std::vector<Orbit> orbits_of(const Lattice& lattice, const std::vector<Shell>& s
 
 }  // namespace
 
+std::vector<std::string> undetermined(const ClusterInteractions& c) {
+  std::vector<std::string> out;
+  const PairInteractions& pairs = c.pairs;
+  const int n = pairs.count();
+  for (int shell = 0; shell < pairs.shells && !pairs.errors.empty(); ++shell)
+    for (int a = 0; a < n; ++a)
+      for (int b = a; b < n; ++b)
+        if (!std::isfinite(pairs.errors[static_cast<size_t>((shell * n + a) * n + b)]))
+          out.push_back(fmt::format("shell {} {}-{}", shell + 1,
+                                    pairs.species[static_cast<size_t>(a)],
+                                    pairs.species[static_cast<size_t>(b)]));
+  for (size_t k = 0; k < c.errors.size(); ++k)
+    if (!std::isfinite(c.errors[k])) out.push_back(c.names[k]);
+  return out;
+}
+
 void write_interactions(const std::filesystem::path& path, const ClusterInteractions& c) {
   if (!c.has_clusters()) return write_pairs(path, c.pairs);
   json terms = json::array();

@@ -13,8 +13,6 @@
 namespace ocoee::alloy {
 namespace {
 
-constexpr double kUnknown = 1e6;  // eV: the error of a coefficient that the data do not determine
-
 struct Arrangement {
   Lattice lattice;
   std::vector<uint8_t> species;
@@ -184,7 +182,7 @@ ClusterInteractions FeatureSpace::interactions(const Fit& fit, int shells) const
       for (int b = a + 1; b < n; ++b, ++column) {
         pairs.set(shell, a, b, fit.coefficients[column]);
         for (const int at : {(shell * n + a) * n + b, (shell * n + b) * n + a})
-          pairs.errors[static_cast<size_t>(at)] = std::min(fit.errors[column], kUnknown);
+          pairs.errors[static_cast<size_t>(at)] = fit.errors[column];
       }
     }
   }

@@ -45,7 +45,7 @@ struct Fit {
   double loo_rmse = 0;      // each row predicted by the others
   double parameters = 0;    // effective number that the data determine
   double log_evidence = 0;  // natural logarithm; only with Shrinkage::evidence
-  double bic = 0;           // rows ln(rss / rows) + columns ln(rows); only with Shrinkage::none
+  double bic = 0;           // rows ln(rss / rows) + rank ln(rows); only with Shrinkage::none
 
   double predict(std::span<const double> features) const;
   double uncertainty(std::span<const double> features) const;  // of the prediction, without noise

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "science/alloy/interactions.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -21,7 +23,10 @@ json shell_to_json(const PairInteractions& pairs, const std::vector<double>& val
   for (int a = 0; a < n; ++a)
     for (int b = a; b < n; ++b) {
       const double value = values[static_cast<size_t>((shell * n + a) * n + b)];
-      if (value != 0)
+      if (!std::isfinite(value))  // the error of what no structure tells
+        out[pairs.species[static_cast<size_t>(a)] + "-" + pairs.species[static_cast<size_t>(b)]] =
+            nullptr;
+      else if (value != 0)
         out[pairs.species[static_cast<size_t>(a)] + "-" + pairs.species[static_cast<size_t>(b)]] =
             value;
     }
@@ -50,6 +55,20 @@ std::pair<int, int> pair_of(const std::string& name, const std::vector<std::stri
 PairInteractions::PairInteractions(std::vector<std::string> names, int shell_count)
     : species(std::move(names)), shells(shell_count) {
   values.assign(static_cast<size_t>(shells * count() * count()), 0);
+}
+
+std::string problem_of_names(const std::vector<std::string>& names) {
+  for (size_t a = 0; a < names.size(); ++a) {
+    if (names[a].empty() || names[a].find_first_of(" \t\n\r-\"") != std::string::npos)
+      return fmt::format(
+          "\"{}\" is no name of a species: it is empty, or holds a blank, a quote or "
+          "a hyphen",
+          names[a]);
+    if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(a), names[a]) !=
+        names.begin() + static_cast<std::ptrdiff_t>(a))
+      return fmt::format("the species \"{}\" is named twice", names[a]);
+  }
+  return "";
 }
 
 PairInteractions unlike_pairs(std::vector<std::string> names, const std::vector<double>& unlike,
@@ -136,6 +155,8 @@ PairInteractions pairs_from_json(const json& file, const std::string& where) {
                          static_cast<int>(shells.size()));
     if (out.count() < 1 || out.count() > 64)
       fail(ErrorKind::data, "{}: {} species; from 1 to 64 are possible", where, out.count());
+    if (const std::string problem = problem_of_names(out.species); !problem.empty())
+      fail(ErrorKind::data, "{}: {}", where, problem);
     out.unit = file.value("unit", "eV");
     if (out.unit != "eV" && out.unit != "J")
       fail(ErrorKind::data, "{}: unit \"{}\"\n    fix: \"eV\", or \"J\" with k_B = 1", where,
@@ -145,21 +166,23 @@ PairInteractions pairs_from_json(const json& file, const std::string& where) {
     if (!out.point.empty() && out.point.size() != out.species.size())
       fail(ErrorKind::data, "{}: {} point energies for {} species", where, out.point.size(),
            out.species.size());
-    const auto fill = [&](const json& list, std::vector<double>& values) {
+    const auto fill = [&](const json& list, std::vector<double>& values, bool are_errors) {
       const int n = out.count();
       values.assign(static_cast<size_t>(out.shells * n * n), 0);
       for (int shell = 0; shell < out.shells && shell < static_cast<int>(list.size()); ++shell)
         for (const auto& [name, value] : list[static_cast<size_t>(shell)].items()) {
           const auto [a, b] = pair_of(name, out.species, where);
-          const auto number = value.get<double>();
-          if (!std::isfinite(number))
+          const double number = are_errors && value.is_null()
+                                    ? std::numeric_limits<double>::infinity()
+                                    : value.get<double>();
+          if (!are_errors && !std::isfinite(number))
             fail(ErrorKind::data, "{}: pair {} of shell {} is not finite", where, name, shell + 1);
           values[static_cast<size_t>((shell * n + a) * n + b)] = number;
           values[static_cast<size_t>((shell * n + b) * n + a)] = number;
         }
     };
-    fill(shells, out.values);
-    if (file.contains("errors")) fill(file.at("errors"), out.errors);
+    fill(shells, out.values, false);
+    if (file.contains("errors")) fill(file.at("errors"), out.errors, true);
     if (file.contains("covariance"))
       out.covariance = covariance_from_json(file.at("covariance"), out.terms(), where);
     out.coordination = file.value("neighbours", std::vector<double>{});

@@ -49,6 +49,9 @@ struct PairInteractions {
   }
 };
 
+// What is wrong with names of species, which files hold between blanks and hyphens; empty: nothing.
+std::string problem_of_names(const std::vector<std::string>& names);
+
 // Unlike-pair gauge: `unlike` holds, shell by shell, V_ab for a < b in the order AB, AC, .., BC,
 // ...
 PairInteractions unlike_pairs(std::vector<std::string> names, const std::vector<double>& unlike,

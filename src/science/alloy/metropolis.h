@@ -56,7 +56,7 @@ void require_two_species(const Configuration& configuration, int species);
 // `beta`: 1 / (k_B T) in the inverse of the model's unit.
 Tally swap_far(const EnergyModel& model, Configuration& configuration, double beta, int64_t trials,
                const Chain& chain);
-// `neighbours`: its shell 0 says who are near; every site must have the same number there.
+// `neighbours`: its shell 0 says who are near; sites may have unlike numbers there.
 Tally swap_near(const EnergyModel& model, const NeighbourTable& neighbours,
                 Configuration& configuration, double beta, int64_t trials, const Chain& chain);
 // `potentials`: chemical potential of each species, in the model's unit; only differences act.

@@ -70,6 +70,7 @@ OrderParameter::OrderParameter(const std::string& name, const Lattice& lattice,
     perfect = arrange(one, lattice);
     const ParentSites parent(lattice.cell(), one.parent);
     const std::vector<Halves> places = halves_of(parent, lattice);
+    for (const uint8_t side : perfect) ++places_[side];
     for (const WaveVector& wave : star_of(name)) {
       bool fits = true;  // a skewed supercell may have room for some of the star only
       for (const Halves& edge : edges_of(parent, lattice)) {
@@ -109,20 +110,51 @@ double OrderParameter::of(const Configuration& configuration, int species) const
     for (size_t a = 0; a < real.size(); ++a)
       total += (real[a] * real[a] + imaginary[a] * imaginary[a]) / (sites * sites);
   }
-  return std::sqrt(total) / perfect_;
+  return std::sqrt(total) / perfect_ / largest_of(configuration, species);
+}
+
+// The amplitude of a species is proportional to the difference of its shares x_a of the two
+// sublattices. Of two species the sum of squares is 2 in the perfect pattern; of more it is at most
+// what filling one sublattice with whole species, and one of them in part, gives: a sum of squares
+// is largest at such corners.
+double OrderParameter::largest_of(const Configuration& configuration, int species) const {
+  constexpr size_t kTried = 12;  // species of which every choice is tried
+  if (places_[0] == 0 || places_[1] == 0) return 1;
+  std::vector<double> atoms;
+  for (const int64_t n : configuration.composition(species))
+    if (n > 0) atoms.push_back(static_cast<double>(n));
+  if (atoms.size() <= 2 || atoms.size() > kTried) return 1;
+  const auto first = static_cast<double>(places_[0]), second = static_cast<double>(places_[1]);
+  const auto square = [&](double on_first, double all) {
+    return std::pow(on_first / first - (all - on_first) / second, 2);
+  };
+  double largest = 0;
+  for (uint32_t whole = 0; whole < 1U << atoms.size(); ++whole) {
+    double taken = 0, sum = 0;
+    for (size_t a = 0; a < atoms.size(); ++a) {
+      const double here = (whole >> a & 1U) != 0 ? atoms[a] : 0;
+      taken += here;
+      sum += square(here, atoms[a]);
+    }
+    const double left = first - taken;
+    if (left == 0) largest = std::max(largest, sum);
+    for (size_t a = 0; left > 0 && a < atoms.size(); ++a)
+      if ((whole >> a & 1U) == 0 && left <= atoms[a])
+        largest = std::max(largest, sum - square(0, atoms[a]) + square(left, atoms[a]));
+  }
+  return std::sqrt(largest / 2);
 }
 
 double warren_cowley(const BondCounts& bonds, const std::vector<int64_t>& atoms, int shell, int a,
                      int b) {
-  double all = 0, sites = 0;
+  double sites = 0, ends = 0;  // ends: of bonds, at atoms of a
   for (int i = 0; i < bonds.species; ++i) {
     sites += static_cast<double>(atoms[static_cast<size_t>(i)]);
-    for (int j = i; j < bonds.species; ++j) all += static_cast<double>(bonds.at(shell, i, j));
+    ends += static_cast<double>(bonds.at(shell, a, i)) * (i == a ? 2 : 1);
   }
-  const double pairs = 2 * static_cast<double>(atoms[static_cast<size_t>(a)]) / sites *
-                       static_cast<double>(atoms[static_cast<size_t>(b)]) / sites;
-  if (!(pairs > 0)) return std::numeric_limits<double>::quiet_NaN();
-  return 1 - static_cast<double>(bonds.at(shell, a, b)) / all / pairs;
+  const double share = static_cast<double>(atoms[static_cast<size_t>(b)]) / sites;
+  if (!(share > 0) || !(ends > 0)) return std::numeric_limits<double>::quiet_NaN();
+  return 1 - static_cast<double>(bonds.at(shell, a, b)) / ends / share;
 }
 
 std::vector<double> warren_cowley(const BondCounts& bonds, const std::vector<int64_t>& atoms) {

@@ -2,6 +2,8 @@
 // Order of an arrangement: concentration waves and their amplitudes, short-range order, domains.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,7 +19,9 @@ using WaveVector = Vector;
 // The star of waves that an ordering is made of, and what they amount to when it is perfect.
 //   amplitude A_a(k) = 1/N sum_r delta(species(r), a) exp(i k r)
 //   order parameter eta = sqrt(sum_a sum_k |A_a(k)|^2 / the same of the perfect arrangement)
-// All variants and antiphase domains of an ordering count alike, so eta is 1 in each of them.
+// All variants and antiphase domains of an ordering count alike, so eta is 1 in each of them. Of
+// more than two species (up to 12), eta is 1 where they keep to the ordering's two sublattices as
+// far as the composition allows.
 // "magnetisation" is the wave k = 0 less its mean over species: for two species, |N_0 - N_1| / N.
 class OrderParameter {
  public:
@@ -31,11 +35,14 @@ class OrderParameter {
  private:
   std::string name_;
   std::vector<std::vector<double>> cosine_, sine_;  // by wave and site
+  double largest_of(const Configuration& configuration, int species) const;
   double perfect_ = 1;
+  std::array<int64_t, 2> places_{};  // sites of an ordering's sublattices; waves of your own: none
 };
 
 // alpha = 1 - P(b | a) / c_b for every shell and pair a < b, from counted bonds and the
-// composition. NaN where a species is absent.
+// composition; where sites have unlike numbers of neighbours, P is a share of the bonds that atoms
+// of a have. NaN where a species is absent.
 std::vector<double> warren_cowley(const BondCounts& bonds, const std::vector<int64_t>& atoms);
 double warren_cowley(const BondCounts& bonds, const std::vector<int64_t>& atoms, int shell, int a,
                      int b);

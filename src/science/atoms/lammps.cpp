@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -21,6 +22,20 @@ constexpr double kLargestPressure = 1000;  // bar that count as none, after the 
 
 bool has_file_for_each_species(const std::string& style) {
   return style == "eam";
+}
+
+// The second line of a funcfl file begins with the atomic number.
+void check_element(const std::filesystem::path& file, const std::string& species) {
+  std::istringstream stream(read_file(file));
+  std::string title;
+  int number = 0;
+  std::getline(stream, title);
+  const int expected = atomic_number(species);
+  if (!(stream >> number) || expected == 0 || number == expected) return;
+  fail(ErrorKind::config,
+       "{}: it is a potential of {}, given for {}\n    fix: a file for each species, in the order "
+       "of the species",
+       file.string(), element_symbol(number).value_or(std::to_string(number)), species);
 }
 
 std::filesystem::path find_potential(const std::string& name) {
@@ -113,6 +128,8 @@ Lammps::Lammps(LammpsConfig config, std::filesystem::path cache,
   potentials_ = nlohmann::json::array();
   for (const std::string& name : config_.potentials) {
     files_.push_back(find_potential(name));
+    if (has_file_for_each_species(config_.pair_style))
+      check_element(files_.back(), config_.species[files_.size() - 1]);
     potentials_.push_back({files_.back().filename().string(),
                            fmt::format("{:016x}", data::content_hash_of_file(files_.back()))});
   }

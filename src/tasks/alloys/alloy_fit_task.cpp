@@ -45,12 +45,17 @@ class AlloyFit final : public run::Task {
   double best_metric() const override { return held_out_; }
 
   void advance() override {
+    label_again();
     label(step_ == 0 ? test_ : std::vector<size_t>{});
     const auto block = static_cast<size_t>(config_.data.block);
     const size_t first = static_cast<size_t>(step_) * block,
                  last = std::min(train_.size(), first + block);
     label({train_.begin() + static_cast<std::ptrdiff_t>(first),
            train_.begin() + static_cast<std::ptrdiff_t>(last)});
+    // Before more are tried: what every structure meets is no structure's fault.
+    if (step_ == 0 && !failures_.empty() && labelled(test_).empty() && labelled(train_).empty())
+      fail(ErrorKind::data, "all of the first {} structures failed, such as {}: {}",
+           failures_.size(), failures_.front().first, failures_.front().second);
     if (step_ + 1 == blocks_) label(check_);
     ++step_;
     nlohmann::json fields = {
@@ -79,10 +84,12 @@ class AlloyFit final : public run::Task {
     step_ = values.at("step");
     failures_ = values.at("failures").get<std::vector<std::pair<std::string, std::string>>>();
     cached_ = values.at("cached");
+    failed_before_ = !failures_.empty();
     if (step_ > 0) fit_so_far();
   }
 
   void finish() override {
+    label_again();
     if (context_.world.rank() != 0) return;
     FitOutcome outcome{space_, samples_, energies_};
     outcome.train = design(train_);
@@ -92,9 +99,13 @@ class AlloyFit final : public run::Task {
     outcome.test_rows = labelled(test_);
     outcome.check_rows = labelled(check_);
     outcome.failures = failures_;
-    context_.events.emit(
-        {"summary", step_,
-         conclude(outcome, config_, context_.folder, static_cast<uint64_t>(context_.run.seed))});
+    nlohmann::json summary =
+        conclude(outcome, config_, context_.folder, static_cast<uint64_t>(context_.run.seed));
+    if (summary.contains("warning")) {
+      context_.events.emit({"warning", step_, {{"text", summary["warning"]}}});
+      summary.erase("warning");
+    }
+    context_.events.emit({"summary", step_, std::move(summary)});
   }
 
  private:
@@ -178,6 +189,23 @@ class AlloyFit final : public run::Task {
     return fit;
   }
 
+  // What failed before this run went on: the reason may be mended by now.
+  void label_again() {
+    if (!failed_before_) return;
+    failed_before_ = false;
+    failures_.clear();
+    std::vector<size_t> missing;
+    const size_t done = std::min(train_.size(), static_cast<size_t>(step_ * config_.data.block));
+    const auto look = [&](const std::vector<size_t>& list, size_t count) {
+      for (size_t k = 0; k < count; ++k)
+        if (std::isnan(energies_[list[k]])) missing.push_back(list[k]);
+    };
+    look(test_, step_ > 0 ? test_.size() : 0);
+    look(train_, done);
+    look(check_, step_ == blocks_ ? check_.size() : 0);
+    label(missing);
+  }
+
   // Each rank asks for its share; then all know all.
   void label(const std::vector<size_t>& chosen) {
     if (chosen.empty()) return;
@@ -245,6 +273,7 @@ class AlloyFit final : public run::Task {
   std::vector<std::pair<std::string, std::string>> failures_;  // name, problem
   int64_t step_ = 0, blocks_ = 0, cached_ = 0;
   double held_out_ = kNotYet;
+  bool failed_before_ = false;
 };
 
 }  // namespace

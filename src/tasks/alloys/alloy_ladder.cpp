@@ -117,14 +117,27 @@ std::vector<std::string> LadderConfig::columns() const {
     out.emplace_back("mean domain");
   }
   for (int64_t shell = 1; shell <= shells; ++shell)
-    for (const std::string& pair : alloy::pair_names(pairs.species))
-      out.push_back(fmt::format("alpha {} {}", shell, pair));
+    for (const auto& [a, b] : pairs_present())
+      out.push_back(fmt::format("alpha {} {}-{}", shell, pairs.species[static_cast<size_t>(a)],
+                                pairs.species[static_cast<size_t>(b)]));
   const alloy::Lattice cells = system.lattice_of(1);
   for (const std::array<int, 3>& line : lines())
     for (int a = 0; a < structure_factor_species(); ++a)
       for (const double h : alloy::waves_along(cells, line))
         out.push_back(fmt::format("S {} {} {} {} {:.6g}", pairs.species[static_cast<size_t>(a)],
                                   line[0], line[1], line[2], h));
+  return out;
+}
+
+std::vector<std::pair<int, int>> LadderConfig::pairs_present() const {
+  std::vector<std::pair<int, int>> out;
+  const std::vector<int64_t> atoms =
+      system.atoms(system.lattice_of(system.sizes().front()).sites());
+  const int species = static_cast<int>(atoms.size());
+  for (int a = 0; a < species; ++a)
+    for (int b = a + 1; b < species; ++b)
+      if (atoms[static_cast<size_t>(a)] > 0 && atoms[static_cast<size_t>(b)] > 0)
+        out.emplace_back(a, b);
   return out;
 }
 
@@ -187,6 +200,9 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, 
   if (order == "waves" && (waves.empty() || waves.size() % 3 != 0))
     problems.add("observables.waves", fmt::format("{} numbers", waves.size()),
                  "three for each wave: h, k, l");
+  if (sampler == "link_cell" && moves != "far")
+    problems.add("sampling.moves", "link cells have moves of their own",
+                 "leave the key out, or sampling.sampler = \"sequential\"");
   if (order == "magnetisation" && system.canonical())
     problems.add("observables.order", "at fixed composition the magnetisation never changes",
                  "the ordering that is expected, \"waves\", or composition.ensemble = "
@@ -287,6 +303,7 @@ class LadderTask final : public run::Task {
         context_(context),
         ladder_(config.temperatures()),
         names_(config.columns()),
+        pairs_(config.pairs_present()),
         structure_factors_(config.structure_factor_species()) {
     const alloy::ClusterInteractions energies = config.system.interactions_read();
     const std::vector<alloy::Shell> shells =
@@ -451,10 +468,12 @@ class LadderTask final : public run::Task {
         values.push_back(alloy::mean_share(sizes));
       }
       if (config_.shells > 0) {
-        alloy::BondCounts bonds = one.model.bonds->count_bonds(now);
-        bonds.shells = static_cast<int>(config_.shells);
-        for (const double alpha : alloy::warren_cowley(bonds, atoms))
-          values.push_back(std::isfinite(alpha) ? alpha : 0);
+        const alloy::BondCounts bonds = one.model.bonds->count_bonds(now);
+        for (int shell = 0; shell < static_cast<int>(config_.shells); ++shell)
+          for (const auto& [a, b] : pairs_) {
+            const double alpha = alloy::warren_cowley(bonds, atoms, shell, a, b);
+            values.push_back(std::isfinite(alpha) ? alpha : 0);
+          }
       }
       for (const alloy::StructureFactorLine& line : one.lines)
         for (int a = 0; a < structure_factors_; ++a)
@@ -580,8 +599,9 @@ class LadderTask final : public run::Task {
   LadderConfig config_;
   run::Context& context_;
   std::vector<double> ladder_;
-  std::vector<std::string> names_;  // of a sample's columns
-  int structure_factors_;           // species that they are measured of
+  std::vector<std::string> names_;          // of a sample's columns
+  std::vector<std::pair<int, int>> pairs_;  // of species that are there
+  int structure_factors_;                   // species that they are measured of
   std::vector<One> systems_;
   int64_t round_ = 0;
 };

@@ -42,6 +42,8 @@ struct LadderConfig final : run::TaskConfig {
   int64_t rounds() const { return (equilibration + samples) / samples_per_round; }
   int counted_shells() const;
   std::vector<std::string> columns() const;  // of a sample: energy, order, the rest
+  // Species a < b of which there are atoms: Warren-Cowley parameters are measured of these.
+  std::vector<std::pair<int, int>> pairs_present() const;
   // Which of the kept arrangements a sample is; nothing where it is none.
   std::optional<int64_t> snapshot(int64_t sample) const;
   // Domains of an ordering; of like atoms where the order is the magnetisation.

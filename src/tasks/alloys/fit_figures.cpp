@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/text.h"
 #include "science/alloy/cluster_model.h"
 #include "science/atoms/formats.h"
 
@@ -80,7 +81,8 @@ json interactions_figure(const alloy::PairInteractions& pairs, const alloy::Feat
       for (int shell = 0; shell < pairs.shells; ++shell) {
         r.push_back(space.shells()[static_cast<size_t>(shell)].distance);
         v.push_back(kMilli * pairs.at(shell, a, b));
-        e.push_back(kMilli * pairs.errors[static_cast<size_t>((shell * n + a) * n + b)]);
+        const double error = pairs.errors[static_cast<size_t>((shell * n + a) * n + b)];
+        e.push_back(std::isfinite(error) ? kMilli * error : 0);
       }
       series.push_back(
           curve(pairs.species[static_cast<size_t>(a)] + "-" + pairs.species[static_cast<size_t>(b)],
@@ -211,9 +213,19 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
   const alloy::Design train = with_columns(outcome.train, columns),
                       test = with_columns(outcome.test, columns),
                       check = with_columns(outcome.check, columns);
-  const alloy::Fit fit = alloy::fit(train, config.shrinkage(), config.fit.lambda);
-  std::vector<std::string> names;
+  alloy::Fit fit = alloy::fit(train, config.shrinkage(), config.fit.lambda);
+  std::vector<std::string> names, unknown;
   for (const int64_t c : columns) names.push_back(space.names()[static_cast<size_t>(c)]);
+  // Shrinkage shares an energy out among terms that the structures cannot tell apart, and is sure
+  // of each; least squares is not.
+  if (train.rows >= train.columns) {
+    const alloy::Fit plain = alloy::fit(train, alloy::Shrinkage::none);
+    for (size_t j = 0; j < names.size(); ++j) {
+      if (std::isfinite(plain.errors[j])) continue;
+      fit.errors[j] = plain.errors[j];
+      unknown.push_back(names[j]);
+    }
+  }
 
   const alloy::ClusterInteractions interactions = space.interactions(fit, shells);
   write_interactions(folder / "interactions.json", interactions);
@@ -262,7 +274,13 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
                         {"unit", "meV/atom"},
                         {"better", "lower"}});
   }
-  return {{"final", final}, {"headline", headline}, {"figures", figures}};
+  json out{{"final", final}, {"headline", headline}, {"figures", figures}};
+  if (!unknown.empty())
+    out["warning"] = fmt::format(
+        "the structures do not determine {}: no error is stated, and samplers refuse the file; "
+        "larger cells (shells coincide in small ones), fewer shells, or data of every species",
+        join(unknown, ", "));
+  return out;
 }
 
 }  // namespace ocoee::tasks

@@ -15,6 +15,10 @@ namespace ocoee::tasks {
 
 using alloy::PairInteractions;
 
+namespace {
+constexpr double kMostSites = 1.5e9;  // places of a grid, halo included, have 31 bits
+}
+
 void LatticeConfig::describe(config::Description& d, bool with_sizes) {
   d.field("kind", kind, "sites of the lattice; conventional cells, and those of orderings")
       .choices(alloy::cell_names());
@@ -88,6 +92,8 @@ void SystemConfig::check(config::Problems& problems) const {
     if (n < 2 || different.size() != n || n > 64)
       problems.add("interactions.species",
                    "an alloy has from 2 to 64 species with different names");
+    else if (const std::string bad = alloy::problem_of_names(interactions.species); !bad.empty())
+      problems.add("interactions.species", bad);
     else if (interactions.pairs.empty() || interactions.pairs.size() % per_shell != 0)
       problems.add("interactions.pairs",
                    fmt::format("{} energies for {} species", interactions.pairs.size(), n),
@@ -103,10 +109,52 @@ void SystemConfig::check(config::Problems& problems) const {
       problems.add(key, error.what());
     }
   };
-  told("interactions.file", [&] { pairs(); });
-  told("lattice.file", [&] { unit_cell(); });
+  told("interactions.file", [&] {
+    const std::vector<std::string> unknown = alloy::undetermined(interactions_read());
+    if (!unknown.empty())
+      fail(
+          ErrorKind::config,
+          "{}: the fit did not determine {}\n    fix: fit again with larger cells, fewer shells or "
+          "data of every species",
+          interactions.file, join(unknown, ", "));
+  });
+  told("lattice.file", [&] {
+    const alloy::UnitCell cell = unit_cell();
+    if (!lattice.file.empty()) alloy::find_shells(cell, 1, lattice.shell_tolerance);
+  });
   if (!problems.empty()) return;
+  // As floating-point numbers: the product of whole ones may not fit.
+  auto places = static_cast<double>(unit_cell().sites.size());
+  const bool flat = lattice.file.empty() && lattice.kind == "square";
+  for (size_t k = 0; k < 3; ++k)
+    places *= static_cast<double>(lattice.cells[k]) *
+              (k == 2 && flat ? 1 : static_cast<double>(sizes().back()));
+  if (places > kMostSites) {
+    problems.add(
+        "lattice.cells",
+        fmt::format("{:.4g} sites; a task holds crystals of up to {:.4g}", places, kMostSites),
+        "fewer cells; larger crystals are for bench_alloys and the link-cell library");
+    return;
+  }
   told("interactions.file", [&] { model({unit_cell(), {1, 1, 1}}, interactions_read()); });
+  if (!problems.empty()) return;
+
+  // Keys that would not act are told, not passed over.
+  if (!interactions.file.empty() && interactions.model == "pairs") {
+    const InteractionConfig untouched;
+    if (interactions.species != untouched.species)
+      problems.add("interactions.species", "interactions.file names the species",
+                   "leave one of the two out");
+    if (!interactions.pairs.empty())
+      problems.add("interactions.pairs", "interactions.file holds the energies",
+                   "leave one of the two out");
+  }
+  if (canonical() && !composition.potentials.empty())
+    problems.add("composition.potentials", "at fixed composition potentials do not act",
+                 "leave the key out, or composition.ensemble = \"semi_grand\"");
+  if (!canonical() && !composition.fractions.empty())
+    problems.add("composition.fractions", "potentials decide how many atoms there are of a species",
+                 "leave the key out, or composition.ensemble = \"canonical\"");
   if (!problems.empty()) return;
 
   const auto species = static_cast<size_t>(pairs().count());
