@@ -78,6 +78,16 @@ def main():
         fitted = re.findall(r"fitted_energy_error=([0-9.e+-]+)", (here / "runs/fit/structures.extxyz").read_text())
         assert len(said) == labelled == len(fitted), (len(said), labelled, len(fitted))
         assert all(abs(a - float(b)) <= 0.01 * float(b) for a, b in zip(said, fitted)), (said, fitted)
+        # A run that failed for want of energies asks again, by the same command, once LAMMPS is mended.
+        other = dict(os.environ, XDG_CACHE_HOME=str(here / "other"))
+        again = [ocoee, "run", "recipe.toml", "run.name=again"]
+        (here / "lmp").write_text(LAMMPS.replace("gold % 8 == 3", "gold > 0"))
+        done = subprocess.run(again, cwd=here, capture_output=True, text=True, timeout=200, env=other)
+        assert done.returncode == 3 and "too few to fit to" in done.stderr, done.stderr
+        (here / "lmp").write_text(re.sub(r"gold % 8 == \d", "False", LAMMPS))
+        subprocess.run(again, cwd=here, capture_output=True, text=True, timeout=200, env=other, check=True)
+        assert (here / "runs/again/structures.extxyz").read_text().count("fitted_energy=") == 42
+        assert "Structures without an energy" not in (here / "runs/again/report.html").read_text()
 
 
 if __name__ == "__main__":
