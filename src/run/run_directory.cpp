@@ -137,7 +137,7 @@ std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request
           "this run another run.name, or start over with --fresh (the old one is moved aside)",
           folder.string(), difference);
     }
-  } else {
+  } else if (checkpoint_steps(folder / "checkpoints").empty()) {  // `ocoee import` makes some
     require_no_strangers(folder);
   }
   write_file_atomically(identity, request.stable_recipe, kElsewhere);
