@@ -201,12 +201,12 @@ void add_export(CLI::App& program, const Tasks& tasks, Action& chosen) {
   o->add_to(verb, false);
   verb->add_option("--to", *to, "a folder for model.safetensors, config.json and key_map.json")
       ->required();
-  auto gigabytes = std::make_shared<double>(5);
+  auto gigabytes = std::make_shared<double>(0);
   verb->add_option("--file-size", *gigabytes,
-                   "GB; a larger model becomes several files and their index. Under mpirun the "
-                   "ranks write them in turn, each holding one at a time")
-      ->check(from<double>(1e-6, "number"))
-      ->capture_default_str();
+                   "GB; a larger model becomes several files and their index, which the ranks of "
+                   "mpirun write in turn, a tensor at a time; by default 5, and at most an even "
+                   "share of the ranks")
+      ->check(from<double>(1e-6, "number"));
   verb->callback([&tasks, &chosen, o, to, gigabytes] {
     chosen = [&tasks, o, to, gigabytes] {
       return together([&](comm::World& world) {

@@ -144,13 +144,18 @@ std::vector<int64_t> divisors(int64_t n) {
 std::string Checker::nearest(const BatchConfig& batch, const LayoutConfig& layout) const {
   double best = 1e300;
   std::string text;
-  const auto consider = [&](const BatchConfig& b, const LayoutConfig& l) {
+  const auto consider = [&](const BatchConfig& b, LayoutConfig l) {
     if (b.global % l.data(ranks_) != 0) return;
-    const double far = distance(layout.tensor, l.tensor) + distance(layout.context, l.context) +
-                       distance(layout.pipeline, l.pipeline) + distance(layout.chunks, l.chunks) +
-                       distance(batch.micro, b.micro) +
-                       (l.schedule != layout.schedule ? 100.5 : 0) +
-                       (l.context_method != layout.context_method ? 100.5 : 0);
+    // What was given for other axes goes where it no longer fits: groups of shards, cuts.
+    const int64_t replicas = l.data(ranks_) * l.context;
+    if (l.shard != "none" && l.shard_group > 0 && replicas % l.shard_group != 0) l.shard_group = 0;
+    if (!cuts_problem(l.cuts, l.pipeline * l.chunks, blocks_).empty()) l.cuts.clear();
+    const double far =
+        distance(layout.tensor, l.tensor) + distance(layout.context, l.context) +
+        distance(layout.pipeline, l.pipeline) + distance(layout.chunks, l.chunks) +
+        distance(batch.micro, b.micro) + (l.schedule != layout.schedule ? 100.5 : 0) +
+        (l.context_method != layout.context_method ? 100.5 : 0) +
+        (l.shard_group != layout.shard_group ? 100.5 : 0) + (l.cuts != layout.cuts ? 100.5 : 0);
     if (far >= best || refusal(b, l)) return;
     best = far;
     std::vector<std::string> changes;
@@ -166,6 +171,8 @@ std::string Checker::nearest(const BatchConfig& batch, const LayoutConfig& layou
     number("layout.pipeline", layout.pipeline, l.pipeline);
     word("layout.schedule", layout.schedule, l.schedule);
     number("layout.chunks", layout.chunks, l.chunks);
+    number("layout.shard_group", layout.shard_group, l.shard_group);
+    if (l.cuts != layout.cuts) changes.emplace_back("layout.cuts = []");
     number("batch.micro", batch.micro, b.micro);
     text = join(changes, ", ");
   };

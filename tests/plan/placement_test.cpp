@@ -141,11 +141,10 @@ TEST(CheckPlacement, RefusesAPipelineThatIsLongerThanTheModel) {
 
 // The assignments of a message, made.
 void assign(const std::string& text, LayoutConfig& layout, BatchConfig& batch) {
-  const std::map<std::string, int64_t*> numbers{{"layout.tensor", &layout.tensor},
-                                                {"layout.context", &layout.context},
-                                                {"layout.pipeline", &layout.pipeline},
-                                                {"layout.chunks", &layout.chunks},
-                                                {"batch.micro", &batch.micro}};
+  const std::map<std::string, int64_t*> numbers{
+      {"layout.tensor", &layout.tensor},           {"layout.context", &layout.context},
+      {"layout.pipeline", &layout.pipeline},       {"layout.chunks", &layout.chunks},
+      {"layout.shard_group", &layout.shard_group}, {"batch.micro", &batch.micro}};
   const std::map<std::string, std::string*> words{
       {"layout.schedule", &layout.schedule}, {"layout.context_method", &layout.context_method}};
   const std::regex assignment("([a-z]+\\.[a-z_]+) = (?:\"([a-z0-9_]+)\"|([0-9]+))");
@@ -156,6 +155,7 @@ void assign(const std::string& text, LayoutConfig& layout, BatchConfig& batch) {
     else
       *words.at(found[1]) = found[2];
   }
+  if (text.find("layout.cuts = []") != std::string::npos) layout.cuts.clear();
 }
 
 TEST(CheckPlacement, ZeroBubbleAsksForLayersThatSplitTheirBackward) {
@@ -172,6 +172,30 @@ TEST(CheckPlacement, ZeroBubbleAsksForLayersThatSplitTheirBackward) {
                     HasSubstr("the nearest that works: layout.schedule = \"1f1b\"")));
 }
 
+TEST(CheckPlacement, ProposesNoGroupAndNoCutsThatNoLongerFit) {
+  const auto told = [](int64_t ranks, const std::function<void(LayoutConfig&)>& change) {
+    models::GptConfig config = small("llama");
+    config.layers = 6;  // eight blocks
+    LayoutConfig layout;
+    change(layout);
+    config::Problems problems;
+    check_placement(problems, models::build_gpt(config, 97), {24, 4}, layout, ranks);
+    return problems.text();
+  };
+  const auto grouped = [](int64_t group) {
+    return [group](LayoutConfig& l) { l.tensor = 4, l.shard = "states", l.shard_group = group; };
+  };
+  EXPECT_THAT(told(12, grouped(3)), HasSubstr("nearest that works: layout.tensor = 2"));
+  EXPECT_THAT(told(24, grouped(5)),  // no divisor of 24
+              HasSubstr("nearest that works: layout.tensor = 3, layout.shard_group = 0"));
+  EXPECT_THAT(told(2,
+                   [](LayoutConfig& l) {
+                     l.pipeline = 2, l.chunks = 5, l.schedule = "interleaved";
+                     l.cuts = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+                   }),
+              HasSubstr("nearest that works: layout.chunks = 4, layout.cuts = []"));
+}
+
 TEST(CheckPlacement, WhatItProposesPassesEveryCheck) {
   const ModelSpec model = models::build_gpt(small("llama"), 97);
   const std::string marker = "the nearest that works: ";
@@ -185,6 +209,11 @@ TEST(CheckPlacement, WhatItProposesPassesEveryCheck) {
               LayoutConfig layout;
               layout.tensor = tensor, layout.context = context, layout.pipeline = pipeline;
               layout.chunks = chunks, layout.schedule = schedule;
+              // Groups and cuts that fit this layout, where it has them, and others.
+              const int64_t turn = proposed % 4;
+              if (turn > 0) layout.shard = "states", layout.shard_group = turn;
+              for (int64_t cut = 1; turn % 2 == 1 && cut < pipeline * chunks; ++cut)
+                layout.cuts.push_back(cut);
               BatchConfig batch = kBatch;
               config::Problems problems;
               check_placement(problems, model, batch, layout, ranks);

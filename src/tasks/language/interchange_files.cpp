@@ -107,20 +107,32 @@ std::vector<std::vector<KeyMapping>> files_of(const std::vector<KeyMapping>& map
   return files;
 }
 
+// A share for each rank, but no more than is easily moved about.
+int64_t default_file_bytes(const std::vector<KeyMapping>& map, int ranks) {
+  constexpr int64_t kMost = int64_t{5'000'000'000};
+  int64_t all = 0;
+  for (const KeyMapping& m : map) all += bytes_of(m);
+  return std::min(kMost, (all + ranks - 1) / ranks);
+}
+
 std::string file_name(size_t file, size_t files) {
   return files == 1 ? "model.safetensors"
                     : fmt::format("model-{:05}-of-{:05}.safetensors", file + 1, files);
 }
 
-void write_weights(const fs::path& path, const std::vector<KeyMapping>& map,
-                   const ReadTensors& read) {
-  std::vector<std::string> names;
-  for (const KeyMapping& m : map) names.insert(names.end(), m.ours.begin(), m.ours.end());
-  const HostTensors theirs = to_hugging_face(map, read(names));
-  std::vector<run::TensorToWrite> tensors;
-  for (const auto& [name, t] : theirs)
-    tensors.push_back({name, DType::f32, t.shape, t.values.data()});
-  run::write_safetensors(path, tensors, {{"format", "pt"}});
+// Tensor by tensor, so that a process holds one of them.
+void write_weights(const fs::path& path, std::vector<KeyMapping> map, const ReadTensors& read) {
+  std::sort(map.begin(), map.end(),
+            [](const KeyMapping& a, const KeyMapping& b) { return a.theirs < b.theirs; });
+  std::vector<run::TensorToWrite> header;
+  for (const KeyMapping& m : map) header.push_back({m.theirs, DType::f32, m.shape, nullptr});
+  run::SafetensorsWriter writer(path, header, {{"format", "pt"}});
+  for (const KeyMapping& m : map) {
+    const HostTensors theirs = to_hugging_face({m}, m.ours.empty() ? HostTensors{} : read(m.ours));
+    const std::vector<float>& values = theirs.at(m.theirs).values;
+    writer.write(values.data(), values.size() * sizeof values[0]);
+  }
+  writer.finish();
 }
 
 void write_index(const fs::path& folder, const std::vector<std::vector<KeyMapping>>& files) {
@@ -155,10 +167,11 @@ void write_hugging_face(const fs::path& folder, const models::GptConfig& config,
                         const TokenNames& tokens, const ReadTensors& read,
                         const ExportOptions& options) {
   const std::vector<KeyMapping> map = key_map(config, vocabulary);
-  const auto files = files_of(map, options.file_bytes);
   comm::World alone = comm::World::alone();
   const auto self = alone.host();
   comm::Communicator& world = options.world ? *options.world : *self;
+  const auto files = files_of(
+      map, options.file_bytes > 0 ? options.file_bytes : default_file_bytes(map, world.size()));
   bool created = false;
   run::on_first_rank(world, [&] {
     std::error_code error;

@@ -25,13 +25,14 @@ struct TokenNames {  // which tokenizer the ids are of; data/tokenizer.h
 using ReadTensors = std::function<HostTensors(const std::vector<std::string>&)>;
 
 struct ExportOptions {
-  int64_t file_bytes = int64_t{5} << 30;  // the most of a file, unless one tensor is larger
-  comm::Communicator* world = nullptr;    // ranks that write the files in turn; null: this process
+  // The most of a file, unless one tensor is larger; 0: 5 GB, and at most the ranks' even share.
+  int64_t file_bytes = 0;
+  comm::Communicator* world = nullptr;  // ranks that write the files in turn; null: this process
 };
 
 // Writes the weights into `folder`, which may exist but must not hold a model: model.safetensors,
-// or numbered files and their index; then the other two. A process holds one file's tensors at a
-// time. Collective over options.world. Throws Error(file).
+// or numbered files and their index; then the other two. A process holds one tensor at a time (and
+// what is read to make it). Collective over options.world. Throws Error(file).
 void write_hugging_face(const std::filesystem::path& folder, const models::GptConfig& config,
                         int64_t vocabulary, const TokenNames& tokens, const ReadTensors& read,
                         const ExportOptions& options = {});
