@@ -6,6 +6,7 @@
 
 #include "cli/verbs.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "run/checkpoint.h"
 
 namespace ocoee::cli {

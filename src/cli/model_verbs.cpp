@@ -14,6 +14,7 @@
 #include "cli/verbs.h"
 #include "comm/world.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "data/store.h"
 #include "data/windows.h"
 #include "run/agreement.h"

@@ -62,10 +62,6 @@ void print_answer(const std::string& text) {
     fail(ErrorKind::file, "standard output: cannot write the answer: {}", std::strerror(errno));
 }
 
-std::filesystem::path without_end_slash(const std::filesystem::path& path) {
-  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
-}
-
 int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) {
   Tasks tasks = tasks::builtin_tasks();
   tasks.insert(tasks.end(), extra.begin(), extra.end());

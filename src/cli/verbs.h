@@ -31,8 +31,6 @@ void add_model_verbs(CLI::App& program, const Tasks& tasks,
 
 // The answer of a verb, on standard output. Throws Error(file) when it cannot all be written.
 void print_answer(const std::string& text);
-// "runs/one/" names the folder "runs/one".
-std::filesystem::path without_end_slash(const std::filesystem::path& path);
 
 // The task a recipe names, with its nearest name when it is unknown.
 const run::TaskType& find_task(const Tasks& tasks, const std::string& name,

@@ -39,6 +39,10 @@ std::string fix_of(int code, std::string_view otherwise) {
   return fix.empty() ? "" : "\n    fix: " + fix;
 }
 
+std::filesystem::path without_end_slash(const std::filesystem::path& path) {
+  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
+}
+
 std::string read_file(const std::filesystem::path& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.open()) fail_errno(path, "open for reading");

@@ -13,6 +13,9 @@ namespace ocoee {
 // there is nothing to say. `otherwise` is the caller's: how else its file could be written.
 std::string fix_of(int code, std::string_view otherwise = "");
 
+// A folder's path may end in "/": the same without it, so that names can be made beside it.
+std::filesystem::path without_end_slash(const std::filesystem::path& path);
+
 std::string read_file(const std::filesystem::path& path);  // throws Error(file)
 
 // Writes to a temporary name beside `path`, syncs it and its folder, renames. A reader sees the old

@@ -134,44 +134,13 @@ __global__ void update_kernel(Rule rule) {
   }
 }
 
-// On a few multiprocessors: each block has the threads and, nearly, the registers of one, so that
-// no other of them and no large product comes to the same.
-constexpr int kThreadsBeside = 1024;
-
-template <class W, class T, int N, class Rule>
-__global__ void __launch_bounds__(kThreadsBeside, 1)
-    update_beside_kernel(Rule rule, int64_t share) {
-  const FlatPiece& piece = rule.a.piece;
-  const StepScalars& s = *piece.scalars;
-  if (s.skip) return;
-  const int64_t begin = blockIdx.x * share,
-                end = begin + share < piece.count ? begin + share : piece.count;
-  const typename Rule::Numbers numbers = rule.numbers(s);
-  DecayCursor<W> cursor{piece.segments, piece.segment_count,
-                        segment_after(piece.segments, piece.segment_count, piece.begin + begin),
-                        s.learning_rate};
-  for (int64_t i = begin + threadIdx.x * N; i < end; i += kThreadsBeside * N) {
-    if (i + N <= end) {
-      update_pack<W, T, N>(rule, numbers, cursor, i);
-    } else {
-      for (int64_t k = i; k < end; ++k) update_pack<W, T, 1>(rule, numbers, cursor, k);
-    }
-  }
-}
-
 template <class W, class T, class Rule>
 void launch(const Rule& rule, const char* name, const device::Stream& stream) {
   const FlatPiece& piece = rule.a.piece;
   constexpr int N = kPack<W>;
   if (piece.count == 0) return;
-  const bool packs = rule.aligned() && aligned16(piece.master, piece.gradient) &&
-                     reinterpret_cast<uintptr_t>(piece.value) % (sizeof(T) * N) == 0;
-  if (packs && piece.multiprocessors > 0) {
-    const int64_t row = int64_t{kThreadsBeside} * N, blocks = piece.multiprocessors,
-                  share = ((piece.count + blocks - 1) / blocks + row - 1) / row * row;
-    update_beside_kernel<W, T, N>
-        <<<blocks_for(piece.count, share), kThreadsBeside, 0, handle_of(stream)>>>(rule, share);
-  } else if (packs) {
+  if (rule.aligned() && aligned16(piece.master, piece.gradient) &&
+      reinterpret_cast<uintptr_t>(piece.value) % (sizeof(T) * N) == 0) {
     update_kernel<W, T, N>
         <<<blocks_for(piece.count, kThreads * kRounds * N), kThreads, 0, handle_of(stream)>>>(rule);
   } else {

@@ -32,7 +32,6 @@ struct FlatPiece {
   const DecaySegment* segments = nullptr;  // on the device
   int64_t segment_count = 0;
   const StepScalars* scalars = nullptr;  // on the device
-  int multiprocessors = 0;  // of a GPU, on which alone it runs, beside other work; 0: all
 };
 
 struct AdamW {

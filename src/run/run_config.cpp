@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "core/file.h"
 #include "run/task.h"
 
 namespace ocoee::run {
@@ -66,8 +67,7 @@ void RunConfig::check(config::Problems& problems) const {
 
 std::filesystem::path RunConfig::folder() const {
   if (dir.empty()) return std::filesystem::path("runs") / name;
-  const std::filesystem::path path(dir);  // one that ends in / names the same folder
-  return path.has_filename() || !path.has_relative_path() ? path : path.parent_path();
+  return without_end_slash(dir);
 }
 
 double Task::best_metric() const {
