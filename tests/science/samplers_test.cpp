@@ -253,6 +253,28 @@ TEST(DensityOfStates, GivesThermodynamicsOfTheExactCounts) {
   EXPECT_NEAR(warm.free_energy, warm.energy - 2 * warm.entropy, 1e-12);
 }
 
+TEST(DensityOfStates, KnowsTheTwoPhasesOfATransition) {
+  // Two Gaussians, equally high at k_t = 50: 200 apart and 25 wide.
+  DensityOfStates states;
+  states.sites = 10;
+  for (int i = 0; i <= 400; ++i) {
+    const double low = (i - 100) / 25.0, high = (i - 300) / 25.0;
+    states.energy.push_back(i);
+    states.ln_g.push_back(std::log(std::exp(-low * low / 2) + std::exp(-high * high / 2)) +
+                          i / 50.0);
+  }
+  const DensityOfStates::Phases two = states.phases(45, 56, 1);
+  EXPECT_NEAR(two.k_t, 50, 0.02);
+  EXPECT_NEAR(two.low, 10, 0.11);
+  EXPECT_NEAR(two.high, 30, 0.11);
+  EXPECT_NEAR(two.valley, 8 - std::log(2.0), 0.02);
+  for (size_t i = 0; i < states.ln_g.size(); ++i) {
+    const double low = (static_cast<double>(i) - 100) / 25;
+    states.ln_g[i] = -low * low / 2 + states.energy[i] / 50;
+  }
+  EXPECT_EQ(states.phases(45, 56, 1).valley, 0);
+}
+
 TEST(DensityOfStates, WindowsThatShareNothingAreRefused) {
   EXPECT_THROW(join_windows({{1, 2, NAN, NAN}, {NAN, NAN, 3, 4}}), Error);
   const std::vector<double> joined = join_windows({{1, 2, 3, NAN}, {NAN, 12, 13, 14}});

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "science/alloy/mbar.h"
 
 namespace ocoee::alloy {
 namespace {
@@ -36,17 +37,48 @@ DensityOfStates::Thermodynamics DensityOfStates::at(double k_t) const {
   return {mean / n, square / (k_t * k_t) / n, (ln_z + mean / k_t) / n, -k_t * ln_z / n};
 }
 
-double DensityOfStates::barrier(double k_t) const {
-  std::vector<double> curve(energy.size());
-  for (size_t i = 0; i < curve.size(); ++i) curve[i] = ln_g[i] - energy[i] / k_t;
-  // The deepest valley: the largest drop below the lower of the maxima on either side.
-  std::vector<double> left(curve), right(curve);
-  for (size_t i = 1; i < curve.size(); ++i) left[i] = std::max(left[i], left[i - 1]);
-  for (size_t i = curve.size() - 1; i-- > 0;) right[i] = std::max(right[i], right[i + 1]);
-  double deepest = 0;
-  for (size_t i = 0; i < curve.size(); ++i)
-    deepest = std::max(deepest, std::min(left[i], right[i]) - curve[i]);
-  return deepest;
+std::vector<double> DensityOfStates::probabilities(double k_t) const {
+  std::vector<double> out(energy.size());
+  for (size_t i = 0; i < out.size(); ++i) out[i] = ln_g[i] - energy[i] / k_t;
+  const double ln_z = ln_sum(out);
+  for (double& value : out) value = std::exp(value - ln_z);
+  return out;
+}
+
+DensityOfStates::Phases DensityOfStates::phases(double low_k_t, double high_k_t,
+                                                int64_t smooth) const {
+  const size_t bins = energy.size();
+  const auto at = [&](double k_t) {
+    const std::vector<double> p = probabilities(k_t);
+    std::vector<double> curve(bins), left(bins), right(bins);
+    double sum = 0;
+    for (int64_t end = 0, i = 0, begin = 0; i < static_cast<int64_t>(bins); ++i) {
+      for (; end < std::min<int64_t>(i + smooth + 1, static_cast<int64_t>(bins)); ++end)
+        sum += p[static_cast<size_t>(end)];
+      for (; begin < i - smooth; ++begin) sum -= p[static_cast<size_t>(begin)];
+      curve[static_cast<size_t>(i)] =
+          std::log(std::max(sum / static_cast<double>(end - begin), 1e-300));
+    }
+    left = right = curve;
+    for (size_t i = 1; i < bins; ++i) left[i] = std::max(left[i], left[i - 1]);
+    for (size_t i = bins; i-- > 1;) right[i - 1] = std::max(right[i], right[i - 1]);
+    Phases found{k_t, 0, 0, 0};
+    size_t lowest = 0;
+    for (size_t i = 0; i < bins; ++i) {
+      const double drop = std::min(left[i], right[i]) - curve[i];
+      if (drop > found.valley) found.valley = drop, lowest = i;
+    }
+    if (found.valley > 0) {
+      const auto valley = curve.begin() + static_cast<std::ptrdiff_t>(lowest);
+      const auto n = static_cast<double>(sites);
+      found.low =
+          energy[static_cast<size_t>(std::max_element(curve.begin(), valley) - curve.begin())] / n;
+      found.high =
+          energy[static_cast<size_t>(std::max_element(valley, curve.end()) - curve.begin())] / n;
+    }
+    return found;
+  };
+  return at(find_peak([&](double k_t) { return at(k_t).valley; }, low_k_t, high_k_t));
 }
 
 double ln_factorial(int64_t n) {

@@ -20,9 +20,16 @@ struct DensityOfStates {
   };
   // `k_t`: k_B T in the unit of energy.
   Thermodynamics at(double k_t) const;
-  // The energies (a site) of the two equally high peaks of g(E) exp(-E / k_t), and how deep the
-  // valley between them is, in units of k_t; depth 0 where there is one peak.
-  double barrier(double k_t) const;
+  // The probability of each bin, and how it falls between the two phases of a transition.
+  std::vector<double> probabilities(double k_t) const;
+  struct Phases {
+    double k_t = 0;            // where both peaks of the probability are equally high
+    double low = 0, high = 0;  // their energies, a site
+    double valley = 0;         // ln of peak over valley; 0 where there is one peak
+  };
+  // The deepest valley for k_t between the two given ones. The probability is smoothed over
+  // `smooth` bins on either side: levels have unlike numbers of states.
+  Phases phases(double low_k_t, double high_k_t, int64_t smooth) const;
 };
 
 double ln_factorial(int64_t n);

@@ -4,22 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 #include "core/error.h"
 #include "core/text.h"
 #include "science/alloy/pair_model.h"
 
 namespace ocoee::alloy {
-namespace {
 
-struct Arrangement {
-  Lattice lattice;
-  std::vector<uint8_t> species;
-};
-
-// A structure that is the parent's cell repeated along its edges, of any size: the fast way.
-std::optional<Arrangement> laid_over(const UnitCell& parent, const atoms::Structure& s) {
+std::optional<LaidOver> laid_over(const UnitCell& parent, const atoms::Structure& s) {
   const auto basis = static_cast<int64_t>(parent.sites.size());
   const double scale = std::cbrt(atoms::volume(s) / static_cast<double>(s.size()) /
                                  (volume(parent) / static_cast<double>(basis)));
@@ -29,12 +21,13 @@ std::optional<Arrangement> laid_over(const UnitCell& parent, const atoms::Struct
     const atoms::Vector3 edge = atoms::row_times(s.cell[k], back);
     for (size_t j = 0; j < 3; ++j) {
       const double times = edge[j] / scale, whole = std::round(times);
-      if (std::abs(times - whole) > 1e-6 || (j == k ? whole < 1 : whole != 0)) return std::nullopt;
+      if (std::abs(times - whole) > 1e-6 || (j == k ? whole < 1 || whole > 1e6 : whole != 0))
+        return std::nullopt;
       if (j == k) repeats[k] = static_cast<int64_t>(whole);
     }
   }
   if (repeats[0] * repeats[1] * repeats[2] * basis != s.size()) return std::nullopt;
-  Arrangement out{Lattice(parent, repeats), std::vector<uint8_t>(s.positions.size())};
+  LaidOver out{Lattice(parent, repeats), std::vector<uint8_t>(s.positions.size())};
   std::vector<bool> taken(s.positions.size());
   for (size_t i = 0; i < s.positions.size(); ++i) {
     for (int64_t b = 0; b < basis; ++b) {
@@ -56,8 +49,6 @@ std::optional<Arrangement> laid_over(const UnitCell& parent, const atoms::Struct
   if (std::find(taken.begin(), taken.end(), false) != taken.end()) return std::nullopt;
   return out;
 }
-
-}  // namespace
 
 FeatureSpace::FeatureSpace(UnitCell parent, std::vector<std::string> species, int shells,
                            int triplets, int quadruplets, double tolerance)
@@ -132,7 +123,7 @@ std::vector<double> FeatureSpace::of(const Lattice& lattice,
 std::vector<double> FeatureSpace::of(const atoms::Structure& given,
                                      const std::string& where) const {
   const atoms::Structure s = atoms::with_species_names(given, species_, where);
-  if (const std::optional<Arrangement> found = laid_over(parent_, s))
+  if (const std::optional<LaidOver> found = laid_over(parent_, s))
     return of(found->lattice, found->species);
   UnitCell cell{where, s.cell, s.positions};
   for (Vector& site : cell.sites) {

@@ -8,6 +8,7 @@
 // One function for fitting and for checking: what is fitted is what samplers add up.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,14 @@ class FeatureSpace {
   std::vector<Orbit> orbits_;
   std::vector<std::string> names_;
 };
+
+// A structure that is `parent`'s cell repeated along its edges, of any lattice constant, as an
+// arrangement of that lattice; nothing where it is none.
+struct LaidOver {
+  Lattice lattice;
+  std::vector<uint8_t> species;  // by site
+};
+std::optional<LaidOver> laid_over(const UnitCell& parent, const atoms::Structure& structure);
 
 // An arrangement as a structure.
 atoms::Structure structure_of(const Lattice& lattice, const std::vector<uint8_t>& species,

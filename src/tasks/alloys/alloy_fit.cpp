@@ -25,16 +25,8 @@ void AlloyFitConfig::describe(config::Description& recipe) {
       .at_least(0)
       .may_change_on_resume();
 
-  config::Description& where = recipe.section("lattice", "Where the atoms sit.");
-  where.field("kind", lattice.kind, "lattice of conventional cells")
-      .choices({"sc", "bcc", "fcc", "hcp", "diamond", "bct", "B2", "L1_0", "L1_2", "D0_3", "B32"});
-  where.field("a", lattice.a, "edge of the conventional cell").above(0).unit("angstrom");
-  where
-      .field("c_over_a", lattice.c_over_a,
-             "for hcp, bct and L1_0; 0 = ideal: sqrt(8/3) for hcp, else 1")
-      .at_least(0);
-  where.field("cells", lattice.cells, "of the structures that are made: unit cells along the edges")
-      .at_least(1);
+  lattice.describe(recipe.section(
+      "lattice", "Where the atoms sit; `cells` are those of the structures that are made."));
 
   config::Description& d =
       recipe.section("data", "Which structures, and where energies come from.");
@@ -87,9 +79,7 @@ void AlloyFitConfig::check(config::Problems& problems, const run::RunConfig&, in
   if (data.species.size() < 2 || data.species.size() > 16 ||
       different.size() != data.species.size())
     problems.add("data.species", "an alloy has from 2 to 16 species with different names");
-  if (lattice.cells.size() != 3)
-    problems.add("lattice.cells", fmt::format("{} numbers", lattice.cells.size()),
-                 "three: cells along each edge, as in [4, 4, 4]");
+  lattice.check(problems);
   if (data.energies == "files" && data.files.empty())
     problems.add("data.files", "energies shall come from files, but there are none",
                  "name them, or data.energies = \"lammps\"");
@@ -135,9 +125,12 @@ std::vector<atoms::Frame> AlloyFitConfig::frames_of(const std::string& file) con
 }
 
 alloy::FeatureSpace AlloyFitConfig::features() const {
-  return {alloy::lattice_cell(lattice.kind, lattice.a, lattice.c_over_a), data.species,
-          static_cast<int>(most_shells()), static_cast<int>(fit.triplets),
-          static_cast<int>(fit.quadruplets)};
+  return {lattice.unit_cell(),
+          data.species,
+          static_cast<int>(most_shells()),
+          static_cast<int>(fit.triplets),
+          static_cast<int>(fit.quadruplets),
+          lattice.shell_tolerance};
 }
 
 alloy::Shrinkage AlloyFitConfig::shrinkage() const {
@@ -149,21 +142,15 @@ alloy::Shrinkage AlloyFitConfig::shrinkage() const {
 nlohmann::json AlloyFitConfig::preview(const run::RunConfig&, int ranks) const {
   int64_t made = 0, read = 0;
   if (data.energies == "lammps") {
-    const auto& c = lattice.cells;
     made = static_cast<int64_t>(
-        alloy::training_set(
-            {alloy::lattice_cell(lattice.kind, lattice.a, lattice.c_over_a), {c[0], c[1], c[2]}},
-            data.species, data.random, data.ordered, 1)
-            .size());
+        alloy::training_set(lattice.crystal(), data.species, data.random, data.ordered, 1).size());
   }
   for (const auto& files : {data.files, data.check_files}) {
     for (const std::string& file : files) read += static_cast<int64_t>(frames_of(file).size());
   }
   const int64_t structures = made + read;
   const alloy::FeatureSpace space = features();
-  const int64_t cells = lattice.cells[0] * lattice.cells[1] * lattice.cells[2];
-  const auto sites = static_cast<double>(cells) *
-                     static_cast<double>(alloy::lattice_cell(lattice.kind).sites.size());
+  const auto sites = static_cast<double>(lattice.crystal().sites());
   const double bytes =
       static_cast<double>(structures + 1) * (40 * sites + 8 * static_cast<double>(space.columns()));
   nlohmann::json out;

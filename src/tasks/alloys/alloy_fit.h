@@ -9,17 +9,14 @@
 #include "science/alloy/features.h"
 #include "science/atoms/formats.h"
 #include "science/atoms/lammps.h"
+#include "tasks/alloys/system_config.h"
 
 namespace ocoee::tasks {
 
 class AlloyFitConfig : public run::TaskConfig {
  public:
-  struct LatticeSection {  // [lattice]
-    std::string kind = "fcc";
-    double a = 1, c_over_a = 0;
-    std::vector<int64_t> cells{4, 4, 4};
-  } lattice;
-  struct DataSection {  // [data]
+  LatticeConfig lattice;  // of the structures that are made; the sites of all
+  struct DataSection {    // [data]
     std::vector<std::string> species;
     std::string energies = "lammps";
     int64_t random = 150, ordered = 100;

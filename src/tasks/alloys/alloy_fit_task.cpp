@@ -119,10 +119,7 @@ class AlloyFit final : public run::Task {
 
   void gather() {
     if (config_.data.energies == "lammps") {
-      const auto& c = config_.lattice.cells;
-      const alloy::Lattice lattice(
-          alloy::lattice_cell(config_.lattice.kind, config_.lattice.a, config_.lattice.c_over_a),
-          {c[0], c[1], c[2]});
+      const alloy::Lattice lattice = config_.lattice.crystal();
       for (const alloy::Arranged& made :
            alloy::training_set(lattice, config_.data.species, config_.data.random,
                                config_.data.ordered, static_cast<uint64_t>(context_.run.seed))) {

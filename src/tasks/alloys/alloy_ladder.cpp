@@ -49,8 +49,11 @@ void LadderConfig::describe(config::Description& recipe) {
        "of canonical runs: swaps of any two sites (far), of nearest neighbours (near), or half of "
        "each (mixed)")
       .choices({"far", "near", "mixed"});
-  s.field("start", start, "random, or an ordering that the composition allows")
-      .choices({"random", "B2", "L1_0", "L1_2", "D0_3", "B32"});
+  s.field("start", start, "random, an ordering that the composition allows, or file")
+      .choices({"random", "B2", "L1_0", "L1_2", "D0_3", "B32", "file"});
+  s.field("start_file", start_file,
+          "of start = \"file\": arrangements of this lattice, one for all temperatures, or one for "
+          "each from low to high, as in another run's snapshots.extxyz");
   s.field("exchange", exchange, "parallel tempering: neighbouring temperatures exchange replicas");
   s.field("equilibration", equilibration, "samples at the beginning that are not used").at_least(0);
   s.field("samples", samples, "of each temperature").at_least(1);
@@ -200,6 +203,11 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, 
   if (order == "waves" && (waves.empty() || waves.size() % 3 != 0))
     problems.add("observables.waves", fmt::format("{} numbers", waves.size()),
                  "three for each wave: h, k, l");
+  if (start_file.empty() != (start != "file"))
+    problems.add("sampling.start_file",
+                 start_file.empty() ? "sampling.start = \"file\" without a file"
+                                    : "sampling.start does not ask for a file",
+                 "sampling.start = \"file\" and a file, or neither");
   if (sampler == "link_cell" && moves != "far")
     problems.add("sampling.moves", "link cells have moves of their own",
                  "leave the key out, or sampling.sampler = \"sequential\"");
@@ -251,9 +259,12 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, 
       problems.add("observables.order", error.what());
     }
     try {
-      if (start != "random") ordered_start(system, start, cells);
+      if (start == "file")
+        starts_of_file(*this, cells, 0, static_cast<int64_t>(temperatures().size()));
+      else if (start != "random")
+        ordered_start(system, start, cells);
     } catch (const Error& error) {
-      problems.add("sampling.start", error.what());
+      problems.add(start == "file" ? "sampling.start_file" : "sampling.start", error.what());
     }
     if (!problems.empty()) return;
   }
@@ -328,7 +339,8 @@ class LadderTask final : public run::Task {
             std::move(cells), context.mesh.device(), context.mesh.shared_axis(comm::Axis::spatial));
       }
       std::vector<std::vector<uint8_t>> start;
-      for (int64_t row = 0; row < share.count; ++row)
+      if (config.start == "file") start = starts_of_file(config, lattice, share.first, share.count);
+      for (int64_t row = 0; config.start != "file" && row < share.count; ++row)
         start.push_back(config.start == "random"
                             ? alloy::random_arrangement(
                                   config.system.atoms(lattice.sites()), settings.seed,

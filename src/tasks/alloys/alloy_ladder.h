@@ -21,7 +21,7 @@ struct LadderConfig final : run::TaskConfig {
   int64_t count = 16;
   std::string spacing = "linear";
   // [sampling]
-  std::string sampler = "sequential", moves = "far", start = "random";
+  std::string sampler = "sequential", moves = "far", start = "random", start_file;
   bool exchange = true;
   int64_t equilibration = 100, samples = 400, sweeps = 10, samples_per_round = 10;
   int64_t checkpoint_every = 10, crystal_ranks = 1;

@@ -336,6 +336,8 @@ class WangLandauTask final : public run::Task {
                               {"vertical", true}}});
       figures.push_back(figure);
     }
+    json results{{"temperatures", points}, {"estimates", json::array()}, {"absolute", absolute_}};
+    if (inside) figures.push_back(energies_at_transition(estimates, peak, results));
     json series = json::array();
     for (size_t k = 0; k < estimates.size(); ++k) {
       std::vector<double> energy = estimates[k].energy;
@@ -355,7 +357,6 @@ class WangLandauTask final : public run::Task {
                                        config_.system.ln_states(lattice_.sites()))
                          : std::string("the range leaves states out: up to a constant, 0 "
                                        "where it is lowest."))}});
-    json results{{"temperatures", points}, {"estimates", json::array()}, {"absolute", absolute_}};
     for (const auto& one : estimates)
       results["estimates"].push_back({{"energy", one.energy}, {"ln_g", one.ln_g}});
     json headline = json::array();
@@ -372,6 +373,57 @@ class WangLandauTask final : public run::Task {
     write_file_atomically(context_.folder / "results.json", results.dump(1) + "\n");
     context_.events.emit(
         {"summary", position(), {{"figures", figures}, {"headline", headline}, {"final", final}}});
+  }
+
+  // Probabilities of energies where the transition is; in two phases, if a valley parts them.
+  json energies_at_transition(const std::vector<alloy::DensityOfStates>& estimates,
+                              const alloy::Estimate& peak, json& results) const {
+    const double scale = config_.system.k_t(1);
+    const std::string unit = config_.system.energy_unit(),
+                      kelvin = config_.system.temperature_unit();
+    std::vector<double> valley, t, heat;
+    std::vector<alloy::DensityOfStates::Phases> all;
+    for (const auto& one : estimates) {
+      const auto smooth = static_cast<int64_t>(one.energy.size() / 60);
+      all.push_back(one.phases(0.9 * scale * peak.value, 1.1 * scale * peak.value, smooth));
+      valley.push_back(all.back().valley);
+      t.push_back(all.back().k_t / scale);
+      heat.push_back(all.back().high - all.back().low);
+    }
+    // A walk's noise makes valleys of its own: every estimate must have one that is none.
+    const bool two = *std::min_element(valley.begin(), valley.end()) > 1;
+    json series = json::array();
+    for (size_t k = 0; k < estimates.size(); ++k) {
+      std::vector<double> energy = estimates[k].energy;
+      for (double& e : energy) e /= static_cast<double>(lattice_.sites());
+      series.push_back(curve(estimates.size() > 1 ? fmt::format("estimate {}", k + 1) : "", energy,
+                             estimates[k].probabilities(two ? all[k].k_t : scale * peak.value), {},
+                             true));
+    }
+    std::string caption = fmt::format(
+        "At {:.6g} {}, where the heat capacity is highest: no two phases of unlike energy stand "
+        "side by side.",
+        peak.value, kelvin);
+    if (two) {
+      const alloy::Estimate where = mean_of_estimates(t), latent = mean_of_estimates(heat),
+                            depth = mean_of_estimates(valley);
+      caption = fmt::format(
+          "A transition of first order: at {} {} two phases are equally probable, {} {} a site "
+          "apart, and the valley between them is e^-{:.2g} as high.",
+          alloy::text_of(where), kelvin, alloy::text_of(latent), unit, depth.value);
+      const auto pair = [](const alloy::Estimate& e) {
+        return json{{"value", e.value}, {"error", std::isfinite(e.error) ? json(e.error) : json()}};
+      };
+      results["first_order"] = {{"temperature", pair(where)},
+                                {"latent_heat", pair(latent)},
+                                {"ln_peak_over_valley", pair(depth)}};
+    }
+    return {{"chart", "line"},
+            {"title", "Energies at the transition"},
+            {"x", {{"label", unit + " a site"}}},
+            {"y", {{"label", "probability of a bin"}}},
+            {"series", series},
+            {"caption", caption}};
   }
 
   WangLandauConfig config_;

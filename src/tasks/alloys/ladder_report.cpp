@@ -8,7 +8,9 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/text.h"
+#include "science/alloy/features.h"
 #include "science/atoms/arrangements.h"
+#include "science/atoms/formats.h"
 #include "tasks/alloys/pictures.h"
 
 namespace ocoee::tasks {
@@ -142,10 +144,9 @@ class Summary {
   }
   std::string label(size_t s) const {
     const alloy::CellIndex& r = results_[s].lattice.repeats();
-    const bool flat =
-        config_.system.lattice.file.empty() && config_.system.lattice.kind == "square";
-    return r[2] == 1 && flat ? fmt::format("{} x {}", r[0], r[1])
-                             : fmt::format("{} x {} x {}", r[0], r[1], r[2]);
+    return r[2] == 1 && config_.system.lattice.flat()
+               ? fmt::format("{} x {}", r[0], r[1])
+               : fmt::format("{} x {} x {}", r[0], r[1], r[2]);
   }
 
   void reweight() {
@@ -192,7 +193,20 @@ class Summary {
              "together, in blocks of at least ten autocorrelation times of the temperatures beside "
              "the transition; where fewer than eight fit, no error is claimed. Peaks stand above "
              "the lowest values on both sides by more than three errors; the highest come first. "
-             "They move with the size of the cell; crossings hardly do."}};
+             "They move with the size of the cell; crossings hardly do. " +
+                 began()}};
+  }
+
+  std::string began() const {
+    const std::string& start = config_.start;
+    return fmt::format(
+        "All chains began {}, {}. At a transition of first order a chain stays long where it "
+        "began: "
+        "a run from the other side says how long.",
+        start == "random" ? "at random"
+        : start == "file" ? "as " + config_.start_file + " has them"
+                          : "ordered as " + start,
+        config_.exchange ? "and temperatures exchange them" : "each at its temperature");
   }
 
   // Of the largest cells: the crossing, else the first peak.
@@ -519,6 +533,43 @@ std::vector<uint8_t> ordered_start(const SystemConfig& system, const std::string
     for (size_t site = 0; site < pattern.size(); ++site)
       if (pattern[site] == side) out[site] = here[taken++];
     next += here.size();
+  }
+  return out;
+}
+
+std::vector<std::vector<uint8_t>> starts_of_file(const LadderConfig& config,
+                                                 const alloy::Lattice& lattice, int64_t first,
+                                                 int64_t count) {
+  const std::string& file = config.start_file;
+  const std::vector<atoms::Frame> frames = atoms::read_structures(file);
+  const size_t rungs = config.temperatures().size();
+  if (frames.size() != 1 && frames.size() != rungs)
+    fail(ErrorKind::config,
+         "{} holds {} arrangements for {} temperatures\n    fix: one for all, or one for each",
+         file, frames.size(), rungs);
+  const std::vector<std::string> names = config.system.pairs().species;
+  const std::vector<int64_t> wanted = config.system.atoms(lattice.sites());
+  std::vector<std::vector<uint8_t>> out;
+  for (int64_t row = first; row < first + count; ++row) {
+    const auto number = frames.size() == 1 ? 0 : static_cast<size_t>(row);
+    const std::string where = fmt::format("{} frame {}", file, number + 1);
+    const auto found = alloy::laid_over(
+        lattice.cell(), atoms::with_species_names(frames[number].structure, names, where));
+    const alloy::CellIndex& cells = lattice.repeats();
+    if (!found || found->lattice.repeats() != cells)
+      fail(
+          ErrorKind::config,
+          "{} is no arrangement of {} x {} x {} cells of {}\n    fix: the lattice and the cells of "
+          "the run that wrote it",
+          where, cells[0], cells[1], cells[2], lattice.cell().name);
+    std::vector<int64_t> atoms(wanted.size(), 0);
+    for (const uint8_t species : found->species) ++atoms[species];
+    if (config.system.canonical() && atoms != wanted)
+      fail(ErrorKind::config,
+           "{} holds {} atoms of {}, the recipe asks for {}\n    fix: composition.fractions of the "
+           "run that wrote it",
+           where, fmt::join(atoms, ", "), join(names, ", "), fmt::join(wanted, ", "));
+    out.push_back(found->species);
   }
   return out;
 }

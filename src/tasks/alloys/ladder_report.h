@@ -31,4 +31,10 @@ nlohmann::json ladder_summary(const LadderConfig& config, const std::vector<Ladd
 std::vector<uint8_t> ordered_start(const SystemConfig& system, const std::string& name,
                                    const alloy::Lattice& lattice);
 
+// Arrangements of temperatures `first` to `first + count` as config.start_file has them.
+// Error(config or data) where they are not of `lattice` or of the recipe's composition.
+std::vector<std::vector<uint8_t>> starts_of_file(const LadderConfig& config,
+                                                 const alloy::Lattice& lattice, int64_t first,
+                                                 int64_t count);
+
 }  // namespace ocoee::tasks

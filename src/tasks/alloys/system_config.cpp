@@ -42,6 +42,59 @@ void LatticeConfig::describe(config::Description& d, bool with_sizes) {
       .at_most(0.2);
 }
 
+void LatticeConfig::check(config::Problems& problems) const {
+  if (cells.size() != 3) {
+    problems.add("lattice.cells", fmt::format("{} numbers", cells.size()),
+                 "three: cells along each edge, as in [4, 4, 4]");
+    return;
+  }
+  const LatticeConfig untouched;
+  if (!file.empty() &&
+      (kind != untouched.kind || a != untouched.a || c_over_a != untouched.c_over_a))
+    problems.add("lattice.file",
+                 "the file holds the sites: lattice.kind, a and c_over_a do not act",
+                 "leave them out, or the file");
+  if (file.empty() && !edges.empty())
+    problems.add("lattice.edges", "there is no lattice.file that they are of",
+                 "leave the key out; lattice.a is the edge of a named lattice");
+  // As a floating-point number: the product of whole ones may not fit.
+  double places = 0;
+  try {
+    const alloy::UnitCell cell = unit_cell();
+    if (!file.empty()) alloy::find_shells(cell, 1, shell_tolerance);
+    places = static_cast<double>(cell.sites.size());
+  } catch (const Error& error) {
+    problems.add("lattice.file", error.what());
+    return;
+  }
+  for (size_t k = 0; k < 3; ++k)
+    places *=
+        static_cast<double>(cells[k]) * (k == 2 && flat() ? 1 : static_cast<double>(largest()));
+  if (places > kMostSites)
+    problems.add(
+        "lattice.cells",
+        fmt::format("{:.4g} sites; a task holds crystals of up to {:.4g}", places, kMostSites),
+        "fewer cells; larger crystals are for bench_alloys and the link-cell library");
+}
+
+alloy::UnitCell LatticeConfig::unit_cell() const {
+  if (file.empty()) return alloy::lattice_cell(kind, a, c_over_a);
+  const std::vector<atoms::Frame> frames = atoms::read_structures(file, edges);
+  if (frames.empty()) fail(ErrorKind::data, "{}: holds no structure", file);
+  alloy::UnitCell cell{file, frames.front().structure.cell, frames.front().structure.positions};
+  for (alloy::Vector& site : cell.sites)
+    for (double& part : site) part -= std::floor(part);
+  return cell;
+}
+
+alloy::Lattice LatticeConfig::crystal(int64_t size) const {
+  return {unit_cell(), {cells[0] * size, cells[1] * size, cells[2] * (flat() ? 1 : size)}};
+}
+
+int64_t LatticeConfig::largest() const {
+  return sizes.empty() ? 1 : *std::max_element(sizes.begin(), sizes.end());
+}
+
 void InteractionConfig::describe(config::Description& d) {
   d.field("model", model,
           "pairs: effective pair interactions; ising: E = -coupling sum s s'; potts: E = -coupling "
@@ -81,11 +134,7 @@ std::vector<int64_t> SystemConfig::sizes() const {
 }
 
 void SystemConfig::check(config::Problems& problems) const {
-  if (lattice.cells.size() != 3) {
-    problems.add("lattice.cells", fmt::format("{} numbers", lattice.cells.size()),
-                 "three: cells along each edge, as in [8, 8, 8]");
-    return;
-  }
+  lattice.check(problems);
   if (interactions.model == "pairs" && interactions.file.empty()) {
     const std::set<std::string> different(interactions.species.begin(), interactions.species.end());
     const size_t n = interactions.species.size(), per_shell = n * (n - 1) / 2;
@@ -118,24 +167,7 @@ void SystemConfig::check(config::Problems& problems) const {
           "data of every species",
           interactions.file, join(unknown, ", "));
   });
-  told("lattice.file", [&] {
-    const alloy::UnitCell cell = unit_cell();
-    if (!lattice.file.empty()) alloy::find_shells(cell, 1, lattice.shell_tolerance);
-  });
   if (!problems.empty()) return;
-  // As floating-point numbers: the product of whole ones may not fit.
-  auto places = static_cast<double>(unit_cell().sites.size());
-  const bool flat = lattice.file.empty() && lattice.kind == "square";
-  for (size_t k = 0; k < 3; ++k)
-    places *= static_cast<double>(lattice.cells[k]) *
-              (k == 2 && flat ? 1 : static_cast<double>(sizes().back()));
-  if (places > kMostSites) {
-    problems.add(
-        "lattice.cells",
-        fmt::format("{:.4g} sites; a task holds crystals of up to {:.4g}", places, kMostSites),
-        "fewer cells; larger crystals are for bench_alloys and the link-cell library");
-    return;
-  }
   told("interactions.file", [&] { model({unit_cell(), {1, 1, 1}}, interactions_read()); });
   if (!problems.empty()) return;
 
@@ -191,17 +223,6 @@ void SystemConfig::check(config::Problems& problems) const {
                    "more cells, or another composition");
 }
 
-alloy::UnitCell SystemConfig::unit_cell() const {
-  if (lattice.file.empty()) return alloy::lattice_cell(lattice.kind, lattice.a, lattice.c_over_a);
-  const std::vector<atoms::Frame> frames = atoms::read_structures(lattice.file, lattice.edges);
-  if (frames.empty()) fail(ErrorKind::data, "{}: holds no structure", lattice.file);
-  alloy::UnitCell cell{lattice.file, frames.front().structure.cell,
-                       frames.front().structure.positions};
-  for (alloy::Vector& site : cell.sites)
-    for (double& part : site) part -= std::floor(part);
-  return cell;
-}
-
 alloy::ClusterInteractions SystemConfig::interactions_read() const {
   alloy::ClusterInteractions out;
   if (interactions.model == "ising")
@@ -228,12 +249,6 @@ AlloyModel SystemConfig::model(const alloy::Lattice& sites,
   }
   const auto model = std::make_shared<alloy::ClusterModel>(sites, found, energies, counted_shells);
   return {model, {model, &model->pairs()}};  // lives as long as the model does
-}
-
-alloy::Lattice SystemConfig::lattice_of(int64_t size) const {
-  const bool flat = lattice.file.empty() && lattice.kind == "square";
-  return {unit_cell(),
-          {lattice.cells[0] * size, lattice.cells[1] * size, lattice.cells[2] * (flat ? 1 : size)}};
 }
 
 std::vector<alloy::Shell> SystemConfig::shells(int count) const {

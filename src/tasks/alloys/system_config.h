@@ -21,7 +21,13 @@ struct LatticeConfig {  // [lattice]
   std::vector<int64_t> cells{4, 4, 4};
   std::vector<int64_t> sizes;  // multiples of `cells`, where a task compares sizes
   double shell_tolerance = 1e-4;
-  void describe(config::Description& d, bool with_sizes);
+  void describe(config::Description& d, bool with_sizes = false);
+  void check(config::Problems& problems) const;  // reads the file
+  // Once check() found nothing.
+  alloy::UnitCell unit_cell() const;
+  alloy::Lattice crystal(int64_t size = 1) const;  // cells times size
+  bool flat() const { return file.empty() && kind == "square"; }
+  int64_t largest() const;  // of sizes
 };
 
 struct InteractionConfig {  // [interactions]
@@ -58,12 +64,12 @@ class SystemConfig {
   void check(config::Problems& problems) const;  // reads the files it names
 
   // Once check() found nothing.
-  alloy::UnitCell unit_cell() const;
+  alloy::UnitCell unit_cell() const { return lattice.unit_cell(); }
   alloy::ClusterInteractions interactions_read() const;  // clusters where the file has them
   alloy::PairInteractions pairs() const { return interactions_read().pairs; }
   AlloyModel model(const alloy::Lattice& lattice, const alloy::ClusterInteractions& energies,
                    int counted_shells = 0) const;
-  alloy::Lattice lattice_of(int64_t size) const;  // cells times size
+  alloy::Lattice lattice_of(int64_t size) const { return lattice.crystal(size); }
   std::vector<alloy::Shell> shells(int count) const;
   bool canonical() const { return composition.ensemble == "canonical"; }
   std::vector<int64_t> sizes() const;  // ascending
