@@ -112,6 +112,10 @@ def main():
         run("ladder.toml", "run.name=ordered", "lattice.cells=[6,6,6]", "sampling.start=B2")
         run("ladder.toml", "run.name=again", "lattice.cells=[6,6,6]", "sampling.start=file", "sampling.start_file=runs/ordered/snapshots.extxyz")
         assert order("ordered") == [1, 1] and order("again") == [1, 1] and max(order("random")) < 0.95, (order("again"), order("random"))
+        # Two cells of the snapshot fill four.
+        run("ladder.toml", "run.name=small", "lattice.cells=[2,2,2]", "sampling.start=B2")
+        run("ladder.toml", "run.name=filled", "lattice.cells=[4,4,6]", "sampling.start=file", "sampling.start_file=runs/small/snapshots.extxyz")
+        assert order("filled") == [1, 1], order("filled")
         run("ladder.toml", "run.name=on", "lattice.cells=[6,6,6]", "sampling.start=file", "sampling.start_file=runs/random/snapshots.extxyz",
             "sampling.exchange=false")
         ended = json.loads((here / "runs/random/results.json").read_text())["systems"][0]["points"]

@@ -11,6 +11,7 @@
 #include "comm/world.h"
 #include "kernels/parallel_for.h"
 #include "science/alloy/annealing.h"
+#include "science/alloy/features.h"
 #include "science/alloy/link_cell_moves.h"
 #include "science/alloy/mbar.h"
 #include "science/alloy/tempering.h"
@@ -88,6 +89,67 @@ double flips(Rule rule, std::vector<double> potentials) {
   return chi_square_p(exact, sample(system, 40000, [&](Configuration& c, RandomWords& r) {
                         flip_loop(*system.model, c, accept, 10 * c.sites(), r);
                       }));
+}
+
+// Three species under potentials, against all 6,561 arrangements of eight sites.
+double flips_of_three(Rule rule) {
+  PairInteractions pairs({"A", "B", "C"}, 1);
+  pairs.set(0, 0, 1, 3);
+  pairs.set(0, 0, 2, -2);
+  pairs.set(0, 1, 2, 1);
+  const System system{"bcc", {2, 2, 1}, pairs, {4, 2, 2}, 9};
+  const std::vector<double> potentials{0.5, -1, 0.2};
+  Levels weights;
+  Configuration all = system.configuration();
+  std::vector<uint8_t> species(8, 0);
+  for (int code = 0; code < 6561; ++code) {
+    double gain = 0;
+    for (int site = 0, rest = code; site < 8; ++site, rest /= 3) {
+      species[static_cast<size_t>(site)] = static_cast<uint8_t>(rest % 3);
+      gain += potentials[static_cast<size_t>(rest % 3)];
+    }
+    all.assign(species);
+    weights[system.model->total(all)] += std::exp(system.beta * gain);
+  }
+  const double scale = system.beta * system.model->quantum();
+  const auto accept = [&](Energy change, int from, int to, RandomWords& random) {
+    const double gain = potentials[static_cast<size_t>(to)] - potentials[static_cast<size_t>(from)];
+    return rule(scale * static_cast<double>(change) - system.beta * gain, random);
+  };
+  return chi_square_p(boltzmann(weights, system.beta, system.model->quantum()),
+                      sample(system, 60000, [&](Configuration& c, RandomWords& r) {
+                        flip_loop(*system.model, c, accept, 10 * c.sites(), r);
+                      }));
+}
+
+// Pairs, triplets and a tetrahedron of three species, against all 13,860 arrangements.
+double clusters(bool near, Rule rule) {
+  const Lattice lattice(lattice_cell("fcc"), {1, 1, 3});
+  const FeatureSpace space(lattice.cell(), {"A", "B", "C"}, 2, 1, 1);
+  Fit planted;
+  for (int64_t j = 0; j < space.columns(); ++j)
+    planted.coefficients.push_back(static_cast<double>((5 * j + 3) % 7 - 3));
+  planted.errors.assign(planted.coefficients.size(), 0);
+  const std::vector<Shell> shells = find_shells(lattice.cell(), 2);
+  const ClusterModel model(lattice, shells, space.interactions(planted, 2));
+  const NeighbourTable table(lattice, shells);
+  const std::vector<uint8_t> start = random_arrangement({6, 4, 2}, 3, 0);
+  const double beta = 1 / 9.0, scale = beta * model.quantum();
+  const auto accept = [&](Energy change, RandomWords& random) {
+    return rule(scale * static_cast<double>(change), random);
+  };
+  Configuration configuration(model.grid());
+  configuration.assign(start);
+  RandomWords random(12, Purpose::monte_carlo, 0, near ? 1 : 0);
+  Counts counts;
+  for (int64_t n = -100; n < samples_of(40000); ++n) {
+    if (near)
+      swap_near_loop(model, table, configuration, accept, 180, random);
+    else
+      swap_far_loop(model, configuration, accept, 120, random);
+    if (n >= 0) ++counts[model.total(configuration)];
+  }
+  return chi_square_p(boltzmann(enumerate(model, start), beta, model.quantum()), counts);
 }
 
 // Four temperatures with exchanges after every half sweep, so that exchanges do much of the work.
@@ -281,6 +343,9 @@ TEST(Exactness, EverySamplerDrawsFromItsEnsembleAndAWrongRuleIsNoticed) {
        [](bool wrong) {
          return flips({wrong}, {0.3, -0.2});
        }},
+      {"flips of three species", [](bool wrong) { return flips_of_three({wrong}); }},
+      {"far swaps, clusters", [](bool wrong) { return clusters(false, {wrong}); }},
+      {"near swaps, clusters", [](bool wrong) { return clusters(true, {wrong}); }},
       {"mixed swaps, quaternary", [](bool wrong) { return mixed(quaternary(), wrong); }},
       {"tempering", [](bool wrong) { return tempering(quaternary(), false, wrong); }},
       {"tempering of link cells",

@@ -127,6 +127,8 @@ TEST(WangLandau, FindsTheExactCountsOfTheSquareLattice) {
   comm::World world = comm::World::alone();
   WangLandau one = square_wang_landau(*world.host(), 8, 2e-6, 1, 1);
   while (!one.finished()) one.advance();
+  EXPECT_NEAR(static_cast<double>(one.steps()), static_cast<double>(one.expected_steps()),
+              0.1 * static_cast<double>(one.steps()));
   EXPECT_LT(error_of_ln_g(one, 8), 5e-3);  // bench/alloys goes on to below 1e-3
   WangLandau windows = square_wang_landau(*world.host(), 16, 5e-6, 4, 1);
   while (!windows.finished()) windows.advance();

@@ -58,6 +58,16 @@ bool WangLandau::finished() const {
                      [&](const Refinement& one) { return one.ln_f <= settings_.final_ln_f; });
 }
 
+int64_t WangLandau::expected_steps() const {
+  if (!settings_.one_over_t) return 0;
+  int64_t widest = 0;
+  for (int64_t w = 0; w < settings_.windows; ++w)
+    widest = std::max(widest, window(w).second - window(w).first);
+  const auto trials = static_cast<double>(settings_.sweeps_per_step * model_->grid()->sites());
+  return static_cast<int64_t>(
+      std::min(1e15, std::ceil(static_cast<double>(widest) / settings_.final_ln_f / trials)));
+}
+
 double WangLandau::ln_f() const {
   double out = 0;
   for (const Refinement& one : refinements_) out = std::max(out, one.ln_f);

@@ -61,6 +61,8 @@ class WangLandau {
   void advance();
   static constexpr int64_t kLostAfter = 1000;
   bool finished() const;
+  // About so many in all, where ln f ends as 1/t: it then falls by a law. 0: nobody knows.
+  int64_t expected_steps() const;
   double ln_f() const;  // the largest of all windows
   int64_t steps() const { return step_; }
   int64_t walkers() const { return share_.rows; }

@@ -52,8 +52,10 @@ void LadderConfig::describe(config::Description& recipe) {
   s.field("start", start, "random, an ordering that the composition allows, or file")
       .choices({"random", "B2", "L1_0", "L1_2", "D0_3", "B32", "file"});
   s.field("start_file", start_file,
-          "of start = \"file\": arrangements of this lattice, one for all temperatures, or one for "
-          "each from low to high, as in another run's snapshots.extxyz");
+          "of start = \"file\": arrangements of this lattice, or of a part of the crystal that "
+          "fills it "
+          "in copies; one for all temperatures, or one for each from low to high, as in another "
+          "run's snapshots.extxyz");
   s.field("exchange", exchange, "parallel tempering: neighbouring temperatures exchange replicas");
   s.field("equilibration", equilibration, "samples at the beginning that are not used").at_least(0);
   s.field("samples", samples, "of each temperature").at_least(1);

@@ -138,9 +138,11 @@ class WangLandauTask final : public run::Task {
   }
 
   int64_t position() const override { return walk_->steps(); }
-  // Nobody knows how long it takes: it is over when ln f is small enough.
+  // It is over when ln f is small enough; until then, what is expected.
   int64_t total() const override {
-    return walk_->finished() ? walk_->steps() : std::max(config_.most_steps, walk_->steps());
+    const int64_t done = walk_->steps(), expected = walk_->expected_steps();
+    if (walk_->finished() || done >= config_.most_steps) return done;
+    return expected > 0 ? std::clamp(expected, done + 1, config_.most_steps) : config_.most_steps;
   }
   int64_t checkpoint_every() const override { return config_.checkpoint_every; }
 

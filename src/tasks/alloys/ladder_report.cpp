@@ -556,20 +556,24 @@ std::vector<std::vector<uint8_t>> starts_of_file(const LadderConfig& config,
     const auto found = alloy::laid_over(
         lattice.cell(), atoms::with_species_names(frames[number].structure, names, where));
     const alloy::CellIndex& cells = lattice.repeats();
-    if (!found || found->lattice.repeats() != cells)
-      fail(
-          ErrorKind::config,
-          "{} is no arrangement of {} x {} x {} cells of {}\n    fix: the lattice and the cells of "
-          "the run that wrote it",
-          where, cells[0], cells[1], cells[2], lattice.cell().name);
+    const alloy::CellIndex part = found ? found->lattice.repeats() : alloy::CellIndex{};
+    if (!found || cells[0] % part[0] != 0 || cells[1] % part[1] != 0 || cells[2] % part[2] != 0)
+      fail(ErrorKind::config,
+           "{} is no arrangement of {} x {} x {} cells of {}, nor of a part that fills them\n    "
+           "fix: the lattice and the cells of the run that wrote it, or multiples of them",
+           where, cells[0], cells[1], cells[2], lattice.cell().name);
+    std::vector<uint8_t> filled;  // with as many copies as it takes
+    for (int64_t site = 0; site < lattice.sites(); ++site)
+      filled.push_back(found->species[static_cast<size_t>(
+          found->lattice.site(lattice.cell_of(site), lattice.basis_of(site)))]);
     std::vector<int64_t> atoms(wanted.size(), 0);
-    for (const uint8_t species : found->species) ++atoms[species];
+    for (const uint8_t species : filled) ++atoms[species];
     if (config.system.canonical() && atoms != wanted)
       fail(ErrorKind::config,
            "{} holds {} atoms of {}, the recipe asks for {}\n    fix: composition.fractions of the "
            "run that wrote it",
            where, fmt::join(atoms, ", "), join(names, ", "), fmt::join(wanted, ", "));
-    out.push_back(found->species);
+    out.push_back(std::move(filled));
   }
   return out;
 }
