@@ -42,9 +42,12 @@ struct NormBackward {
   const void* rstd = nullptr;        // [rows]
   const void* d_residual = nullptr;  // [rows, width] added to dx, or null; may be dx itself
   void* dx = nullptr;                // [rows, width], or null
-  void* d_weight = nullptr;          // [width] f32 / f64, added to; or null
-  void* d_bias = nullptr;            // [width] f32 / f64, added to; or null
-  void* workspace = nullptr;         // of norm_backward_workspace() bytes
+  // With dx: the forward's output once more, bit for bit; or null.
+  void* y = nullptr;           // [rows, width]
+  const void* bias = nullptr;  // [width] as in the forward, for y
+  void* d_weight = nullptr;    // [width] f32 / f64, added to; or null
+  void* d_bias = nullptr;      // [width] f32 / f64, added to; or null
+  void* workspace = nullptr;   // of norm_backward_workspace() bytes
 };
 // Bit-equal from run to run: weight gradients are summed in two stages of fixed order.
 void norm_backward(const NormBackward& a, const device::Stream& stream);
