@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 
@@ -87,12 +88,14 @@ inline nn::Bundle case_batch(int64_t step, int64_t first, int64_t count,
 
 using Arrays = std::map<std::string, at::Tensor>;
 
-// Whole arrays from the boxes that the ranks hold; a box on several ranks is their mean.
+// Whole arrays from the boxes that the ranks hold; a box on several ranks has the same bits on all.
 inline Arrays whole_arrays(const plan::ModelSpec& model, const std::vector<run::StateArray>& held,
                            comm::Communicator* world) {
+  constexpr double kNowhere = std::numeric_limits<double>::infinity();
   Arrays out;
   for (const plan::ParameterSpec* parameter : model.all_parameters()) {
-    const at::Tensor sum = at::zeros(parameter->shape, at::kDouble), count = at::zeros_like(sum);
+    const at::Tensor highest = at::full(parameter->shape, -kNowhere, at::kDouble),
+                     lowest = at::full(parameter->shape, kNowhere, at::kDouble);
     for (const run::StateArray& array : held) {
       if (array.name != parameter->name) continue;
       EXPECT_EQ(array.shape, parameter->shape);
@@ -101,21 +104,24 @@ inline Arrays whole_arrays(const plan::ModelSpec& model, const std::vector<run::
             piece.box.size,
             at::TensorOptions().dtype(array.dtype == DType::f64 ? at::kDouble : at::kFloat));
         piece.save(host.data_ptr());
-        at::Tensor target = sum, counted = count;
+        at::Tensor high = highest, low = lowest;
         for (size_t d = 0; d < piece.box.size.size(); ++d) {
-          target = target.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
-          counted = counted.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
+          high = high.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
+          low = low.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
         }
-        target.add_(host);
-        counted.add_(1);
+        const at::Tensor wide = host.to(at::kDouble);
+        high.copy_(at::maximum(high, wide));
+        low.copy_(at::minimum(low, wide));
       }
     }
     if (world) {
-      world->all_reduce(buffer_of(sum), comm::Reduce::sum);
-      world->all_reduce(buffer_of(count), comm::Reduce::sum);
+      world->all_reduce(buffer_of(highest), comm::Reduce::max);
+      world->all_reduce(buffer_of(lowest), comm::Reduce::min);
     }
-    EXPECT_GE(count.min().item<double>(), 1) << parameter->name << " has a hole";
-    out[parameter->name] = sum / count;
+    EXPECT_TRUE(at::isfinite(highest).all().item<bool>())
+        << parameter->name << " has a hole, or is not finite";
+    EXPECT_TRUE(at::equal(highest, lowest)) << parameter->name << " differs between ranks";
+    out[parameter->name] = highest;
   }
   return out;
 }

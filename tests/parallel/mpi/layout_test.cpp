@@ -108,6 +108,8 @@ std::vector<LayoutCase> cases(int ranks) {
       if (f.pipeline > 1) c.schedule = schedules[(i + turn) % 4];
       if (f.context > 1 && (i + turn / 4) % 2 == 0) c.method = plan::ContextMethod::all_to_all;
       c.chunks = c.schedule == ScheduleKind::interleaved ? 2 : 1;
+      c.micro = (i + turn / 5) % 2 == 0 && 2 * f.data <= kSamples ? 2 : 1;
+      if (!refusal(c).empty()) c.micro = 1;
       const bool varies = f.data * f.context > 1 || f.pipeline > 1;
       if (!varies && i >= 3) break;
       if (refusal(c).empty()) out.push_back(c);
@@ -158,6 +160,7 @@ std::vector<std::pair<int, int>> pipelines() {  // pipeline, data
 }
 
 TEST(Layout, HybridShardsGiveTheSameAnswer) {
+  if (testing_support::world().size() < 2) GTEST_SKIP() << "needs two ranks";
   for (const auto& [p, d] : pipelines()) {
     for (int group = 1; group < d; group *= 2) {
       for (const Shard shard : {Shard::states, Shard::gradients, Shard::parameters}) {
@@ -194,20 +197,17 @@ TEST(Layout, OffloadedActivationsComeBackBitEqual) {
 }
 
 TEST(Layout, DropoutDoesNotDependOnIt) {
-  size_t turn = 0;
-  for (const Factors& f : factorisations(testing_support::world().size())) {
-    LayoutCase c;
-    c.tensor = f.tensor, c.pipeline = f.pipeline, c.context = f.context, c.data = f.data;
+  for (LayoutCase c : cases(testing_support::world().size())) {
     c.dropout = 0.1;
-    c.shard = Shard::parameters;
-    const bool by_heads = ++turn % 2 == 0;
-    if (by_heads) c.method = plan::ContextMethod::all_to_all, c.attention_dropout = 0.1;
-    if (refusal(c).empty()) expect_equal(c);
+    // A ring never holds the probabilities; by heads they fall out too.
+    if (c.method == plan::ContextMethod::all_to_all) c.attention_dropout = 0.1;
+    expect_equal(c);
   }
 }
 
 // Micro-batches of two samples whose halves take turns over the tensor axis.
 TEST(Layout, HalvesThatTakeTurnsGiveTheSameAnswer) {
+  if (testing_support::world().size() < 2) GTEST_SKIP() << "needs two ranks";
   size_t turn = 0;
   for (const LayoutCase& any : cases(testing_support::world().size())) {
     LayoutCase c = any;
@@ -225,7 +225,7 @@ TEST(Layout, HalvesThatTakeTurnsGiveTheSameAnswer) {
 // micro-batch; level parameters gathers values twice a micro-batch instead.
 TEST(Layout, BytesEqualFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   comm::Shape shape;
   shape[comm::Axis::data] = world.size();
   for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
@@ -271,7 +271,7 @@ TEST(Layout, BytesEqualFormulas) {
 // Hybrid: inside a group the same as above; across groups each slice is summed once a step.
 TEST(Layout, BytesOfHybridShardsEqualFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() < 4) return;
+  if (world.size() < 4) GTEST_SKIP() << "needs four ranks";
   for (const Shard shard : {Shard::states, Shard::gradients, Shard::parameters}) {
     LayoutCase c;
     c.data = world.size(), c.shard = shard, c.shard_group = 2, c.style = "llama";
@@ -310,10 +310,11 @@ INSTANTIATE_TEST_SUITE_P(Layout, TensorTraffic, testing::Values(Halves::off, Hal
 
 TEST_P(TensorTraffic, EqualsFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2 || world.size() > 4) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   LayoutCase c;
   c.tensor = world.size(), c.style = "llama", c.type = at::kFloat;
   c.halves = GetParam(), c.micro = 2;
+  c.heads = 16;  // eight key-value heads
   comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
   int64_t unsplit = 0;
   comm::Counters counted;
@@ -342,11 +343,9 @@ TEST_P(TensorTraffic, EqualsFormulas) {
 // weights.
 TEST(Layout, BytesOfCombinedAxesEqualFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() != 4) return;
-  struct Beside {
-    int context, data, pipeline;
-  };
-  for (const Beside& beside : {Beside{1, 2, 1}, Beside{2, 1, 1}, Beside{1, 1, 2}}) {
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
+  for (const Factors& beside : factorisations(world.size() / 2)) {
+    if (beside.tensor > 1) continue;
     LayoutCase c;
     c.tensor = 2, c.context = beside.context, c.data = beside.data, c.pipeline = beside.pipeline;
     c.style = "llama", c.type = at::kFloat, c.losses_only = true;
@@ -372,11 +371,12 @@ TEST(Layout, BytesOfCombinedAxesEqualFormulas) {
       if (c.data * c.context > 1) {
         EXPECT_EQ(bytes(mesh.replicas(), comm::Kind::all_reduce), 4 * engine.weights().elements());
       }
-      if (c.pipeline >
-          1) {  // a rank of two sends its own rows once: x forward, or its gradient back
+      if (c.pipeline > 1) {  // at each cut a rank sends its own rows once: x, or its gradient
         const int64_t sent = bytes(mesh.axis(comm::Axis::pipeline), comm::Kind::send) +
                              bytes(mesh.pipeline_back(), comm::Kind::send);
-        EXPECT_EQ(sent, rows / c.tensor * row + 1024);
+        const int stage = mesh.coordinate(comm::Axis::pipeline);
+        const int64_t cuts = (stage > 0) + (stage + 1 < c.pipeline);
+        EXPECT_EQ(sent, cuts * (rows / c.tensor * row + 1024));
       }
     });
   }
@@ -387,20 +387,21 @@ TEST(Layout, BytesOfCombinedAxesEqualFormulas) {
 // backward pass output and its gradient go, and the gradients of q, k, v come back.
 TEST(Layout, ContextBytesEqualFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2 || world.size() > 4) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   for (const plan::ContextMethod method :
        {plan::ContextMethod::ring, plan::ContextMethod::all_to_all}) {
     LayoutCase c;
     c.context = world.size(), c.style = "llama", c.type = at::kFloat, c.method = method;
+    c.heads = 16;  // eight key-value heads
     SCOPED_TRACE(c.text());
     comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
     comm::Counters counted;
     train_case(c, mesh, &mesh.world(), 1, [&](Engine&, train::Update&) {
       counted = mesh.axis(comm::Axis::context).counters();
     });
-    const int64_t n = c.context, heads = 8, kv_heads = 4, layers = 8;
+    const int64_t n = c.context, heads = 16, kv_heads = 8, layers = 8;
     const int64_t head =
-        4 * 8 * kSamples * kTokens / n;  // bytes of one head, of this rank's tokens
+        4 * 4 * kSamples * kTokens / n;  // bytes of one head, of this rank's tokens
     const int64_t sent = counted.bytes[static_cast<size_t>(comm::Kind::send)],
                   exchanged = counted.bytes[static_cast<size_t>(comm::Kind::all_to_all)];
     if (method == plan::ContextMethod::ring) {
@@ -418,7 +419,7 @@ TEST(Layout, ContextBytesEqualFormulas) {
 // Point-to-point traffic of a pipeline: x of each micro-batch once each way at each cut.
 TEST(Layout, PipelineSendsOneActivationEachWay) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   LayoutCase c;
   c.pipeline = world.size(), c.style = "llama", c.type = at::kFloat;
   comm::Shape shape;
