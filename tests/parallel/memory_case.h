@@ -2,8 +2,6 @@
 // The most bytes of tensors that a rank held while it trained two steps, beside the closed form.
 #pragma once
 
-#include <algorithm>
-
 #include "models/gpt.h"
 #include "parallel/tensor_memory.h"
 #include "plan/memory.h"
@@ -73,17 +71,8 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
     out.live = static_cast<double>(plan::live_unit_bytes(model, width, c.shard));
     out.activations = model.saved_bytes_per_token(static_cast<int>(width)) *
                       static_cast<double>(c.samples * c.model.context);
-    // Where no library adds a product to a float32 gradient (a CPU has none), a bfloat16 weight
-    // gradient is made beside it, and then a copy in float32.
-    int64_t largest = 0;
-    for (const plan::ParameterSpec* parameter : model.all_parameters())
-      largest = std::max(largest, parameter->elements());
-    if (width == 2 && !device.is_cuda()) out.beside += static_cast<double>((2 + 4) * largest);
-    // The rank's own slices of the two sums that are under way.
-    const int64_t ways = engine.weights().layout().ways();
-    int64_t unit = 0;
-    for (const Unit& one : engine.weights().units()) unit = std::max(unit, one.elements());
-    if (out.live > 0) out.beside += static_cast<double>(2 * 4 * unit / ways);
+    out.beside = static_cast<double>(plan::passing_bytes(
+        model, width, c.shard, engine.weights().layout().ways(), device.is_cuda()));
   }
   out.peak = tensor_memory(device).peak - before;
   out.resident = peak_resident_bytes();
