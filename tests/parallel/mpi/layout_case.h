@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <map>
@@ -132,6 +134,33 @@ struct Outcome {
   Arrays gradients, parameters;  // of the first step; after the last
   std::vector<double> norms;
 };
+
+// Relative, but for parameters: absolute.
+struct Tolerances {
+  double loss, first_norm, norms, gradient, parameter;
+};
+
+// Losses, norms, the evaluation after them, the first gradients and the last parameters.
+inline void expect_equal(const Outcome& got, const Outcome& wanted, const Tolerances& near) {
+  for (size_t s = 0; s < wanted.losses.size(); ++s) {
+    EXPECT_NEAR(got.losses[s], wanted.losses[s], near.loss * wanted.losses[s]) << "step " << s;
+    EXPECT_NEAR(got.norms[s], wanted.norms[s],
+                (s == 0 ? near.first_norm : near.norms) * wanted.norms[s])
+        << "step " << s;
+  }
+  EXPECT_NEAR(got.evaluation, wanted.evaluation, near.loss * wanted.evaluation);
+  double all = 0;
+  for (const auto& [name, gradient] : wanted.gradients)
+    all += gradient.square().sum().item<double>();
+  for (const auto& [name, gradient] : wanted.gradients) {
+    const double scale = std::max(gradient.norm().item<double>(), 1e-3 * std::sqrt(all));
+    EXPECT_LT((got.gradients.at(name) - gradient).norm().item<double>(), near.gradient * scale)
+        << name;
+  }
+  for (const auto& [name, parameter] : wanted.parameters)
+    EXPECT_LT((got.parameters.at(name) - parameter).abs().max().item<double>(), near.parameter)
+        << name;
+}
 
 using Visit = std::function<void(Engine&, train::Update&)>;
 

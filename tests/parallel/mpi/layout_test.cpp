@@ -33,29 +33,11 @@ void expect_equal(const LayoutCase& c) {
   comm::World& world = testing_support::world();
   comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
   const Outcome got = train_case(c, mesh, &mesh.world(), kSteps);
-  const Outcome& wanted = reference(c);
-  const bool wide = c.type == at::kDouble;
-  const double exact = wide ? 1e-10 : 1e-5;
-  for (size_t s = 0; s < wanted.losses.size(); ++s) {
-    EXPECT_NEAR(got.losses[s], wanted.losses[s], exact * wanted.losses[s]) << "step " << s;
-    // The norm of the first gradient is as near as the gradient itself; those of later steps are
-    // taken at weights that the rounding of AdamW's float32 steps has moved apart.
-    EXPECT_NEAR(got.norms[s], wanted.norms[s],
-                (wide || s == 0 ? exact : 10 * exact) * wanted.norms[s]);
-  }
-  EXPECT_NEAR(got.evaluation, wanted.evaluation, exact * wanted.evaluation);
-  double all = 0;
-  for (const auto& [name, gradient] : wanted.gradients)
-    all += gradient.square().sum().item<double>();
-  for (const auto& [name, gradient] : wanted.gradients) {
-    const double scale = std::max(gradient.norm().item<double>(), 1e-3 * std::sqrt(all));
-    EXPECT_LT((got.gradients.at(name) - gradient).norm().item<double>(), exact * scale) << name;
-  }
-  for (const auto& [name, parameter] : wanted.parameters) {
-    EXPECT_LT((got.parameters.at(name) - parameter).abs().max().item<double>(),
-              wide ? 1e-9 : 1e-3 * kLearningRate)
-        << name;
-  }
+  // The norm of the first gradient is as near as the gradient itself; those of later steps are
+  // taken at weights that the rounding of AdamW's float32 steps has moved apart.
+  const Tolerances wide{1e-10, 1e-10, 1e-10, 1e-10, 1e-9},
+      narrow{1e-5, 1e-5, 1e-4, 1e-5, 1e-3 * kLearningRate};
+  expect_equal(got, reference(c), c.type == at::kDouble ? wide : narrow);
 }
 
 // ---- the cases
@@ -197,7 +179,10 @@ TEST(Layout, OffloadedActivationsComeBackBitEqual) {
 }
 
 TEST(Layout, DropoutDoesNotDependOnIt) {
+  size_t turn = 0;
   for (LayoutCase c : cases(testing_support::world().size())) {
+    ++turn;
+    if ((turn + turn / 4) % 2 == 0) continue;  // every second one; the levels take turns
     c.dropout = 0.1;
     // A ring never holds the probabilities; by heads they fall out too.
     if (c.method == plan::ContextMethod::all_to_all) c.attention_dropout = 0.1;
