@@ -204,11 +204,15 @@ std::vector<size_t> Engine::units_of(size_t block) const {
   return units;
 }
 
+void Engine::prefetch(size_t block) {
+  if (store_.level() != Shard::parameters || block == kNone) return;
+  for (const size_t unit : units_of(block)) store_.start_gather(unit);
+}
+
 void Engine::acquire(size_t block, size_t next) {
   if (store_.level() != Shard::parameters) return;
   for (const size_t unit : units_of(block)) store_.finish_gather(unit);
-  if (next == kNone) return;
-  for (const size_t unit : units_of(next)) store_.start_gather(unit);
+  prefetch(next);
 }
 
 void Engine::release(size_t block, size_t next) {
@@ -368,8 +372,8 @@ void Engine::add_forward(Walk& walk, size_t next_block, nn::Pieces& pieces) {
       if (walk.leads) acquire(b, after);
     });
     add_block(walk, b, keeps ? &pass.saved[at] : nullptr, pieces);
-    pieces.add([this, &walk, b, after, keeps] {
-      if (walk.closes) release(b, after);
+    pieces.add([this, &walk, b, at, after, keeps] {
+      if (walk.closes && at + 1 < walk.pass.saved.size()) release(b, after);
       count_kept(walk, b, !keeps);
       if (options_.offload && !turns_round(b)) park(walk.pass, b);
     });
@@ -524,9 +528,9 @@ void Engine::add_backward(Walk& walk, bool last_micro_batch, size_t next_block,
         if (walk.leads && walk.closes) beside_messages(left);
       });
     }
-    pieces.add([this, &walk, b, after, at_once, last_micro_batch] {
+    pieces.add([this, &walk, b, at, after, at_once, last_micro_batch] {
       if (!walk.closes) return;
-      release(b, after);
+      if (at > 0) release(b, after);
       const bool left = at_once && block_done(b, last_micro_batch);
       if (walk.leads && left) beside_messages(true);  // those of the next layer
     });
@@ -561,7 +565,10 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool 
 }
 
 nn::Bundle Engine::backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch) {
-  return backward_chunk(pass, grad_output, last_micro_batch, last_micro_batch ? kNone : 0);
+  const size_t next = last_micro_batch ? kNone : 0;
+  nn::Bundle gradients = backward_chunk(pass, grad_output, last_micro_batch, next);
+  release(0, next);
+  return gradients;
 }
 
 nn::Bundle Engine::backward_chunk(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,

@@ -124,7 +124,7 @@ class Engine {
   void publish();  // after masters moved: whole values wherever they are kept (collective)
 
   // The pieces of a pass, for the pipeline. `next`: the block that runs after this piece, whose
-  // values are kept or fetched beforehand; kNone: none in this step.
+  // values are fetched beforehand; kNone: none. The values of the block that a pass ends with stay.
   static constexpr size_t kNone = static_cast<size_t>(-1);
   Pass forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro, size_t next);
   nn::Bundle backward_chunk(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
@@ -163,6 +163,7 @@ class Engine {
   void count_kept(Walk& walk, size_t block, bool recomputed);
   void park(Pass& pass, size_t block);
   void restore(Pass& pass, size_t block);
+  void prefetch(size_t block);              // its whole values begin to come
   void acquire(size_t block, size_t next);  // whole values, and a prefetch of the next block's
   void release(size_t block, size_t next);  // unless it is the next
   std::vector<size_t> units_of(size_t block) const;

@@ -25,7 +25,7 @@ double block_of(double bytes) {
 
 ScheduleRequest request_of(const Configuration& c, int64_t global_batch) {
   return {c.schedule, static_cast<int>(c.pipeline), static_cast<int>(c.micro_batches(global_batch)),
-          static_cast<int>(c.chunks), Gather::never};
+          static_cast<int>(c.chunks)};
 }
 
 bool at_least(Shard shard, Shard level) {
