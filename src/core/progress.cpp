@@ -53,7 +53,9 @@ std::string Progress::time_for(int64_t done, double now) const {
   std::string line;
   const double elapsed = now - begin_;
   const int64_t made = done - options_.first;
-  if (done >= options_.total) {
+  if (done > options_.total) {  // of work whose length was an estimate
+    line = fmt::format("{} so far, longer than expected", format_seconds(elapsed));
+  } else if (done == options_.total) {
     line = fmt::format("done in {}", format_seconds(elapsed));
   } else if (made > 0) {
     const double each = elapsed / static_cast<double>(made);
@@ -69,7 +71,7 @@ std::string Progress::time_for(int64_t done, double now) const {
 void Progress::update(int64_t done, const std::string& text, double now) {
   const std::string time = time_for(done, now);
   if (!options_.terminal) {
-    if (done < next_line_ && done < options_.total) return;
+    if (done < next_line_ && done != options_.total) return;
     const int64_t lines = std::max<int64_t>(1, options_.lines);
     next_line_ = done + std::max<int64_t>(1, (options_.total - options_.first) / lines);
     say(text + (time.empty() ? "" : "  ") + time);
