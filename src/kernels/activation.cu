@@ -133,7 +133,7 @@ void launch_gelu_backward_sums(const Gelu& a, const device::Stream& stream) {
       launch(std::integral_constant<int, 1>());
     }
     check_launch("gelu_backward");
-    launch_column_partials<W>(partials, parts, 1, a.width, static_cast<W*>(a.d_bias), nullptr,
+    launch_column_partials<W>(partials, parts, 1, a.width, a.d_bias, nullptr, false,
                               handle_of(stream));
   });
 }

@@ -709,8 +709,7 @@ void norm_backward(const NormBackward& a, const device::Stream& stream) {
     check_launch("norm_backward");
     if (!a.d_weight && !a.d_bias) return;
     launch_column_partials(static_cast<const W*>(a.workspace), static_cast<int>(blocks), 2, a.width,
-                           static_cast<W*>(a.d_weight), static_cast<W*>(a.d_bias),
-                           handle_of(stream));
+                           a.d_weight, a.d_bias, a.bf16_gradients, handle_of(stream));
   });
 }
 

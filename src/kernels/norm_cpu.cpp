@@ -138,19 +138,23 @@ void backward_chunk(const NormBackward& a, int64_t chunk) {
   }
 }
 
+// Into 16 bits goes the sum of all chunks, which gathers in the first.
 template <class W>
 void add_partials(const NormBackward& a) {
-  const W* partials = static_cast<const W*>(a.workspace);
+  W* partials = static_cast<W*>(a.workspace);
   const int64_t n = a.width, chunks = chunk_count(a.rows);
   parallel_for(n, std::max<int64_t>(16, kGrain / chunks), [&](int64_t begin, int64_t end) {
     for (int which = 0; which < 2; ++which) {
-      W* out = static_cast<W*>(which == 0 ? a.d_weight : a.d_bias);
-      if (!out) continue;
-      for (int64_t c = 0; c < chunks; ++c) {
+      void* target = which == 0 ? a.d_weight : a.d_bias;
+      if (!target) continue;
+      W* out = a.bf16_gradients ? partials + which * n : static_cast<W*>(target);
+      for (int64_t c = a.bf16_gradients ? 1 : 0; c < chunks; ++c) {
         const W* partial = partials + (2 * c + which) * n;
 #pragma omp simd
         for (int64_t i = begin; i < end; ++i) out[i] += partial[i];
       }
+      if (!a.bf16_gradients) continue;
+      for (int64_t i = begin; i < end; ++i) add_to(static_cast<BFloat16*>(target)[i], out[i]);
     }
   });
 }

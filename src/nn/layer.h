@@ -50,7 +50,8 @@ class Bundle {
 // one view.
 struct Weights {
   at::Tensor value;     // flat, compute dtype
-  at::Tensor gradient;  // flat, float32 (float64 when computing in it); undefined in evaluation
+  at::Tensor gradient;  // flat, float32 (float64 when computing in it) or bfloat16, as it is kept;
+                        // undefined in evaluation
   const plan::LayerSpec* spec = nullptr;
   at::Tensor view(size_t first,
                   size_t count = 1) const;  // rows of `count` consecutive parameters stacked

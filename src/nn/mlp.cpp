@@ -92,7 +92,9 @@ class Mlp final : public ExchangingLayer {
       // The bias before a GELU: its sums fall out of the pass that makes their terms.
       const at::Tensor sums =
           has_bias_ && !swiglu_
-              ? at::zeros({before.size(-1)}, g.options().dtype(weights().gradient.scalar_type()))
+              ? at::zeros(
+                    {before.size(-1)},
+                    g.options().dtype(g.scalar_type() == at::kDouble ? at::kDouble : at::kFloat))
               : at::Tensor();
       const at::Tensor d_before =
           swiglu_ ? swiglu_gradient(before, product_input_gradient(g, down, {}, float8(1)))

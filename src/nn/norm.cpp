@@ -73,6 +73,7 @@ class Norm final : public Layer {
     }
     a.d_weight = into.gradient_view(0).data_ptr();
     a.d_bias = has_bias() ? into.gradient_view(1).data_ptr() : nullptr;
+    a.bf16_gradients = into.gradient.scalar_type() == at::kBFloat16;
     const at::Tensor space =
         workspace(kernels::norm_backward_workspace(a.dtype, a.rows, width_, place_of(x)), x);
     a.workspace = space.data_ptr();

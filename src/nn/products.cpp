@@ -135,6 +135,7 @@ bool gpu_weight_gradient(const at::Tensor& g, const at::Tensor& x,
   call.d = weight_gradient.data_ptr();
   call.c = adds ? call.d : nullptr;
   call.alpha = static_cast<const float*>(address(scale));
+  call.exact_sums = call.d_dtype == DType::bf16;
   return gpu_matmul(call, x);
 }
 
@@ -147,6 +148,7 @@ void add_column_sums(const at::Tensor& g, const at::Tensor& sums) {
   a.width = dense.size(1);
   a.x = dense.data_ptr();
   a.out = sums.data_ptr();
+  a.bf16_out = sums.scalar_type() == at::kBFloat16;
   const at::Tensor space =
       workspace(kernels::column_sum_workspace(a.dtype, a.rows, a.width, place), dense);
   a.workspace = space.data_ptr();

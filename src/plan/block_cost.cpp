@@ -85,6 +85,7 @@ class LayerCost {
     by_heads_ = workload.context_by_heads;
     e_ = static_cast<double>(workload.compute_bytes());
     master_ = std::max(4.0, e_);
+    gradient_ = static_cast<double>(workload.gradient_bytes());
     group_ = {shape.tensor, 1};
     context_ = {shape.context, shape.tensor};
     Ts_ = system.norms_sharded ? T_ / t_ : T_;
@@ -136,10 +137,11 @@ class LayerCost {
   // each thread (as LibTorch 2.11 was seen to ask for).
   double weight_product(double rows, double columns) const {
     if (e_ != 2) return 0;
-    if (has_epilogues()) return multiplies(rows, columns) ? workspace() : e_ * rows * columns;
+    const double copy = gradient_ == e_ ? 0 : e_ * rows * columns;
+    if (has_epilogues()) return multiplies(rows, columns) ? workspace() : copy;
     const double depth = std::clamp(T_, 64.0, 512.0);
     const double packed = threads_ * (50304 + 2 * depth * (std::min(rows + 32, 288.0) + columns));
-    return e_ * rows * columns + std::max(4 * rows * columns, packed);
+    return copy + std::max(2 * copy, packed);
   }
   // The library of products adds what stands beside them: a GPU's, which also takes a workspace.
   bool has_epilogues() const { return workspace() > 0; }
@@ -163,15 +165,17 @@ class LayerCost {
     b_.forward.of(Work::stream) += timer_.stream(forward, arithmetic);
     b_.input.of(Work::stream) += timer_.stream(backward, gradient);
   }
-  // y[T, n] = x[T, k] W: two products come back. Weight gradients are added in the master's type; a
-  // bias's is the sum of the columns, or falls out of another pass.
+  // y[T, n] = x[T, k] W: two products come back. Weight gradients are added to what they are kept
+  // in, or, in the compute type, are the result itself; a bias's is the sum of the columns, or
+  // falls out of another pass.
   void linear(double n, double k, bool bias, bool column_sums = true) {
     multiplied(n, k, bias);
     if (bias && system_.by_tensor && !has_epilogues())
       b_.forward.of(Work::stream) += timer_.stream(2 * e_ * n * T_);
     b_.forward.of(Work::product) += timer_.product(T_, n, k);
     b_.input.of(Work::product) += timer_.product(T_, k, n);
-    b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, 2 * master_ * n * k);
+    const double added = gradient_ == 2 ? 0 : 2 * gradient_;
+    b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, added * n * k);
     if (bias && column_sums && system_.by_tensor)
       b_.weight.of(Work::stream) += timer_.stream(e_ * n * T_);
   }
@@ -378,7 +382,7 @@ class LayerCost {
 
   void embedding(const LayerSpec& layer) {
     const double w = layer.option("width");
-    stream(2 * e_ * w * T_, (e_ + 2 * master_) * w * T_);
+    stream(2 * e_ * w * T_, (e_ + 2 * gradient_) * w * T_);
     tensor_traffic(w, false, true);
     const double kept = 8 * T_ + mask(w, drops(layer, "dropout"));
     keep(kept, kept);
@@ -431,7 +435,8 @@ class LayerCost {
   const Network& network_;
   Timer& timer_;
   BlockCost& b_;
-  double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, threads_ = 1;
+  double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, gradient_ = 4,
+         threads_ = 1;
   std::array<double, 2> before_later_{};
   Group group_, context_;
   bool by_heads_ = false, in_turns_ = false;

@@ -13,7 +13,7 @@ struct MemoryCase {
   models::GptConfig model;
   int64_t vocabulary = 512;
   std::string shard = "none";
-  std::string compute = "float32";
+  std::string compute = "float32", gradients = "float32";
   int64_t samples = 1, micro_batches = 2;
 };
 
@@ -33,7 +33,7 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
   reset_tensor_peak(device);
   {
     EngineOptions options;
-    options.precision = precision_from_name(c.compute);
+    options.precision = precision_from_name(c.compute, c.gradients);
     options.shard = shard_from_name(c.shard);
     Engine engine(model, options, mesh);
     engine.initialize(1);
@@ -65,14 +65,15 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
     device::synchronize(current_stream(device));
     out.parameters = model.parameters();
     const auto width = static_cast<int64_t>(c10::elementSize(options.precision.compute));
+    const auto gradient = static_cast<int64_t>(c10::elementSize(options.precision.gradient()));
     out.states = static_cast<double>(engine.weights().elements()) *
-                 plan::engine_state_rules(width, c.shard)
+                 plan::engine_state_rules(width, c.shard, gradient)
                      .bytes_per_parameter(engine.weights().layout().ways());
-    out.live = static_cast<double>(plan::live_unit_bytes(model, width, c.shard));
+    out.live = static_cast<double>(plan::live_unit_bytes(model, width, c.shard, gradient));
     out.activations = model.saved_bytes_per_token(static_cast<int>(width)) *
                       static_cast<double>(c.samples * c.model.context);
     out.beside = static_cast<double>(plan::passing_bytes(
-        model, width, c.shard, engine.weights().layout().ways(), device.is_cuda()));
+        model, width, c.shard, engine.weights().layout().ways(), device.is_cuda(), gradient));
   }
   out.peak = tensor_memory(device).peak - before;
   out.resident = peak_resident_bytes();

@@ -120,7 +120,8 @@ data::WindowPieces window_pieces(const LanguageConfig& config, const comm::Mesh&
 
 parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t seed) {
   parallel::EngineOptions options;
-  options.precision = parallel::precision_from_name(config.precision.compute);
+  options.precision =
+      parallel::precision_from_name(config.precision.compute, config.precision.gradients);
   options.recompute = parallel::recompute_from_name(config.layout.recompute);
   options.seed = seed;
   options.shard = parallel::shard_from_name(config.layout.shard);

@@ -26,7 +26,7 @@ struct LayoutCase {
   int chunks = 1;
   std::vector<int64_t> cuts = {};
   Recompute recompute = Recompute::none;
-  bool offload = false, float8 = false;
+  bool offload = false, float8 = false, bfloat16_gradients = false;
   Halves halves = Halves::off;
   std::string style = "gpt2";
   double dropout = 0, attention_dropout = 0;
@@ -48,11 +48,12 @@ struct LayoutCase {
     static const char* const levels[] = {"none", "states", "gradients", "parameters"};
     return fmt::format(
         "tensor {} pipeline {} context {}{} data {} shard {} in {} {} chunks {} cuts {} recompute "
-        "{} {} dropout {} {} samples {} of {}{} {}",
+        "{} {} dropout {} {} samples {} of {}{} {}{}",
         tensor, pipeline, context, method == plan::ContextMethod::ring ? "" : " by heads", data,
         levels[static_cast<size_t>(shard)], shard_group, plan::name_of(schedule), chunks,
         fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout, micro,
-        samples, halves == Halves::on ? " in halves" : "", c10::toString(type));
+        samples, halves == Halves::on ? " in halves" : "", c10::toString(type),
+        bfloat16_gradients ? " with bfloat16 gradients" : "");
   }
 };
 
@@ -102,9 +103,8 @@ inline Arrays whole_arrays(const plan::ModelSpec& model, const std::vector<run::
       if (array.name != parameter->name) continue;
       EXPECT_EQ(array.shape, parameter->shape);
       for (const run::Piece& piece : array.pieces) {
-        const at::Tensor host = at::empty(
-            piece.box.size,
-            at::TensorOptions().dtype(array.dtype == DType::f64 ? at::kDouble : at::kFloat));
+        const at::Tensor host =
+            at::empty(piece.box.size, at::TensorOptions().dtype(scalar_type_of(array.dtype)));
         piece.save(host.data_ptr());
         at::Tensor high = highest, low = lowest;
         for (size_t d = 0; d < piece.box.size.size(); ++d) {
@@ -184,7 +184,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
                           int64_t first = 0) {
   const plan::ModelSpec model = models::build_gpt(case_model(c), kVocabulary);
   EngineOptions options;
-  options.precision.compute = c.type;
+  options.precision = {c.type, c.bfloat16_gradients};
   options.recompute = c.recompute;
   options.offload = c.offload;
   options.float8 = c.float8;
