@@ -49,6 +49,13 @@ at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& we
                                        const at::Tensor& bias_gradient = {},
                                        const Float8& float8 = {});
 
+// The same where GELU's output was not kept: that is made once more in the same pass, and returned;
+// the gradient of GELU's argument takes the place of `before`.
+at::Tensor product_input_gradient_gelu_again(const at::Tensor& g, const at::Tensor& weight,
+                                             const at::Tensor& before,
+                                             const at::Tensor& bias_gradient = {},
+                                             const Float8& float8 = {});
+
 // weight_gradient += scale g' x (`adds` false: = instead), and bias_gradient += the column sums of
 // g unless undefined.
 void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,

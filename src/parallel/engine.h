@@ -21,7 +21,9 @@
 namespace ocoee::parallel {
 
 // none: layers keep what they need; selective: but for what is cheap to compute again (norms,
-// activations, attention probabilities); full: only the inputs of blocks are kept.
+// activations, attention probabilities); full: only the inputs of blocks are kept. Neither changes
+// a bit, except selective on a GPU in half precision: GELU and its gradient, which the library's
+// products make before they round, are then made from rounded numbers in the backward pass.
 enum class Recompute : uint8_t { none, selective, full };
 Recompute recompute_from_name(const std::string& name);  // as in a recipe
 
@@ -140,7 +142,7 @@ class Engine {
     nn::Context& context;
     nn::Bundle here;                   // enters the next layer
     bool leads = true, closes = true;  // first and last of the passes that take turns
-    nn::Bundle leaving = {}, again = {};
+    nn::Bundle leaving = {}, again = {}, owed = {};
     std::optional<nn::Arena> arena = {};  // of the layer that runs
     nn::Bundle gradient = {};             // while a block is computed again
     nn::WeightWork work = nn::WeightWork();
@@ -149,7 +151,8 @@ class Engine {
   void run_block(size_t block, const nn::Bundle& in, nn::Bundle& out);  // keeps nothing
   void start(Pass& pass, size_t chunk, const nn::Bundle& batch, int64_t first_sample) const;
   static void enter(const Pass& pass, nn::Context& context);
-  void add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved, nn::Pieces& pieces);
+  void add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved, bool wants_output,
+                 nn::Pieces& pieces);
   void add_forward(Walk& walk, size_t next, nn::Pieces& pieces);
   void add_backward(Walk& walk, bool last_micro_batch, size_t next, nn::Pieces& pieces);
   nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,

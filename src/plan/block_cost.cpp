@@ -51,6 +51,10 @@ class Timer {
   double further(double bytes, double arithmetic = 0) const {
     return std::max(streamed(bytes), arithmetic) + device_.launch.value;
   }
+  // What a pass that is there anyhow reads or writes more.
+  double more(double bytes, double arithmetic = 0) const {
+    return std::max(streamed(bytes), arithmetic);
+  }
   const Device& device() const { return device_; }
   double random(double numbers) const { return device_.random > 0 ? numbers / device_.random : 0; }
 
@@ -91,7 +95,11 @@ class LayerCost {
     Ts_ = system.norms_sharded ? T_ / t_ : T_;
   }
 
+  // Of the last layer's forward pass, what makes nothing but its output.
+  const WorkSeconds& output() const { return output_; }
+
   void add(const LayerSpec& layer) {
+    output_ = {};
     const auto fixed = timer_.device().fixed.find(layer.kind);
     const bool known =
         system_.by_tensor && fixed != timer_.device().fixed.end() && !fixed->second.empty();
@@ -196,13 +204,18 @@ class LayerCost {
       if (input) b_.input.of(Work::tensor) += sum;
     }
   }
-  // With selective recompute, this engine keeps no output of a norm: the norm is run again.
+  // With selective recompute, this engine keeps no output of a norm: the norm's backward pass
+  // writes it once more, before weight gradients are made; over tensor ranks, where it has to
+  // travel, the norm is run again.
   double selective_input(double w) {
     if (!system_.repeats_norms) return 0;
     b_.again[1].of(Work::stream) +=
-        timer_.further(2 * e_ * w * Ts_, timer_.device().norm * w * Ts_);
+        t_ > 1 ? timer_.further(2 * e_ * w * Ts_, timer_.device().norm * w * Ts_)
+               : timer_.more(e_ * w * Ts_);
     return e_ * w * Ts_;
   }
+  // That output, and the gradient that the same pass makes.
+  double beside_selective(double w) const { return (t_ > 1 ? 1 : 2) * e_ * w * Ts_; }
   double mask(double w, bool dropout) const { return dropout && system_.dropout ? w * Ts_ : 0; }
   // The sum onto the residual stream, with bias and dropout. Of this engine: a GPU's library adds
   // it to the product; dropout is a pass each way, which draws its mask.
@@ -353,17 +366,20 @@ class LayerCost {
     const double up = layer.choice("activation") == "swiglu" ? 2 * inner : inner;
     const bool bias = layer.parameters.back().shape.size() == 1;
     linear(up, w, bias, up > inner);  // the bias before a GELU falls out of its gradient's pass
-    linear(w, inner, bias);
     stream(e_ * (up + inner) * T_, e_ * (2 * up + inner) * T_,
            timer_.device().activation * inner * T_,
            timer_.device().activation_gradient * inner * T_);
-    tensor_traffic(w, true, true);
+    tensor_traffic(w, true, false);
+    const WorkSeconds without_output = b_.forward;
+    linear(w, inner, bias);
+    tensor_traffic(w, false, true);
     residual(w, drops(layer, "dropout"));
+    for (size_t i = 0; i < kWorks; ++i) output_[i] = b_.forward[i] - without_output[i];
     const double kept = e_ * (w * Ts_ + (layer.cost.saved_elements - w) / t_ * T_);
     double given_up = selective_input(w);
-    if (system_.repeats_norms) {  // and no output of the activation
+    if (system_.repeats_norms) {  // and no output of the activation: its backward pass writes it
       b_.again[1].of(Work::stream) +=
-          timer_.further(e_ * (up + inner) * T_, timer_.device().activation * inner * T_);
+          timer_.more(e_ * inner * T_, timer_.device().activation * inner * T_);
       given_up += e_ * inner * T_;
     }
     keep(kept, kept - given_up);
@@ -376,8 +392,10 @@ class LayerCost {
     const double sums = has_epilogues() && bias
                             ? master_ * inner * std::min(256.0, std::ceil(T_ / 64)) - e_ * w * Ts_
                             : 0;
-    hold(stream_gradients(w, drops(layer, "dropout")) + before + std::max(products, sums), given_up,
-         e_ * (w * Ts_ + (w + inner + up) * T_));
+    // An activation made again takes the place of its gradient, which then stays.
+    const double stays = up > inner ? std::min(e_ * inner * T_, e_ * w * Ts_) : 0;
+    hold(stream_gradients(w, drops(layer, "dropout")) + before + std::max(products, sums),
+         beside_selective(w) + stays, e_ * (w * Ts_ + (w + inner + up) * T_));
   }
 
   void embedding(const LayerSpec& layer) {
@@ -409,7 +427,7 @@ class LayerCost {
     const double scaled = multiplies(vocabulary, w) ? 0 : T_;
     hold(e_ * w * (T_ + scaled + (t_ > 1 ? T_ + Ts_ : 0)) +
              (t_ > 1 || !has_epilogues() ? 24 * T_ : 0) + weight_product(vocabulary, w),
-         given_up, e_ * (logits + w * T_));
+         beside_selective(w), e_ * (logits + w * T_));
   }
 
   void other(const LayerSpec& layer) {
@@ -440,6 +458,7 @@ class LayerCost {
   std::array<double, 2> before_later_{};
   Group group_, context_;
   bool by_heads_ = false, in_turns_ = false;
+  WorkSeconds output_;
 };
 
 // What tells one class of blocks from another: everything but names.
@@ -464,6 +483,13 @@ bool is_recomputed(const BlockSpec& block) {
   return std::none_of(block.layers.begin(), block.layers.end(), [](const LayerSpec& layer) {
     return layer.kind == "embedding" || layer.kind == "head";
   });
+}
+
+double flops_made_again(const BlockSpec& block) {
+  if (!is_recomputed(block) || block.layers.empty()) return 0;
+  double sum = -block.layers.back().cost.output_flops;
+  for (const LayerSpec& layer : block.layers) sum += whole_flops(layer);
+  return sum;
 }
 
 const char* name_of(Work work) {
@@ -597,6 +623,8 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape, bool in_t
     const double split = system_.norms_sharded ? static_cast<double>(shape.tensor) : 1;
     out.saved[full] = element * static_cast<double>(width_) * tokens / split;
     out.again[full] = out.forward;
+    if (system_.by_tensor)
+      for (size_t i = 0; i < kWorks; ++i) out.again[full][i] -= layers.output()[i];
   }
   return out;
 }

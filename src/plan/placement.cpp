@@ -206,6 +206,7 @@ ModelSpec tensor_part(const ModelSpec& model, int64_t ranks, int64_t rank) {
         cost.matmul_flops = 2 * rows * share * layer.option("width");
       }
       cost.matmul_flops /= share;
+      cost.output_flops /= share;
       cost.attention_flops /= share;
       cost.bytes_moved /= share;
       cost.saved_elements /= share;

@@ -80,8 +80,10 @@ Predictor::Predictor(const Workload& workload, const System& system, const Machi
   model_flops_ = workload.model.training_flops_per_token() * tokens;
   for (const BlockSpec& block : workload.model.blocks) {
     if (!is_recomputed(block)) continue;
+    if (system.by_tensor) full_flops_ += flops_made_again(block) * tokens;
     for (const LayerSpec& layer : block.layers) {
-      full_flops_ += (layer.cost.matmul_flops + layer.cost.attention_flops) * tokens;
+      if (!system.by_tensor)
+        full_flops_ += (layer.cost.matmul_flops + layer.cost.attention_flops) * tokens;
       // Only scores are multiplied again: all of them, or for the probabilities under dropout.
       const auto dropout = layer.options.find("attention_dropout");
       if (!system.fused_attention)
