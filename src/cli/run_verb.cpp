@@ -99,6 +99,7 @@ int run(const Tasks& tasks, const Options& options, const std::string& command) 
   request.recipe_toml = config::to_toml(recipe->description);
   request.recipe_path = options.recipe;
   request.stable_recipe = run::stable_recipe(recipe->description);
+  request.input_files = run::input_files(recipe->description);
   request.command = command;
   request.fresh = options.fresh;
   request.device = choose_device(recipe->run.device, world);

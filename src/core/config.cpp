@@ -174,6 +174,11 @@ Field& Field::may_change_on_resume() {
   return *this;
 }
 
+Field& Field::names_files() {
+  is_files = true;
+  return *this;
+}
+
 Field& Description::add_field(std::string name, Value value, std::string doc) {
   for (const Field& other : fields_)
     OCOEE_CHECK(other.name != name, "field '{}' is described twice", name);

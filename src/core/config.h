@@ -72,6 +72,7 @@ class Field {
   Field& required();              // must be written in the recipe
   Field& unit(std::string unit);  // shown in help: "tokens", "seconds"
   Field& may_change_on_resume();  // layout, steps, intervals: a continued run may differ here
+  Field& names_files();           // a run goes on only while what these files hold is the same
 
   std::string name, doc, unit_name;
   Value value;
@@ -79,7 +80,7 @@ class Field {
   bool minimum_is_open = false, maximum_is_open = false;
   std::vector<std::string> allowed;
   bool is_required = false;
-  bool may_change = false;
+  bool may_change = false, is_files = false;
   std::string default_text;  // as TOML, taken when described
 };
 

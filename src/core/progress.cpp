@@ -43,7 +43,11 @@ bool Progress::is_terminal(std::FILE* out) {
 }
 
 Progress::Progress(const Options& options, double now)
-    : options_(options), begin_(now), next_line_(options.first) {}
+    : options_(options),
+      begin_(now),
+      rate_first_(options.first),
+      rate_begin_(now),
+      next_line_(options.first) {}
 
 Progress::~Progress() {
   finish();
@@ -52,13 +56,11 @@ Progress::~Progress() {
 std::string Progress::time_for(int64_t done, double now) const {
   std::string line;
   const double elapsed = now - begin_;
-  const int64_t made = done - options_.first;
-  if (done > options_.total) {  // of work whose length was an estimate
-    line = fmt::format("{} so far, longer than expected", format_seconds(elapsed));
-  } else if (done == options_.total) {
+  const int64_t made = done - rate_first_;
+  if (done >= options_.total) {
     line = fmt::format("done in {}", format_seconds(elapsed));
   } else if (made > 0) {
-    const double each = elapsed / static_cast<double>(made);
+    const double each = (now - rate_begin_) / static_cast<double>(made);
     line =
         fmt::format("{} left", format_seconds(each * static_cast<double>(options_.total - done)));
   }
@@ -68,20 +70,38 @@ std::string Progress::time_for(int64_t done, double now) const {
   return line;
 }
 
+// The first quantum holds what is done once, so the rate counts from behind it.
+void Progress::count(int64_t done, double now) {
+  if (rate_first_ != options_.first || done <= options_.first) return;
+  rate_first_ = done;
+  rate_begin_ = now;
+}
+
+void Progress::tick(int64_t done, double now) {
+  constexpr double kBetween = 0.1;  // a terminal shows no more
+  count(done, now);
+  if (options_.terminal && now - drawn_ >= kBetween) draw(done, now);
+}
+
 void Progress::update(int64_t done, const std::string& text, double now) {
+  count(done, now);
+  text_ = text;
+  if (options_.terminal) return draw(done, now);
+  if (done < next_line_ && done < options_.total) return;
+  const int64_t lines = std::max<int64_t>(1, options_.lines);
+  next_line_ = done + std::max<int64_t>(1, (options_.total - options_.first) / lines);
   const std::string time = time_for(done, now);
-  if (!options_.terminal) {
-    if (done < next_line_ && done != options_.total) return;
-    const int64_t lines = std::max<int64_t>(1, options_.lines);
-    next_line_ = done + std::max<int64_t>(1, (options_.total - options_.first) / lines);
-    say(text + (time.empty() ? "" : "  ") + time);
-    return;
-  }
+  say(text + (time.empty() ? "" : "  ") + time);
+}
+
+void Progress::draw(int64_t done, double now) {
+  drawn_ = now;
+  const std::string time = time_for(done, now);
   const double share =
       options_.total > 0 ? static_cast<double>(done) / static_cast<double>(options_.total) : 1;
   const int filled = static_cast<int>(options_.width * std::clamp(share, 0.0, 1.0));
-  bar_ = fmt::format("[{:=>{}}{:>{}}] {}{}{}", "", filled, "", options_.width - filled, time,
-                     time.empty() ? "" : "  ", text);
+  bar_ = fmt::format("[{:=>{}}{:>{}}] {}/{}  {}{}{}", "", filled, "", options_.width - filled, done,
+                     options_.total, time, time.empty() ? "" : "  ", text_);
   // A longer line would wrap, and could not be cleared; so the time stands first.
   if (const size_t columns = columns_of(options_.out); bar_.size() >= columns)
     bar_.resize(columns - 1);

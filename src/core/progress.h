@@ -34,6 +34,8 @@ class Progress {
   // `done` of total; `text` is what to say of it. A batch log shows some of these, and the last
   // one.
   void update(int64_t done, const std::string& text, double now);
+  // Between updates: the bar and its times move on, with the text of the last update.
+  void tick(int64_t done, double now);
   void say(const std::string& line);  // a line of its own; the bar moves below it
   void finish();                      // the bar stays as it is, the cursor goes to the next line
 
@@ -41,8 +43,14 @@ class Progress {
   std::string time_for(int64_t done, double now) const;
 
  private:
+  void count(int64_t done, double now);
+  void draw(int64_t done, double now);
+
   Options options_;
   double begin_;
+  int64_t rate_first_;  // the time left is reckoned from here
+  double rate_begin_, drawn_ = 0;
+  std::string text_;
   int64_t next_line_;
   std::string bar_;  // what stands on the terminal's last line
 };

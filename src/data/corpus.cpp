@@ -3,8 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <system_error>
+#include <set>
 
 #include "core/error.h"
 #include "data/content_hash.h"
@@ -27,6 +26,7 @@ std::shared_ptr<const Corpus> Corpus::from_fasta(const std::vector<std::string>&
                                                  const std::filesystem::path& cache) {
   require_some(files);
   auto corpus = std::make_shared<Corpus>();
+  corpus->files_ = files;
   for (const std::string& file : files) {
     const int index = static_cast<int>(corpus->stores_.size());
     corpus->stores_.emplace_back(file, SequenceStore::Kind::fasta, cache);
@@ -41,6 +41,7 @@ std::shared_ptr<const Corpus> Corpus::from_text(const std::vector<std::string>& 
                                                 const std::filesystem::path& cache) {
   require_some(files);
   auto corpus = std::make_shared<Corpus>();
+  corpus->files_ = files;
   for (size_t i = 0; i < files.size(); ++i) {
     require_input_file(files[i]);
     MappedFile mapped(files[i]);
@@ -107,21 +108,36 @@ Part whole(const std::shared_ptr<const Corpus>& corpus) {
   return split_last(corpus, 0).training;
 }
 
-void require_different(const std::vector<std::string>& files) {
-  std::multimap<uintmax_t, const std::string*> by_size;
-  for (const std::string& file : files) {
-    std::error_code error;
-    const uintmax_t size = std::filesystem::file_size(file, error);
-    if (error) continue;  // told where it is opened
-    const auto [first, end] = by_size.equal_range(size);
-    for (auto other = first; other != end; ++other) {
-      if (content_hash_of_file(file) != content_hash_of_file(*other->second)) continue;
-      fail(ErrorKind::data,
-           "{} and {} are the same data: what is held out of one would be trained on in the other\n"
-           "    fix: name each file once",
-           *other->second, file);
+void require_different(const std::vector<std::shared_ptr<const Corpus>>& corpora) {
+  struct File {
+    std::string name;
+    std::set<uint64_t> records;  // hashes of their letters
+  };
+  std::vector<File> files;
+  for (const auto& corpus : corpora) {
+    const size_t first = files.size();
+    for (const std::string& name : corpus->files()) files.push_back({name, {}});
+    for (const Corpus::Record& record : corpus->records()) {
+      if (!record.letters.empty())
+        files[first + static_cast<size_t>(record.file)].records.insert(
+            content_hash(record.letters));
     }
-    by_size.emplace(size, &file);
+  }
+  const auto holds = [](const File& all, const File& part) {
+    return !part.records.empty() && std::includes(all.records.begin(), all.records.end(),
+                                                  part.records.begin(), part.records.end());
+  };
+  constexpr const char* kFix =
+      ": what is held out of one would be trained on in the other\n    fix: name each file once";
+  for (size_t i = 0; i < files.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      const bool in_earlier = holds(files[j], files[i]), in_later = holds(files[i], files[j]);
+      if (in_earlier && in_later)
+        fail(ErrorKind::data, "{} and {} are the same data{}", files[j].name, files[i].name, kFix);
+      if (in_earlier || in_later)
+        fail(ErrorKind::data, "all of {} is in {} as well{}", files[in_earlier ? i : j].name,
+             files[in_earlier ? j : i].name, kFix);
+    }
   }
 }
 

@@ -31,9 +31,11 @@ class Corpus {
   static std::shared_ptr<const Corpus> from_records(std::vector<FastaRecord> records);
 
   const std::vector<Record>& records() const { return records_; }
+  const std::vector<std::string>& files() const { return files_; }
   int64_t letters() const;  // of all records
 
  private:
+  std::vector<std::string> files_;
   std::vector<SequenceStore> stores_;
   std::vector<MappedFile> mapped_;
   std::vector<FastaRecord> owned_;
@@ -62,9 +64,10 @@ struct Split {
 Split split_last(const std::shared_ptr<const Corpus>& corpus, double fraction);
 
 Part whole(const std::shared_ptr<const Corpus>& corpus);
-// Throws Error(data) where two of the files hold the same bytes: what is held out of one would be
+// Throws Error(data) where all records of a file stand in another file as well, letter by letter
+// (wrapping, case, compression and names are no difference): what is held out of one would be
 // trained on in the other.
-void require_different(const std::vector<std::string>& files);
+void require_different(const std::vector<std::shared_ptr<const Corpus>>& corpora);
 
 // For more training data beside the part that is split. Mind relatives: another strain of the same
 // species holds most of the held-out part word for word.

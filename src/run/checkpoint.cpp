@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run/checkpoint.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <limits>
@@ -44,6 +45,7 @@ struct CheckpointWriter::Shard {
   std::vector<TensorToWrite> tensors;
   std::atomic<bool> done{false};
   std::string failure;  // read after done
+  double end = 0;       // when it was written
   uint64_t checksum = 0, bytes = 0;
   int64_t host_bytes = 0;
   std::thread thread;
@@ -60,6 +62,7 @@ struct CheckpointWriter::Shard {
       failure = error.what();
     }
     buffers = {};
+    end = trace::now_seconds();
     done = true;
   }
 };
@@ -128,6 +131,7 @@ void CheckpointWriter::begin(int64_t step, const State& state, double metric, do
   shard_ = std::make_unique<Shard>();
   shard_->path = folder / shard_name(world_.rank());
   if (owned_.empty()) {  // others hold all that this rank holds
+    shard_->end = begun_;
     shard_->done = true;
     return;
   }
@@ -149,7 +153,7 @@ CheckpointWriter::Saved CheckpointWriter::finish() {
   if (shard_->thread.joinable()) shard_->thread.join();
   const int64_t step = *step_, host_bytes = shard_->host_bytes;
   step_.reset();
-  json report = {{"failure", shard_->failure}};
+  json report = {{"failure", shard_->failure}, {"seconds", shard_->end - begun_}};
   if (shard_->bytes > 0) {
     report["file"] = shard_->path.filename().string();
     report["checksum"] = shard_->checksum;
@@ -157,6 +161,10 @@ CheckpointWriter::Saved CheckpointWriter::finish() {
   }
   shard_.reset();
   const std::vector<std::string> reports = world_.gather_text(report.dump(), 0);
+  double seconds = 0;
+  for (const std::string& text : reports)
+    seconds = std::max(seconds, json::parse(text)["seconds"].get<double>());
+  const double begin = trace::now_seconds();
   on_first_rank(world_, [&] {
     try {
       put_in_place(step, reports);
@@ -172,7 +180,8 @@ CheckpointWriter::Saved CheckpointWriter::finish() {
                                         before.back()));
     }
   });
-  return {step, trace::now_seconds() - begun_, host_bytes, checkpoint_path(folder_, step)};
+  seconds += trace::now_seconds() - begin;
+  return {step, seconds, host_bytes, checkpoint_path(folder_, step)};
 }
 
 void CheckpointWriter::put_in_place(int64_t step, const std::vector<std::string>& reports) {

@@ -26,6 +26,9 @@ namespace ocoee::run {
 std::vector<int64_t> checkpoint_steps(const std::filesystem::path& folder);
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t step);
 
+// The step with the lowest metric, the earlier one of equals; nothing where none was evaluated.
+std::optional<int64_t> best_checkpoint(const std::filesystem::path& folder);
+
 // Files present, of the stated size, whole by checksum, holding the tensors that the manifest
 // promises. Throws Error(data) saying what is broken.
 void verify_checkpoint(const std::filesystem::path& checkpoint);
@@ -50,7 +53,7 @@ class CheckpointWriter {
   // checkpoint is left, and the ones before are whole.
   struct Saved {
     int64_t step = 0;
-    double seconds = 0;      // from begin() until it was in place
+    double seconds = 0;      // to write the slowest shard and to put it in place; on rank 0
     int64_t host_bytes = 0;  // of this rank's copy, while it was written
     std::filesystem::path path;
   };
@@ -91,7 +94,7 @@ std::optional<int64_t> latest_loadable(const std::filesystem::path& folder,
 
 struct LoadCounters {           // of this rank
   int64_t bytes_needed = 0;     // of the state's pieces
-  int64_t bytes_read = 0;       // of array data; with small gaps, at most 9/8 of what is needed
+  int64_t bytes_read = 0;       // of array data, with small gaps between what is needed
   int64_t most_host_bytes = 0;  // of buffers, at once
 };
 // Puts the arrays of a checkpoint into the state's pieces and returns the values. The checkpoint

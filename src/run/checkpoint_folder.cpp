@@ -2,6 +2,9 @@
 // What lies in RUN/checkpoints, without loading it: names, integrity, a description.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
+#include <optional>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -30,6 +33,19 @@ std::vector<int64_t> checkpoint_steps(const std::filesystem::path& folder) {
   }
   std::sort(steps.begin(), steps.end());
   return steps;
+}
+
+std::optional<int64_t> best_checkpoint(const std::filesystem::path& folder) {
+  std::optional<int64_t> best;
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const int64_t step : checkpoint_steps(folder)) {
+    try {
+      const double metric = read_manifest(checkpoint_path(folder, step)).metric;
+      if (metric < lowest) lowest = metric, best = step;
+    } catch (const Error&) {  // damaged: told when it is loaded
+    }
+  }
+  return best;
 }
 
 void remove_leftovers(const std::filesystem::path& folder) {
@@ -96,6 +112,9 @@ std::string inspect_text(const std::filesystem::path& checkpoint) {
   if (!m.recipe.empty()) out += fmt::format(", recipe {}", m.recipe);
   if (!m.program.empty()) out += "\n";
   if (std::isfinite(m.metric)) out += fmt::format("metric {}\n", m.metric);
+  if (const auto best = best_checkpoint(std::filesystem::absolute(checkpoint).parent_path()))
+    out += *best == m.step ? "the best of this run's checkpoints\n"
+                           : fmt::format("the best of this run's checkpoints is step {}\n", *best);
   for (const ManifestArray& array : m.arrays)
     out += fmt::format("  {:<56} {:<5} [{}]  {} piece{}\n", array.name, name_of(array.dtype),
                        fmt::join(array.shape, ", "), array.pieces.size(),

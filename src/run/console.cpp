@@ -37,6 +37,8 @@ class Console final : public ConsoleListener {
                       trace::now_seconds());
   }
 
+  void at(int64_t position) override { progress_->tick(position, trace::now_seconds()); }
+
   void on(const Event& event) override {
     if (event.kind == "step") {
       progress_->update(event.step, step_text(event), trace::now_seconds());

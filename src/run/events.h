@@ -30,8 +30,15 @@ class Listener {
 
 class Events {  // rank 0 has listeners; elsewhere emit() does nothing
  public:
-  void add(std::unique_ptr<Listener> listener) { listeners_.push_back(std::move(listener)); }
+  void add(std::unique_ptr<Listener> listener) {
+    for (const Event& event : kept_) listener->on(event);
+    listeners_.push_back(std::move(listener));
+  }
+  // From keep() to forget(), events are kept for listeners that are added later.
+  void keep() { keeps_ = true; }
+  void forget() { keeps_ = false, kept_.clear(); }
   void emit(const Event& event) {
+    if (keeps_) kept_.push_back(event);
     for (auto& listener : listeners_) listener->on(event);
   }
   void flush() {
@@ -43,6 +50,8 @@ class Events {  // rank 0 has listeners; elsewhere emit() does nothing
 
  private:
   double earlier_seconds_ = 0;
+  bool keeps_ = false;
+  std::vector<Event> kept_;
   std::vector<std::unique_ptr<Listener>> listeners_;
 };
 

@@ -21,6 +21,7 @@ class ConsoleListener : public Listener {
  public:
   virtual void expect(
       const ConsoleOptions& options) = 0;  // once the length is known; time counts from here
+  virtual void at(int64_t position) = 0;   // after every quantum, logged or not
 };
 std::unique_ptr<ConsoleListener> make_console();
 

@@ -3,18 +3,23 @@
 
 #include <fmt/format.h>
 
+#include <exception>
+#include <filesystem>
 #include <map>
+#include <variant>
 
 #include "core/text.h"
+#include "data/content_hash.h"
 
 namespace ocoee::run {
 namespace {
 
+constexpr std::string_view kContent = "content of ";
 constexpr std::string_view kDefaultMark = "  # default";
 
 struct Entry {
   std::string value;
-  bool is_default = false;
+  bool is_default = false;  // or nothing that must be known
 };
 
 std::map<std::string, Entry> entries_of(const std::string& text) {
@@ -22,7 +27,7 @@ std::map<std::string, Entry> entries_of(const std::string& text) {
   for (const std::string& line : split(text, '\n')) {
     const size_t equals = line.find(" = ");
     if (equals == std::string::npos) continue;
-    Entry entry{line.substr(equals + 3), false};
+    Entry entry{line.substr(equals + 3), line.starts_with(kContent)};
     if (entry.value.ends_with(kDefaultMark)) {
       entry.value.resize(entry.value.size() - kDefaultMark.size());
       entry.is_default = true;
@@ -52,7 +57,44 @@ void add_section(const config::Description& d, const std::string& path, std::str
     add_section(*inner, path.empty() ? name : path + "." + name, out);
 }
 
+void add_files(const config::Description& d, std::vector<std::string>& out) {
+  for (const config::Field& field : d.fields()) {
+    if (!field.is_files) continue;
+    if (const auto* one = std::get_if<std::string*>(&field.value)) {
+      if (!(*one)->empty()) out.push_back(**one);
+    } else if (const auto* list = std::get_if<std::vector<std::string>*>(&field.value)) {
+      out.insert(out.end(), (*list)->begin(), (*list)->end());
+    }
+  }
+  for (const auto& [name, inner] : d.sections()) add_files(*inner, out);
+}
+
 }  // namespace
+
+std::vector<std::string> input_files(const config::Description& recipe) {
+  std::vector<std::string> out;
+  add_files(recipe, out);
+  return out;
+}
+
+std::string content_lines(const std::vector<std::string>& files) {
+  std::string out;
+  for (const std::string& file : files) {
+    try {
+      if (std::filesystem::is_regular_file(file))
+        out += fmt::format("{}{} = {:016x}\n", kContent, file, data::content_hash_of_file(file));
+    } catch (const std::exception&) {  // told where it is opened
+    }
+  }
+  return out;
+}
+
+bool differs_in_content_only(const std::string& difference) {
+  for (const std::string& line : split(difference, '\n')) {
+    if (!line.empty() && !trim(line).starts_with(kContent)) return false;
+  }
+  return true;
+}
 
 std::string stable_recipe(const config::Description& recipe) {
   std::string out;

@@ -64,15 +64,6 @@ bool has_begun(const std::filesystem::path& folder) {
   return false;
 }
 
-// What a finished run says of itself stays true until it goes on.
-bool is_finished(const std::filesystem::path& folder) {
-  std::error_code error;
-  const auto path = folder / "summary.json";
-  if (!std::filesystem::exists(path, error)) return false;
-  const auto summary = nlohmann::json::parse(read_file(path), nullptr, false);
-  return summary.is_object() && summary.value("status", "") == "finished";
-}
-
 // A folder that no run made may hold a user's own files, by these names too.
 void require_no_strangers(const std::filesystem::path& folder) {
   for (const char* name : {"recipe.toml", "environment.json", "plan.json", "summary.json",
@@ -125,23 +116,24 @@ std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request
   make_folder(folder / "checkpoints");
   auto lock = std::make_unique<DirectoryLock>(folder);
   const auto identity = folder / "recipe.identity";
+  const std::string now = request.stable_recipe + content_lines(request.input_files);
   if (std::filesystem::exists(identity)) {
     if (request.fresh) {
       move_aside(folder, lock);
-    } else if (const std::string difference =
-                   recipe_difference(read_file(identity), request.stable_recipe);
+    } else if (const std::string difference = recipe_difference(read_file(identity), now);
                !difference.empty() && has_begun(folder)) {
-      fail(
-          ErrorKind::config,
-          "{}: holds a run with another recipe, so this one cannot go on from it:\n{}    fix: give "
-          "this run another run.name, or start over with --fresh (the old one is moved aside)",
-          folder.string(), difference);
+      const bool other_data = differs_in_content_only(difference);
+      fail(ErrorKind::config,
+           "{}: holds a run {}, so this one cannot go on from it:\n{}    fix: {}give this run "
+           "another run.name, or start over with --fresh (the old one is moved aside)",
+           folder.string(), other_data ? "on other data" : "with another recipe", difference,
+           other_data ? "put the data back as it was, " : "");
     }
   } else if (checkpoint_steps(folder / "checkpoints").empty()) {  // `ocoee import` makes some
     require_no_strangers(folder);
   }
-  write_file_atomically(identity, request.stable_recipe, kElsewhere);
-  if (!is_finished(folder)) write_request(request);
+  write_file_atomically(identity, now, kElsewhere);
+  if (checkpoint_steps(folder / "checkpoints").empty()) write_request(request);
   return lock;
 }
 

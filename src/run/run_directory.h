@@ -32,16 +32,17 @@ class DirectoryLock {
 };
 
 // Makes RUN and RUN/checkpoints, locks RUN, decides whether the run that is there goes on, and
-// writes what describes this one; in place of a finished run only when write_request says so, for
-// it may be asked for nothing new. On rank 0.
+// writes what describes this one; over what a run with checkpoints says of itself only when
+// write_request says so, for it may be refused, or asked for nothing new. On rank 0.
 struct DirectoryRequest {
   std::filesystem::path folder;
   std::string recipe_toml, stable_recipe;
+  std::vector<std::string> input_files;
   nlohmann::json environment;
   bool fresh = false;  // move aside what is there
 };
 // Throws Error(file) (no space, no permission, in use, a folder of others) or Error(config)
-// (another recipe).
+// (another recipe, other data).
 std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request);
 void write_request(const DirectoryRequest& request);
 

@@ -40,7 +40,10 @@ class Runner {
   Outcome loop(Task& task);
   void read_earlier_summary();
   void find_resume_point();
-  void open_listeners();
+  void open_console();
+  void open_record();
+  void require_length(const Task& task);
+  bool stop_is_wished();
   void save_and_wait(Task& task);
   void begin_checkpoint(Task& task);
   void finish_checkpoint();
@@ -48,8 +51,12 @@ class Runner {
   bool time_is_nearly_over() const;
   bool already_finished(const Task& task) const;
   DirectoryRequest directory_request() const {
-    return {folder_, request_.recipe_toml, request_.stable_recipe,
-            environment(world_, request_.device), request_.fresh};
+    return {folder_,
+            request_.recipe_toml,
+            request_.stable_recipe,
+            request_.input_files,
+            environment(world_, request_.device),
+            request_.fresh};
   }
   double own_seconds() const { return earlier_seconds_ + trace::now_seconds() - begin_; }
   void write_summary(const std::string& status, const Task& task);
@@ -66,11 +73,13 @@ class Runner {
   int64_t saved_step_ = -1;              // of the newest checkpoint, also while it is written
   Events events_;
   ConsoleListener* console_ = nullptr;
+  json plan_;
   json summary_ = json::object();
   json earlier_summary_ = json::object();  // of the parts of this run before
   std::unique_ptr<CheckpointWriter> writer_;
   std::unique_ptr<comm::Watchdog> watchdog_;
-  bool told_ = false;  // peers know of this rank's failure, and its message was printed
+  bool refused_ = false;  // nothing was begun: the record stays as it was
+  bool told_ = false;     // peers know of this rank's failure, and its message was printed
   double begin_ = trace::now_seconds();
   double earlier_seconds_ = 0;
   double wall_seconds_ = 0;  // until the limit, from begin_; 0 = none
@@ -78,6 +87,7 @@ class Runner {
 };
 
 Outcome Runner::run() {
+  const StopSignals signals;  // a start may take minutes
   on_first_rank(host_, [&] {
     lock_ = prepare_directory(directory_request());
     remove_leftovers(checkpoints_);
@@ -116,14 +126,22 @@ void Runner::tell_peers(const Error& error) {
 
 Outcome Runner::run_in_directory() {
   find_resume_point();
-  const json preview = request_.config->preview(request_.run, world_.size());
+  plan_ = request_.config->preview(request_.run, world_.size());
   on_first_rank(host_, [&] {
-    write_file_atomically(folder_ / "plan.json", preview.dump(2) + "\n", kElsewhere);
-    open_listeners();
+    open_console();
+    if (resume_step_ < 0) open_record();  // else once it is known that the run goes on
   });
   const int64_t first = std::max<int64_t>(0, resume_step_);
   events_.emit({"run_started", first, {{"ranks", world_.size()}, {"command", request_.command}}});
-  events_.emit({"plan", first, preview});
+  events_.emit({"plan", first, plan_});
+  if (stop_is_wished()) {
+    events_.emit({"run_stopped",
+                  first,
+                  {{"text",
+                    "stopped by a signal before anything was computed; the same command "
+                    "begins again"}}});
+    return Outcome::interrupted;
+  }
   comm::Mesh mesh(world_, request_.config->mesh(world_.size()), request_.device);
   Context context{world_, mesh, events_, request_.run, folder_};
   std::unique_ptr<Task> task;
@@ -139,16 +157,12 @@ Outcome Runner::run_in_directory() {
 }
 
 Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
-  const StopSignals signals;
   writer_ = std::make_unique<CheckpointWriter>(
       checkpoints_, host_, request_.run.keep_checkpoints,
       CheckpointWriter::Labels{kVersion, fmt::format("{:016x}", hash64(request_.stable_recipe))});
   if (resume_step_ >= 0) {
     task.loaded(load_checkpoint(checkpoint_path(checkpoints_, resume_step_), task.state(), host_));
     saved_step_ = resume_step_;
-    events_.emit({"checkpoint_loaded",
-                  resume_step_,
-                  {{"path", checkpoint_path("checkpoints", resume_step_).string()}}});
     if (already_finished(task)) {
       events_.emit({"note",
                     task.position(),
@@ -158,7 +172,14 @@ Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
       report(headline_text(earlier_summary_));
       return Outcome::finished;
     }
-    on_first_rank(host_, [&] { write_request(directory_request()); });
+    require_length(task);
+    on_first_rank(host_, [&] {
+      write_request(directory_request());
+      open_record();
+    });
+    events_.emit({"checkpoint_loaded",
+                  resume_step_,
+                  {{"path", checkpoint_path("checkpoints", resume_step_).string()}}});
   }
   if (console_)
     console_->expect({task.position(), task.total(),
@@ -179,10 +200,12 @@ Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
 
 // One small reduction between steps: what one rank wishes, all do, at the same step.
 Outcome Runner::loop(Task& task) {
+  if (task.position() < task.total() && stop_is_wished()) return stop(task, /*by_signal=*/true);
   while (task.position() < task.total()) {
     const double begin = trace::now_seconds();
     trace::set_step(task.position());
     task.advance();
+    if (console_) console_->at(task.position());
     slowest_quantum_ = std::max(slowest_quantum_, trace::now_seconds() - begin);
     double wishes[3] = {StopSignals::received() != 0 ? 1.0 : 0.0, time_is_nearly_over() ? 1.0 : 0.0,
                         writer_->shard_done() ? 0.0 : 1.0};
@@ -198,7 +221,12 @@ Outcome Runner::loop(Task& task) {
   return Outcome::finished;
 }
 
+bool Runner::stop_is_wished() {
+  return host_.all_reduce_value(StopSignals::received() != 0, comm::Reduce::max) > 0;
+}
+
 Outcome Runner::stop(Task& task, bool by_signal) {
+  task.before_stop();
   save_and_wait(task);
   events_.emit({"run_stopped",
                 task.position(),
@@ -223,13 +251,20 @@ void Runner::read_earlier_summary() {
   if (read.is_object()) earlier_summary_ = read;
 }
 
-void Runner::open_listeners() {
+void Runner::open_console() {
   auto console = make_console();
   console_ = console.get();
   events_.add(std::move(console));
+  events_.keep();
+}
+
+// Listeners that write get the events that the console has shown already.
+void Runner::open_record() {
+  write_file_atomically(folder_ / "plan.json", plan_.dump(2) + "\n", kElsewhere);
   events_.add(make_metrics_file(folder_ / "metrics.jsonl", resume_step_));
   events_.add(make_tensorboard(folder_ / "tensorboard", resume_step_));
   events_.add(std::make_unique<SummaryListener>(summary_));
+  events_.forget();
 }
 
 void Runner::begin_checkpoint(Task& task) {
@@ -273,6 +308,18 @@ bool Runner::already_finished(const Task& task) const {
   return host_.all_reduce_value(world_.rank() == 0 && finished, comm::Reduce::max) > 0;
 }
 
+// There is no way back to an earlier step, and what stands there was not evaluated as an end.
+void Runner::require_length(const Task& task) {
+  if (task.position() <= task.total()) return;
+  refused_ = true;
+  on_first_rank(host_, [&] {
+    fail(ErrorKind::config,
+         "{}: this run is at {} {} already, and the recipe now ends at {}\n    fix: let it end at "
+         "{} or later, or start over with --fresh (this run is moved aside)",
+         folder_.string(), task.position_name(), task.position(), task.total(), task.position());
+  });
+}
+
 void Runner::write_summary(const std::string& status, const Task& task) {
   summary_["task"] = request_.type->name;
   summary_["name"] = request_.run.name;
@@ -290,7 +337,7 @@ void Runner::write_summary(const std::string& status, const Task& task) {
 
 // Best effort: the reason may be that nothing can be written there.
 void Runner::note_failure(const std::string& what) {
-  if (!lock_) return;
+  if (!lock_ || refused_) return;
   try {
     // What an earlier part of this run found stays: a start that fails takes nothing away.
     json known = earlier_summary_;

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "comm/world.h"
 #include "core/error.h"
@@ -24,7 +25,8 @@ struct RunRequest {
   std::string recipe_path;    // as given
   std::string command;        // to reproduce
   std::string stable_recipe;  // run/recipe_identity.h: what must be equal for a run to go on
-  bool fresh = false;         // an earlier run in the directory is moved aside
+  std::vector<std::string> input_files;  // whose content must be equal, too
+  bool fresh = false;                    // an earlier run in the directory is moved aside
   device::Device device;
   std::function<void(const std::filesystem::path& folder)>
       write_report;  // rank 0, at the end; may be empty

@@ -57,6 +57,7 @@ class Task {
   virtual int64_t checkpoint_every() const = 0;  // quanta; 0 = only at the end
   virtual void advance() = 0;    // one quantum; emits its own "step" and "evaluation" events
   virtual void before_save() {}  // throws where the state is not worth to be saved
+  virtual void before_stop() {}  // before its end: emits what was not yet logged of this position
   virtual State state() = 0;     // for saving and for loading; taken when nothing is in flight
   virtual void loaded(const nlohmann::json&
                           values) = 0;  // after a checkpoint's arrays were put back through state()

@@ -69,6 +69,9 @@ class Trainer final : public run::Task {
   void before_save() override {  // on a GPU the last steps may not have been looked at
     if (step_ > looked_at_) log_step(/*due=*/false, /*look=*/true);
   }
+  void before_stop() override {
+    if (step_ > logged_at_) log_step(/*due=*/true, /*look=*/true);
+  }
   run::State state() override;
   void loaded(const nlohmann::json& values) override;
 
@@ -81,6 +84,7 @@ class Trainer final : public run::Task {
   void copy_batch(ObjectiveRun& part);
   void start_prefetchers();
   void log_step(bool due, bool look);
+  void add_speed(nlohmann::json& fields, double samples_per_second) const;
   void evaluate();
 
   run::Context& context_;
@@ -97,6 +101,7 @@ class Trainer final : public run::Task {
   double peak_flops_ = 0;
   int64_t step_ = 0;
   int64_t looked_at_ = 0;  // the last step whose numbers were read
+  int64_t logged_at_ = 0;
   int64_t evaluated_at_ = -1;
   double best_ = std::numeric_limits<double>::quiet_NaN();
   double last_metric_ = std::numeric_limits<double>::quiet_NaN();
@@ -323,30 +328,34 @@ void Trainer::log_step(bool due, bool look) {
     fields["loss" + suffix] = loss;
   }
   if (!due) return;
+  logged_at_ = step_;
   const double now = trace::now_seconds();
-  const double per_step = (now - meter_.begin) / static_cast<double>(meter_.steps);
   const double samples = static_cast<double>(batch_.global);
   fields["samples"] = step_ * batch_.global;
   fields["seconds"] = context_.events.seconds();
-  fields["step_seconds"] = per_step;
-  fields["samples_per_second"] = samples / per_step;
-  if (tokens_per_sample_ > 0) {
+  if (tokens_per_sample_ > 0)
     fields["tokens"] = static_cast<double>(step_) * samples * tokens_per_sample_;
-    fields["tokens_per_second"] = samples * tokens_per_sample_ / per_step;
-  }
-  if (flops_per_sample_ > 0) fields["flops_per_second"] = flops_per_sample_ * samples / per_step;
+  if (meter_.steps > 0)  // none between an evaluation and a stop behind it
+    add_speed(fields, samples * static_cast<double>(meter_.steps) / (now - meter_.begin));
   fields["host_waits"] = meter_.host_waits;
-  if (peak_flops_ > 0 && flops_per_sample_ > 0) {
-    const double peak = peak_flops_ * context_.world.size();
-    fields["mfu"] = flops_per_sample_ * samples / per_step / peak;
-    fields["hfu"] = (flops_per_sample_ + recompute_flops_per_sample_) * samples / per_step / peak;
-  }
   // Of the fullest rank: ranks of a pipeline differ.
   const auto peak = static_cast<double>(parallel::tensor_memory(device_).peak);
   if (const double most = context_.mesh.world().all_reduce_value(peak, comm::Reduce::max); most > 0)
     fields["peak_bytes"] = static_cast<int64_t>(most);
   context_.events.emit({"step", step_, fields});
   meter_ = {now, 0};
+}
+
+void Trainer::add_speed(nlohmann::json& fields, double samples_per_second) const {
+  fields["step_seconds"] = static_cast<double>(batch_.global) / samples_per_second;
+  fields["samples_per_second"] = samples_per_second;
+  if (tokens_per_sample_ > 0) fields["tokens_per_second"] = samples_per_second * tokens_per_sample_;
+  if (flops_per_sample_ <= 0) return;
+  fields["flops_per_second"] = flops_per_sample_ * samples_per_second;
+  if (peak_flops_ <= 0) return;
+  const double peak = peak_flops_ * context_.world.size();
+  fields["mfu"] = flops_per_sample_ * samples_per_second / peak;
+  fields["hfu"] = (flops_per_sample_ + recompute_flops_per_sample_) * samples_per_second / peak;
 }
 
 void Trainer::evaluate() {
@@ -359,6 +368,7 @@ void Trainer::evaluate() {
 }
 
 void Trainer::finish() {
+  if (evaluation_ && evaluated_at_ != step_) evaluate();  // the end was moved to where it stopped
   nlohmann::json summary = summary_;
   for (const ObjectiveRun& part : runs_)
     part.profile.add_to(summary, part.parts.objective->repeats());
@@ -403,13 +413,15 @@ run::State Trainer::state() {
   state.values["step"] = step_;
   if (std::isfinite(best_)) state.values["best"] = best_;
   state.values["last_evaluation"] = last_evaluation_;
+  state.values["evaluated_at"] = evaluated_at_;
   return state;
 }
 
 void Trainer::loaded(const nlohmann::json& values) {
-  step_ = looked_at_ = values.at("step").get<int64_t>();
+  step_ = looked_at_ = logged_at_ = values.at("step").get<int64_t>();
   if (values.contains("best")) best_ = values["best"].get<double>();
   last_evaluation_ = values.value("last_evaluation", nlohmann::json::object());
+  evaluated_at_ = values.value("evaluated_at", int64_t{-1});
   for (ObjectiveRun& part : runs_) {
     const nlohmann::json& own = values.at("objectives").at(part.parts.objective->name());
     part.runs = own.at("runs").get<int64_t>();

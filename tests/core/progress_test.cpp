@@ -29,7 +29,7 @@ TEST(Progress, BatchLogHasFewLinesAndTheLast) {
   for (int64_t step = 1; step <= 100; ++step)
     progress.update(step, "step " + std::to_string(step), static_cast<double>(step));
   EXPECT_EQ(page.text(),
-            "step 1  1 min 39 s left\nstep 26  1 min 14 s left\nstep 51  49.0 s left\n"
+            "step 1\nstep 26  1 min 14 s left\nstep 51  49.0 s left\n"
             "step 76  24.0 s left\nstep 100  done in 1 min 40 s\n");
 }
 
@@ -38,27 +38,52 @@ TEST(Progress, TimeLeftCountsFromWhereTheRunGoesOn) {
   EXPECT_EQ(progress.time_for(85, 20), "30.0 s left  wall time left 50.0 s");
   EXPECT_EQ(progress.time_for(80, 20), "wall time left 50.0 s");
   EXPECT_EQ(progress.time_for(100, 90), "done in 1 min 20 s");
-  EXPECT_EQ(progress.time_for(101, 91), "1 min 21 s so far, longer than expected");
+}
+
+TEST(Progress, TheFirstStepIsNoMeasureOfTheOthers) {
+  Progress progress({.first = 80, .total = 100}, 0);
+  progress.tick(81, 50);  // with what is done once
+  progress.tick(82, 52);
+  EXPECT_EQ(progress.time_for(83, 54), "34.0 s left");
+  EXPECT_EQ(progress.time_for(100, 88), "done in 1 min 28 s");
+}
+
+TEST(Progress, TheBarMovesBetweenUpdates) {
+  const Page page;
+  {
+    Progress progress({.first = 0, .total = 4, .terminal = true, .width = 4, .out = page.file}, 0);
+    progress.tick(1, 1);
+    progress.update(2, "a", 2);
+    progress.tick(3, 2.01);  // too early to be seen
+    progress.tick(3, 3);
+  }
+  const std::string clear = "\r\033[2K";
+  EXPECT_EQ(page.text(), clear + "[=   ] 1/4  " + clear + "[==  ] 2/4  2.0 s left  a" + clear +
+                             "[=== ] 3/4  1.0 s left  a\n");
 }
 
 TEST(Progress, TerminalRedrawsTheBarBelowOtherLines) {
   const Page page;
   {
     Progress progress({.first = 0, .total = 4, .terminal = true, .width = 4, .out = page.file}, 0);
-    progress.update(1, "a", 1);
+    progress.tick(1, 1);
+    progress.update(2, "a", 2);
     progress.say("note");
     progress.update(4, "b", 4);
   }
   const std::string clear = "\r\033[2K";
-  EXPECT_EQ(page.text(), clear + "[=   ] 3.0 s left  a" + clear + "note\n[=   ] 3.0 s left  a" +
-                             clear + "[====] done in 4.0 s  b\n");
+  EXPECT_EQ(page.text(), clear + "[=   ] 1/4  " + clear + "[==  ] 2/4  2.0 s left  a" + clear +
+                             "note\n[==  ] 2/4  2.0 s left  a" + clear +
+                             "[====] 4/4  done in 4.0 s  b\n");
 }
 
 TEST(Progress, ANarrowTerminalCutsTheTextAndNotTheTime) {
   const Page page;
   Progress progress({.first = 0, .total = 4, .terminal = true, .width = 4, .out = page.file}, 0);
-  progress.update(1, std::string(200, 'a'), 1);
-  EXPECT_EQ(page.text(), "\r\033[2K[=   ] 3.0 s left  " + std::string(60, 'a'));
+  progress.update(1, "", 1);
+  progress.update(2, std::string(200, 'a'), 2);
+  EXPECT_EQ(page.text(),
+            "\r\033[2K[=   ] 1/4  \r\033[2K[==  ] 2/4  2.0 s left  " + std::string(55, 'a'));
 }
 
 TEST(Progress, SlurmSaysWhenTheJobEnds) {

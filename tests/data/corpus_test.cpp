@@ -52,6 +52,34 @@ TEST(Corpus, HeldOutIsTheLastFractionOfAllLetters) {
   EXPECT_EQ(joined(whole(corpus), split.held_out).letters(), 17);
 }
 
+TEST(Corpus, TheSameLettersInAnotherFileAreRefused) {
+  const TemporaryFolder folder;
+  const auto cache = folder.path / "cache";
+  const auto a = folder.write("a.fa", ">a1 chromosome\nACGTACGT\n>a2\nGGCC\n");
+  const auto wrapped = folder.write("b.fa.gz", testing::gzip(">x\nggcc\n>y\r\nACG\r\nTACGT\r\n"));
+  const auto one = folder.write("c.fa", ">plasmid\nGG\nCC\n");
+  const auto other = folder.write("d.fa", ">a1 chromosome\nACGTACGA\n>a2\nGGCC\n");
+  const auto message = [&](const std::vector<std::string>& files,
+                           const std::vector<std::string>& extra) {
+    return message_of([&] {
+      require_different({Corpus::from_fasta(files, cache), Corpus::from_fasta(extra, cache)});
+    });
+  };
+  const std::string why =
+      ": what is held out of one would be trained on in the other\n    fix: name each file once";
+  EXPECT_EQ(message({a}, {wrapped}), a + " and " + wrapped + " are the same data" + why);
+  EXPECT_EQ(message({a}, {other, a}), a + " and " + a + " are the same data" + why);
+  EXPECT_EQ(message({a}, {one}), "all of " + one + " is in " + a + " as well" + why);
+  EXPECT_EQ(message({one}, {a}), "all of " + one + " is in " + a + " as well" + why);
+  EXPECT_EQ(message({a}, {other}), "");  // a record in common is no copy
+  const auto text = folder.write("a.txt", "some words"),
+             packed = folder.write("b.txt.gz", testing::gzip("some words"));
+  EXPECT_EQ(message_of([&] {
+              require_different({Corpus::from_text({text, packed}, cache)});
+            }),
+            text + " and " + packed + " are the same data" + why);
+}
+
 TEST(Corpus, AFractionOutOfRangeIsRefused) {
   const auto corpus = Corpus::from_records({{"a", "", "ACGT"}});
   for (const double fraction : {-0.1, 1.0, 10.0}) {

@@ -45,6 +45,7 @@ int run_counting(int argc, char** argv) {
   request.config = &config;
   request.recipe_toml = config::to_toml(description);
   request.stable_recipe = run::stable_recipe(description);
+  request.input_files = run::input_files(description);
   request.command = "counting_run";
   request.write_report = [](const std::filesystem::path& folder) {
     write_file_atomically(folder / "report.html", read_file(folder / "summary.json"));

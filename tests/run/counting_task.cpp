@@ -41,8 +41,11 @@ void CountingConfig::describe(config::Description& recipe) {
   d.field("steps", steps, "quanta").may_change_on_resume();
   d.field("every", every, "quanta between checkpoints").may_change_on_resume();
   d.field("rows", rows, "of the largest array").at_least(1);
+  d.field("files", files, "read by nobody").names_files();
   d.field("rate", rate, "of change");
   d.field("milliseconds", milliseconds, "that a quantum sleeps").may_change_on_resume();
+  d.field("log_every", log_every, "quanta").may_change_on_resume();
+  d.field("start_milliseconds", start_milliseconds, "that the start sleeps").may_change_on_resume();
   d.field("fail_at", fail_at, "the last rank throws there").may_change_on_resume();
 }
 
@@ -61,6 +64,8 @@ nlohmann::json CountingConfig::preview(const RunConfig&, int ranks) const {
 
 CountingTask::CountingTask(const CountingConfig& config, Context& context)
     : config_(config), context_(context) {
+  if (config.start_milliseconds > 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(config.start_milliseconds));
   const int64_t rank = context.world.rank(), size = context.world.size();
   const std::vector<int64_t> tall{config.rows, 5}, wide{3, 64}, block{8, 6};
   Box quarter = size == 4 ? part(block, 0, rank / 2, 2) : part(block, 0, rank, size);
@@ -131,12 +136,20 @@ void CountingTask::advance() {
   if (context_.world.size() > 1)
     context_.mesh.axis(comm::Axis::data).all_reduce({&split, 1, DType::i64, {}}, comm::Reduce::sum);
   ++step_;
-  const auto loss =
-      static_cast<double>(((static_cast<uint64_t>(split) + sums[1]) & 0xffffffffffff));
+  loss_ = static_cast<double>(((static_cast<uint64_t>(split) + sums[1]) & 0xffffffffffff));
+  if (step_ % config_.log_every == 0) log();
+}
+
+void CountingTask::before_stop() {
+  if (step_ > logged_) log();
+}
+
+void CountingTask::log() {
+  logged_ = step_;
   context_.events.emit(
       {"step",
        step_,
-       {{"loss", loss}, {"samples", step_}, {"seconds", context_.events.seconds()}}});
+       {{"loss", loss_}, {"samples", step_}, {"seconds", context_.events.seconds()}}});
 }
 
 State CountingTask::state() {
@@ -149,7 +162,7 @@ State CountingTask::state() {
 }
 
 void CountingTask::loaded(const nlohmann::json& values) {
-  step_ = values.at("step");
+  step_ = logged_ = values.at("step");
 }
 
 void CountingTask::finish() {

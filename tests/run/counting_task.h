@@ -15,8 +15,10 @@ namespace ocoee::run::testing_support {
 
 struct CountingConfig final : TaskConfig {
   std::string name = "counting";
-  int64_t steps = 20, every = 5, rows = 37, milliseconds = 0, fail_at = -1;
+  int64_t steps = 20, every = 5, rows = 37, milliseconds = 0, fail_at = -1, log_every = 1,
+          start_milliseconds = 0;
   double rate = 0.25;
+  std::vector<std::string> files;
   void describe(config::Description& recipe) override;
   void check(config::Problems&, const RunConfig&, int) const override {}
   comm::Shape mesh(int ranks) const override;
@@ -30,6 +32,7 @@ class CountingTask final : public Task {
   int64_t total() const override { return config_.steps; }
   int64_t checkpoint_every() const override { return config_.every; }
   void advance() override;
+  void before_stop() override;
   State state() override;
   void loaded(const nlohmann::json& values) override;
   void finish() override;
@@ -50,7 +53,9 @@ class CountingTask final : public Task {
   CountingConfig config_;
   Context& context_;
   std::vector<Block> blocks_;
-  int64_t step_ = 0;
+  void log();
+  double loss_ = 0;
+  int64_t step_ = 0, logged_ = 0;
 };
 
 TaskType counting_type();

@@ -70,6 +70,53 @@ TEST_F(RunnerTest, SignalsWriteACheckpointAndEndWith75) {
   }
 }
 
+TEST_F(RunnerTest, ASignalDuringTheStartEndsWith75) {
+  for (const int number : {SIGTERM, SIGUSR1}) {
+    Process process(command(1, "a", {"task.start_milliseconds=500"}), scratch_ / "a.out");
+    while (process.running() && process.output().find("counting to") == std::string::npos)
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    process.signal(number);
+    EXPECT_EQ(process.wait(), 75) << process.output();
+    EXPECT_THAT(process.output(), HasSubstr("stopped by a signal; a checkpoint is written"));
+    EXPECT_EQ(newest(), 0);
+  }
+  EXPECT_EQ(run(1, "a", {}).code, 0);
+  EXPECT_EQ(losses().size(), 20u);
+}
+
+TEST_F(RunnerTest, TheStepOfAStopIsLogged) {
+  Process process(command(1, "a", {kLong, kSlow, "task.log_every=1000000"}), scratch_ / "a.out");
+  ASSERT_TRUE(wait_for_checkpoint(5, process)) << process.output();
+  process.signal(SIGTERM);
+  EXPECT_EQ(process.wait(), 75) << process.output();
+  ASSERT_EQ(losses().size(), 1u);
+  EXPECT_EQ(losses().begin()->first, newest());
+  EXPECT_EQ(read_json("summary.json")["last_step"]["samples"], newest());
+}
+
+TEST_F(RunnerTest, AnEndBeforeWhereTheRunIsIsRefused) {
+  Process process(command(1, "a", {kLong, kSlow}), scratch_ / "a.out");
+  ASSERT_TRUE(wait_for_checkpoint(5, process)) << process.output();
+  process.signal(SIGTERM);
+  ASSERT_EQ(process.wait(), 75) << process.output();
+  const auto record = [&] {
+    std::string all;
+    for (const char* name : {"recipe.toml", "plan.json", "metrics.jsonl", "summary.json"})
+      all += read_file(folder() / name);
+    return all;
+  };
+  const std::string before = record();
+  const Ended shorter = run(1, "a", {"task.steps=3"});
+  EXPECT_EQ(shorter.code, exit_code(ErrorKind::config));
+  EXPECT_THAT(shorter.output,
+              HasSubstr(fmt::format("{}: this run is at step {} already, and the recipe now ends "
+                                    "at 3\n    fix: let it end at {} or later, or start over with "
+                                    "--fresh",
+                                    folder().string(), newest(), newest())));
+  EXPECT_EQ(record(), before);
+  EXPECT_EQ(run(1, "a", {"task.steps=3", "--fresh"}).code, 0);
+}
+
 TEST_F(RunnerTest, TheFirstCheckpointCanBeLeftOut) {
   const auto steps_of = [&](const std::string& name, const std::string& first) {
     const Ended ended =
@@ -130,13 +177,18 @@ TEST_F(RunnerTest, OneRunADirectory) {
 
 TEST_F(RunnerTest, AFinishedRunKeepsItsRecordUntilItGoesOn) {
   ASSERT_EQ(run(1, "a", {"task.steps=6"}).code, 0);
-  const std::string recipe = read_file(folder() / "recipe.toml");
+  const std::string recipe = read_file(folder() / "recipe.toml"),
+                    plan = read_file(folder() / "plan.json"),
+                    metrics = read_file(folder() / "metrics.jsonl");
   const Ended shorter = run(1, "a", {"task.steps=3"});
   EXPECT_EQ(shorter.code, 0);
   EXPECT_THAT(shorter.output, HasSubstr("this run is finished"));
   EXPECT_EQ(read_file(folder() / "recipe.toml"), recipe);
+  EXPECT_EQ(read_file(folder() / "plan.json"), plan);
+  EXPECT_EQ(read_file(folder() / "metrics.jsonl"), metrics);
   EXPECT_EQ(run(1, "a", {"task.steps=8"}).code, 0);
   EXPECT_THAT(read_file(folder() / "recipe.toml"), HasSubstr("steps = 8"));
+  EXPECT_EQ(read_json("plan.json")["steps"], 8);
 }
 
 TEST_F(RunnerTest, AFileInPlaceOfTheDirectoryIsNamed) {

@@ -40,9 +40,11 @@ void AlloyFitConfig::describe(config::Description& recipe) {
   d.field("ordered", data.ordered,
           "structures that are made from known orderings (L1_2, B2, ...), disordered by degrees")
       .at_least(0);
-  d.field("files", data.files, "POSCAR, extended XYZ or info_evec_out files with more structures");
+  d.field("files", data.files, "POSCAR, extended XYZ or info_evec_out files with more structures")
+      .names_files();
   d.field("check_files", data.check_files,
-          "structures that are never fitted to: the model is held against them at the end");
+          "structures that are never fitted to: the model is held against them at the end")
+      .names_files();
   d.field(
       "edges", data.edges,
       "of info_evec_out files, which hold none, angstrom: three at right angles, or nine numbers, "

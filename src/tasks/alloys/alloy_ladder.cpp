@@ -55,7 +55,8 @@ void LadderConfig::describe(config::Description& recipe) {
           "of start = \"file\": arrangements of this lattice, or of a part of the crystal that "
           "fills it "
           "in copies; one for all temperatures, or one for each from low to high, as in another "
-          "run's snapshots.extxyz");
+          "run's snapshots.extxyz")
+      .names_files();
   s.field("exchange", exchange, "parallel tempering: neighbouring temperatures exchange replicas");
   s.field("equilibration", equilibration, "samples at the beginning that are not used").at_least(0);
   s.field("samples", samples, "of each temperature").at_least(1);

@@ -80,8 +80,10 @@ class Summary {
     for (const Transition& transition : transitions_) {
       if (transition.what[0] != 'B' && transition.where != label(results_.size() - 1)) continue;
       headline.push_back(
-          headline_of(transition.what + (transition.where.empty() ? "" : ", " + transition.where),
-                      transition.t, unit_));
+          {{"label", transition.what + (transition.where.empty() ? "" : ", " + transition.where)},
+           {"value", transition.t.value},
+           {"text", alloy::text_of(transition.t)},
+           {"unit", unit_}});
     }
     return {{"figures", figures_}, {"headline", headline}, {"final", final()}};
   }
@@ -339,7 +341,6 @@ class Summary {
           for (size_t c = 0; c < names.size(); ++c) {
             if (!names[c].starts_with(prefix)) continue;
             const Estimate& e = points_[s][t].columns[c];
-            if (e.value < 1e-9) continue;  // a Bragg peak of the lattice: the composition fixes it
             h.push_back(std::stod(names[c].substr(prefix.size())));
             value.push_back(std::max(e.value, 1e-3));  // a logarithm's end
             error.push_back(std::isfinite(e.error) ? e.error : 0);

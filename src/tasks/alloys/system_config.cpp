@@ -23,7 +23,8 @@ void LatticeConfig::describe(config::Description& d, bool with_sizes) {
   d.field("kind", kind, "sites of the lattice; conventional cells, and those of orderings")
       .choices(alloy::cell_names());
   d.field("file", file,
-          "POSCAR, extended XYZ or info_evec_out whose sites are the lattice, instead of kind");
+          "POSCAR, extended XYZ or info_evec_out whose sites are the lattice, instead of kind")
+      .names_files();
   d.field(
       "edges", edges,
       "of an info_evec_out, which holds none, angstrom: three at right angles, or nine numbers, "
@@ -105,7 +106,8 @@ void InteractionConfig::describe(config::Description& d) {
       "pairs", pairs,
       "energies of unlike pairs, shell after shell: AB, AC, .., BC, .. of the first shell, then "
       "of the next");
-  d.field("file", file, "interactions as alloy_fit writes them, instead of species and pairs");
+  d.field("file", file, "interactions as alloy_fit writes them, instead of species and pairs")
+      .names_files();
   d.field("unit", unit, "of pairs: eV (temperatures in kelvin), or J (k_B = 1)")
       .choices({"eV", "J"});
   d.field("coupling", coupling, "of ising and potts; below zero, ising orders alternately");

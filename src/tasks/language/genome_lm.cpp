@@ -16,9 +16,11 @@ void GenomeLmConfig::describe_task(config::Description& task) {
   task.field(
           "fasta", fasta,
           "genomes, FASTA as it is or gzipped; the held-out part is the last of all their letters")
-      .required();
+      .required()
+      .names_files();
   task.field("extra_fasta", extra_fasta,
-             "more genomes, for training only; keep relatives of the held-out part away");
+             "more genomes, for training only; keep relatives of the held-out part away")
+      .names_files();
   task.field("tokens", tokens, "what one token is").choices({"nucleotide", "codon", "kmer"});
   task.field("k", k, "bases per token of kmer").at_least(1).at_most(10).unit("bases");
   task.field("held_out", held_out, "last fraction of the letters, scored and never trained on")

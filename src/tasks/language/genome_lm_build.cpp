@@ -40,16 +40,15 @@ void add_baselines(train::TrainerParts& parts, run::Context& context, const data
 
 std::unique_ptr<run::Task> build_genome_lm(const run::TaskConfig& base, run::Context& context) {
   const auto& config = dynamic_cast<const GenomeLmConfig&>(base);
-  std::vector<std::string> files = config.fasta;
-  files.insert(files.end(), config.extra_fasta.begin(), config.extra_fasta.end());
-  data::require_different(files);
   const auto cache = data::default_cache_folder();
-  const data::Split split =
-      data::split_last(data::Corpus::from_fasta(config.fasta, cache), config.held_out);
+  std::vector corpora{data::Corpus::from_fasta(config.fasta, cache)};
+  if (!config.extra_fasta.empty())
+    corpora.push_back(data::Corpus::from_fasta(config.extra_fasta, cache));
+  data::require_different(corpora);
+  const data::Split split = data::split_last(corpora[0], config.held_out);
   data::Part training = split.training;
   if (!config.extra_fasta.empty())
-    training = data::joined(std::move(training),
-                            data::whole(data::Corpus::from_fasta(config.extra_fasta, cache)));
+    training = data::joined(std::move(training), data::whole(corpora[1]));
 
   const auto tokenizer = data::make_tokenizer(config.tokens, static_cast<int>(config.k));
   data::WindowOptions options;

@@ -14,7 +14,7 @@
 namespace ocoee::tasks {
 
 void TextLmConfig::describe_task(config::Description& task) {
-  task.field("files", files, "texts, read as bytes; .gz is unpacked").required();
+  task.field("files", files, "texts, read as bytes; .gz is unpacked").required().names_files();
   task.field("held_out", held_out, "last fraction of the bytes, scored and never trained on")
       .above(0)
       .at_most(0.9);

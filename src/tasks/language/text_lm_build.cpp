@@ -6,9 +6,9 @@ namespace ocoee::tasks {
 
 std::unique_ptr<run::Task> build_text_lm(const run::TaskConfig& base, run::Context& context) {
   const auto& config = dynamic_cast<const TextLmConfig&>(base);
-  data::require_different(config.files);
-  const data::Split split = data::split_last(
-      data::Corpus::from_text(config.files, data::default_cache_folder()), config.held_out);
+  const auto corpus = data::Corpus::from_text(config.files, data::default_cache_folder());
+  data::require_different({corpus});
+  const data::Split split = data::split_last(corpus, config.held_out);
   const auto tokenizer = data::make_tokenizer("byte");
   data::WindowOptions options;
   options.seed = static_cast<uint64_t>(context.run.seed);
