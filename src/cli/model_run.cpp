@@ -18,7 +18,17 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& folder, int64
                                       comm::Communicator& world) {
   const std::filesystem::path checkpoints = folder / "checkpoints";
   const std::vector<int64_t> steps = run::checkpoint_steps(checkpoints);
-  if (step < 0) {
+  if (step == kBestStep) {
+    const auto best = run::best_checkpoint(checkpoints);
+    if (!best)
+      fail(
+          ErrorKind::data,
+          "{}: no checkpoint of an evaluated step, so none is the best\n    fix: leave --step away "
+          "for the newest; train.checkpoint_every and train.evaluate_every should meet",
+          checkpoints.string());
+    step = *best;
+  }
+  if (step == kNewestStep) {
     if (const auto found = run::latest_loadable(checkpoints, world))
       return run::checkpoint_path(checkpoints, *found);
     fail(ErrorKind::data,

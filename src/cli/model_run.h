@@ -23,7 +23,9 @@ struct TrainedRun {
   bool is_text() const { return token_names.name == "byte"; }
 };
 
-// `step` -1: the newest whole checkpoint. The files a recipe trains on need not be there any more.
+inline constexpr int64_t kNewestStep = -1, kBestStep = -2;  // whole; of the best evaluation
+
+// The files a recipe trains on need not be there any more.
 // Throws Error(config) where `folder` holds no run of a language task, Error(data) where it has no
 // such checkpoint.
 // `world`: ranks that verify the checkpoint together; null: this process alone.

@@ -38,6 +38,19 @@ CLI::Validator whole_from(int64_t least) {
   return from<int64_t>(least, "whole number");
 }
 
+CLI::Validator step_or_best() {
+  return {[](std::string& text) {
+            int64_t step = 0;
+            if (text == "best") {
+              text = std::to_string(kBestStep);
+            } else if (!CLI::detail::lexical_cast(text, step) || step < 0) {
+              return text + ": expected a whole number from 0, or best";
+            }
+            return std::string();
+          },
+          ""};
+}
+
 // Under mpirun each rank would do the same work and write the same answer.
 void one_process(const char* verb) {
   if (comm::launched_size() > 1)
@@ -61,11 +74,14 @@ int together(const std::function<void(comm::World&)>& work) {
 
 struct Chosen {  // options of every verb that opens a run
   std::string run, device = "auto";
-  int64_t step = -1;
+  int64_t step = kNewestStep;
   void add_to(CLI::App* verb, bool computes) {
     verb->add_option("--run", run, "a run directory, such as runs/NAME")->required();
-    verb->add_option("--step", step, "the checkpoint of this step; by default the newest")
-        ->check(whole_from(0));
+    verb->add_option("--step", step,
+                     "the checkpoint of this step, or best: of the best evaluation; by default the "
+                     "newest")
+        ->type_name("N|best")
+        ->transform(step_or_best());
     if (computes)
       verb->add_option("--device", device, "auto, cpu or cuda")
           ->check(CLI::IsMember({"auto", "cpu", "cuda"}));

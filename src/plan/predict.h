@@ -114,7 +114,7 @@ class Predictor {
   Group data_group(const Configuration& c) const;
 
   Workload workload_;
-  System system_;
+  const System& system_;
   Machine machine_;
   Network network_;
   BlockCosts costs_;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -112,6 +113,8 @@ TEST_F(Trained, TheHeldOutPartScoresAsTheEvaluationSaid) {
   EXPECT_NEAR(std::stod(last[0][2]), evaluated.at(20), 2e-6);
   const auto before = table(ocoee("score --run run/ --step 10 held_out.fasta"));
   EXPECT_NEAR(std::stod(before[0][2]), evaluated.at(10), 2e-6);
+  const auto best = table(ocoee("score --run run --step best held_out.fasta"));
+  EXPECT_NEAR(std::stod(best[0][2]), std::min(evaluated.at(10), evaluated.at(20)), 2e-6);
 }
 
 TEST_F(Trained, ARatioIsTheDifferenceOfTwoScores) {
