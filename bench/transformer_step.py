@@ -3,6 +3,7 @@
 """A transformer's training step on one GPU beside PyTorch, eager and compiled: interleaved runs, medians, ratios.
 
     python3 bench/transformer_step.py build-cuda/ocoee [--models 124m,350m,1558m,1300m,22b] [--runs 5] [--llmc train_gpt2cu]
+                                      [--gradients bfloat16]
 
 A run of ours is 60 steps of recipes/gpt2_124m_h200.toml in the model's shape, of which the median over the last five tens
 counts; between its runs the process is stopped (SIGSTOP), and the peers run. A run of PyTorch is 15 steps after a warm-up
@@ -124,6 +125,8 @@ def main():
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--without", default="", help="peers that are left out: eager,compiled,llm.c")
     parser.add_argument("--llmc", help="train_gpt2cu of llm.c; without it that peer is left out")
+    parser.add_argument("--gradients", choices=["float32", "bfloat16"], default="float32",
+                        help="ours: what gradients are kept in; PyTorch widens bfloat16 products to float32, llm.c keeps bfloat16")
     parser.add_argument("--set", nargs="*", default=[], help="more keys of the recipe")
     a = parser.parse_args()
     models = [(name, int(runs) if runs else a.runs) for name, _, runs in (m.partition(":") for m in a.models.split(","))]
@@ -137,7 +140,7 @@ def main():
         if set(beside[name] + after[name]) - {"llm.c"}:
             pytorch = Peer(MODELS[name], "compiled" in beside[name], park=name in AFTERWARDS)
             pytorch.ready()
-        ours = Ours(a.program, MODELS[name], a.steps, runs, a.set)
+        ours = Ours(a.program, MODELS[name], a.steps, runs, [f"precision.gradients={a.gradients}", *a.set])
         results = {"ocoee": []} | {k: [] for k in beside[name] + after[name]}
         for _ in range(runs):
             results["ocoee"].append(ours.run())

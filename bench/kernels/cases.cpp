@@ -93,6 +93,12 @@ void norm_cases(const Shapes& s, bool rms, const device::Stream& stream,
   back.workspace = b.zeros(norm_backward_workspace(s.dtype, s.rows, s.width, stream.device));
   visit({name + " backward, + residual", 4 * size(s.dtype, n), [=] { norm_backward(back, stream); },
          library_norm_backward(s.dtype, s.rows, s.width, rms, stream.device)});
+  NormBackward again = back;
+  again.bias = f.bias, again.y = f.y;
+  visit({name + " backward, + residual, output again",
+         5 * size(s.dtype, n),
+         [=] { norm_backward(again, stream); },
+         {}});
 }
 
 void activation_cases(const Shapes& s, const device::Stream& stream,
@@ -106,6 +112,14 @@ void activation_cases(const Shapes& s, const device::Stream& stream,
   back.dy = b.values(s.dtype, n);
   visit({"gelu backward", 3 * size(s.dtype, n), [=] { gelu_backward(back, stream); },
          library_gelu_backward(s.dtype, s.rows, inner, stream.device)});
+  Gelu again = back;
+  again.y = b.values(s.dtype, n);
+  again.d_bias = b.zeros(static_cast<size_t>(inner) * 8);
+  again.workspace = b.zeros(column_sum_workspace(s.dtype, s.rows, inner, stream.device));
+  visit({"gelu backward, bias gradient, output again",
+         4 * size(s.dtype, n),
+         [=] { gelu_backward(again, stream); },
+         {}});
   const int64_t half = 2 * s.width;
   Swiglu sw{s.dtype, s.rows, half, g.x, nullptr, g.out};
   visit({"swiglu forward", 3 * size(s.dtype, s.rows * half), [=] { swiglu_forward(sw, stream); },

@@ -59,7 +59,7 @@ int main() {
 
   const Stage scheduling("schedule");
   const plan::Schedule schedule =
-      plan::make_schedule({plan::ScheduleKind::one_f_one_b, 64, 1600, 1, plan::Gather::every_pass});
+      plan::make_schedule({plan::ScheduleKind::one_f_one_b, 64, 1600, 1, /*gather=*/true});
   size_t steps = 0;
   for (const auto& stage : schedule.stages) steps += stage.size();
   scheduling.done(fmt::format("{} actions of 64 stages, 1600 micro-batches", steps));

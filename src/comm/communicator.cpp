@@ -94,6 +94,23 @@ class RecordedWork final : public Work {
   bool open_ = true;
 };
 
+class Exchange final : public Work {
+ public:
+  Exchange(WorkHandle send, WorkHandle receive)
+      : send_(std::move(send)), receive_(std::move(receive)) {}
+  void wait(const device::Stream& stream) override {
+    send_->wait(stream);
+    receive_->wait(stream);
+  }
+  bool done() override {
+    const bool sent = send_->done(), received = receive_->done();
+    return sent && received;
+  }
+
+ private:
+  WorkHandle send_, receive_;
+};
+
 }  // namespace
 
 Communicator::Sequence& Communicator::sequence_of(const Operation& operation) {
@@ -105,6 +122,11 @@ Communicator::Sequence& Communicator::sequence_of(const Operation& operation) {
 
 WorkHandle Communicator::run(const Operation& operation, const Site& site) {
   if (!flight_) return start(operation);
+  const FlightEntryId id = record(operation, site);
+  return std::make_unique<RecordedWork>(start(operation), id);
+}
+
+FlightEntryId Communicator::record(const Operation& operation, const Site& site) {
   const Kind kind = operation.kind;
   const bool has_peer = kind == Kind::broadcast || is_message(kind);
   OCOEE_CHECK(!has_peer || (operation.peer >= 0 && operation.peer < size_ &&
@@ -136,8 +158,13 @@ WorkHandle Communicator::run(const Operation& operation, const Site& site) {
   entry.peer = operation.peer;
   entry.file = site.file;
   entry.line = site.line;
-  const FlightEntryId id = flight_started(entry);
-  return std::make_unique<RecordedWork>(start(operation), id);
+  return flight_started(entry);
+}
+
+std::pair<WorkHandle, WorkHandle> Communicator::start_exchange(const Operation& send,
+                                                               const Operation& receive) {
+  WorkHandle arriving = start(receive);
+  return {start(send), std::move(arriving)};
 }
 
 WorkHandle Communicator::all_reduce_async(const Buffer& buffer, Reduce op,
@@ -174,6 +201,16 @@ WorkHandle Communicator::send_async(const Buffer& buffer, int to, const device::
 WorkHandle Communicator::receive_async(const Buffer& buffer, int from, const device::Stream& stream,
                                        Site site) {
   return run({Kind::receive, {}, buffer, Reduce::sum, from, stream}, site);
+}
+WorkHandle Communicator::exchange_async(const Buffer& leaving, int to, const Buffer& arriving,
+                                        int from, const device::Stream& stream, Site site) {
+  const Operation send{Kind::send, leaving, {}, Reduce::sum, to, stream},
+      receive{Kind::receive, {}, arriving, Reduce::sum, from, stream};
+  OCOEE_CHECK(flight_, "an exchange on '{}', a group of one", name_);
+  const FlightEntryId sent = record(send, site), received = record(receive, site);
+  auto [leaves, arrives] = start_exchange(send, receive);
+  return std::make_unique<Exchange>(std::make_unique<RecordedWork>(std::move(leaves), sent),
+                                    std::make_unique<RecordedWork>(std::move(arrives), received));
 }
 
 void Communicator::all_reduce(const Buffer& b, Reduce op, const device::Stream& s, Site site) {

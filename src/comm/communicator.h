@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "device/device.h"
@@ -103,6 +104,9 @@ class Communicator {
                         Site site = Site::current());
   WorkHandle receive_async(const Buffer& buffer, int from, const device::Stream& stream = {},
                            Site site = Site::current());
+  // A send and a receive at once, counted and recorded as these: neither waits for the other.
+  WorkHandle exchange_async(const Buffer& leaving, int to, const Buffer& arriving, int from,
+                            const device::Stream& stream = {}, Site site = Site::current());
 
   void all_reduce(const Buffer& buffer, Reduce op, const device::Stream& stream = {},
                   Site site = Site::current());
@@ -137,6 +141,9 @@ class Communicator {
     device::Stream stream;
   };
   virtual WorkHandle start(const Operation& operation) = 0;
+  // Both of an exchange; one after the other where a backend says nothing else.
+  virtual std::pair<WorkHandle, WorkHandle> start_exchange(const Operation& send,
+                                                           const Operation& receive);
 
  protected:
   // Collective for a group of more than one: its ranks make their communicators in the same order.
@@ -150,6 +157,7 @@ class Communicator {
     Sequence sent, received;
   };
   WorkHandle run(const Operation& operation, const Site& site);  // counts, records, starts
+  uint64_t record(const Operation& operation, const Site& site);
   Sequence& sequence_of(const Operation& operation);
 
   std::string name_;

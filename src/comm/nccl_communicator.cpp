@@ -5,6 +5,7 @@
 #include <nccl.h>
 
 #include <exception>
+#include <initializer_list>
 
 #include "comm/backend.h"
 #include "core/error.h"
@@ -116,22 +117,45 @@ class NcclCommunicator final : public Communicator {
   std::shared_ptr<Connections> connections() const { return connections_; }
 
   WorkHandle start(const Operation& o) override {
-    if (!o.input.device.is_cuda() && !o.output.device.is_cuda())
-      return control_->start(o);  // host buffers, barriers
-    const device::Stream from =
-        o.stream.device.is_cuda() ? o.stream : device::Stream{nullptr, device_};
-    const device::Stream own = connections_->stream.view();
-    const bool captured = device::capturing(from);
-    device::Event before(device_);
-    before.record(from);
-    before.wait_on(own);
-    enqueue(o, static_cast<cudaStream_t>(own.handle));
-    auto after = std::make_shared<device::Event>(device_);
-    after->record(own);
-    return std::make_unique<NcclWork>(std::move(after), from, captured);
+    if (!on_device(o)) return control_->start(o);  // host buffers, barriers
+    return work(queue({&o}), o.stream);
+  }
+
+  // In one group: the two run at the same time.
+  std::pair<WorkHandle, WorkHandle> start_exchange(const Operation& send,
+                                                   const Operation& receive) override {
+    if (!on_device(send)) return control_->start_exchange(send, receive);
+    const auto after = queue({&send, &receive});
+    return {work(after, send.stream), work(after, send.stream)};
   }
 
  private:
+  static bool on_device(const Operation& o) {
+    return o.input.device.is_cuda() || o.output.device.is_cuda();
+  }
+  device::Stream from(const device::Stream& stream) const {
+    return stream.device.is_cuda() ? stream : device::Stream{nullptr, device_};
+  }
+  WorkHandle work(std::shared_ptr<device::Event> after, const device::Stream& stream) const {
+    return std::make_unique<NcclWork>(std::move(after), from(stream),
+                                      device::capturing(from(stream)));
+  }
+
+  // After what is queued on the caller's stream. The event: they have run.
+  std::shared_ptr<device::Event> queue(std::initializer_list<const Operation*> operations) const {
+    const device::Stream own = connections_->stream.view();
+    device::Event before(device_);
+    before.record(from((*operations.begin())->stream));
+    before.wait_on(own);
+    const bool together = operations.size() > 1;
+    if (together) check_nccl(ncclGroupStart(), "ncclGroupStart");
+    for (const Operation* o : operations) enqueue(*o, static_cast<cudaStream_t>(own.handle));
+    if (together) check_nccl(ncclGroupEnd(), "ncclGroupEnd", connections_->nccl);
+    auto after = std::make_shared<device::Event>(device_);
+    after->record(own);
+    return after;
+  }
+
   void enqueue(const Operation& o, cudaStream_t stream) const {
     const ncclComm_t nccl = connections_->nccl;
     ncclResult_t code = ncclSuccess;

@@ -57,7 +57,9 @@ std::string Progress::time_for(int64_t done, double now) const {
   std::string line;
   const double elapsed = now - begin_;
   const int64_t made = done - rate_first_;
-  if (done >= options_.total) {
+  if (done > options_.total) {  // of work whose length was an estimate
+    line = fmt::format("{} so far, longer than expected", format_seconds(elapsed));
+  } else if (done == options_.total) {
     line = fmt::format("done in {}", format_seconds(elapsed));
   } else if (made > 0) {
     const double each = (now - rate_begin_) / static_cast<double>(made);
@@ -87,7 +89,7 @@ void Progress::update(int64_t done, const std::string& text, double now) {
   count(done, now);
   text_ = text;
   if (options_.terminal) return draw(done, now);
-  if (done < next_line_ && done < options_.total) return;
+  if (done < next_line_ && done != options_.total) return;
   const int64_t lines = std::max<int64_t>(1, options_.lines);
   next_line_ = done + std::max<int64_t>(1, (options_.total - options_.first) / lines);
   const std::string time = time_for(done, now);

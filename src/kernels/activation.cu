@@ -20,7 +20,19 @@ __device__ inline int64_t quotient_of(int64_t a, int64_t b) {
              : a / b;
 }
 
-template <class T, int N, bool Backward>
+template <class T, int N>
+__device__ inline Pack<T, N> gelu_of(const Pack<T, N>& x, const Pack<T, N>& bias) {
+  Pack<T, N> y;
+#pragma unroll
+  for (int k = 0; k < N; ++k)
+    y.v[k] = narrow<T>(gelu(widen(x.v[k]) + widen(bias.v[k]), DeviceExponential()));
+  return y;
+}
+
+// `kAgain`: a backward pass that makes y once more.
+enum Pass : int { kForward, kBackward, kAgain };
+
+template <class T, int N, Pass P>
 __global__ void gelu_kernel(Gelu a) {
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= a.rows * a.width) return;
@@ -28,30 +40,30 @@ __global__ void gelu_kernel(Gelu a) {
   const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i);
   Pack<T, N> bias{}, dy{}, out;
   if (a.bias) bias = load<N>(static_cast<const T*>(a.bias) + remainder_of(i, a.width));
-  if constexpr (Backward) dy = load<N>(static_cast<const T*>(a.dy) + i);
+  if constexpr (P == kForward) {
+    out = gelu_of(x, bias);
+  } else {
+    dy = load<N>(static_cast<const T*>(a.dy) + i);
 #pragma unroll
-  for (int k = 0; k < N; ++k) {
-    const auto z = widen(x.v[k]) + widen(bias.v[k]);
-    if constexpr (Backward) {
-      out.v[k] = narrow<T>(widen(dy.v[k]) * gelu_slope(z, exponential));
-    } else {
-      out.v[k] = narrow<T>(gelu(z, exponential));
-    }
+    for (int k = 0; k < N; ++k)
+      out.v[k] =
+          narrow<T>(widen(dy.v[k]) * gelu_slope(widen(x.v[k]) + widen(bias.v[k]), exponential));
+    if constexpr (P == kAgain) store<N>(static_cast<T*>(a.y) + i, gelu_of(x, bias));
   }
   store<N>(static_cast<T*>(a.out) + i, out);
 }
 
-template <bool Backward>
+template <Pass P>
 void launch_gelu(const Gelu& a, const char* name, const device::Stream& stream) {
   if (a.rows * a.width == 0) return;
   with_float_type(a.dtype, name, [&](auto tag) {
     using T = typename decltype(tag)::type;
     constexpr int N = kPack<T>;
-    if (a.width % N == 0 && aligned16(a.x, a.bias, a.dy, a.out)) {
-      gelu_kernel<T, N, Backward>
+    if (a.width % N == 0 && aligned16(a.x, a.bias, a.dy, a.out, a.y)) {
+      gelu_kernel<T, N, P>
           <<<blocks_for(a.rows * a.width, kThreads * N), kThreads, 0, handle_of(stream)>>>(a);
     } else {
-      gelu_kernel<T, 1, Backward>
+      gelu_kernel<T, 1, P>
           <<<blocks_for(a.rows * a.width, kThreads), kThreads, 0, handle_of(stream)>>>(a);
     }
     check_launch(name);
@@ -60,7 +72,7 @@ void launch_gelu(const Gelu& a, const char* name, const device::Stream& stream) 
 
 // Thread (x, y) of a block takes rows y, y + 8, ... of the block's share for the columns of pack x,
 // and keeps their sums.
-template <class T, int N>
+template <class T, int N, bool Again>
 __global__ void __launch_bounds__(256) gelu_backward_sums(Gelu a, Wide<T>* partials) {
   using W = Wide<T>;
   __shared__ W scratch[8][32 * N];
@@ -72,7 +84,7 @@ __global__ void __launch_bounds__(256) gelu_backward_sums(Gelu a, Wide<T>* parti
   if (column < a.width) {
     Pack<T, N> bias{};
     if (a.bias) bias = load<N>(static_cast<const T*>(a.bias) + column);
-#pragma unroll 2
+#pragma unroll Again ? 1 : 2  // registers
     for (int64_t row = begin + threadIdx.y; row < end; row += 8) {
       const int64_t i = row * a.width + column;
       const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i),
@@ -84,6 +96,7 @@ __global__ void __launch_bounds__(256) gelu_backward_sums(Gelu a, Wide<T>* parti
             narrow<T>(widen(dy.v[k]) * gelu_slope(widen(x.v[k]) + widen(bias.v[k]), exponential));
         sum[k] += widen(dx.v[k]);
       }
+      if constexpr (Again) store<N>(static_cast<T*>(a.y) + i, gelu_of(x, bias));
       store<N>(static_cast<T*>(a.out) + i, dx);
     }
   }
@@ -109,20 +122,23 @@ void launch_gelu_backward_sums(const Gelu& a, const device::Stream& stream) {
     const auto launch = [&](auto pack) {
       constexpr int N = decltype(pack)::value;
       const dim3 grid(blocks_for(a.width, 32 * N), static_cast<unsigned>(parts));
-      gelu_backward_sums<T, N><<<grid, dim3(32, 8), 0, handle_of(stream)>>>(a, partials);
+      if (a.y)
+        gelu_backward_sums<T, N, true><<<grid, dim3(32, 8), 0, handle_of(stream)>>>(a, partials);
+      else
+        gelu_backward_sums<T, N, false><<<grid, dim3(32, 8), 0, handle_of(stream)>>>(a, partials);
     };
-    if (a.width % kPack<T> == 0 && aligned16(a.x, a.bias, a.dy, a.out)) {
+    if (a.width % kPack<T> == 0 && aligned16(a.x, a.bias, a.dy, a.out, a.y)) {
       launch(std::integral_constant<int, kPack<T>>());
     } else {
       launch(std::integral_constant<int, 1>());
     }
     check_launch("gelu_backward");
-    launch_column_partials<W>(partials, parts, 1, a.width, static_cast<W*>(a.d_bias), nullptr,
+    launch_column_partials<W>(partials, parts, 1, a.width, a.d_bias, nullptr, false,
                               handle_of(stream));
   });
 }
 
-template <class T, int N, bool Backward>
+template <class T, int N, Pass P>
 __global__ void swiglu_kernel(Swiglu a) {
   const int64_t packs = a.inner / N;
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -131,7 +147,16 @@ __global__ void swiglu_kernel(Swiglu a) {
   const DeviceExponential exponential;
   const T* x = static_cast<const T*>(a.x) + row * 2 * a.inner + column;
   const Pack<T, N> gate = load<N>(x), up = load<N>(x + a.inner);
-  if constexpr (Backward) {
+  const auto write_y = [&](void* to) {
+    Pack<T, N> y;
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const auto z = widen(gate.v[k]);
+      y.v[k] = narrow<T>(z * sigmoid(z, exponential) * widen(up.v[k]));
+    }
+    store<N>(static_cast<T*>(to) + row * a.inner + column, y);
+  };
+  if constexpr (P != kForward) {
     const Pack<T, N> dy = load<N>(static_cast<const T*>(a.dy) + row * a.inner + column);
     Pack<T, N> d_gate, d_up;
 #pragma unroll
@@ -144,28 +169,23 @@ __global__ void swiglu_kernel(Swiglu a) {
     T* out = static_cast<T*>(a.out) + row * 2 * a.inner + column;
     store<N>(out, d_gate);
     store<N>(out + a.inner, d_up);
+    if constexpr (P == kAgain) write_y(a.y);
   } else {
-    Pack<T, N> y;
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-      const auto z = widen(gate.v[k]);
-      y.v[k] = narrow<T>(z * sigmoid(z, exponential) * widen(up.v[k]));
-    }
-    store<N>(static_cast<T*>(a.out) + row * a.inner + column, y);
+    write_y(a.out);
   }
 }
 
-template <bool Backward>
+template <Pass P>
 void launch_swiglu(const Swiglu& a, const char* name, const device::Stream& stream) {
   if (a.rows * a.inner == 0) return;
   with_float_type(a.dtype, name, [&](auto tag) {
     using T = typename decltype(tag)::type;
     constexpr int N = kPack<T>;
-    if (a.inner % N == 0 && aligned16(a.x, a.dy, a.out)) {
-      swiglu_kernel<T, N, Backward>
+    if (a.inner % N == 0 && aligned16(a.x, a.dy, a.out, a.y)) {
+      swiglu_kernel<T, N, P>
           <<<blocks_for(a.rows * (a.inner / N), kThreads), kThreads, 0, handle_of(stream)>>>(a);
     } else {
-      swiglu_kernel<T, 1, Backward>
+      swiglu_kernel<T, 1, P>
           <<<blocks_for(a.rows * a.inner, kThreads), kThreads, 0, handle_of(stream)>>>(a);
     }
     check_launch(name);
@@ -175,17 +195,19 @@ void launch_swiglu(const Swiglu& a, const char* name, const device::Stream& stre
 }  // namespace
 
 void gelu_forward(const Gelu& a, const device::Stream& stream) {
-  launch_gelu<false>(a, "gelu_forward", stream);
+  launch_gelu<kForward>(a, "gelu_forward", stream);
 }
 void gelu_backward(const Gelu& a, const device::Stream& stream) {
   if (a.d_bias) return launch_gelu_backward_sums(a, stream);
-  launch_gelu<true>(a, "gelu_backward", stream);
+  if (a.y) return launch_gelu<kAgain>(a, "gelu_backward", stream);
+  launch_gelu<kBackward>(a, "gelu_backward", stream);
 }
 void swiglu_forward(const Swiglu& a, const device::Stream& stream) {
-  launch_swiglu<false>(a, "swiglu_forward", stream);
+  launch_swiglu<kForward>(a, "swiglu_forward", stream);
 }
 void swiglu_backward(const Swiglu& a, const device::Stream& stream) {
-  launch_swiglu<true>(a, "swiglu_backward", stream);
+  if (a.y) return launch_swiglu<kAgain>(a, "swiglu_backward", stream);
+  launch_swiglu<kBackward>(a, "swiglu_backward", stream);
 }
 
 }  // namespace ocoee::kernels::cuda

@@ -18,6 +18,8 @@ struct Gelu {
   const void* bias = nullptr;  // [width], or null: z = x + bias
   const void* dy = nullptr;    // backward: [rows, width]
   void* out = nullptr;         // [rows, width]: y, or in the backward dx; may be x or dy itself
+  // Backward: y is made once more and written here, or null; may be dy itself, with `out` at x.
+  void* y = nullptr;  // [rows, width]
   // Backward: the column sums of dx are added here, in the same pass; f32 (f64 for f64), or null.
   void* d_bias = nullptr;     // [width]
   void* workspace = nullptr;  // of column_sum_workspace() bytes (reduce.h), with d_bias
@@ -31,7 +33,8 @@ struct Swiglu {
   const void* x = nullptr;   // [rows, 2, inner]: gate, then up
   const void* dy = nullptr;  // backward: [rows, inner]
   void* out =
-      nullptr;  // y [rows, inner]; in the backward dx [rows, 2, inner], which may be x itself
+      nullptr;        // y [rows, inner]; in the backward dx [rows, 2, inner], which may be x itself
+  void* y = nullptr;  // backward: y once more, [rows, inner], or null; may be dy itself
 };
 void swiglu_forward(const Swiglu& a, const device::Stream& stream);
 void swiglu_backward(const Swiglu& a, const device::Stream& stream);

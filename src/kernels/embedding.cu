@@ -51,9 +51,9 @@ __global__ void fill_keys(const int64_t* ids, int64_t rows, int64_t first_id, in
 
 // heads[piece]: sum of a run that began in an earlier piece; tails[piece]: of one that began here
 // and goes on.
-template <class T, int N>
+template <class T, class G, int N>
 __global__ void add_runs(const T* dy, const uint32_t* keys, const uint32_t* row_of, int64_t rows,
-                         int64_t width, int64_t vocabulary, Wide<T>* d_token, Wide<T>* heads,
+                         int64_t width, int64_t vocabulary, G* d_token, Wide<T>* heads,
                          Wide<T>* tails) {
   using W = Wide<T>;
   __shared__ uint32_t key[kPiece + 2], from[kPiece];
@@ -79,12 +79,17 @@ __global__ void add_runs(const T* dy, const uint32_t* keys, const uint32_t* row_
     const bool ends = key[i + 2] != own, last = i + 1 == count;
     if (!ends && !last) continue;
     if (own < vocabulary) {
-      W* out = !began_here ? heads + blockIdx.x * width
-               : ends      ? d_token + own * width
-                           : tails + blockIdx.x * width;
-      const bool adds = began_here && ends;
+      const bool whole = began_here && ends;
+      G* out = d_token + own * width + column;
+      W* partial = (began_here ? tails : heads) + blockIdx.x * width + column;
 #pragma unroll
-      for (int k = 0; k < N; ++k) out[column + k] = adds ? out[column + k] + sum[k] : sum[k];
+      for (int k = 0; k < N; ++k) {
+        if (whole) {
+          add_to(out[k], sum[k]);
+        } else {
+          partial[k] = sum[k];
+        }
+      }
     }
 #pragma unroll
     for (int k = 0; k < N; ++k) sum[k] = 0;
@@ -96,9 +101,9 @@ constexpr int kJoinColumns = 32, kJoinLanes = 8;
 
 // A run that crosses pieces: its tail and the heads that follow, by kJoinLanes threads a column,
 // whose sums are added in order.
-template <class W>
+template <class W, class G>
 __global__ void __launch_bounds__(kJoinColumns* kJoinLanes)
-    join_runs(const uint32_t* keys, int64_t rows, int64_t width, int64_t vocabulary, W* d_token,
+    join_runs(const uint32_t* keys, int64_t rows, int64_t width, int64_t vocabulary, G* d_token,
               const W* heads, const W* tails) {
   __shared__ W scratch[kJoinLanes][kJoinColumns];
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kPiece, end = begin + kPiece;
@@ -131,15 +136,15 @@ __global__ void __launch_bounds__(kJoinColumns* kJoinLanes)
     if (threadIdx.y == 0 && column < width) {
       W total = tails[blockIdx.x * width + column];
       for (int lane = 0; lane < kJoinLanes; ++lane) total += scratch[lane][threadIdx.x];
-      d_token[id * width + column] += total;
+      add_to(d_token[id * width + column], total);
     }
     __syncthreads();
   }
 }
 
-template <class T, int N>
+template <class T, class G, int N>
 __global__ void add_positions(const T* dy, int64_t batch, int64_t length, int64_t width,
-                              Wide<T>* d_position) {
+                              G* d_position) {
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= length * width) return;
   Wide<T> sum[N] = {};
@@ -150,7 +155,7 @@ __global__ void add_positions(const T* dy, int64_t batch, int64_t length, int64_
     for (int k = 0; k < N; ++k) sum[k] += widen(pack.v[k]);
   }
 #pragma unroll
-  for (int k = 0; k < N; ++k) d_position[i + k] += sum[k];
+  for (int k = 0; k < N; ++k) add_to(d_position[i + k], sum[k]);
 }
 
 struct Workspace {
@@ -198,14 +203,15 @@ unsigned column_threads(int64_t width, int pack) {
       std::min<int64_t>(kThreads, ceil_div(ceil_div(width, pack), 32) * 32));
 }
 
-template <class T, int N>
+// G: of the gradients.
+template <class T, class G, int N>
 void backward(const EmbeddingBackward& a, const device::Stream& stream) {
   using W = Wide<T>;
   const int64_t rows = a.batch * a.length;
   const T* dy = static_cast<const T*>(a.dy);
   if (a.d_position) {
-    W* target = static_cast<W*>(a.d_position) + a.first_position * a.width;
-    add_positions<T, N>
+    G* target = static_cast<G*>(a.d_position) + a.first_position * a.width;
+    add_positions<T, G, N>
         <<<blocks_for(a.length * a.width, kThreads * N), kThreads, 0, handle_of(stream)>>>(
             dy, a.batch, a.length, a.width, target);
     check_launch("embedding_backward (positions)");
@@ -221,13 +227,13 @@ void backward(const EmbeddingBackward& a, const device::Stream& stream) {
   check_launch("embedding_backward (sort)");
   const unsigned threads = column_threads(a.width, N);
   const dim3 grid(blocks_for(rows, kPiece), blocks_for(a.width, threads * N));
-  add_runs<T, N><<<grid, threads, 0, handle_of(stream)>>>(
-      dy, w.keys, w.rows, rows, a.width, a.vocabulary, static_cast<W*>(a.d_token),
+  add_runs<T, G, N><<<grid, threads, 0, handle_of(stream)>>>(
+      dy, w.keys, w.rows, rows, a.width, a.vocabulary, static_cast<G*>(a.d_token),
       static_cast<W*>(w.heads), static_cast<W*>(w.tails));
   check_launch("embedding_backward (runs)");
   const dim3 join_grid(grid.x, std::min(8u, blocks_for(a.width, kJoinColumns)));
-  join_runs<W><<<join_grid, dim3(kJoinColumns, kJoinLanes), 0, handle_of(stream)>>>(
-      w.keys, rows, a.width, a.vocabulary, static_cast<W*>(a.d_token), static_cast<W*>(w.heads),
+  join_runs<W, G><<<join_grid, dim3(kJoinColumns, kJoinLanes), 0, handle_of(stream)>>>(
+      w.keys, rows, a.width, a.vocabulary, static_cast<G*>(a.d_token), static_cast<W*>(w.heads),
       static_cast<W*>(w.tails));
   check_launch("embedding_backward (join)");
 }
@@ -256,10 +262,18 @@ void embedding_backward(const EmbeddingBackward& a, const device::Stream& stream
   with_float_type(a.dtype, "embedding_backward", [&](auto tag) {
     using T = typename decltype(tag)::type;
     constexpr int N = kPack<T>;
-    if (a.width % N == 0 && aligned16(a.dy)) {
-      backward<T, N>(a, stream);
+    const auto with_gradients = [&](auto gradients) {
+      using G = typename decltype(gradients)::type;
+      if (a.width % N == 0 && aligned16(a.dy)) {
+        backward<T, G, N>(a, stream);
+      } else {
+        backward<T, G, 1>(a, stream);
+      }
+    };
+    if (a.bf16_gradients) {
+      with_gradients(TypeTag<BFloat16>());
     } else {
-      backward<T, 1>(a, stream);
+      with_gradients(TypeTag<Wide<T>>());
     }
   });
 }

@@ -29,11 +29,12 @@ struct EmbeddingBackward {
   DType dtype = DType::f32;  // of dy
   int64_t batch = 0, length = 0, width = 0, vocabulary = 0, first_position = 0;
   const int64_t* ids = nullptr;
-  const void* dy = nullptr;    // [batch, length, width]
-  void* d_token = nullptr;     // [vocabulary, width] f32 / f64, added to; or null
-  void* d_position = nullptr;  // [positions, width] f32 / f64, added to; or null
-  void* workspace = nullptr;   // of embedding_backward_workspace() bytes
-  int64_t first_id = 0;        // of a split vocabulary, as above
+  const void* dy = nullptr;     // [batch, length, width]
+  void* d_token = nullptr;      // [vocabulary, width] f32 / f64, or bf16; added to; or null
+  void* d_position = nullptr;   // [positions, width] likewise
+  void* workspace = nullptr;    // of embedding_backward_workspace() bytes
+  int64_t first_id = 0;         // of a split vocabulary, as above
+  bool bf16_gradients = false;  // d_token and d_position are bf16
 };
 void embedding_backward(const EmbeddingBackward& a, const device::Stream& stream);
 size_t embedding_backward_workspace(const EmbeddingBackward& a, const device::Device& device);

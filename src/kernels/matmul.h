@@ -29,7 +29,9 @@ struct Matmul {
   Float8 a_format = Float8::e4m3, b_format = Float8::e4m3;  // at most one of them e5m2
   const float* a_inverse = nullptr;  // of their scales, on the device, on 16-byte boundaries
   const float* b_inverse = nullptr;
-  bool exact_sums = false;      // float8: partial sums in float32 all along, somewhat slower
+  // float8: partial sums in float32 all along, somewhat slower; else: where the library splits k,
+  // the parts meet in float32.
+  bool exact_sums = false;
   DType d_dtype = DType::bf16;  // of c and d: as dtype, or f32
   int64_t m = 0, n = 0, k = 0;
   bool a_transposed = false;  // stored as [k, m]

@@ -52,24 +52,24 @@ using Key = std::tuple<int, DType, DType, int, int64_t, int64_t, int64_t, bool, 
                        bool, bool, size_t, int, bool>;
 
 Key key_of(const Matmul& a, const device::Stream& stream) {
-  return {stream.device.index,
-          a.dtype,
-          a.d_dtype,
-          a.float8 ? 1 + 2 * (a.a_format == Float8::e5m2) + 4 * (a.b_format == Float8::e5m2) +
-                         8 * a.exact_sums
-                   : 0,
-          a.m,
-          a.n,
-          a.k,
-          a.a_transposed,
-          a.b_transposed,
-          static_cast<int>(epilogue_of(a)),
-          a.c != nullptr,
-          a.c == a.d,
-          a.alpha != nullptr,
-          a.workspace_bytes,
-          a.left,
-          a.measure};
+  return {
+      stream.device.index,
+      a.dtype,
+      a.d_dtype,
+      8 * a.exact_sums +
+          (a.float8 ? 1 + 2 * (a.a_format == Float8::e5m2) + 4 * (a.b_format == Float8::e5m2) : 0),
+      a.m,
+      a.n,
+      a.k,
+      a.a_transposed,
+      a.b_transposed,
+      static_cast<int>(epilogue_of(a)),
+      a.c != nullptr,
+      a.c == a.d,
+      a.alpha != nullptr,
+      a.workspace_bytes,
+      a.left,
+      a.measure};
 }
 
 // The library's description of a product, and the algorithm that was chosen for it.
@@ -128,6 +128,10 @@ class Plan {
     check(cublasLtMatmulPreferenceCreate(&preference), "prefer");
     cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                          &a.workspace_bytes, sizeof a.workspace_bytes);
+    const uint32_t in_float32 = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    if (a.exact_sums && !a.float8)
+      cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                           &in_float32, sizeof in_float32);
     std::vector<cublasLtMatmulHeuristicResult_t> found(static_cast<size_t>(most));
     int count = 0;
     const cublasStatus_t status =

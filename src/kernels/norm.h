@@ -7,7 +7,7 @@
 //   RMSNorm: mean = 0, and rstd = 1 / sqrt(mean of squares + epsilon)
 //
 // All arrays are contiguous. dtype is f32, bf16, f16 or f64; statistics and weight gradients are
-// f32 (f64 for f64).
+// f32 (f64 for f64), weight gradients also bf16.
 #pragma once
 
 #include "device/device.h"
@@ -42,9 +42,13 @@ struct NormBackward {
   const void* rstd = nullptr;        // [rows]
   const void* d_residual = nullptr;  // [rows, width] added to dx, or null; may be dx itself
   void* dx = nullptr;                // [rows, width], or null
-  void* d_weight = nullptr;          // [width] f32 / f64, added to; or null
-  void* d_bias = nullptr;            // [width] f32 / f64, added to; or null
-  void* workspace = nullptr;         // of norm_backward_workspace() bytes
+  // With dx: the forward's output once more, bit for bit; or null.
+  void* y = nullptr;            // [rows, width]
+  const void* bias = nullptr;   // [width] as in the forward, for y
+  void* d_weight = nullptr;     // [width] f32 / f64, added to; or null
+  void* d_bias = nullptr;       // [width] f32 / f64, added to; or null
+  void* workspace = nullptr;    // of norm_backward_workspace() bytes
+  bool bf16_gradients = false;  // d_weight and d_bias are bf16
 };
 // Bit-equal from run to run: weight gradients are summed in two stages of fixed order.
 void norm_backward(const NormBackward& a, const device::Stream& stream);

@@ -32,6 +32,18 @@ void add_rows(const NormForward& a, int64_t row) {
   for (int64_t i = 0; i < a.width; ++i) sum[i] = narrow<T>(widen(x[i]) + widen(add[i]));
 }
 
+// y of one row.
+template <class T, class W>
+void normalise(int64_t n, const W* x, W mean, W rstd, const W* weight, const W* bias, T* y) {
+  if (bias) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = narrow<T>((x[i] - mean) * rstd * weight[i] + bias[i]);
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = narrow<T>((x[i] - mean) * rstd * weight[i]);
+  }
+}
+
 template <class T>
 void forward_rows(const NormForward& a, int64_t begin, int64_t end) {
   using W = Wide<T>;
@@ -48,14 +60,7 @@ void forward_rows(const NormForward& a, int64_t begin, int64_t end) {
     const W square =
         strip_sum<W>(n, [x, mean](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
     const W rstd = W(1) / std::sqrt(square * scale + static_cast<W>(a.epsilon));
-    T* y = static_cast<T*>(a.y) + row * n;
-    if (bias) {
-#pragma omp simd
-      for (int64_t i = 0; i < n; ++i) y[i] = narrow<T>((x[i] - mean) * rstd * weight[i] + bias[i]);
-    } else {
-#pragma omp simd
-      for (int64_t i = 0; i < n; ++i) y[i] = narrow<T>((x[i] - mean) * rstd * weight[i]);
-    }
+    normalise<T>(n, x, mean, rstd, weight, bias, static_cast<T*>(a.y) + row * n);
     if (a.mean) static_cast<W*>(a.mean)[row] = mean;
     if (a.rstd) static_cast<W*>(a.rstd)[row] = rstd;
   }
@@ -107,8 +112,9 @@ template <class T>
 void backward_chunk(const NormBackward& a, int64_t chunk) {
   using W = Wide<T>;
   const int64_t n = a.width;
-  RowBuffer<T> x_row(n), dy_row(n), weight_row(n);
+  RowBuffer<T> x_row(n), dy_row(n), weight_row(n), bias_row(n);
   const W* weight = weight_row.read(static_cast<const T*>(a.weight));
+  const W* bias = a.y && a.bias ? bias_row.read(static_cast<const T*>(a.bias)) : nullptr;
   const bool sums = a.d_weight || a.d_bias;
   W* d_weight = static_cast<W*>(a.workspace) + chunk * 2 * n;
   W* d_bias = d_weight + n;
@@ -128,22 +134,27 @@ void backward_chunk(const NormBackward& a, int64_t chunk) {
       }
     }
     if (a.dx) input_gradient<T>(a, row, x, dy, weight, mean, rstd);
+    if (a.y) normalise<T>(n, x, mean, rstd, weight, bias, static_cast<T*>(a.y) + row * n);
   }
 }
 
+// Into 16 bits goes the sum of all chunks, which gathers in the first.
 template <class W>
 void add_partials(const NormBackward& a) {
-  const W* partials = static_cast<const W*>(a.workspace);
+  W* partials = static_cast<W*>(a.workspace);
   const int64_t n = a.width, chunks = chunk_count(a.rows);
   parallel_for(n, std::max<int64_t>(16, kGrain / chunks), [&](int64_t begin, int64_t end) {
     for (int which = 0; which < 2; ++which) {
-      W* out = static_cast<W*>(which == 0 ? a.d_weight : a.d_bias);
-      if (!out) continue;
-      for (int64_t c = 0; c < chunks; ++c) {
+      void* target = which == 0 ? a.d_weight : a.d_bias;
+      if (!target) continue;
+      W* out = a.bf16_gradients ? partials + which * n : static_cast<W*>(target);
+      for (int64_t c = a.bf16_gradients ? 1 : 0; c < chunks; ++c) {
         const W* partial = partials + (2 * c + which) * n;
 #pragma omp simd
         for (int64_t i = begin; i < end; ++i) out[i] += partial[i];
       }
+      if (!a.bf16_gradients) continue;
+      for (int64_t i = begin; i < end; ++i) add_to(static_cast<BFloat16*>(target)[i], out[i]);
     }
   });
 }

@@ -113,6 +113,12 @@ OCOEE_HOST_DEVICE static inline T narrow(W x) {
   }
 }
 
+// A sum that is kept in T, whatever it was added up in: one rounding for 16 bits.
+template <class T, class W>
+OCOEE_HOST_DEVICE static inline void add_to(T& sum, W value) {
+  sum = narrow<T>(widen(sum) + value);
+}
+
 template <class T>
 struct TypeTag {
   using type = T;

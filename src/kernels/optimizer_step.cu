@@ -87,12 +87,15 @@ struct SgdRule {
   }
 };
 
-template <class W, class T, int N, class Rule>
+// W: of masters and states; T: of the copy; G: of the gradient.
+template <class W, class T, class G, int N, class Rule>
 __device__ void update_pack(const Rule& rule, const typename Rule::Numbers& numbers,
                             DecayCursor<W>& cursor, int64_t i) {
   const FlatPiece& piece = rule.a.piece;
-  Pack<W, N> p = load<N>(static_cast<W*>(piece.master) + i), keep;
-  const Pack<W, N> g = load<N>(static_cast<const W*>(piece.gradient) + i);
+  Pack<W, N> p = load<N>(static_cast<W*>(piece.master) + i), g, keep;
+  const Pack<G, N> given = load<N>(static_cast<const G*>(piece.gradient) + i);
+#pragma unroll
+  for (int k = 0; k < N; ++k) g.v[k] = widen(given.v[k]);
   const int64_t at = piece.begin + i;
   keep.v[0] = cursor.keep(at);
   const bool uniform = cursor.uniform(at, at + N - 1);
@@ -108,7 +111,7 @@ __device__ void update_pack(const Rule& rule, const typename Rule::Numbers& numb
   }
 }
 
-template <class W, class T, int N, class Rule>
+template <class W, class T, class G, int N, class Rule>
 __global__ void update_kernel(Rule rule) {
   const FlatPiece& piece = rule.a.piece;
   const StepScalars& s = *piece.scalars;
@@ -127,24 +130,27 @@ __global__ void update_kernel(Rule rule) {
   for (int round = 0; round < kRounds; ++round) {
     const int64_t i = block_begin + (static_cast<int64_t>(round) * kThreads + threadIdx.x) * N;
     if (i + N <= piece.count) {
-      update_pack<W, T, N>(rule, numbers, cursor, i);
+      update_pack<W, T, G, N>(rule, numbers, cursor, i);
     } else {
-      for (int64_t k = i; k < piece.count; ++k) update_pack<W, T, 1>(rule, numbers, cursor, k);
+      for (int64_t k = i; k < piece.count; ++k) update_pack<W, T, G, 1>(rule, numbers, cursor, k);
     }
   }
 }
 
-template <class W, class T, class Rule>
+template <class W, class T, class G, class Rule>
 void launch(const Rule& rule, const char* name, const device::Stream& stream) {
   const FlatPiece& piece = rule.a.piece;
   constexpr int N = kPack<W>;
   if (piece.count == 0) return;
-  if (rule.aligned() && aligned16(piece.master, piece.gradient) &&
-      reinterpret_cast<uintptr_t>(piece.value) % (sizeof(T) * N) == 0) {
-    update_kernel<W, T, N>
+  const auto fits = [](const void* pointer, size_t size) {
+    return reinterpret_cast<uintptr_t>(pointer) % (size * N) == 0;
+  };
+  if (rule.aligned() && aligned16(piece.master) && fits(piece.gradient, sizeof(G)) &&
+      fits(piece.value, sizeof(T))) {
+    update_kernel<W, T, G, N>
         <<<blocks_for(piece.count, kThreads * kRounds * N), kThreads, 0, handle_of(stream)>>>(rule);
   } else {
-    update_kernel<W, T, 1>
+    update_kernel<W, T, G, 1>
         <<<blocks_for(piece.count, kThreads * kRounds), kThreads, 0, handle_of(stream)>>>(rule);
   }
   check_launch(name);
@@ -155,14 +161,22 @@ void update(const Arguments& a, const char* name, const device::Stream& stream) 
   with_master_type(a.piece.dtype, name, [&](auto tag) {
     using W = typename decltype(tag)::type;
     const Rule<W> rule{a};
-    if (!a.piece.value) {
-      launch<W, W>(rule, name, stream);
-    } else if (a.piece.value_dtype == DType::bf16) {
-      launch<W, BFloat16>(rule, name, stream);
-    } else if (a.piece.value_dtype == DType::f16) {
-      launch<W, Float16>(rule, name, stream);
+    const auto with_gradient = [&](auto gradient) {
+      using G = typename decltype(gradient)::type;
+      if (!a.piece.value) {
+        launch<W, W, G>(rule, name, stream);
+      } else if (a.piece.value_dtype == DType::bf16) {
+        launch<W, BFloat16, G>(rule, name, stream);
+      } else if (a.piece.value_dtype == DType::f16) {
+        launch<W, Float16, G>(rule, name, stream);
+      } else {
+        unsupported_dtype(a.piece.value_dtype, name);
+      }
+    };
+    if (a.piece.bf16_gradient) {
+      with_gradient(TypeTag<BFloat16>());
     } else {
-      unsupported_dtype(a.piece.value_dtype, name);
+      with_gradient(TypeTag<W>());
     }
   });
 }

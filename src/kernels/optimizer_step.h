@@ -32,6 +32,7 @@ struct FlatPiece {
   const DecaySegment* segments = nullptr;  // on the device
   int64_t segment_count = 0;
   const StepScalars* scalars = nullptr;  // on the device
+  bool bf16_gradient = false;            // the gradient is bf16, the rest as dtype says
 };
 
 struct AdamW {

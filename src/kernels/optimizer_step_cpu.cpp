@@ -48,13 +48,25 @@ void write_values(const FlatPiece& p, const W* master, int64_t begin, int64_t en
   }
 }
 
-// Pieces small enough that the copy to the low precision finds the masters in the first-level
-// cache.
-template <class Stretch>
-void for_each_tile(int64_t begin, int64_t end, const Stretch& tile) {
+// Calls f with the gradient as what it is.
+template <class W, class F>
+void with_gradient(const FlatPiece& p, const F& f) {
+  if (p.bf16_gradient) return f(static_cast<const BFloat16*>(p.gradient));
+  f(static_cast<const W*>(p.gradient));
+}
+
+// Runs `stretch` as for_each_stretch does, over all elements, and copies the masters to the low
+// precision: in tiles so small that the copy finds them in the first-level cache.
+template <class W, class Stretch>
+void update_tiles(const FlatPiece& p, const W* master, const Stretch& stretch) {
   constexpr int64_t kTile = 2048;
-  for (int64_t first = begin; first < end; first += kTile)
-    tile(first, std::min(end, first + kTile));
+  parallel_for(p.count, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin; first < end; first += kTile) {
+      const int64_t last = std::min(end, first + kTile);
+      for_each_stretch(p, first, last, stretch);
+      write_values(p, master, first, last);
+    }
+  });
 }
 
 }  // namespace
@@ -66,19 +78,14 @@ void adamw(const AdamW& a) {
     using W = typename decltype(tag)::type;
     const auto numbers = AdamWNumbers<W>::from(a, s);
     W* p = static_cast<W*>(a.piece.master);
-    const W* g = static_cast<const W*>(a.piece.gradient);
     W* m = static_cast<W*>(a.first_moment);
     W* v = static_cast<W*>(a.second_moment);
-    parallel_for(a.piece.count, kGrain, [&](int64_t begin, int64_t end) {
-      for_each_tile(begin, end, [&](int64_t tile_begin, int64_t tile_end) {
-        for_each_stretch(a.piece, tile_begin, tile_end,
-                         [&](int64_t first, int64_t last, double decay) {
-                           const W keep = static_cast<W>(1 - s.learning_rate * decay);
+    with_gradient<W>(a.piece, [&](const auto* g) {
+      update_tiles(a.piece, p, [&](int64_t first, int64_t last, double decay) {
+        const W keep = static_cast<W>(1 - s.learning_rate * decay);
 #pragma omp simd
-                           for (int64_t i = first; i < last; ++i)
-                             p[i] = numbers.update(p[i], g[i], m[i], v[i], keep);
-                         });
-        write_values(a.piece, p, tile_begin, tile_end);
+        for (int64_t i = first; i < last; ++i)
+          p[i] = numbers.update(p[i], widen(g[i]), m[i], v[i], keep);
       });
     });
   });
@@ -91,18 +98,13 @@ void sgd(const Sgd& a) {
     using W = typename decltype(tag)::type;
     const auto numbers = SgdNumbers<W>::from(a, s);
     W* p = static_cast<W*>(a.piece.master);
-    const W* g = static_cast<const W*>(a.piece.gradient);
     W* velocity = static_cast<W*>(a.velocity);
-    parallel_for(a.piece.count, kGrain, [&](int64_t begin, int64_t end) {
-      for_each_tile(begin, end, [&](int64_t tile_begin, int64_t tile_end) {
-        for_each_stretch(a.piece, tile_begin, tile_end,
-                         [&](int64_t first, int64_t last, double decay) {
-                           const W keep = static_cast<W>(1 - s.learning_rate * decay);
+    with_gradient<W>(a.piece, [&](const auto* g) {
+      update_tiles(a.piece, p, [&](int64_t first, int64_t last, double decay) {
+        const W keep = static_cast<W>(1 - s.learning_rate * decay);
 #pragma omp simd
-                           for (int64_t i = first; i < last; ++i)
-                             p[i] = numbers.update(p[i], g[i], velocity[i], keep);
-                         });
-        write_values(a.piece, p, tile_begin, tile_end);
+        for (int64_t i = first; i < last; ++i)
+          p[i] = numbers.update(p[i], widen(g[i]), velocity[i], keep);
       });
     });
   });

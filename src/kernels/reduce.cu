@@ -121,7 +121,7 @@ void column_sum(const ColumnSum& a, const device::Stream& stream) {
       column_sum_kernel<T, 1><<<grid, block, 0, handle_of(stream)>>>(x, a.rows, a.width, partials);
     }
     check_launch("column_sum");
-    launch_column_partials<W>(partials, parts, 1, a.width, static_cast<W*>(a.out), nullptr,
+    launch_column_partials<W>(partials, parts, 1, a.width, a.out, nullptr, a.bf16_out,
                               handle_of(stream));
   });
 }

@@ -24,8 +24,9 @@ struct ColumnSum {
   DType dtype = DType::f32;  // of x: f32, bf16, f16 or f64
   int64_t rows = 0, width = 0;
   const void* x = nullptr;    // [rows, width]
-  void* out = nullptr;        // [width] f32 / f64
+  void* out = nullptr;        // [width] f32 / f64, or bf16
   void* workspace = nullptr;  // of column_sum_workspace() bytes
+  bool bf16_out = false;
 };
 void column_sum(const ColumnSum& a, const device::Stream& stream);
 size_t column_sum_workspace(DType dtype, int64_t rows, int64_t width, const device::Device& device);

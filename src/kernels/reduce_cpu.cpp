@@ -85,12 +85,15 @@ void column_sum(const ColumnSum& a) {
                      }
                    }
                  });
-    W* out = static_cast<W*>(a.out);
-    for (int64_t c = 0; c < chunks; ++c) {
+    // Into 16 bits goes the sum of all chunks, which gathers in the first.
+    W* out = a.bf16_out ? partials : static_cast<W*>(a.out);
+    for (int64_t c = a.bf16_out ? 1 : 0; c < chunks; ++c) {
       const W* partial = partials + c * n;
 #pragma omp simd
       for (int64_t i = 0; i < n; ++i) out[i] += partial[i];
     }
+    if (!a.bf16_out) return;
+    for (int64_t i = 0; i < n; ++i) add_to(static_cast<BFloat16*>(a.out)[i], out[i]);
   });
 }
 

@@ -156,6 +156,7 @@ LayerSpec mlp(const GptConfig& c, const std::string& name) {
   layer.options = {{"width", c.width}, {"feed_forward", inner}, {"dropout", c.dropout}};
   layer.choices = {{"activation", c.uses_swiglu() ? "swiglu" : "gelu"}};
   layer.cost.matmul_flops = product_flops(layer);
+  layer.cost.output_flops = 2.0 * static_cast<double>(inner * c.width);  // down
   // h, up (and gate), and what the activation made of them
   layer.saved = {normed_input(c), saved("before", c.uses_swiglu() ? 2 * inner : inner),
                  saved("inner", inner)};

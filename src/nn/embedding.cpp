@@ -77,7 +77,7 @@ class Embedding final : public ExchangingLayer {
   void add_gradients(const at::Tensor& own, const at::Tensor& all, const at::Tensor& tokens,
                      const Rows& rows, const Weights& lent) const {
     const at::NoGradGuard no_grad;
-    kernels::EmbeddingBackward a = backward_arguments(all, tokens);
+    kernels::EmbeddingBackward a = backward_arguments(all, tokens, lent);
     a.vocabulary = spec().parameters[0].shape[0];
     a.first_id = spec().parameters[0].first;
     a.d_token = lent.gradient_view(0).data_ptr();
@@ -85,7 +85,7 @@ class Embedding final : public ExchangingLayer {
     run(a, all);
     if (!has_positions_ || together(rows)) return;
     const at::Tensor places = places_of(rows);
-    kernels::EmbeddingBackward b = backward_arguments(own, places.view({1, -1}));
+    kernels::EmbeddingBackward b = backward_arguments(own, places.view({1, -1}), lent);
     b.vocabulary = spec().parameters[1].shape[0];
     b.d_token = lent.gradient_view(1).data_ptr();
     run(b, own);
@@ -126,7 +126,8 @@ class Embedding final : public ExchangingLayer {
   }
   static at::Tensor places_of(const Rows& rows) { return rows.index.remainder(rows.per_sample); }
 
-  kernels::EmbeddingBackward backward_arguments(const at::Tensor& g, const at::Tensor& ids) const {
+  kernels::EmbeddingBackward backward_arguments(const at::Tensor& g, const at::Tensor& ids,
+                                                const Weights& lent) const {
     kernels::EmbeddingBackward a;
     a.dtype = dtype_of(g.scalar_type());
     a.batch = ids.size(0);
@@ -134,6 +135,7 @@ class Embedding final : public ExchangingLayer {
     a.width = width_;
     a.ids = ids.data_ptr<int64_t>();
     a.dy = g.data_ptr();
+    a.bf16_gradients = lent.gradient.scalar_type() == at::kBFloat16;
     return a;
   }
   static void run(kernels::EmbeddingBackward& a, const at::Tensor& like) {

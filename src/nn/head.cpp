@@ -7,6 +7,7 @@
 // Over the tensor axis the vocabulary is split: a rank has the logits of its own columns only, and
 // the ranks agree on each row's maximum, sum and target (Shoeybi et al. 2019).
 #include "core/error.h"
+#include "core/trace.h"
 #include "kernels/cross_entropy.h"
 
 #include "nn/products.h"
@@ -117,6 +118,12 @@ class Head final : public ExchangingLayer {
     kernels::cross_entropy(a, current_stream(place_of(logits)));
   }
 
+  static void together(comm::Communicator& axis, const at::Tensor& values, comm::Reduce reduce,
+                       const device::Stream& stream) {
+    const trace::Scope scope("communication", "comm:tensor");
+    axis.all_reduce(buffer_of(values), reduce, stream);
+  }
+
   void score_together(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& weight,
                       const at::Tensor& losses, Context& context) const {
     const plan::ParameterSpec& split = spec().parameters[0];
@@ -140,9 +147,9 @@ class Head final : public ExchangingLayer {
     comm::Communicator& axis = context.mesh->axis(comm::Axis::tensor);
     kernels::cross_entropy_statistics(a, stream);
     common.copy_(maximum);
-    axis.all_reduce(buffer_of(common), comm::Reduce::max, stream);
+    together(axis, common, comm::Reduce::max, stream);
     kernels::cross_entropy_rebase(a, common.data_ptr(), stream);
-    axis.all_reduce(buffer_of(sums), comm::Reduce::sum, stream);
+    together(axis, sums, comm::Reduce::sum, stream);
     a.maximum = common.data_ptr();
     kernels::cross_entropy_gradient(a, stream);
   }

@@ -50,7 +50,8 @@ class Bundle {
 // one view.
 struct Weights {
   at::Tensor value;     // flat, compute dtype
-  at::Tensor gradient;  // flat, float32 (float64 when computing in it); undefined in evaluation
+  at::Tensor gradient;  // flat, float32 (float64 when computing in it) or bfloat16, as it is kept;
+                        // undefined in evaluation
   const plan::LayerSpec* spec = nullptr;
   at::Tensor view(size_t first,
                   size_t count = 1) const;  // rows of `count` consecutive parameters stacked
@@ -66,9 +67,14 @@ struct Context {
   bool training = true;  // dropout is on
   bool save = true;      // a backward follows: keep what it needs
   // Selective recompute: what is cheap to compute again (Cost::cheap_elements) is not kept. In a
-  // backward pass `again` holds inputs of the layer that were computed again.
+  // backward pass `again` holds inputs of the layer that were computed again, or will have been
+  // when its weight gradients are made; `owed` outputs of the layer that this pass has to fill.
   bool selective = false;
   const Bundle* again = nullptr;
+  const Bundle* owed = nullptr;
+  // False: the layer runs again for its backward pass alone. It may leave out what makes nothing
+  // but its outputs.
+  bool wants_output = true;
   const Arena* arena = nullptr;  // of the layer that runs; null: arrays are allocated one by one
   uint64_t seed = 1;
   // [step, micro-batch] on the compute device, so that a replayed graph draws new dropout; read by
@@ -153,9 +159,10 @@ class Layer {
       backward(grad_out, grad_in, saved, later, context);
     });
   }
-  // The outputs once more, from what forward kept, where that is cheap (norms).
+  // The outputs once more, from what forward kept, where that is cheap (norms): at once, or
+  // (`with_backward`) arrays that the layer's backward pass fills, given as Context::owed.
   virtual bool repeats() const { return false; }
-  virtual void repeat(const Saved&, Bundle&, Context&) {}
+  virtual void repeat(const Saved&, Bundle&, Context&, bool /*with_backward*/ = false) {}
   // Groups of consecutive parameters {first, count} whose gradient the layer writes, instead of
   // adding to it, the first time after expect_first_gradients(): what lay there before does not
   // matter, and is not read.

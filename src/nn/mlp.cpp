@@ -41,27 +41,28 @@ class Mlp final : public ExchangingLayer {
       const auto array = [&](const char* name, int64_t width) {
         return keep(context, name, {h.size(0), h.size(1), width}, h.options());
       };
-      // What is computed again must come out as it was: then the activation is a pass of its own.
-      const bool apart = swiglu_ || context.selective;
-      if (apart || context.save) now->before = array("before", up.size(0));
-      if (apart) product(h, up, up_bias(), {}, float8(0), now->before);
+      if (swiglu_ || context.save) now->before = array("before", up.size(0));
       now->inner = array("inner", up.size(0) / static_cast<int64_t>(ups_));
-      if (apart)
-        activate(now->before, now->inner);
-      else
+      if (swiglu_) {
+        product(h, up, up_bias(), {}, float8(0), now->before);
+        swiglu(now->before, now->inner);
+      } else {
         product_gelu(h, up, up_bias(), context.save ? &now->before : nullptr, float8(0),
                      now->inner);
+      }
     });
     pieces.end_turn();
     pieces.add([this, &in, &context, now] {
       const at::NoGradGuard no_grad;
+      if (!context.wants_output) return;
       now->moving = begin_update(*this, now->inner, weights().view(down_), down_bias(), in.at("x"),
                                  context, float8(1));
     });
     pieces.end_turn();
     pieces.add([this, &in, &out, &saved, &context, now] {
       const at::NoGradGuard no_grad;
-      out["x"] = finish_update(*this, now->moving, down_bias(), in.at("x"), context);
+      if (context.wants_output)
+        out["x"] = finish_update(*this, now->moving, down_bias(), in.at("x"), context);
       if (context.save)
         saved.tensors = {kept_input(in.at("h"), context), now->before,
                          context.selective ? at::Tensor() : now->inner};
@@ -87,16 +88,25 @@ class Mlp final : public ExchangingLayer {
     pieces.add([this, &later, &context, now] {
       const at::NoGradGuard no_grad;
       const at::Tensor before = now->before, own = now->own;
-      const at::Tensor inner = now->inner.defined() ? now->inner : activated(before);
       const at::Tensor g = now->gathering.wait(), down = weights().view(down_);
       // The bias before a GELU: its sums fall out of the pass that makes their terms.
       const at::Tensor sums =
           has_bias_ && !swiglu_
-              ? at::zeros({before.size(-1)}, g.options().dtype(weights().gradient.scalar_type()))
+              ? at::zeros(
+                    {before.size(-1)},
+                    g.options().dtype(g.scalar_type() == at::kDouble ? at::kDouble : at::kFloat))
               : at::Tensor();
-      const at::Tensor d_before =
-          swiglu_ ? swiglu_gradient(before, product_input_gradient(g, down, {}, float8(1)))
-                  : product_input_gradient_gelu(g, down, before, sums, float8(1));
+      at::Tensor inner = now->inner, d_before = before;
+      const bool again = !inner.defined();  // made once more, with the gradient of its argument
+      if (swiglu_) {
+        const at::Tensor d_inner = product_input_gradient(g, down, {}, float8(1)).contiguous();
+        if (again) inner = d_inner;
+        swiglu_gradient(before, d_inner, again);
+      } else if (again) {
+        inner = product_input_gradient_gelu_again(g, down, before, sums, float8(1));
+      } else {
+        d_before = product_input_gradient_gelu(g, down, before, sums, float8(1));
+      }
       const at::Tensor h = now->again.wait();
       now->sum = sum_rows(product_input_gradient(d_before, up_weight(), {}, float8(0)), context);
       now->before.reset(), now->inner.reset(), now->own.reset();
@@ -127,20 +137,6 @@ class Mlp final : public ExchangingLayer {
   at::Tensor up_bias() const { return has_bias_ ? weights().view(ups_, ups_) : at::Tensor(); }
   at::Tensor down_bias() const { return has_bias_ ? weights().view(down_ + 1) : at::Tensor(); }
 
-  void activate(const at::Tensor& before, const at::Tensor& inner) const {
-    if (swiglu_)
-      swiglu(before, inner);
-    else
-      gelu_of(before, inner);
-  }
-  at::Tensor activated(const at::Tensor& before) const {
-    std::vector<int64_t> shape = before.sizes().vec();
-    shape.back() /= static_cast<int64_t>(ups_);
-    const at::Tensor inner = at::empty(shape, before.options());
-    activate(before, inner);
-    return inner;
-  }
-
   static kernels::Swiglu arguments(const at::Tensor& gate_and_up) {
     kernels::Swiglu a;
     a.dtype = dtype_of(gate_and_up.scalar_type());
@@ -154,13 +150,13 @@ class Mlp final : public ExchangingLayer {
     a.out = y.data_ptr();
     kernels::swiglu_forward(a, current_stream(place_of(y)));
   }
-  // Replaces gate and up by their gradients.
-  static at::Tensor swiglu_gradient(const at::Tensor& gate_and_up, const at::Tensor& dy) {
+  // Replaces gate and up by their gradients, and `again` dy by what they made.
+  static void swiglu_gradient(const at::Tensor& gate_and_up, const at::Tensor& dy, bool again) {
     kernels::Swiglu a = arguments(gate_and_up);
     a.dy = dy.data_ptr();
     a.out = gate_and_up.data_ptr();
+    a.y = again ? dy.data_ptr() : nullptr;
     kernels::swiglu_backward(a, current_stream(place_of(dy)));
-    return gate_and_up;
   }
 
   bool swiglu_, has_bias_;

@@ -37,14 +37,15 @@ class Norm final : public Layer {
     if (passes_x_) out["x"] = x;
   }
 
-  void repeat(const Saved& saved, Bundle& out, Context&) override {
+  void repeat(const Saved& saved, Bundle& out, Context&, bool with_backward) override {
     const at::NoGradGuard no_grad;
     const at::Tensor& x = saved.tensors[0];
-    out["h"] = normalise(x, {}, {}, at::empty_like(x));
+    out["h"] = at::empty_like(x);
+    if (!with_backward) normalise(x, {}, {}, out["h"]);
   }
 
   void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
-                Context&) override {
+                Context& context) override {
     const at::NoGradGuard no_grad;
     const at::Tensor x = saved.tensors[0];
     const at::Tensor grad_h = grad_out.at("h").contiguous();
@@ -62,6 +63,10 @@ class Norm final : public Layer {
     a.mean = rms_ ? nullptr : saved.tensors[2].data_ptr();
     a.d_residual = passing.defined() ? passing.data_ptr() : nullptr;
     a.dx = grad_x.data_ptr();
+    if (context.owed && context.owed->has("h")) {
+      a.y = context.owed->at("h").data_ptr();
+      a.bias = has_bias() ? weights().view(1).data_ptr() : nullptr;
+    }
     // Its weight gradients fall out of the same pass; put off, they wait apart.
     Weights into = weights();
     if (later.puts_off()) {
@@ -73,6 +78,7 @@ class Norm final : public Layer {
     }
     a.d_weight = into.gradient_view(0).data_ptr();
     a.d_bias = has_bias() ? into.gradient_view(1).data_ptr() : nullptr;
+    a.bf16_gradients = into.gradient.scalar_type() == at::kBFloat16;
     const at::Tensor space =
         workspace(kernels::norm_backward_workspace(a.dtype, a.rows, width_, place_of(x)), x);
     a.workspace = space.data_ptr();

@@ -135,6 +135,7 @@ bool gpu_weight_gradient(const at::Tensor& g, const at::Tensor& x,
   call.d = weight_gradient.data_ptr();
   call.c = adds ? call.d : nullptr;
   call.alpha = static_cast<const float*>(address(scale));
+  call.exact_sums = call.d_dtype == DType::bf16;
   return gpu_matmul(call, x);
 }
 
@@ -147,15 +148,17 @@ void add_column_sums(const at::Tensor& g, const at::Tensor& sums) {
   a.width = dense.size(1);
   a.x = dense.data_ptr();
   a.out = sums.data_ptr();
+  a.bf16_out = sums.scalar_type() == at::kBFloat16;
   const at::Tensor space =
       workspace(kernels::column_sum_workspace(a.dtype, a.rows, a.width, place), dense);
   a.workspace = space.data_ptr();
   kernels::column_sum(a, current_stream(place));
 }
 
-// dx *= gelu'(before), with its column sums in the same pass.
+// dx *= gelu'(before), with its column sums in the same pass. `again`: that takes the place of
+// `before`, and gelu(before) that of dx.
 void multiply_by_gelu_gradient(const at::Tensor& dx, const at::Tensor& before,
-                               const at::Tensor& bias_gradient) {
+                               const at::Tensor& bias_gradient, bool again = false) {
   const device::Device place = place_of(dx);
   kernels::Gelu a;
   a.dtype = dtype_of(dx.scalar_type());
@@ -163,6 +166,7 @@ void multiply_by_gelu_gradient(const at::Tensor& dx, const at::Tensor& before,
   a.rows = a.width > 0 ? dx.numel() / a.width : 0;
   a.x = before.data_ptr();
   a.dy = a.out = dx.data_ptr();
+  if (again) a.out = before.data_ptr(), a.y = dx.data_ptr();
   at::Tensor space;
   if (bias_gradient.defined()) {
     space = workspace(kernels::column_sum_workspace(a.dtype, a.rows, a.width, place), dx);
@@ -293,6 +297,15 @@ at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& we
   }
   return input_gradient_gelu(epilogue_is_faster(g, weight, before, bias_gradient), g, weight,
                              before, bias_gradient);
+}
+
+at::Tensor product_input_gradient_gelu_again(const at::Tensor& g, const at::Tensor& weight,
+                                             const at::Tensor& before,
+                                             const at::Tensor& bias_gradient,
+                                             const Float8& float8) {
+  const at::Tensor y = product_input_gradient(g, weight, {}, float8).contiguous();
+  multiply_by_gelu_gradient(y, before, bias_gradient, /*again=*/true);
+  return y;
 }
 
 void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,

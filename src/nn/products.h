@@ -4,8 +4,9 @@
 // library can. Tensors are contiguous; leading dimensions are rows: x [..., in], weight [out, in],
 // bias [out], g [..., out].
 //
-// No tape: call under NoGradGuard. Weight gradients gather in float32 (float64 when
-// computing in it), without a copy of the product in the compute type where the library allows.
+// No tape: call under NoGradGuard. Weight gradients gather in float32 (float64 when computing in
+// it), without a copy of the product in the compute type where the library allows; where they are
+// kept in bfloat16, sums are rounded to it as they are written.
 //
 // `float8`, unless empty: the operands are rounded to it first (nn/float8.h).
 #pragma once
@@ -47,6 +48,13 @@ at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& we
                                        const at::Tensor& before,
                                        const at::Tensor& bias_gradient = {},
                                        const Float8& float8 = {});
+
+// The same where GELU's output was not kept: that is made once more in the same pass, and returned;
+// the gradient of GELU's argument takes the place of `before`.
+at::Tensor product_input_gradient_gelu_again(const at::Tensor& g, const at::Tensor& weight,
+                                             const at::Tensor& before,
+                                             const at::Tensor& bias_gradient = {},
+                                             const Float8& float8 = {});
 
 // weight_gradient += scale g' x (`adds` false: = instead), and bias_gradient += the column sums of
 // g unless undefined.

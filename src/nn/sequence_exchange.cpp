@@ -33,23 +33,18 @@ class Move {
     arriving_ = at::empty_like(leaving_);
     const device::Stream stream = current_stream(place_of(leaving_));
     const int n = ring.size(), next = (ring.rank() + 1) % n, before = (ring.rank() + n - 1) % n;
-    // Where calls are served in order, not all may send first.
-    const bool sends_first = ring.rank() % 2 == 0;
-    if (sends_first) send_ = ring.send_async(buffer_of(leaving_), next, stream);
-    receive_ = ring.receive_async(buffer_of(arriving_), before, stream);
-    if (!sends_first) send_ = ring.send_async(buffer_of(leaving_), next, stream);
+    exchange_ =
+        ring.exchange_async(buffer_of(leaving_), next, buffer_of(arriving_), before, stream);
   }
   at::Tensor wait() {
     const trace::Scope scope("communication", "comm:context");
-    const device::Stream stream = current_stream(place_of(arriving_));
-    send_->wait(stream);
-    receive_->wait(stream);
+    exchange_->wait(current_stream(place_of(arriving_)));
     return arriving_;
   }
 
  private:
   at::Tensor leaving_, arriving_;
-  comm::WorkHandle send_, receive_;
+  comm::WorkHandle exchange_;
 };
 
 void exchange(const at::Tensor& leaving, const at::Tensor& arriving, comm::Communicator& axis) {

@@ -109,9 +109,10 @@ void Optimizer::finish(const device::Stream& stream) {
 
 void Optimizer::update(const Piece& piece, const device::Stream& stream) {
   const int64_t count = piece.master.count;
-  OCOEE_CHECK(piece.master.dtype == dtype_ && piece.gradient.dtype == dtype_ &&
+  const bool narrow = piece.gradient.dtype == DType::bf16;
+  OCOEE_CHECK(piece.master.dtype == dtype_ && (narrow || piece.gradient.dtype == dtype_) &&
                   piece.gradient.count == count,
-              "masters and gradients of one type and size");
+              "masters and gradients of one size, and of one type unless gradients are bf16");
   OCOEE_CHECK(piece.states.size() == state_names().size(), "{} states for {}", piece.states.size(),
               config_.name);
   for (const device::Buffer& state : piece.states)
@@ -125,6 +126,7 @@ void Optimizer::update(const Piece& piece, const device::Stream& stream) {
   flat.segments = static_cast<const DecaySegment*>(segments_.data()),
   flat.segment_count = segment_count_;
   flat.scalars = scalars();
+  flat.bf16_gradient = narrow;
   run(flat, piece.states, stream);
 }
 

@@ -40,7 +40,7 @@ struct OptimizerSetup {
   OptimizerConfig config;
   int64_t total_updates = 0;  // for the schedule
   device::Device device;
-  DType dtype = DType::f32;  // of masters, gradients and states: f32 or f64
+  DType dtype = DType::f32;  // of masters and states: f32 or f64; gradients may also be bf16
   std::vector<std::pair<int64_t, int64_t>> decaying =
       {};                     // [begin, end) of the flat space that decay; sorted
   int64_t largest_piece = 0;  // elements: the most that add_to_norm() will get

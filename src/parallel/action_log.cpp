@@ -20,6 +20,7 @@ void ActionLog::start(const device::Stream& stream) {
 void ActionLog::begin(const plan::Step& step) {
   if (off_) return;
   executed_.push_back({step, trace::now_seconds(), 0});
+  waited_before_ = trace::total_seconds("communication");
   if (!device_.is_cuda()) return;
   marks_.push_back({device::Event(device_, true), device::Event(device_, true)});
   marks_.back().begin.record(stream_);
@@ -28,7 +29,10 @@ void ActionLog::begin(const plan::Step& step) {
 void ActionLog::end() {
   if (off_) return;
   executed_.back().end = trace::now_seconds();
-  if (device_.is_cuda()) marks_.back().end.record(stream_);
+  if (device_.is_cuda())
+    marks_.back().end.record(stream_);
+  else
+    executed_.back().waited = trace::total_seconds("communication") - waited_before_;
 }
 
 std::vector<Executed> ActionLog::read() const {

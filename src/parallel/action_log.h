@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // When each action of the last pipelined step ran here; weight work that was not put off is part of
-// its backward. On a GPU the times are the device's, from
-// events on the compute stream; a step that is captured into a graph leaves the log of the one
-// before.
+// its backward. On a GPU the times are the device's, from events on the compute stream; a step that
+// is captured into a graph leaves the log of the one before.
 #pragma once
 
 #include <vector>
@@ -15,6 +14,9 @@ namespace ocoee::parallel {
 struct Executed {
   plan::Step step;
   double begin, end;  // seconds since tracing began
+  // Of these in messages of the action itself, as the host saw them; 0 on a GPU, where the host
+  // does not wait for them.
+  double waited = 0;
 };
 
 class ActionLog {
@@ -34,7 +36,7 @@ class ActionLog {
   bool off_ = false;
   std::vector<Executed> executed_;
   std::vector<Marks> marks_;  // GPU; the first is the start of the step
-  double host_start_ = 0;
+  double host_start_ = 0, waited_before_ = 0;
 };
 
 }  // namespace ocoee::parallel

@@ -204,11 +204,15 @@ std::vector<size_t> Engine::units_of(size_t block) const {
   return units;
 }
 
+void Engine::prefetch(size_t block) {
+  if (store_.level() != Shard::parameters || block == kNone) return;
+  for (const size_t unit : units_of(block)) store_.start_gather(unit);
+}
+
 void Engine::acquire(size_t block, size_t next) {
   if (store_.level() != Shard::parameters) return;
   for (const size_t unit : units_of(block)) store_.finish_gather(unit);
-  if (next == kNone) return;
-  for (const size_t unit : units_of(next)) store_.start_gather(unit);
+  prefetch(next);
 }
 
 void Engine::release(size_t block, size_t next) {
@@ -335,7 +339,7 @@ void Engine::enter(const Pass& pass, nn::Context& context) {
 }
 
 // Forward through the layers of a block; `saved` null: nothing is kept.
-void Engine::add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved,
+void Engine::add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved, bool wants_output,
                        nn::Pieces& pieces) {
   if (saved) saved->resize(layers_[block].size());
   for (size_t l = 0; l < layers_[block].size(); ++l) {
@@ -345,9 +349,12 @@ void Engine::add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved,
         walk.context.arena = &*walk.arena;
       });
     }
+    const bool wanted = wants_output || l + 1 < layers_[block].size();
+    pieces.add([&walk, wanted] { walk.context.wants_output = wanted; });
     layers_[block][l]->forward_pieces(walk.here, walk.leaving, saved ? (*saved)[l] : walk.nothing,
                                       walk.context, pieces);
     pieces.add([&walk] {
+      walk.context.wants_output = true;
       walk.context.arena = nullptr;
       walk.arena.reset();
       walk.here = std::move(walk.leaving);
@@ -367,9 +374,9 @@ void Engine::add_forward(Walk& walk, size_t next_block, nn::Pieces& pieces) {
       if (!keeps) walk.pass.block_inputs[at] = walk.here;
       if (walk.leads) acquire(b, after);
     });
-    add_block(walk, b, keeps ? &pass.saved[at] : nullptr, pieces);
-    pieces.add([this, &walk, b, after, keeps] {
-      if (walk.closes) release(b, after);
+    add_block(walk, b, keeps ? &pass.saved[at] : nullptr, /*wants_output=*/true, pieces);
+    pieces.add([this, &walk, b, at, after, keeps] {
+      if (walk.closes && at + 1 < walk.pass.saved.size()) release(b, after);
       count_kept(walk, b, !keeps);
       if (options_.offload && !turns_round(b)) park(walk.pass, b);
     });
@@ -499,34 +506,44 @@ void Engine::add_backward(Walk& walk, bool last_micro_batch, size_t next_block,
         walk.here = std::move(walk.pass.block_inputs[at]);
         walk.pass.block_inputs[at].clear();
       });
-      add_block(walk, b, &saved, pieces);
+      add_block(walk, b, &saved, /*wants_output=*/false, pieces);
       pieces.add([&walk] { walk.here = std::move(walk.gradient); });
     }
     for (size_t l = layers_[b].size(); l-- > 0;) {
-      if (context_.selective && l > 0 && layers_[b][l - 1]->repeats()) {
-        pieces.add([this, &walk, &saved, b, l] {
-          layers_[b][l - 1]->repeat(saved[l - 1], walk.again, walk.context);
+      const bool again = context_.selective && l > 0 && layers_[b][l - 1]->repeats();
+      // Only weight gradients need what is made again: the backward pass of the layer that makes it
+      // does so on its way, and they come after it. Over tensor ranks it has to travel first.
+      const bool owed = again && mesh_.size(Axis::tensor) == 1;
+      if (again) {
+        pieces.add([this, &walk, &saved, b, l, owed] {
+          layers_[b][l - 1]->repeat(saved[l - 1], walk.again, walk.context, owed);
         });
       }
-      pieces.add([&walk] { walk.context.again = &walk.again; });
+      pieces.add([&walk] {
+        walk.context.again = &walk.again;
+        walk.context.owed = &walk.owed;
+      });
       layers_[b][l]->backward_pieces(walk.here, walk.leaving, saved[l],
                                      at_once ? walk.work : pass.put_off[at], walk.context, pieces);
-      pieces.add([this, &walk, &saved, b, l, at_once, last_micro_batch] {
-        walk.context.again = nullptr;
+      pieces.add([this, &walk, &saved, b, l, owed, at_once, last_micro_batch] {
+        walk.context.again = walk.context.owed = nullptr;
+        walk.owed.clear();
+        if (owed) std::swap(walk.owed, walk.again);
         walk.again.clear();
         saved[l].clear();
-        walk.work.drain();
         walk.here = std::move(walk.leaving);
         walk.leaving.clear();
+        if (owed) return;
+        walk.work.drain();
         const bool final = walk.closes && at_once && last_micro_batch && !store_.split() &&
                            !store_.range_of(b, l).tied;
         const bool left = final && gradients_ready_from(store_.range_of(b, l).begin);
         if (walk.leads && walk.closes) beside_messages(left);
       });
     }
-    pieces.add([this, &walk, b, after, at_once, last_micro_batch] {
+    pieces.add([this, &walk, b, at, after, at_once, last_micro_batch] {
       if (!walk.closes) return;
-      release(b, after);
+      if (at > 0) release(b, after);
       const bool left = at_once && block_done(b, last_micro_batch);
       if (walk.leads && left) beside_messages(true);  // those of the next layer
     });
@@ -561,7 +578,10 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool 
 }
 
 nn::Bundle Engine::backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch) {
-  return backward_chunk(pass, grad_output, last_micro_batch, last_micro_batch ? kNone : 0);
+  const size_t next = last_micro_batch ? kNone : 0;
+  nn::Bundle gradients = backward_chunk(pass, grad_output, last_micro_batch, next);
+  release(0, next);
+  return gradients;
 }
 
 nn::Bundle Engine::backward_chunk(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,

@@ -21,7 +21,9 @@
 namespace ocoee::parallel {
 
 // none: layers keep what they need; selective: but for what is cheap to compute again (norms,
-// activations, attention probabilities); full: only the inputs of blocks are kept.
+// activations, attention probabilities); full: only the inputs of blocks are kept. Neither changes
+// a bit, except selective on a GPU in half precision: GELU and its gradient, which the library's
+// products make before they round, are then made from rounded numbers in the backward pass.
 enum class Recompute : uint8_t { none, selective, full };
 Recompute recompute_from_name(const std::string& name);  // as in a recipe
 
@@ -124,7 +126,7 @@ class Engine {
   void publish();  // after masters moved: whole values wherever they are kept (collective)
 
   // The pieces of a pass, for the pipeline. `next`: the block that runs after this piece, whose
-  // values are kept or fetched beforehand; kNone: none in this step.
+  // values are fetched beforehand; kNone: none. The values of the block that a pass ends with stay.
   static constexpr size_t kNone = static_cast<size_t>(-1);
   Pass forward_chunk(size_t chunk, nn::Bundle in, const MicroStep& micro, size_t next);
   nn::Bundle backward_chunk(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
@@ -140,7 +142,7 @@ class Engine {
     nn::Context& context;
     nn::Bundle here;                   // enters the next layer
     bool leads = true, closes = true;  // first and last of the passes that take turns
-    nn::Bundle leaving = {}, again = {};
+    nn::Bundle leaving = {}, again = {}, owed = {};
     std::optional<nn::Arena> arena = {};  // of the layer that runs
     nn::Bundle gradient = {};             // while a block is computed again
     nn::WeightWork work = nn::WeightWork();
@@ -149,7 +151,8 @@ class Engine {
   void run_block(size_t block, const nn::Bundle& in, nn::Bundle& out);  // keeps nothing
   void start(Pass& pass, size_t chunk, const nn::Bundle& batch, int64_t first_sample) const;
   static void enter(const Pass& pass, nn::Context& context);
-  void add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved, nn::Pieces& pieces);
+  void add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved, bool wants_output,
+                 nn::Pieces& pieces);
   void add_forward(Walk& walk, size_t next, nn::Pieces& pieces);
   void add_backward(Walk& walk, bool last_micro_batch, size_t next, nn::Pieces& pieces);
   nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
@@ -163,6 +166,7 @@ class Engine {
   void count_kept(Walk& walk, size_t block, bool recomputed);
   void park(Pass& pass, size_t block);
   void restore(Pass& pass, size_t block);
+  void prefetch(size_t block);              // its whole values begin to come
   void acquire(size_t block, size_t next);  // whole values, and a prefetch of the next block's
   void release(size_t block, size_t next);  // unless it is the next
   std::vector<size_t> units_of(size_t block) const;

@@ -157,9 +157,10 @@ Engine::Pipeline::Pipeline(Engine& engine)
 const std::vector<plan::Step>& Engine::Pipeline::steps_for(size_t micro_batches) {
   auto found = schedules_.find(micro_batches);
   if (found == schedules_.end()) {
-    const plan::ScheduleRequest request{
-        engine_.options().schedule, engine_.mesh().size(Axis::pipeline),
-        static_cast<int>(micro_batches), engine_.options().chunks, plan::Gather::never};
+    const plan::ScheduleRequest request{engine_.options().schedule,
+                                        engine_.mesh().size(Axis::pipeline),
+                                        static_cast<int>(micro_batches), engine_.options().chunks,
+                                        engine_.weights().level() == Shard::parameters};
     found = schedules_.emplace(micro_batches, plan::make_schedule(request)).first;
   }
   return found->second.stages[static_cast<size_t>(engine_.mesh().coordinate(Axis::pipeline))];
@@ -204,6 +205,13 @@ size_t Engine::Pipeline::next_block(const std::vector<plan::Step>& steps, size_t
   return Engine::kNone;
 }
 
+// The block that the next gather is for, if it comes before the next computation.
+size_t Engine::Pipeline::next_gathered(const std::vector<plan::Step>& steps, size_t first) const {
+  for (size_t i = first; i < steps.size() && !runs_blocks(steps[i].action); ++i)
+    if (steps[i].action == Action::gather) return next_block(steps, i);
+  return Engine::kNone;
+}
+
 void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
                            const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score) {
   const int stage = engine_.mesh().coordinate(Axis::pipeline),
@@ -218,6 +226,7 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
     return stage == stages - 1 && chunk + 1 == engine_.chunks();
   };
   const std::vector<plan::Step>& steps = steps_for(micro.size());
+  size_t ended_with = Engine::kNone;  // the block that ran last
   for (size_t i = 0; i < steps.size(); ++i) {
     const plan::Step& step = steps[i];
     const size_t chunk = step.chunk;
@@ -228,7 +237,7 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
       continue;
     }
     const bool fused = does_weights(steps, i), runs = runs_blocks(step.action);
-    const size_t next = runs ? next_block(steps, i + 1) : Engine::kNone;
+    const size_t next = next_gathered(steps, i + 1);
     log.begin(step);
     // The stage that borrowed has ended when this one begins its last backward pass.
     if (step.action == Action::backward && micro.size() > 1 &&
@@ -280,8 +289,15 @@ void Engine::Pipeline::run(const std::vector<MicroStep>& micro,
         passes.erase(place);
         break;
       case Action::gather:
+        engine_.prefetch(next_block(steps, i));
+        break;
       case Action::release:
-        break;  // the engine gathers block by block
+        engine_.release(ended_with, next);
+        break;
+    }
+    if (runs) {
+      const auto [begin, end] = engine_.stage_.chunks[chunk];
+      ended_with = step.action == Action::forward ? end - 1 : begin;
     }
     log.end();
   }

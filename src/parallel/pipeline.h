@@ -76,6 +76,7 @@ struct Engine::Pipeline {
   const std::vector<plan::Step>& steps_for(size_t micro_batches);
   void prepare(const std::vector<plan::Step>& steps, size_t first);
   size_t next_block(const std::vector<plan::Step>& steps, size_t first) const;
+  size_t next_gathered(const std::vector<plan::Step>& steps, size_t first) const;
 
   Engine& engine_;
   BundleTransport transport_;

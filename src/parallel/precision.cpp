@@ -5,12 +5,13 @@
 
 namespace ocoee::parallel {
 
-Precision precision_from_name(const std::string& name) {
-  if (name == "float32") return {at::kFloat};
-  if (name == "float64") return {at::kDouble};
-  if (name == "bfloat16") return {at::kBFloat16};
-  if (name == "float16") return {at::kHalf};
-  fail(ErrorKind::internal, "unknown precision '{}'", name);
+Precision precision_from_name(const std::string& compute, const std::string& gradients) {
+  const bool narrow = gradients == "bfloat16";
+  if (compute == "float32") return {at::kFloat, narrow};
+  if (compute == "float64") return {at::kDouble, narrow};
+  if (compute == "bfloat16") return {at::kBFloat16, narrow};
+  if (compute == "float16") return {at::kHalf, narrow};
+  fail(ErrorKind::internal, "unknown precision '{}'", compute);
 }
 
 }  // namespace ocoee::parallel

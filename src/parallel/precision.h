@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is computed in which type: weights and activations in `compute`; masters, gradients and
-// optimizer states in float32, or float64 when computing in it.
+// optimizer states in float32, or float64 when computing in it. Beside bfloat16, gradients may be
+// kept in bfloat16 too.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -14,10 +15,12 @@ namespace ocoee::parallel {
 struct Precision {
   c10::ScalarType compute = c10::kFloat;
   c10::ScalarType master() const { return compute == c10::kDouble ? c10::kDouble : c10::kFloat; }
+  bool bfloat16_gradients = false;
+  c10::ScalarType gradient() const { return bfloat16_gradients ? c10::kBFloat16 : master(); }
   bool has_master_copy() const { return compute != master(); }
 };
-Precision precision_from_name(
-    const std::string& name);  // "float32" | "float64" | "bfloat16" | "float16"
+// As in a recipe: "float32" | "float64" | "bfloat16" | "float16"; "float32" | "bfloat16".
+Precision precision_from_name(const std::string& compute, const std::string& gradients = "float32");
 
 using nn::buffer_of;
 using nn::current_stream;

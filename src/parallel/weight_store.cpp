@@ -65,7 +65,8 @@ WeightStore::WeightStore(const plan::ModelSpec& model, Precision precision, c10:
 void WeightStore::allocate() {
   count_tensor_memory();  // from the first weight on
   const auto options = at::TensorOptions().device(device_);
-  const auto wide = options.dtype(precision_.master()), narrow = options.dtype(precision_.compute);
+  const auto wide = options.dtype(precision_.master()), narrow = options.dtype(precision_.compute),
+             of_gradients = options.dtype(precision_.gradient());
   master_ = at::zeros({shard_elements()}, wide);
   if (level_ == Shard::parameters) {
     if (precision_.has_master_copy()) shard_value_ = at::zeros({shard_elements()}, narrow);
@@ -76,16 +77,16 @@ void WeightStore::allocate() {
     value_ = apart ? at::zeros({elements()}, narrow) : master_;
   }
   if (level_ == Shard::none || level_ == Shard::states) {
-    gradient_ = at::zeros({elements()}, wide);
+    gradient_ = at::zeros({elements()}, of_gradients);
   } else {
     for (const Unit& unit : units())
-      unit_gradients_.push_back(absent_tensor(unit.elements(), wide));
+      unit_gradients_.push_back(absent_tensor(unit.elements(), of_gradients));
   }
   if (level_ == Shard::gradients || level_ == Shard::parameters)
-    shard_gradient_ = at::zeros({shard_elements()}, wide);
+    shard_gradient_ = at::zeros({shard_elements()}, of_gradients);
   for (Borrowed& one : borrowed_) {
     one.value = at::zeros(one.shape, narrow);
-    one.gradient = at::zeros(one.shape, wide);
+    one.gradient = at::zeros(one.shape, of_gradients);
   }
 }
 
@@ -213,7 +214,7 @@ std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix,
 
 std::vector<run::StateArray> WeightStore::gradient_arrays(const std::string& prefix) const {
   std::vector<run::StateArray> out;
-  for (WeightLayout::Array& one : layout_.arrays(prefix, dtype_of(precision_.master()))) {
+  for (WeightLayout::Array& one : layout_.arrays(prefix, dtype_of(precision_.gradient()))) {
     for (size_t p = 0; p < one.array.pieces.size(); ++p) {
       run::Piece& piece = one.array.pieces[p];
       const int64_t begin = one.shard_offset[p];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // All weights of one model in flat buffers, in the order of its layers: values in the compute type,
-// masters and gradients in float32. Layers borrow views; collectives and optimizers see ranges;
-// state sees named boxes.
+// masters in float32, gradients in float32 or bfloat16. Layers borrow views; collectives and
+// optimizers see ranges; state sees named boxes.
 //
 // With a group to share with, masters and optimizer states are slices (shard.h). Level states keeps
 // whole gradients and values, and sums each unit's gradient into the rank's own part of it; level

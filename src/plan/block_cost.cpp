@@ -51,6 +51,10 @@ class Timer {
   double further(double bytes, double arithmetic = 0) const {
     return std::max(streamed(bytes), arithmetic) + device_.launch.value;
   }
+  // What a pass that is there anyhow reads or writes more.
+  double more(double bytes, double arithmetic = 0) const {
+    return std::max(streamed(bytes), arithmetic);
+  }
   const Device& device() const { return device_; }
   double random(double numbers) const { return device_.random > 0 ? numbers / device_.random : 0; }
 
@@ -85,12 +89,17 @@ class LayerCost {
     by_heads_ = workload.context_by_heads;
     e_ = static_cast<double>(workload.compute_bytes());
     master_ = std::max(4.0, e_);
+    gradient_ = static_cast<double>(workload.gradient_bytes());
     group_ = {shape.tensor, 1};
     context_ = {shape.context, shape.tensor};
     Ts_ = system.norms_sharded ? T_ / t_ : T_;
   }
 
+  // Of the last layer's forward pass, what makes nothing but its output.
+  const WorkSeconds& output() const { return output_; }
+
   void add(const LayerSpec& layer) {
+    output_ = {};
     const auto fixed = timer_.device().fixed.find(layer.kind);
     const bool known =
         system_.by_tensor && fixed != timer_.device().fixed.end() && !fixed->second.empty();
@@ -136,10 +145,11 @@ class LayerCost {
   // each thread (as LibTorch 2.11 was seen to ask for).
   double weight_product(double rows, double columns) const {
     if (e_ != 2) return 0;
-    if (has_epilogues()) return multiplies(rows, columns) ? workspace() : e_ * rows * columns;
+    const double copy = gradient_ == e_ ? 0 : e_ * rows * columns;
+    if (has_epilogues()) return multiplies(rows, columns) ? workspace() : copy;
     const double depth = std::clamp(T_, 64.0, 512.0);
     const double packed = threads_ * (50304 + 2 * depth * (std::min(rows + 32, 288.0) + columns));
-    return e_ * rows * columns + std::max(4 * rows * columns, packed);
+    return copy + std::max(2 * copy, packed);
   }
   // The library of products adds what stands beside them: a GPU's, which also takes a workspace.
   bool has_epilogues() const { return workspace() > 0; }
@@ -163,15 +173,17 @@ class LayerCost {
     b_.forward.of(Work::stream) += timer_.stream(forward, arithmetic);
     b_.input.of(Work::stream) += timer_.stream(backward, gradient);
   }
-  // y[T, n] = x[T, k] W: two products come back. Weight gradients are added in the master's type; a
-  // bias's is the sum of the columns, or falls out of another pass.
+  // y[T, n] = x[T, k] W: two products come back. Weight gradients are added to what they are kept
+  // in, or, in the compute type, are the result itself; a bias's is the sum of the columns, or
+  // falls out of another pass.
   void linear(double n, double k, bool bias, bool column_sums = true) {
     multiplied(n, k, bias);
     if (bias && system_.by_tensor && !has_epilogues())
       b_.forward.of(Work::stream) += timer_.stream(2 * e_ * n * T_);
     b_.forward.of(Work::product) += timer_.product(T_, n, k);
     b_.input.of(Work::product) += timer_.product(T_, k, n);
-    b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, 2 * master_ * n * k);
+    const double added = gradient_ == 2 ? 0 : 2 * gradient_;
+    b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, added * n * k);
     if (bias && column_sums && system_.by_tensor)
       b_.weight.of(Work::stream) += timer_.stream(e_ * n * T_);
   }
@@ -192,13 +204,18 @@ class LayerCost {
       if (input) b_.input.of(Work::tensor) += sum;
     }
   }
-  // With selective recompute, this engine keeps no output of a norm: the norm is run again.
+  // With selective recompute, this engine keeps no output of a norm: the norm's backward pass
+  // writes it once more, before weight gradients are made; over tensor ranks, where it has to
+  // travel, the norm is run again.
   double selective_input(double w) {
     if (!system_.repeats_norms) return 0;
     b_.again[1].of(Work::stream) +=
-        timer_.further(2 * e_ * w * Ts_, timer_.device().norm * w * Ts_);
+        t_ > 1 ? timer_.further(2 * e_ * w * Ts_, timer_.device().norm * w * Ts_)
+               : timer_.more(e_ * w * Ts_);
     return e_ * w * Ts_;
   }
+  // That output, and the gradient that the same pass makes.
+  double beside_selective(double w) const { return (t_ > 1 ? 1 : 2) * e_ * w * Ts_; }
   double mask(double w, bool dropout) const { return dropout && system_.dropout ? w * Ts_ : 0; }
   // The sum onto the residual stream, with bias and dropout. Of this engine: a GPU's library adds
   // it to the product; dropout is a pass each way, which draws its mask.
@@ -349,17 +366,20 @@ class LayerCost {
     const double up = layer.choice("activation") == "swiglu" ? 2 * inner : inner;
     const bool bias = layer.parameters.back().shape.size() == 1;
     linear(up, w, bias, up > inner);  // the bias before a GELU falls out of its gradient's pass
-    linear(w, inner, bias);
     stream(e_ * (up + inner) * T_, e_ * (2 * up + inner) * T_,
            timer_.device().activation * inner * T_,
            timer_.device().activation_gradient * inner * T_);
-    tensor_traffic(w, true, true);
+    tensor_traffic(w, true, false);
+    const WorkSeconds without_output = b_.forward;
+    linear(w, inner, bias);
+    tensor_traffic(w, false, true);
     residual(w, drops(layer, "dropout"));
+    for (size_t i = 0; i < kWorks; ++i) output_[i] = b_.forward[i] - without_output[i];
     const double kept = e_ * (w * Ts_ + (layer.cost.saved_elements - w) / t_ * T_);
     double given_up = selective_input(w);
-    if (system_.repeats_norms) {  // and no output of the activation
+    if (system_.repeats_norms) {  // and no output of the activation: its backward pass writes it
       b_.again[1].of(Work::stream) +=
-          timer_.further(e_ * (up + inner) * T_, timer_.device().activation * inner * T_);
+          timer_.more(e_ * inner * T_, timer_.device().activation * inner * T_);
       given_up += e_ * inner * T_;
     }
     keep(kept, kept - given_up);
@@ -372,13 +392,15 @@ class LayerCost {
     const double sums = has_epilogues() && bias
                             ? master_ * inner * std::min(256.0, std::ceil(T_ / 64)) - e_ * w * Ts_
                             : 0;
-    hold(stream_gradients(w, drops(layer, "dropout")) + before + std::max(products, sums), given_up,
-         e_ * (w * Ts_ + (w + inner + up) * T_));
+    // An activation made again takes the place of its gradient, which then stays.
+    const double stays = up > inner ? std::min(e_ * inner * T_, e_ * w * Ts_) : 0;
+    hold(stream_gradients(w, drops(layer, "dropout")) + before + std::max(products, sums),
+         beside_selective(w) + stays, e_ * (w * Ts_ + (w + inner + up) * T_));
   }
 
   void embedding(const LayerSpec& layer) {
     const double w = layer.option("width");
-    stream(2 * e_ * w * T_, (e_ + 2 * master_) * w * T_);
+    stream(2 * e_ * w * T_, (e_ + 2 * gradient_) * w * T_);
     tensor_traffic(w, false, true);
     const double kept = 8 * T_ + mask(w, drops(layer, "dropout"));
     keep(kept, kept);
@@ -405,7 +427,7 @@ class LayerCost {
     const double scaled = multiplies(vocabulary, w) ? 0 : T_;
     hold(e_ * w * (T_ + scaled + (t_ > 1 ? T_ + Ts_ : 0)) +
              (t_ > 1 || !has_epilogues() ? 24 * T_ : 0) + weight_product(vocabulary, w),
-         given_up, e_ * (logits + w * T_));
+         beside_selective(w), e_ * (logits + w * T_));
   }
 
   void other(const LayerSpec& layer) {
@@ -431,10 +453,12 @@ class LayerCost {
   const Network& network_;
   Timer& timer_;
   BlockCost& b_;
-  double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, threads_ = 1;
+  double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, gradient_ = 4,
+         threads_ = 1;
   std::array<double, 2> before_later_{};
   Group group_, context_;
   bool by_heads_ = false, in_turns_ = false;
+  WorkSeconds output_;
 };
 
 // What tells one class of blocks from another: everything but names.
@@ -459,6 +483,13 @@ bool is_recomputed(const BlockSpec& block) {
   return std::none_of(block.layers.begin(), block.layers.end(), [](const LayerSpec& layer) {
     return layer.kind == "embedding" || layer.kind == "head";
   });
+}
+
+double flops_made_again(const BlockSpec& block) {
+  if (!is_recomputed(block) || block.layers.empty()) return 0;
+  double sum = -block.layers.back().cost.output_flops;
+  for (const LayerSpec& layer : block.layers) sum += whole_flops(layer);
+  return sum;
 }
 
 const char* name_of(Work work) {
@@ -592,6 +623,8 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape, bool in_t
     const double split = system_.norms_sharded ? static_cast<double>(shape.tensor) : 1;
     out.saved[full] = element * static_cast<double>(width_) * tokens / split;
     out.again[full] = out.forward;
+    if (system_.by_tensor)
+      for (size_t i = 0; i < kWorks; ++i) out.again[full][i] -= layers.output()[i];
   }
   return out;
 }

@@ -45,7 +45,8 @@ struct Shape {  // of a micro-batch on a rank
   auto operator<=>(const Shape&) const = default;
 };
 
-bool is_recomputed(const BlockSpec& block);  // with full recompute; embedding and head are not
+bool is_recomputed(const BlockSpec& block);       // with full recompute; embedding and head are not
+double flops_made_again(const BlockSpec& block);  // a token, by this engine's full recompute
 
 // Blocks that cost the same are of one class; classes are numbered in order of appearance.
 class BlockCosts {

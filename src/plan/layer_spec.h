@@ -34,8 +34,11 @@ struct Cost {
   double matmul_flops = 0;  // matrix products with weights
   double attention_flops =
       0;  // products between activations, full (non-causal) convention: 4 * T * width a layer
+  // Of matmul_flops, those that make nothing but the output: a block that runs again for its
+  // backward pass leaves them out in its last layer.
+  double output_flops = 0;
   double backward_factor = 2;    // backward FLOPs over forward FLOPs
-  double bytes_moved = 0;        // forward, read and written at the compute dtype
+  double bytes_moved = 0;        // forward, elements read and written at the compute dtype
   double saved_elements = 0;     // activation elements kept for backward, at the compute dtype
   double saved_bytes_fixed = 0;  // kept in float32 or as masks, whatever the compute dtype
   double cheap_elements = 0;     // of saved_elements: those that selective recompute makes again

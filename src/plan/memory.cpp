@@ -54,7 +54,8 @@ StateRules state_rules(const std::string& name) {
   unknown_word("memory preset", name, names);
 }
 
-StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard) {
+StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard,
+                              int64_t gradient_bytes) {
   if (compute_bytes != 2 && compute_bytes != 4) {
     fail(ErrorKind::config, "precision.compute has {} bytes: memory is known for 2 and 4",
          compute_bytes);
@@ -68,12 +69,13 @@ StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard) {
   const double masters = apart ? 4 : 0;
   return {"engine_" + shard,
           {static_cast<double>(compute_bytes), level >= 3},
-          {4, level >= 2},
+          {static_cast<double>(gradient_bytes), level >= 2},
           {masters, level >= 1},
           {8, level >= 1}};
 }
 
-int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard) {
+int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard,
+                        int64_t gradient_bytes) {
   if (shard != "gradients" && shard != "parameters") return 0;
   std::vector<int64_t> units;
   std::map<std::string, size_t> owner;
@@ -101,7 +103,27 @@ int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std
     }
     return most;
   };
-  return 4 * window(3) + (shard == "parameters" ? compute_bytes * window(2) : 0);
+  return gradient_bytes * window(3) + (shard == "parameters" ? compute_bytes * window(2) : 0);
+}
+
+int64_t passing_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard,
+                      int64_t data, bool adds_products, int64_t gradient_bytes) {
+  check_at_least_one("the data axis", data);
+  int64_t largest = 0, unit = 0;
+  for (const BlockSpec& block : model.blocks) {
+    int64_t elements = 0;
+    for (const LayerSpec& layer : block.layers) {
+      for (const ParameterSpec& parameter : layer.parameters) {
+        if (!parameter.tied_to.empty()) continue;
+        elements += parameter.elements();
+        largest = std::max(largest, parameter.elements());
+      }
+    }
+    unit = std::max(unit, (elements + data - 1) / data);
+  }
+  const bool slices = shard == "gradients" || shard == "parameters";
+  const bool apart = compute_bytes == 2 && gradient_bytes == 4 && !adds_products;
+  return (slices ? 2 * gradient_bytes * unit : 0) + (apart ? (2 + 4) * largest : 0);
 }
 
 int64_t tensor_rank_parameters(const ModelSpec& model, int64_t tensor) {

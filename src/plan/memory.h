@@ -29,16 +29,26 @@ struct StateRules {
 // name ZeRO-1. Throws Error(config) with the nearest name.
 StateRules state_rules(const std::string& name);
 
-// This engine: gradients accumulate in float32; `compute_bytes` is 2 (float32 masters beside) or 4
-// (the weights are the masters). `shard` is a word of layout.shard. Throws Error(config).
-StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard);
+// This engine: `compute_bytes` is 2 (float32 masters beside) or 4 (the weights are the masters);
+// gradients are kept in float32, or beside compute_bytes 2 in 2 bytes. `shard` is a word of
+// layout.shard. Throws Error(config).
+StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard,
+                              int64_t gradient_bytes = 4);
 
 // Whole gradients and values that exist beside the slices while a step runs, of one stage: at level
 // gradients the gradients of three blocks in a row (one runs backward, the sums of two are under
 // way), at level parameters also the values of two (one runs, the next is gathered). A tied
 // parameter's block lives as long as the one that borrows it. An upper bound within the blocks'
 // difference in size.
-int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard);
+int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard,
+                        int64_t gradient_bytes = 4);
+
+// What passes beside those while gradients are summed: of levels gradients and parameters, a rank's
+// own slices of the two units whose sums are under way; and where no library adds a 16-bit product
+// to a float32 gradient (`adds_products` false: a CPU), the largest parameter's gradient in 16 bit
+// and a copy in float32.
+int64_t passing_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard,
+                      int64_t data, bool adds_products, int64_t gradient_bytes = 4);
 
 // Parameters that one of `tensor` ranks holds of `model`, which may be one stage. Throws
 // Error(config) when a split dimension is not divisible.

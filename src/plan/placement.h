@@ -15,8 +15,9 @@
 namespace ocoee::plan {
 
 // First block of each part, and the number of blocks at the end: parts + 1 numbers. The cuts make
-// the most expensive part as cheap as it can be; cost is forward FLOPs, an embedding counting its
-// bytes moved. `given`: the first block of each part but the first, instead. Throws Error(config)
+// the most expensive part as cheap as it can be; cost is forward FLOPs, and what a device
+// could compute while it moves the elements that a block reads and writes (an embedding does
+// nothing else). `given`: the first block of each part but the first, instead. Throws Error(config)
 // when there are fewer blocks than parts, or when the given cuts are none of this model.
 std::vector<size_t> pipeline_cuts(const ModelSpec& model, int64_t parts,
                                   const std::vector<int64_t>& given = {});

@@ -94,7 +94,7 @@ std::optional<Refusal> pipeline_refusal(const ModelSpec& model, const BatchConfi
   const std::string problem =
       schedule_problem({schedule_from_name(layout.schedule), static_cast<int>(layout.pipeline),
                         static_cast<int>(plan_batch(batch, layout, ranks).accumulation),
-                        static_cast<int>(layout.chunks), Gather::never});
+                        static_cast<int>(layout.chunks)});
   if (!problem.empty()) return Refusal{"layout.schedule", problem};
   if (schedule_from_name(layout.schedule) != ScheduleKind::zero_bubble) return std::nullopt;
   const std::string together = zero_bubble_problem(model);

@@ -165,6 +165,7 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   out["batch"] = w.global_batch;
   out["sequence"] = w.sequence;
   out["compute"] = w.compute;
+  out["gradients"] = w.gradients;
   out["system"] = {{"name", predictor.system().name}, {"note", predictor.system().note}};
   out["machine"] = {{"name", m.name},
                     {"note", m.note},
@@ -213,13 +214,15 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
 std::string plan_text(const json& plan) {
   const json& machine = plan.at("machine");
   std::string out = fmt::format(
-      "{}: {} parameters, {} samples of {} tokens a step, {}\n{} x {} of {} ({} usable), as {} "
+      "{}: {} parameters, {} samples of {} tokens a step, {}{}\n{} x {} of {} ({} usable), as {} "
       "trains\n",
       plan.at("name").get<std::string>(), format_count(plan.at("parameters")),
       plan.at("batch").get<int64_t>(), plan.at("sequence").get<int64_t>(),
-      plan.at("compute").get<std::string>(), plan.at("devices").get<int64_t>(),
-      machine.at("device").get<std::string>(), machine.at("name").get<std::string>(),
-      format_bytes(machine.at("usable_bytes")), plan.at("system").at("name").get<std::string>());
+      plan.at("compute").get<std::string>(),
+      plan.at("gradients") == "bfloat16" ? " with its gradients" : "",
+      plan.at("devices").get<int64_t>(), machine.at("device").get<std::string>(),
+      machine.at("name").get<std::string>(), format_bytes(machine.at("usable_bytes")),
+      plan.at("system").at("name").get<std::string>());
   const json& searched = plan.at("searched");
   out +=
       fmt::format("{} layouts costed, {} fit, {} simulated, in {}\n\n",

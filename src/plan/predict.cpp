@@ -25,7 +25,7 @@ double block_of(double bytes) {
 
 ScheduleRequest request_of(const Configuration& c, int64_t global_batch) {
   return {c.schedule, static_cast<int>(c.pipeline), static_cast<int>(c.micro_batches(global_batch)),
-          static_cast<int>(c.chunks), Gather::never};
+          static_cast<int>(c.chunks)};
 }
 
 bool at_least(Shard shard, Shard level) {
@@ -47,6 +47,12 @@ std::vector<size_t> even_cuts(size_t blocks, int64_t parts) {
   return cuts;
 }
 
+// Other software keeps gradients as its preset says, whatever the recipe.
+Workload as_trained_by(Workload workload, const System& system) {
+  if (!system.by_tensor) workload.gradients = "float32";
+  return workload;
+}
+
 }  // namespace
 
 const char* name_of(Part part) {
@@ -63,19 +69,21 @@ const char* name_of(Held held) {
 }
 
 Predictor::Predictor(const Workload& workload, const System& system, const Machine& machine)
-    : workload_(workload),
-      system_(system),
+    : workload_(as_trained_by(workload, system)),
+      system_(with_gradients_of(system, workload_)),
       machine_(machine),
       network_(machine),
-      costs_(workload_, system, machine_) {
+      costs_(workload_, system_, machine_) {
   peak_ = machine.device.peak(workload.compute).value;
   const auto tokens = static_cast<double>(workload.global_batch * workload.sequence);
   splits_backward_ = zero_bubble_problem(workload.model).empty();
   model_flops_ = workload.model.training_flops_per_token() * tokens;
   for (const BlockSpec& block : workload.model.blocks) {
     if (!is_recomputed(block)) continue;
+    if (system.by_tensor) full_flops_ += flops_made_again(block) * tokens;
     for (const LayerSpec& layer : block.layers) {
-      full_flops_ += (layer.cost.matmul_flops + layer.cost.attention_flops) * tokens;
+      if (!system.by_tensor)
+        full_flops_ += (layer.cost.matmul_flops + layer.cost.attention_flops) * tokens;
       // Only scores are multiplied again: all of them, or for the probabilities under dropout.
       const auto dropout = layer.options.find("attention_dropout");
       if (!system.fused_attention)
@@ -125,6 +133,8 @@ std::string Predictor::problem(const Configuration& c) {
   if (workload_.global_batch % (c.data * c.micro) != 0)
     return fmt::format("data {} x micro {} do not divide a batch of {}", c.data, c.micro,
                        workload_.global_batch);
+  if (workload_.gradients == "bfloat16" && c.micro_batches(workload_.global_batch) > 1)
+    return "gradients in bfloat16 are those of one micro-batch a step";
   if (c.pipeline > 1 && c.schedule == ScheduleKind::zero_bubble && !splits_backward_)
     return zero_bubble_problem(workload_.model);
   const int64_t parts = c.pipeline * c.chunks;
@@ -381,7 +391,9 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
       if (c.shard == Shard::states || c.shard == Shard::gradients) gather = gather_seconds(c, s);
     }
     if (borrowed_[s] > 0) {  // a tied matrix: its gradient to the lender, its values back
-      const Bytes bytes(borrowed_[s] * std::max(4.0, 4 * element_scale));
+      const double element = system_.by_tensor ? static_cast<double>(workload_.gradient_bytes())
+                                               : std::max(4.0, 4 * element_scale);
+      const Bytes bytes(borrowed_[s] * element);
       exposed += 2 * network_.message((c.pipeline - 1) * stride_of_stages(c), bytes).value;
     }
     const double owned = c.shard == Shard::none ? elements : elements / ranks;
@@ -443,7 +455,7 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
 // backward holds, weight work that waits, and units that are whole only while they are used.
 Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage) const {
   const auto element = static_cast<double>(workload_.compute_bytes());
-  const double master = std::max(4.0, element);
+  const auto gradient = static_cast<double>(workload_.gradient_bytes());
   const auto mode = static_cast<size_t>(c.recompute);
   const int64_t ranks = shards(c);
   const bool gathers = ranks > 1 && at_least(c.shard, Shard::parameters);
@@ -464,7 +476,7 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
       double first = 0;
       for (size_t b = 0; b < std::min<size_t>(2, chunk.size()); ++b)
         first += (*blocks_)[chunk[b]].parameters;
-      consider(0, master * first * (1 + 1 / static_cast<double>(ranks)));
+      consider(0, gradient * first * (1 + 1 / static_cast<double>(ranks)));
     }
     double kept = 0, waiting = 0, most_whole = 0;
     for (const uint16_t k : chunk) kept += (*blocks_)[k].saved[mode];
@@ -490,7 +502,7 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
         const double summed =
             (elements(b + 1) + elements(b + 2)) * (1 + 1 / static_cast<double>(ranks));
         most_whole = std::max(most_whole, elements(b) + summed);
-        units = master * ((waits ? 0 : elements(b)) + summed + lent);
+        units = gradient * ((waits ? 0 : elements(b)) + summed + lent);
       }
       if (gathers)
         units += element * (elements(b) + (b > 0 ? elements(b - 1) : 0) +
@@ -498,7 +510,7 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
       consider(kept + (waits ? block.putting_off : block.alive)[mode] + waiting - all, units);
       if (waits) waiting += block.waiting;
     }
-    if (waits) consider(waiting - all, master * most_whole);  // then the weight work
+    if (waits) consider(waiting - all, gradient * most_whole);  // then the weight work
   }
   return most;
 }

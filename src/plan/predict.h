@@ -114,7 +114,7 @@ class Predictor {
   Group data_group(const Configuration& c) const;
 
   Workload workload_;
-  const System& system_;
+  System system_;
   Machine machine_;
   Network network_;
   BlockCosts costs_;

@@ -102,12 +102,6 @@ class Wrapper {
  public:
   Wrapper(const ScheduleRequest& request, int stage, const Order& order)
       : r_(request), stage_(stage), order_(order) {
-    last_use_.assign(static_cast<size_t>(r_.chunks), -1);
-    gathered_.assign(static_cast<size_t>(r_.chunks), false);
-    for (size_t i = 0; i < order.size(); ++i) {
-      if (order[i].action == Action::weight) continue;
-      last_use_[static_cast<size_t>(order[i].chunk)] = static_cast<int64_t>(i);
-    }
     steps_.reserve(order.size() * 5 / 2 + 8);
   }
 
@@ -123,12 +117,10 @@ class Wrapper {
         add(is_forward ? Action::receive_forward : Action::receive_backward, c,
             peer(is_forward ? -1 : 1));
       }
-      gather(c);
+      if (r_.gather) add(Action::gather, c);
       add(c.action, c);
-      const auto index = static_cast<int64_t>(i);
-      // One pass does both; zero_bubble's gradients leave before its weight work.
-      if (!is_forward && r_.kind != ScheduleKind::zero_bubble) add(Action::weight, order_[++i]);
-      release(c, index);
+      if (!is_forward && does_weights(i)) add(Action::weight, order_[++i]);
+      if (r_.gather) add(Action::release, c);
       if (leaves(c, is_forward)) {
         add(is_forward ? Action::send_forward : Action::send_backward, c,
             peer(is_forward ? 1 : -1));
@@ -151,23 +143,16 @@ class Wrapper {
   void add(Action action, const Compute& c, uint16_t peer = 0) {
     steps_.push_back({action, static_cast<uint8_t>(c.chunk), peer, static_cast<uint32_t>(c.micro)});
   }
-  void gather(const Compute& c) {
-    if (r_.gather == Gather::never || gathered_[static_cast<size_t>(c.chunk)]) return;
-    add(Action::gather, c);
-    gathered_[static_cast<size_t>(c.chunk)] = true;
-  }
-  void release(const Compute& c, int64_t index) {
-    if (r_.gather == Gather::never) return;
-    if (r_.gather == Gather::once && last_use_[static_cast<size_t>(c.chunk)] != index) return;
-    add(Action::release, c);
-    gathered_[static_cast<size_t>(c.chunk)] = false;
+  // One pass does both; zero_bubble's gradients leave before its weight work, where any leave.
+  bool does_weights(size_t i) const {
+    if (r_.kind != ScheduleKind::zero_bubble) return true;
+    return !leaves(order_[i], /*is_forward=*/false) && i + 1 < order_.size() &&
+           order_[i + 1].action == Action::weight && order_[i + 1].micro == order_[i].micro;
   }
 
   const ScheduleRequest& r_;
   int stage_;
   const Order& order_;
-  std::vector<int64_t> last_use_;
-  std::vector<bool> gathered_;
   std::vector<Step> steps_;
 };
 

@@ -28,8 +28,12 @@ enum class Action : uint8_t {
   backward,          // input gradients
   send_backward,
   weight,  // weight gradients; right after its backward where the schedule does not put it off
-  gather,  // parameters of a chunk that are sharded over the data axis become whole
-  release  // and go again
+  // Of parameters that are sharded over the data axis. They become whole block by block, and go
+  // when their block is through; what the schedule says is when a pass may ask for its first block
+  // (the engine does so while the computation before it ends), and when its last block goes: unless
+  // the next gather is of the same block.
+  gather,
+  release
 };
 const char* name_of(Action action);
 
@@ -45,19 +49,12 @@ enum class ScheduleKind : uint8_t { gpipe, one_f_one_b, interleaved, zero_bubble
 const char* name_of(ScheduleKind kind);                    // as in a recipe: "1f1b"
 ScheduleKind schedule_from_name(const std::string& name);  // throws Error(config)
 
-// When parameters sharded over the data axis are made whole.
-enum class Gather : uint8_t {
-  never,      // parameters are not sharded
-  once,       // before a chunk's first use in the step, released after its last
-  every_pass  // around each forward and each backward
-};
-
 struct ScheduleRequest {
   ScheduleKind kind = ScheduleKind::one_f_one_b;
   int stages = 1;
   int micro_batches = 1;
-  int chunks = 1;  // more than 1 only for interleaved
-  Gather gather = Gather::never;
+  int chunks = 1;       // more than 1 only for interleaved
+  bool gather = false;  // parameters are sharded over the data axis
 };
 
 struct Schedule {

@@ -90,6 +90,8 @@ void each_configuration(Predictor& predictor, const SearchRequest& request,
   const System& system = predictor.system();
   const Workload& w = predictor.workload();
   const auto blocks = static_cast<int64_t>(w.model.blocks.size());
+  // Gradients in bfloat16 are those of a whole batch.
+  const int64_t most_micro = w.gradients == "bfloat16" ? w.global_batch : request.most_micro;
   const auto wanted = [](const auto& pin, auto value) { return !pin || *pin == value; };
 
   for (const int64_t t : divisors(request.devices, w.tensor ? request.devices : 1)) {
@@ -107,7 +109,7 @@ void each_configuration(Predictor& predictor, const SearchRequest& request,
         if (!wanted(request.pipeline, p)) continue;
         const int64_t data = request.devices / (t * k * p);
         if (w.global_batch % data != 0) continue;
-        for (const int64_t b : divisors(w.global_batch / data, request.most_micro)) {
+        for (const int64_t b : divisors(w.global_batch / data, most_micro)) {
           if (!wanted(request.micro, b)) continue;
           Configuration c = split;
           c.pipeline = p;

@@ -101,9 +101,22 @@ const std::vector<System>& systems() {
 
 }  // namespace
 
+System with_gradients_of(System system, const Workload& workload) {
+  if (workload.gradients != "bfloat16") return system;
+  system.optimizer_bytes -= 2;
+  system.gradient_bytes /= 2;
+  system.data_bytes = 2;
+  for (StateRules& rules : system.states16) rules.gradients.bytes = 2;
+  return system;
+}
+
 int64_t Workload::compute_bytes() const {
   if (compute == "float64") return 8;
   return compute == "float32" ? 4 : 2;
+}
+
+int64_t Workload::gradient_bytes() const {
+  return gradients == "bfloat16" ? 2 : std::max<int64_t>(4, compute_bytes());
 }
 
 const char* name_of(Shard shard) {

@@ -22,14 +22,16 @@ struct Workload {
   int64_t sequence = 1;      // tokens of a sample
   int64_t global_batch = 1;  // samples of a step
   std::string compute = "bfloat16";
-  std::vector<int64_t> cuts;      // of its recipe: used for pipelines of as many parts
-  double optimizer_states = 2;    // numbers that the optimizer keeps for a parameter
+  std::string gradients = "float32";  // or "bfloat16": of weights, as this engine keeps them
+  std::vector<int64_t> cuts;          // of its recipe: used for pipelines of as many parts
+  double optimizer_states = 2;        // numbers that the optimizer keeps for a parameter
   int64_t threads = 1;            // of a rank, where a CPU computes: each has scratch of its own
   bool context_by_heads = false;  // context ranks exchange sequence for heads: no ring
   std::string halves = "auto";    // layout.halves: over the tensor axis, of a micro-batch
   bool tensor = true, context = true, pipeline = true, shard = true;  // axes that its task allows
 
   int64_t compute_bytes() const;
+  int64_t gradient_bytes() const;
 };
 
 enum class Shard : uint8_t { none, states, gradients, parameters };
@@ -89,7 +91,7 @@ struct System {
   std::vector<Shard> shards;
   std::vector<Recompute> recomputes;
   std::vector<ScheduleKind> schedules;
-  // By level of Shard, for types of 2, 4 and 8 bytes.
+  // By level of Shard, for types of 2, 4 and 8 bytes; gradients in float32, or float64.
   std::array<StateRules, 4> states16, states32, states64;
 
   const StateRules& states(Shard shard, int64_t compute_bytes) const {
@@ -97,6 +99,9 @@ struct System {
     return of_type[static_cast<size_t>(shard)];
   }
 };
+
+// The same software where gradients are kept as the workload says.
+System with_gradients_of(System system, const Workload& workload);
 
 // "ocoee"; "megatron" (Megatron-LM as measured by Korthikanti et al. 2022); "megatron_deepspeed"
 // (as run on Frontier by Dash et al. 2024). Throws Error(config) with the nearest name.

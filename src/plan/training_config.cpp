@@ -93,6 +93,11 @@ void PrecisionConfig::describe(config::Description& d) {
           "type of weights and activations; masters, gradients and optimizer states are float32 "
           "(float64 with it)")
       .choices({"float32", "float64", "bfloat16", "float16"});
+  d.field("gradients", gradients,
+          "bfloat16, beside compute = \"bfloat16\": gradients of weights are kept, and summed over "
+          "ranks, in half the bytes; one micro-batch a step and rank")
+      .choices({"float32", "bfloat16"})
+      .may_change_on_resume();
   d.field("float8", float8,
           "bfloat16: products of attention and feed-forward layers in float8 (E4M3, gradients "
           "E5M2; delayed scaling)");
@@ -115,6 +120,32 @@ void PrecisionConfig::check(config::Problems& problems, bool has_float8_products
                              compute),
                  "set precision.compute = \"bfloat16\", or leave the key out");
   }
+}
+
+void check_gradients(config::Problems& problems, const PrecisionConfig& precision,
+                     const BatchConfig& batch, const LayoutConfig& layout, int64_t ranks) {
+  const char* key = "precision.gradients";
+  if (precision.gradients != "bfloat16") return;
+  if (precision.compute != "bfloat16") {
+    problems.add(key,
+                 fmt::format("gradients in bfloat16 are those of products in bfloat16, but "
+                             "precision.compute is \"{}\"",
+                             precision.compute),
+                 "set precision.compute = \"bfloat16\", or leave the key out");
+    return;
+  }
+  if (ranks % layout.model_ranks() != 0 || batch.global % layout.data(ranks) != 0) return;
+  const BatchPlan plan = plan_batch(batch, layout, ranks);
+  if (plan.accumulation == 1) return;
+  problems.add(key,
+               fmt::format("the {} micro-batches that a rank takes in a step would be added up in "
+                           "bfloat16, which has three digits",
+                           plan.accumulation),
+               layout.pipeline > 1
+                   ? "leave the key out: a pipeline needs its micro-batches"
+                   : fmt::format("set batch.micro = {} so that a step is one micro-batch, start "
+                                 "more ranks, or leave the key out",
+                                 plan.micro * plan.accumulation));
 }
 
 int64_t PrecisionConfig::compute_bytes() const {

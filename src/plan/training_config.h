@@ -40,6 +40,7 @@ struct LayoutConfig {
 
 struct PrecisionConfig {
   std::string compute = "float32";
+  std::string gradients = "float32";
   double loss_scale = 65536;         // float16 only: where dynamic scaling starts
   int64_t loss_scale_window = 1000;  // steps without overflow before it doubles
   bool float8 = false;
@@ -64,6 +65,11 @@ struct BatchPlan {
 };
 BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout,
                      int64_t ranks);  // after the check below
+
+// Whether gradients in bfloat16, where asked for, can be: from products in bfloat16, of one
+// micro-batch, so that none is added to another in so few digits.
+void check_gradients(config::Problems& problems, const PrecisionConfig& precision,
+                     const BatchConfig& batch, const LayoutConfig& layout, int64_t ranks);
 
 // What a task can do beside plain data parallelism.
 struct LayoutSupport {

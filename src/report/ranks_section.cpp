@@ -35,32 +35,42 @@ std::vector<TimelineSpan> spans_of(const json& stage) {
   return out;
 }
 
+// Seconds of a stage without those in messages inside of its actions.
+double computed_seconds(const json& stage) {
+  double sum = 0;
+  for (const TimelineSpan& span : spans_of(stage)) sum += span.end - span.begin;
+  for (const json& action : stage) {
+    if (!action.is_array() || action.size() < 6 || !action[5].is_number()) continue;
+    const double waited = action[5].get<double>();
+    if (drawable(waited)) sum -= waited;
+  }
+  return std::max(sum, 0.0);
+}
+
 }  // namespace
 
 std::string pipeline_section(const SectionContext& context) {
   const json& record = child(context.run.summary, "pipeline");
   const json& stages = child(record, "stages");
   if (!stages.is_array() || stages.empty()) return "";
+  const json& ranks = child(record, "ranks");
   constexpr size_t kMostStages = 64;
   Timeline picture;
   picture.title = "One step through the pipeline";
   std::vector<std::vector<std::string>> rows;
   for (size_t s = 0; s < stages.size() && s < kMostStages; ++s) {
-    TimelineTrack track{fmt::format("stage {}", s), "", spans_of(stages[s])};
-    double busy = 0;
-    for (const TimelineSpan& span : track.spans) {
-      busy += span.end - span.begin;
-      picture.end = std::max(picture.end, span.end);
-    }
-    rows.push_back({fmt::format("{}", s), format_seconds(busy)});
+    const json& rank = s < ranks.size() ? ranks[s] : json();
+    const std::string name = rank.is_number_integer()
+                                 ? fmt::format("stage {}, rank {}", s, rank.get<int64_t>())
+                                 : fmt::format("stage {}", s);
+    TimelineTrack track{name, "", spans_of(stages[s])};
+    for (const TimelineSpan& span : track.spans) picture.end = std::max(picture.end, span.end);
+    rows.push_back({name, format_seconds(computed_seconds(stages[s]))});
     if (!track.spans.empty()) picture.tracks.push_back(std::move(track));
   }
   if (picture.tracks.empty() || !(picture.end > 0)) return "";
-  for (size_t s = 0; s < rows.size(); ++s) {
-    double busy = 0;
-    for (const TimelineSpan& span : spans_of(stages[s])) busy += span.end - span.begin;
-    rows[s].push_back(percent(busy / picture.end));
-  }
+  for (size_t s = 0; s < rows.size(); ++s)
+    rows[s].push_back(percent(computed_seconds(stages[s]) / picture.end));
   const double micro = number_at(record, "micro_batches"), chunks = number_at(record, "chunks"),
                predicted = number_at(record, "bubble_predicted"),
                measured = number_at(record, "bubble_measured");
@@ -68,11 +78,16 @@ std::string pipeline_section(const SectionContext& context) {
       fmt::format("{} stages, schedule {}, {} micro-batches{}.", stages.size(),
                   shorten(string_at(record, "schedule", "?"), 40), drawable(micro) ? micro : 0,
                   chunks > 1 ? fmt::format(", {} chunks a stage", chunks) : "");
-  std::string caption = picture.description + " The last step that ran action by action.";
-  if (drawable(predicted) && drawable(measured))
-    caption += fmt::format(
-        " Time lost over time computed: {} measured, {} by the formula for equal stages.",
-        percent(measured), percent(predicted));
+  std::string caption = picture.description + " The last step that ran action by action";
+  const double pipelines = number_at(record, "pipelines");
+  caption += pipelines > 1
+                 ? fmt::format(", in the first of {} pipelines that run side by side.", pipelines)
+                 : ".";
+  if (drawable(measured))
+    caption += fmt::format(" Time lost over time computed: {} measured", percent(measured));
+  if (drawable(measured) && drawable(predicted))
+    caption += fmt::format(", {} by the formula for equal stages", percent(predicted));
+  if (drawable(measured)) caption += "; messages inside of an action count as lost.";
   return figure("One step through the pipeline",
                 responsive([&](double width) {
                   picture.width = width;

@@ -94,7 +94,7 @@ std::optional<int64_t> latest_loadable(const std::filesystem::path& folder,
 
 struct LoadCounters {           // of this rank
   int64_t bytes_needed = 0;     // of the state's pieces
-  int64_t bytes_read = 0;       // of array data, with small gaps between what is needed
+  int64_t bytes_read = 0;       // of array data; with small gaps, at most 9/8 of what is needed
   int64_t most_host_bytes = 0;  // of buffers, at once
 };
 // Puts the arrays of a checkpoint into the state's pieces and returns the values. The checkpoint

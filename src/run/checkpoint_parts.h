@@ -39,7 +39,7 @@ class BoxReader {
   void check(const StateArray& array) const;
   // A box of it into the row-major block `host`. Throws Error(data).
   void read(const StateArray& array, const Box& box, char* host);
-  int64_t bytes_read() const;    // small gaps between what is needed among them
+  int64_t bytes_read() const;    // at most 9/8 of what is needed: small gaps are read along
   int64_t window_bytes() const;  // of the reader's own memory
 
  private:

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <string>
 
 #include "core/trace.h"
 
@@ -58,22 +59,27 @@ json pipeline_record(parallel::Engine& engine) {
   uint32_t micro_batches = 0;
   for (const parallel::Executed& one : own) {
     mine.push_back({plan::name_of(one.step.action), one.step.chunk, one.step.micro,
-                    one.begin - here, one.end - here});
+                    one.begin - here, one.end - here, one.waited});
     micro_batches = std::max(micro_batches, one.step.micro + 1);
   }
   const parallel::EngineOptions& options = engine.options();
   json out = {{"schedule", plan::name_of(options.schedule)},
               {"chunks", options.chunks},
               {"micro_batches", micro_batches},
+              {"pipelines", engine.mesh().world().size() / stages.size()},
+              {"ranks", json::array()},
               {"stages", json::array()}};
   double first = 1e300, last = -1e300, busy = 0;
   for (const std::string& text : stages.all_gather_text(mine.dump()))
     out["stages"].push_back(json::parse(text));
+  for (const std::string& text :
+       stages.all_gather_text(std::to_string(engine.mesh().world().rank())))
+    out["ranks"].push_back(json::parse(text));
   for (const json& stage : out["stages"]) {
     for (const json& action : stage) {
       first = std::min(first, action[3].get<double>());
       last = std::max(last, action[4].get<double>());
-      busy += action[4].get<double>() - action[3].get<double>();
+      busy += action[4].get<double>() - action[3].get<double>() - action[5].get<double>();
     }
   }
   for (json& stage : out["stages"]) {
@@ -83,8 +89,10 @@ json pipeline_record(parallel::Engine& engine) {
     }
   }
   if (busy <= 0) return nullptr;
-  out["bubble_predicted"] = plan::ideal_bubble_overhead(
-      {options.schedule, stages.size(), static_cast<int>(micro_batches), options.chunks});
+  // The closed form is that of a pipeline that fills.
+  if (static_cast<int>(micro_batches) >= stages.size())
+    out["bubble_predicted"] = plan::ideal_bubble_overhead(
+        {options.schedule, stages.size(), static_cast<int>(micro_batches), options.chunks});
   out["bubble_measured"] = (last - first) * stages.size() / busy - 1;
   return out;
 }

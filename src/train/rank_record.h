@@ -15,8 +15,12 @@ nlohmann::json ranks_record(comm::Mesh& mesh, const nlohmann::json& profile);
 
 // The last step of a pipelined engine, on clocks that agree (collective over the pipeline axis):
 //   {"schedule", "chunks", "micro_batches",
-//    "stages": [[[action, chunk, micro-batch, begin, end], ...]],   computing actions, seconds
-//    "bubble_predicted", "bubble_measured"}                         time lost over time computed
+//    "pipelines",                        that run side by side; this is one of them
+//    "ranks",                            of the stages
+//    "stages": [[[action, chunk, micro-batch, begin, end, waited], ...]],   computing actions, in
+//                                        seconds, and what messages inside of them took of these
+//    "bubble_predicted", "bubble_measured"}  time lost over time computed; the first only where
+//                                        there are as many micro-batches as stages
 // Null for an engine of one stage.
 nlohmann::json pipeline_record(parallel::Engine& engine);
 

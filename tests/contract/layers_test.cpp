@@ -256,42 +256,62 @@ TEST(LayerContract, SavedBytesEqualTheSpec) {
   EXPECT_GT(counted, 25);
 }
 
-// Selective recompute changes no bit.
+// Selective recompute changes no bit, whether the norm before a layer makes its output again at
+// once, or in its own backward pass, before weight gradients are made.
 TEST(LayerContract, SelectiveRecomputeIsBitEqual) {
+  int64_t owed = 0;
   for (const auto& model : models_of_all_layers()) {
     std::unique_ptr<nn::Layer> norm;  // that feeds the layer under test
     nn::Saved of_norm;
     nn::Weights weights;
+    nn::Bundle to_norm, norm_gradient;  // of its input, without what it owes
     for_each_layer(model, [&](Subject& subject) {
-      nn::Bundle grad_in[2], again;
-      at::Tensor gradients[2];
-      for (const bool selective : {false, true}) {
-        nn::Bundle out;
+      nn::Bundle grad_in[3];
+      at::Tensor gradients[3];
+      for (const int way : {0, 1, 2}) {  // nothing made again, at once, with the backward pass
+        nn::Bundle out, again;
         nn::Saved saved;
         nn::WeightWork later;
         subject.weights.gradient.zero_();
-        subject.context.selective = selective;
+        subject.context.selective = way > 0;
         subject.layer->forward(copy_of(subject.in), out, saved, subject.context);
-        if (selective && norm) norm->repeat(of_norm, again, subject.context);
+        if (way > 0 && norm) norm->repeat(of_norm, again, subject.context, way == 2);
         subject.context.again = &again;
-        subject.layer->backward(copy_of(subject.directions), grad_in[selective], saved, later,
+        subject.layer->backward(copy_of(subject.directions), grad_in[way], saved, later,
                                 subject.context);
+        subject.context.again = nullptr;
+        if (way == 2 && norm) {
+          if (again.has("h")) again["h"].fill_(std::nan(""));
+          subject.context.owed = &again;
+          nn::Bundle grad_x;
+          nn::WeightWork of_it;
+          nn::Saved kept = of_norm;
+          norm->backward(to_norm, grad_x, kept, of_it, subject.context);
+          subject.context.owed = nullptr;
+          EXPECT_TRUE(at::equal(grad_x.at("x"), norm_gradient.at("x")));
+          ++owed;
+        }
         later.drain();
-        gradients[selective] = subject.weights.gradient.clone();
+        gradients[way] = subject.weights.gradient.clone();
       }
-      EXPECT_TRUE(at::equal(gradients[0], gradients[1])) << subject.layer->spec().name;
-      for (const auto& [name, tensor] : grad_in[0].items())
-        EXPECT_TRUE(at::equal(tensor, grad_in[1].at(name))) << subject.layer->spec().name;
+      for (const int way : {1, 2}) {
+        EXPECT_TRUE(at::equal(gradients[0], gradients[way])) << subject.layer->spec().name;
+        for (const auto& [name, tensor] : grad_in[0].items())
+          EXPECT_TRUE(at::equal(tensor, grad_in[way].at(name))) << subject.layer->spec().name;
+      }
       norm.reset();
       if (!subject.layer->repeats()) return;
       nn::Bundle out;
       subject.context.selective = false;
       of_norm.clear();
       subject.layer->forward(copy_of(subject.in), out, of_norm, subject.context);
+      to_norm = copy_of(subject.directions);
+      norm_gradient = grad_in[0];
       weights = subject.weights;
       norm = std::move(subject.layer);
     });
   }
+  EXPECT_GT(owed, 10);
 }
 
 // ---- FLOPs: what the library is asked to multiply, by the shapes of its operands.

@@ -38,6 +38,7 @@ TEST(Progress, TimeLeftCountsFromWhereTheRunGoesOn) {
   EXPECT_EQ(progress.time_for(85, 20), "30.0 s left  wall time left 50.0 s");
   EXPECT_EQ(progress.time_for(80, 20), "wall time left 50.0 s");
   EXPECT_EQ(progress.time_for(100, 90), "done in 1 min 20 s");
+  EXPECT_EQ(progress.time_for(101, 91), "1 min 21 s so far, longer than expected");
 }
 
 TEST(Progress, TheFirstStepIsNoMeasureOfTheOthers) {

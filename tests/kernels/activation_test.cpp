@@ -59,6 +59,17 @@ TEST(Gelu, EveryTypeAndShape) {
           want_sums[i % static_cast<size_t>(width)] += rounded_dx[i];
         EXPECT_NEAR_ARRAY(sums.read(), want_sums, tolerance(wide_dtype(dtype)))
             << label(dtype) << width;
+
+        // With y made again: the bits of the forward pass in the place of dy, those of dx in that
+        // of x.
+        for (const bool with_sums : {false, true}) {
+          const Array x_then_dx(dtype, x), dy_then_y(dtype, dy);
+          a.x = a.out = x_then_dx.data(), a.dy = a.y = dy_then_y.data();
+          a.d_bias = with_sums ? sums.data() : nullptr;
+          gelu_backward(a, test_stream());
+          EXPECT_EQ(x_then_dx.bits(), alone) << label(dtype) << width;
+          EXPECT_EQ(dy_then_y.bits(), y.bits()) << label(dtype) << width;
+        }
       }
     }
   }
@@ -131,6 +142,13 @@ TEST(Swiglu, EveryTypeAndShape) {
       swiglu_forward(a, test_stream());
       a.dy = dy_array.data(), a.out = x_array.data();  // in place
       swiglu_backward(a, test_stream());
+      // With y made again, in the place of dy.
+      const Array x_then_dx(dtype, x), dy_then_y(dtype, dy);
+      swiglu_backward({dtype, rows, inner, x_then_dx.data(), dy_then_y.data(), x_then_dx.data(),
+                       dy_then_y.data()},
+                      test_stream());
+      EXPECT_EQ(x_then_dx.bits(), x_array.bits()) << label(dtype) << inner;
+      EXPECT_EQ(dy_then_y.bits(), y.bits()) << label(dtype) << inner;
       std::vector<double> want_y(dy.size()), want_dx(x.size());
       for (int64_t row = 0; row < rows; ++row) {
         for (int64_t i = 0; i < inner; ++i) {

@@ -12,6 +12,7 @@ struct Case {
   DType dtype;
   bool rms, bias, add, passing;
   int64_t rows, width, shift = 0;
+  bool bf16_gradients = false;
 };
 
 struct Values {
@@ -72,15 +73,15 @@ Result reference(const Case& c, const Values& v) {
 }
 
 Result run(const Case& c, const Values& v) {
-  const DType wide = wide_dtype(c.dtype);
+  const DType wide = wide_dtype(c.dtype), of_gradient = c.bf16_gradients ? DType::bf16 : wide;
   const Array x(c.dtype, v.x, c.shift), add(c.dtype, v.add), weight(c.dtype, v.weight),
       bias(c.dtype, v.bias), dy(c.dtype, v.dy);
   const Array sum(c.dtype, c.rows * c.width), y(c.dtype, c.rows * c.width), mean(wide, c.rows),
       rstd(wide, c.rows);
   const Array dx(c.dtype,
                  v.passing);  // the passing gradient lies where dx goes: the two may be one array
-  const Array d_weight(wide, std::vector<double>(v.weight.size(), 1.0)),
-      d_bias(wide, std::vector<double>(v.weight.size(), 1.0));
+  const Array d_weight(of_gradient, std::vector<double>(v.weight.size(), 1.0)),
+      d_bias(of_gradient, std::vector<double>(v.weight.size(), 1.0));
   NormForward f{c.dtype, c.rms, c.rows, c.width, kEpsilon, x.data()};
   if (c.add) f.add = add.data(), f.sum = sum.data();
   f.weight = weight.data(), f.bias = c.bias ? bias.data() : nullptr, f.y = y.data();
@@ -92,8 +93,19 @@ Result run(const Case& c, const Values& v) {
   b.mean = f.mean, b.rstd = rstd.data(), b.d_residual = c.passing ? dx.data() : nullptr,
   b.dx = dx.data();
   b.d_weight = d_weight.data(), b.d_bias = c.bias ? d_bias.data() : nullptr,
-  b.workspace = space.data();
+  b.workspace = space.data(), b.bf16_gradients = c.bf16_gradients;
   norm_backward(b, test_stream());
+  // The same with the forward's output made again, to the bit.
+  const Array again(c.dtype, c.rows * c.width), other_dx(c.dtype, v.passing);
+  const Array other_d_weight(of_gradient, std::vector<double>(v.weight.size(), 1.0)),
+      other_d_bias(of_gradient, std::vector<double>(v.weight.size(), 1.0));
+  b.d_residual = c.passing ? other_dx.data() : nullptr, b.dx = other_dx.data();
+  b.d_weight = other_d_weight.data(), b.d_bias = c.bias ? other_d_bias.data() : nullptr;
+  b.y = again.data(), b.bias = f.bias;
+  norm_backward(b, test_stream());
+  EXPECT_EQ(again.bits(), y.bits());
+  EXPECT_EQ(other_dx.bits(), dx.bits());
+  EXPECT_EQ(other_d_weight.bits(), d_weight.bits());
   Result r{c.add ? sum.read() : v.x, y.read(),      mean.read(), rstd.read(), dx.read(),
            d_weight.read(),          d_bias.read(), {}};
   for (const Array* array : {&y, &dx, &d_weight, &d_bias}) {
@@ -135,15 +147,38 @@ TEST(Norm, EveryTypeAndShape) {
     }
   }
 }
+// The sums that lie in float32 otherwise, rounded once.
+TEST(Norm, GradientsInBfloat16) {
+  for (const DType dtype : {DType::bf16, DType::f32}) {
+    for (const int64_t width : {7, 768, 6144, 40960}) {
+      SCOPED_TRACE(label(dtype) + " " + std::to_string(width));
+      Case c{dtype, false, true, false, true, 67, width};
+      const Values values(c);
+      const Result wide = run(c, values);
+      c.bf16_gradients = true;
+      const Result narrow = run(c, values);
+      EXPECT_EQ(narrow.dx, wide.dx);
+      for (size_t i = 0; i < wide.d_weight.size(); ++i) {  // half a unit in the last place
+        ASSERT_NEAR(narrow.d_bias[i], wide.d_bias[i], 0.00391 * std::abs(wide.d_bias[i]) + 1e-5);
+        ASSERT_NEAR(narrow.d_weight[i], wide.d_weight[i],
+                    0.00391 * std::abs(wide.d_weight[i]) + 1e-5);
+      }
+    }
+  }
+}
 TEST(Norm, UnalignedPointers) {
   for (const DType dtype : kFloatTypes) check({dtype, false, true, false, true, 17, 64, 1});
 }
 // Each way a wide row is laid over a block, and beyond what registers hold.
 TEST(Norm, WideRows) {
-  for (const int64_t width : {3072, 8192, 16384, 32768, 40960}) {
+  for (const int64_t width : {1600, 3072, 4096, 8192, 12288, 16384, 32768, 40960}) {
     check({DType::bf16, false, true, true, true, 3, width});
     check({DType::f32, true, false, false, true, 2, width});
   }
+  // More rows than blocks that a GPU runs at once: rows wait their turn.
+  const int64_t rows = on_gpu() ? 1700 : 70;
+  check({DType::bf16, false, true, false, true, rows, 6144});
+  check({DType::bf16, true, false, true, false, rows, 2112});
 }
 TEST(Norm, ManyRows) {
   check({DType::f32, false, true, true, true, 5000, 48});

@@ -90,16 +90,19 @@ void reference_adamw(Flat& f, const StepScalars& s, double beta1, double beta2, 
   }
 }
 
-void check_adamw(DType dtype, DType value_dtype, int64_t count, int64_t shift) {
+void check_adamw(DType dtype, DType value_dtype, int64_t count, int64_t shift,
+                 bool bf16_gradient = false) {
   SCOPED_TRACE(label(dtype) + " " + std::to_string(count) + " shift " + std::to_string(shift));
+  const DType of_gradient = bf16_gradient ? DType::bf16 : dtype;
   Flat f(dtype, count);
-  const Array p(dtype, f.p, shift), g(dtype, f.g, shift), m(dtype, f.m), v(dtype, f.v),
+  f.g = rounded(of_gradient, f.g);
+  const Array p(dtype, f.p, shift), g(of_gradient, f.g, shift), m(dtype, f.m), v(dtype, f.v),
       value(value_dtype, count);
   const Segments segments(kSegments);
   const StepScalars s = scalars_of_step(3, 0.9, 0.95);
   const Scalars scalars(s);
   AdamW a{{dtype, 0, count, p.data(), g.data(), value.data(), value_dtype, segments.data(),
-           segments.count, scalars.data()}};
+           segments.count, scalars.data(), bf16_gradient}};
   a.first_moment = m.data(), a.second_moment = v.data();
   adamw(a, test_stream());
   reference_adamw(f, s, a.beta1, a.beta2, a.epsilon);
@@ -115,6 +118,36 @@ TEST(AdamWKernel, AgainstDoublePrecision) {
     for (const int64_t shift : {0, 1}) check_adamw(DType::f32, DType::bf16, count, shift);
   check_adamw(DType::f32, DType::f16, 5003, 0);
   check_adamw(DType::f64, DType::bf16, 5003, 0);
+}
+
+TEST(AdamWKernel, GradientsInBfloat16) {
+  for (const int64_t count : {1, 3, 11, 64, 1001, 6007})
+    for (const int64_t shift : {0, 1, 4}) check_adamw(DType::f32, DType::bf16, count, shift, true);
+  check_adamw(DType::f32, DType::f16, 5003, 0, true);
+  check_adamw(DType::f64, DType::bf16, 5003, 0, true);
+}
+
+// What lies in an array of bf16 is the same number in float32: so is every result.
+TEST(AdamWKernel, ABfloat16GradientIsTheSameNumber) {
+  const int64_t count = 5003;
+  Flat f(DType::f32, count);
+  f.g = rounded(DType::bf16, f.g);
+  const Segments segments(kSegments);
+  const Scalars scalars(scalars_of_step(2, 0.9, 0.95));
+  const auto run = [&](bool narrow) {
+    const Array p(DType::f32, f.p), g(narrow ? DType::bf16 : DType::f32, f.g), m(DType::f32, f.m),
+        v(DType::f32, f.v), value(DType::bf16, count);
+    AdamW a{{DType::f32, 0, count, p.data(), g.data(), value.data(), DType::bf16, segments.data(),
+             segments.count, scalars.data(), narrow}};
+    a.first_moment = m.data(), a.second_moment = v.data();
+    adamw(a, test_stream());
+    auto bits = p.bits();
+    for (const Array* array : {&m, &v, &value}) {
+      for (const unsigned char b : array->bits()) bits.push_back(b);
+    }
+    return bits;
+  };
+  EXPECT_EQ(run(true), run(false));
 }
 
 // Any cut of the flat space gives the same bits as the whole: what sharded data parallelism rests
@@ -164,15 +197,18 @@ TEST(AdamWKernel, SkipLeavesEverything) {
 }
 
 TEST(SgdKernel, AgainstDoublePrecision) {
-  for (const DType dtype : {DType::f32, DType::f64}) {
+  for (const auto& [dtype, narrow] :
+       {std::pair{DType::f32, false}, {DType::f64, false}, {DType::f32, true}}) {
     const int64_t count = 5003;
     Flat f(dtype, count);
-    const Array p(dtype, f.p), g(dtype, f.g), velocity(dtype, f.m);
+    const DType of_gradient = narrow ? DType::bf16 : dtype;
+    f.g = rounded(of_gradient, f.g);
+    const Array p(dtype, f.p), g(of_gradient, f.g), velocity(dtype, f.m);
     const Segments segments(kSegments);
     const StepScalars s = scalars_of_step(1, 0, 0);
     const Scalars scalars(s);
     sgd({{dtype, 0, count, p.data(), g.data(), nullptr, DType::bf16, segments.data(),
-          segments.count, scalars.data()},
+          segments.count, scalars.data(), narrow},
          velocity.data(),
          0.9},
         test_stream());

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -98,6 +99,31 @@ TEST_P(EveryOptimizer, SharesWithTheSameFactorAreBitEqual) {
   EXPECT_EQ(one.value.bits(), many.value.bits());
   for (size_t i = 0; i < one.states.size(); ++i)
     EXPECT_EQ(one.states[i].bits(), many.states[i].bits());
+}
+
+// Gradients in bfloat16 under loss scaling: an infinite one is a skipped step and half the scale.
+TEST_P(EveryOptimizer, SeesOverflowInBfloat16Gradients) {
+  OptimizerSetup s = setup(kCount);
+  s.loss_scaling = {.on = true, .initial = 1024};
+  const auto narrow = make_optimizer(s), wide = make_optimizer(s);
+  const FlatModel one = model(kCount, *narrow), other = model(kCount, *wide);
+  const auto g = kernels::test::rounded(DType::bf16, gradient(kCount, 0, 1024));
+  other.set_gradient(g);
+  auto broken = g;
+  broken[7] = INFINITY;
+  for (const bool breaks : {false, true}) {
+    const auto before = one.master.bits();
+    const Array in_bfloat16(DType::bf16, breaks ? broken : g);
+    Piece piece = one.whole();
+    piece.gradient = in_bfloat16.buffer();
+    narrow->prepare(0, test_stream());
+    narrow->step(piece, test_stream());
+    EXPECT_EQ(one.master.bits() == before, breaks);
+    EXPECT_EQ(narrow->read(test_stream()).loss_scale, breaks ? 512 : 1024);
+  }
+  wide->prepare(0, test_stream());
+  wide->step(other.whole(), test_stream());
+  EXPECT_EQ(one.master.bits(), other.master.bits());
 }
 
 TEST_P(EveryOptimizer, DecaysOnlyWhereAsked) {

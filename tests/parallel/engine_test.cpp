@@ -3,11 +3,15 @@
 // everything.
 #include "parallel/engine.h"
 
+#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <map>
+#include <memory>
 
 #include "models/gpt.h"
+#include "plan/block_cost.h"
 
 namespace ocoee::parallel {
 namespace {
@@ -137,11 +141,60 @@ TEST(Engine, DropoutDoesNotDependOnMicroBatches) {
 
 TEST(Engine, RecomputeIsBitEqual) {
   Fixture f;
-  for (const double dropout : {0.0, 0.1}) {
-    const Result kept = run(f, small("gpt2", dropout), Recompute::none, 4, at::kFloat);
-    const Result again = run(f, small("gpt2", dropout), Recompute::full, 4, at::kFloat);
-    EXPECT_EQ(kept.loss, again.loss);
-    EXPECT_TRUE(at::equal(kept.gradient, again.gradient));
+  for (const std::string style : {"gpt2", "llama"}) {
+    for (const double dropout : {0.0, 0.1}) {
+      for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+        const Result kept = run(f, small(style, dropout), Recompute::none, 4, type);
+        for (const Recompute recompute : {Recompute::selective, Recompute::full}) {
+          const Result again = run(f, small(style, dropout), recompute, 4, type);
+          EXPECT_EQ(kept.loss, again.loss);
+          EXPECT_TRUE(at::equal(kept.gradient, again.gradient)) << style << dropout;
+        }
+      }
+    }
+  }
+}
+
+std::atomic<double> multiplied{0};  // FLOPs of products with weights, by the shapes
+
+double rows_times_columns(const at::Tensor& t) {
+  return static_cast<double>(t.numel());
+}
+std::unique_ptr<at::ObserverContext> count_products(const at::RecordFunction& call) {
+  const std::string name = call.name();
+  const auto inputs = call.inputs();
+  const bool adds = name == "aten::addmm" || name == "aten::addmm_";
+  if (!adds && name != "aten::mm") return nullptr;
+  const at::Tensor &a = inputs[adds ? 1 : 0].toTensor(), &b = inputs[adds ? 2 : 1].toTensor();
+  multiplied = multiplied + 2 * rows_times_columns(a) * static_cast<double>(b.size(-1));
+  return nullptr;
+}
+
+// A block that runs again for its backward pass makes no output, which nothing would read: the
+// product at its end is left out.
+TEST(Engine, FullRecomputeMultipliesWhatItsSpecSays) {
+  Fixture f;
+  for (const std::string style : {"gpt2", "llama"}) {
+    const plan::ModelSpec model = models::build_gpt(small(style), 13);
+    const auto flops = [&](Recompute recompute) {
+      multiplied = 0;
+      const at::CallbackHandle handle =
+          at::addGlobalCallback(at::RecordFunctionCallback(count_products)
+                                    .needsInputs(true)
+                                    .scopes({at::RecordScope::FUNCTION}));
+      run(f, small(style), recompute, 8, at::kFloat);
+      at::removeCallback(handle);
+      return multiplied.load();
+    };
+    double again = 0;
+    for (const plan::BlockSpec& block : model.blocks) {
+      again += plan::flops_made_again(block);
+      for (const plan::LayerSpec& layer : block.layers)
+        if (plan::is_recomputed(block)) again -= layer.cost.attention_flops;
+    }
+    EXPECT_GT(again, 0);
+    EXPECT_EQ(flops(Recompute::full) - flops(Recompute::none), again * 8 * 16) << style;
+    EXPECT_EQ(flops(Recompute::selective), flops(Recompute::none)) << style;
   }
 }
 

@@ -2,8 +2,6 @@
 // The most bytes of tensors that a rank held while it trained two steps, beside the closed form.
 #pragma once
 
-#include <algorithm>
-
 #include "models/gpt.h"
 #include "parallel/tensor_memory.h"
 #include "plan/memory.h"
@@ -15,7 +13,7 @@ struct MemoryCase {
   models::GptConfig model;
   int64_t vocabulary = 512;
   std::string shard = "none";
-  std::string compute = "float32";
+  std::string compute = "float32", gradients = "float32";
   int64_t samples = 1, micro_batches = 2;
 };
 
@@ -35,7 +33,7 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
   reset_tensor_peak(device);
   {
     EngineOptions options;
-    options.precision = precision_from_name(c.compute);
+    options.precision = precision_from_name(c.compute, c.gradients);
     options.shard = shard_from_name(c.shard);
     Engine engine(model, options, mesh);
     engine.initialize(1);
@@ -67,23 +65,15 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
     device::synchronize(current_stream(device));
     out.parameters = model.parameters();
     const auto width = static_cast<int64_t>(c10::elementSize(options.precision.compute));
+    const auto gradient = static_cast<int64_t>(c10::elementSize(options.precision.gradient()));
     out.states = static_cast<double>(engine.weights().elements()) *
-                 plan::engine_state_rules(width, c.shard)
+                 plan::engine_state_rules(width, c.shard, gradient)
                      .bytes_per_parameter(engine.weights().layout().ways());
-    out.live = static_cast<double>(plan::live_unit_bytes(model, width, c.shard));
+    out.live = static_cast<double>(plan::live_unit_bytes(model, width, c.shard, gradient));
     out.activations = model.saved_bytes_per_token(static_cast<int>(width)) *
                       static_cast<double>(c.samples * c.model.context);
-    // Where no library adds a product to a float32 gradient (a CPU has none), a bfloat16 weight
-    // gradient is made beside it, and then a copy in float32.
-    int64_t largest = 0;
-    for (const plan::ParameterSpec* parameter : model.all_parameters())
-      largest = std::max(largest, parameter->elements());
-    if (width == 2 && !device.is_cuda()) out.beside += static_cast<double>((2 + 4) * largest);
-    // The rank's own slices of the two sums that are under way.
-    const int64_t ways = engine.weights().layout().ways();
-    int64_t unit = 0;
-    for (const Unit& one : engine.weights().units()) unit = std::max(unit, one.elements());
-    if (out.live > 0) out.beside += static_cast<double>(2 * 4 * unit / ways);
+    out.beside = static_cast<double>(plan::passing_bytes(
+        model, width, c.shard, engine.weights().layout().ways(), device.is_cuda(), gradient));
   }
   out.peak = tensor_memory(device).peak - before;
   out.resident = peak_resident_bytes();

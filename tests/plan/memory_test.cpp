@@ -93,6 +93,19 @@ TEST(Memory, FallsWithEveryShardLevel) {
   }
 }
 
+TEST(Memory, GradientsInTwoBytesTakeTwoLess) {
+  for (const int64_t data : {1, 2, 8}) {
+    for (const char* shard : {"none", "states", "gradients", "parameters"}) {
+      const double cut = std::string(shard) == "none" || std::string(shard) == "states"
+                             ? 2
+                             : 2.0 / static_cast<double>(data);
+      EXPECT_DOUBLE_EQ(engine_state_rules(2, shard).bytes_per_parameter(data) -
+                           engine_state_rules(2, shard, 2).bytes_per_parameter(data),
+                       cut);
+    }
+  }
+}
+
 TEST(Memory, RecomputeAndLaterStagesHoldLess) {
   const Oracle& o = kOracles[3];
   EXPECT_LT(gib_of(o, true, Recompute::full), gib_of(o, true, Recompute::selective));

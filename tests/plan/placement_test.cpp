@@ -87,6 +87,17 @@ TEST(SequencePieces, CoverTheSequenceOnceWithEqualWork) {
   EXPECT_THROW(sequence_pieces(ContextMethod::ring, 24, 5, 0), Error);
 }
 
+TEST(PipelineCuts, WhatIsOnlyMovedWeighsAsTheComputationThatItHoldsUp) {
+  ModelSpec model;
+  const auto block = [&](double flops, double elements) {
+    LayerSpec layer;
+    layer.cost.matmul_flops = flops, layer.cost.bytes_moved = elements;
+    model.blocks.push_back({"", {layer}});
+  };
+  block(0, 1000), block(4e5, 0), block(2e5, 0);
+  EXPECT_EQ(pipeline_cuts(model, 2), (std::vector<size_t>{0, 1, 3}));
+}
+
 constexpr BatchConfig kBatch{120, 4};
 
 std::string problems_of(const models::GptConfig& config, const LayoutConfig& layout) {

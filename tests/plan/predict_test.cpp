@@ -425,6 +425,41 @@ TEST(Predict, MemoryFallsWithEveryShardLevelAndWithRecompute) {
   }
 }
 
+// Gradients in bfloat16: two bytes a parameter less to hold and to read in the update, two less to
+// zero and to sum, half of them on the wire; of one micro-batch, and of this engine alone.
+TEST(Predict, GradientsInBfloat16TakeHalfTheBytes) {
+  const Machine machine = load_machine("dgx-h100");
+  Workload wide = gpt(24, 2048, 16, 50304, 16), narrow = wide;
+  narrow.gradients = "bfloat16";
+  const auto parameters = static_cast<double>(wide.model.parameters());
+  const auto both = [&](const Configuration& c, const auto& of) {
+    Predictor before(wide, system_named("ocoee"), machine),
+        after(narrow, system_named("ocoee"), machine);
+    EXPECT_EQ(after.problem(c), "");
+    return std::pair{of(before.predict(c)), of(after.predict(c))};
+  };
+  Configuration c;
+  c.micro = 16;
+  const auto [held, less] = both(c, [](const Prediction& p) { return p.of(Held::gradients); });
+  EXPECT_DOUBLE_EQ(held, 4 * parameters);
+  EXPECT_DOUBLE_EQ(less, 2 * parameters);
+  const auto [update, shorter] = both(c, [](const Prediction& p) { return p.of(Part::optimizer); });
+  EXPECT_NEAR(shorter / update, (30.0 - 2 + 4) / (30 + 8), 1e-12);
+  for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
+    c.shard = shard, c.data = 2, c.micro = 8;
+    const auto [total, smaller] = both(c, [](const Prediction& p) { return p.total_bytes; });
+    EXPECT_LT(smaller, total - 0.99 * parameters) << name_of(shard);
+    const auto [seconds, quicker] = both(c, [](const Prediction& p) { return p.of(Part::data); });
+    EXPECT_LT(quicker, seconds) << name_of(shard);
+  }
+  c.micro = 4;
+  EXPECT_NE(Predictor(narrow, system_named("ocoee"), machine).problem(c), "");
+  EXPECT_EQ(Predictor(wide, system_named("ocoee"), machine).problem(c), "");
+  EXPECT_EQ(Predictor(narrow, system_named("megatron"), machine).problem(c), "");
+  EXPECT_EQ(Predictor(narrow, system_named("megatron"), machine).predict(c).total_bytes,
+            Predictor(wide, system_named("megatron"), machine).predict(c).total_bytes);
+}
+
 TEST(Predict, TimeNeverImprovesWhenAnythingBecomesSlower) {
   const Machine machine = load_machine("dgx-h100");
   const Workload w = gpt(24, 2048, 16, 50304, 128);

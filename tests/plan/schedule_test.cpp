@@ -99,31 +99,35 @@ TEST(Schedule, BubbleEqualsTheClosedForm) {
 
 TEST(Schedule, ShardedParametersAreWholeExactlyWhenUsed) {
   for (ScheduleRequest r : many_requests()) {
-    for (const Gather gather : {Gather::once, Gather::every_pass}) {
-      r.gather = gather;
-      SCOPED_TRACE(words(r));
-      for (const auto& stage : make_schedule(r).stages) {
-        std::map<int, bool> whole;
-        std::map<int, int> gathers;
-        for (const Step& step : stage) {
-          if (step.action == Action::gather) {
-            EXPECT_FALSE(whole[step.chunk]);
-            whole[step.chunk] = true;
-            ++gathers[step.chunk];
-          }
-          if (step.action == Action::release) {
-            EXPECT_TRUE(whole[step.chunk]);
-            whole[step.chunk] = false;
-          }
-          const bool uses = step.action == Action::forward || step.action == Action::backward;
-          EXPECT_TRUE(!uses || whole[step.chunk]);
+    r.gather = true;
+    SCOPED_TRACE(words(r));
+    Schedule without = make_schedule(r);
+    for (auto& stage : without.stages) {
+      std::map<int, bool> whole;
+      std::map<int, int> gathers;
+      for (const Step& step : stage) {
+        if (step.action == Action::gather) {
+          EXPECT_FALSE(whole[step.chunk]);
+          whole[step.chunk] = true;
+          ++gathers[step.chunk];
         }
-        for (const auto& [chunk, is_whole] : whole) {
-          EXPECT_FALSE(is_whole);
-          EXPECT_EQ(gathers[chunk], gather == Gather::once ? 1 : 2 * r.micro_batches);
+        if (step.action == Action::release) {
+          EXPECT_TRUE(whole[step.chunk]);
+          whole[step.chunk] = false;
         }
+        const bool uses = step.action == Action::forward || step.action == Action::backward;
+        EXPECT_TRUE(!uses || whole[step.chunk]);
       }
+      for (const auto& [chunk, is_whole] : whole) {
+        EXPECT_FALSE(is_whole);
+        EXPECT_EQ(gathers[chunk], 2 * r.micro_batches);
+      }
+      std::erase_if(stage, [](const Step& step) {
+        return step.action == Action::gather || step.action == Action::release;
+      });
     }
+    r.gather = false;
+    EXPECT_EQ(without.stages, make_schedule(r).stages);
   }
 }
 

@@ -51,6 +51,19 @@ TEST(RanksSection, AMeasuredPipelineStepIsDrawnBesideTheFormula) {
   EXPECT_TRUE(page.has_text("75.0\u202F%"));  // six units of eight, on both stages
 }
 
+TEST(RanksSection, WhatMessagesTookInsideAnActionIsNotComputed) {
+  json record = two_stages();
+  for (json& stage : record["stages"])
+    for (json& action : stage) action.push_back(0.25);
+  record["ranks"] = {1, 3}, record["pipelines"] = 2;
+  record.erase("bubble_predicted");
+  const XmlDocument page = page_with({{"pipeline", record}});
+  EXPECT_TRUE(page.has_text("62.5\u202F%"));  // five units of eight
+  EXPECT_TRUE(page.has_text("stage 1, rank 3"));
+  EXPECT_TRUE(page.has_text("in the first of 2 pipelines that run side by side"));
+  EXPECT_TRUE(page.has_text("33.3\u202F% measured; messages"));
+}
+
 TEST(RanksSection, TheSlowestRankIsNamed) {
   json seconds = json::array();
   for (int r = 0; r < 4; ++r)

@@ -258,10 +258,10 @@ TEST_F(Resume, ReshardedIsTheSame) {
   expect_as_reference("a");
 }
 
-// Loading holds no more than the largest piece beside the state itself, and rewriting a few
+// Loading 320 MiB holds no more than the largest piece beside the state itself, and rewriting a few
 // megabytes: as the kernel counts, not the loader.
 TEST_F(Resume, MemoryStaysWithinAPieceOfTheShard) {
-  constexpr int64_t kArrays = 6, kRows = 4096, kColumns = 1024, kMiB = int64_t{1} << 20;
+  constexpr int64_t kArrays = 20, kRows = 4096, kColumns = 1024, kMiB = int64_t{1} << 20;
   comm::World world = comm::World::alone();
   std::vector<std::vector<float>> memory(kArrays, std::vector<float>(kRows * kColumns));
   State state;
@@ -287,14 +287,14 @@ TEST_F(Resume, MemoryStaysWithinAPieceOfTheShard) {
     const ocoee::testing_support::PeakMemory peak;
     load_checkpoint(checkpoint_path(folder, 1), state, *world.host(), &counters);
     EXPECT_LE(peak.rise(), piece + 4 * kMiB);
+    EXPECT_LE(peak.rise(), shard / 10);
     EXPECT_LE(peak.rise(), counters.most_host_bytes + 4 * kMiB);
-    EXPECT_LE(counters.most_host_bytes, shard + shard / 10);
   }
   EXPECT_TRUE(memory == saved);
   {
     const ocoee::testing_support::PeakMemory peak;
     reshard_checkpoint(checkpoint_path(folder, 1), scratch_ / "one", 1);
-    EXPECT_LE(peak.rise(), shard / 3);
+    EXPECT_LE(peak.rise(), 32 * kMiB);
   }
   EXPECT_TRUE(arrays(scratch_ / "one") == arrays(checkpoint_path(folder, 1)));
 }

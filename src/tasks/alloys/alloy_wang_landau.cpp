@@ -364,10 +364,7 @@ class WangLandauTask final : public run::Task {
     json headline = json::array();
     json final{{"ln_f", walk_->ln_f()}};
     if (inside) {
-      headline.push_back({{"label", "heat capacity peak"},
-                          {"value", peak.value},
-                          {"text", alloy::text_of(peak)},
-                          {"unit", kelvin}});
+      headline.push_back(headline_of("heat capacity peak", peak, kelvin));
       results["heat_capacity_peak"] = {
           {"value", peak.value}, {"error", std::isfinite(peak.error) ? json(peak.error) : json()}};
       final["transition_temperature"] = peak.value;

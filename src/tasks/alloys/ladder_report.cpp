@@ -80,10 +80,8 @@ class Summary {
     for (const Transition& transition : transitions_) {
       if (transition.what[0] != 'B' && transition.where != label(results_.size() - 1)) continue;
       headline.push_back(
-          {{"label", transition.what + (transition.where.empty() ? "" : ", " + transition.where)},
-           {"value", transition.t.value},
-           {"text", alloy::text_of(transition.t)},
-           {"unit", unit_}});
+          headline_of(transition.what + (transition.where.empty() ? "" : ", " + transition.where),
+                      transition.t, unit_));
     }
     return {{"figures", figures_}, {"headline", headline}, {"final", final()}};
   }
@@ -341,6 +339,7 @@ class Summary {
           for (size_t c = 0; c < names.size(); ++c) {
             if (!names[c].starts_with(prefix)) continue;
             const Estimate& e = points_[s][t].columns[c];
+            if (e.value < 1e-9) continue;  // a Bragg peak of the lattice: the composition fixes it
             h.push_back(std::stod(names[c].substr(prefix.size())));
             value.push_back(std::max(e.value, 1e-3));  // a logarithm's end
             error.push_back(std::isfinite(e.error) ? e.error : 0);

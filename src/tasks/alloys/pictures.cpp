@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tasks/alloys/pictures.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -95,6 +97,15 @@ json curve(const std::string& name, const std::vector<double>& x, const std::vec
   json out{{"name", name}, {"x", x}, {"y", y}, {"draw", line ? "line" : "points"}};
   if (!error.empty()) out["error"] = error;
   return out;
+}
+
+nlohmann::json headline_of(const std::string& label, const alloy::Estimate& estimate,
+                           const std::string& unit) {
+  const bool known = std::isfinite(estimate.error);
+  return {{"label", known ? label : label + ", error unknown"},
+          {"value", estimate.value},
+          {"text", known ? alloy::text_of(estimate) : fmt::format("{:.4g}", estimate.value)},
+          {"unit", unit}};
 }
 
 }  // namespace ocoee::tasks

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "science/alloy/lattice.h"
+#include "science/alloy/statistics.h"
 #include "science/atoms/structure.h"
 
 namespace ocoee::tasks {
@@ -37,5 +38,9 @@ void write_snapshots(const std::filesystem::path& path, const alloy::Lattice& la
 nlohmann::json curve(const std::string& name, const std::vector<double>& x,
                      const std::vector<double>& y, const std::vector<double>& error = {},
                      bool line = false);
+
+// An entry of "headline" of summary.json: a number with its error, or the word that it has none.
+nlohmann::json headline_of(const std::string& label, const alloy::Estimate& estimate,
+                           const std::string& unit);
 
 }  // namespace ocoee::tasks

@@ -53,6 +53,7 @@ void ToyGanConfig::check(config::Problems& problems, const run::RunConfig&, int 
   generator.check(problems, train.steps, "optimizer.generator");
   precision.check(problems, /*has_float8_products=*/false);
   plan::check_training(problems, batch, layout, ranks);
+  plan::check_gradients(problems, precision, batch, layout, ranks);
 }
 
 comm::Shape ToyGanConfig::mesh(int ranks) const {
@@ -74,6 +75,7 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
   const int64_t parameters = generator_spec().parameters() + critic_spec().parameters();
   const double bytes = static_cast<double>(precision.compute == "float64" ? 8 : 4);
   const double held = bytes * static_cast<double>(parameters);
+  const double gradients = precision.gradients == "bfloat16" ? held / 2 : held;
   // the activations of both networks; of the critic for real and made points
   const double activations =
       static_cast<double>(plan.micro) *
@@ -94,10 +96,10 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
   out["flops_per_step"] =
       samples * (static_cast<double>(critic_repeats) * (6 * c + g) + 3 * g + 3 * c);
   out["memory_bytes"] = {{"weights", weights},
-                         {"gradients", held},
+                         {"gradients", gradients},
                          {"optimizer", states},
                          {"activations", activations}};
-  out["memory_total_bytes"] = weights + held + states + activations;
+  out["memory_total_bytes"] = weights + gradients + states + activations;
   out["steps"] = train.steps;
   out["lines"] = {
       fmt::format("models: generator {} and critic {} parameters", generator_spec().parameters(),
@@ -108,8 +110,8 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
                   format_count(out["flops_per_step"].get<double>())),
       fmt::format("memory per rank, at most: {} (weights {}, gradients {}, optimizer {}, "
                   "activations {})",
-                  format_bytes(weights + held + states + activations), format_bytes(weights),
-                  format_bytes(held), format_bytes(states), format_bytes(activations))};
+                  format_bytes(weights + gradients + states + activations), format_bytes(weights),
+                  format_bytes(gradients), format_bytes(states), format_bytes(activations))};
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "plan/block_cost.h"
 #include "plan/timed_cuts.h"
 
 namespace ocoee::tasks {
@@ -77,7 +78,11 @@ class BitsPerLetter final : public train::Evaluation {
 };
 
 double recompute_flops_per_token(const LanguageConfig& config, const plan::ModelSpec& spec) {
-  if (config.layout.recompute == "full") return spec.forward_flops_per_token();
+  if (config.layout.recompute == "full") {
+    double sum = 0;
+    for (const plan::BlockSpec& block : spec.blocks) sum += plan::flops_made_again(block);
+    return sum;
+  }
   // Selective recompute multiplies only for attention probabilities, which exist for dropout.
   if (config.layout.recompute != "selective" || config.model.attention_dropout == 0) return 0;
   double scores = 0;
@@ -120,7 +125,8 @@ data::WindowPieces window_pieces(const LanguageConfig& config, const comm::Mesh&
 
 parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t seed) {
   parallel::EngineOptions options;
-  options.precision = parallel::precision_from_name(config.precision.compute);
+  options.precision =
+      parallel::precision_from_name(config.precision.compute, config.precision.gradients);
   options.recompute = parallel::recompute_from_name(config.layout.recompute);
   options.seed = seed;
   options.shard = parallel::shard_from_name(config.layout.shard);

@@ -54,6 +54,7 @@ void LanguageConfig::check(config::Problems& problems, const run::RunConfig& run
   optimizer.check(problems, train.steps);
   plan::check_training(problems, batch, layout, ranks,
                        {.pipeline = true, .shard = true, .tensor = true, .context = true});
+  plan::check_gradients(problems, precision, batch, layout, ranks);
   if (has_model) plan::check_placement(problems, model_spec(), batch, layout, ranks);
 }
 
@@ -76,6 +77,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   w.sequence = model.context;
   w.global_batch = batch.global;
   w.compute = precision.compute;
+  w.gradients = precision.gradients;
   w.cuts = layout.cuts;
   w.context_by_heads = layout.context_method == "all_to_all";
   w.halves = layout.halves;

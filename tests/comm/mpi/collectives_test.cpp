@@ -161,6 +161,23 @@ TEST_P(Collectives, MessagesAroundARing) {
   }
 }
 
+TEST_P(Collectives, ExchangesAroundARing) {
+  if (size() == 1) GTEST_SKIP() << "nobody to send to";
+  const int next = (rank() + 1) % size(), previous = (rank() + size() - 1) % size();
+  for (const int64_t count : kCounts) {
+    Elements out = own(count), in(dtype(), count), other = own(2 * count), back(dtype(), 2 * count);
+    const WorkHandle forth = group().exchange_async(out.buffer(), next, in.buffer(), previous),
+                     and_back =
+                         group().exchange_async(other.buffer(), previous, back.buffer(), next);
+    while (!and_back->done()) {
+    }
+    and_back->wait({});
+    forth->wait({});
+    for (int64_t i = 0; i < count; ++i) ASSERT_EQ(in.get(i), value_of(previous, i, dtype()));
+    for (int64_t i = 0; i < 2 * count; ++i) ASSERT_EQ(back.get(i), value_of(next, i, dtype()));
+  }
+}
+
 TEST_P(Collectives, ManyAtATimeFinishInAnyOrder) {
   std::vector<Elements> all;
   std::vector<WorkHandle> works;
@@ -244,6 +261,13 @@ TEST(Communicator, CountsPayloadsByKind) {
   group.barrier();
   if (group.size() > 1 && group.rank() == 0) group.send(one, 1);
   if (group.size() > 1 && group.rank() == 1) group.receive(one, 0);
+  std::vector<float> other(10);
+  const int before = (group.rank() + group.size() - 1) % group.size();
+  if (group.size() > 1)
+    group
+        .exchange_async(one, (group.rank() + 1) % group.size(), {other.data(), 10, DType::f32, {}},
+                        before)
+        ->wait({});
   const Counters& c = group.counters();
   const auto expect = [&](Kind kind, int64_t calls, int64_t bytes) {
     const int64_t on = group.size() > 1 ? 1 : 0;  // a group of one counts nothing
@@ -256,8 +280,8 @@ TEST(Communicator, CountsPayloadsByKind) {
   expect(Kind::broadcast, 1, 40);
   expect(Kind::all_to_all, 1, 40 * group.size());
   expect(Kind::barrier, 1, 0);
-  expect(Kind::send, group.rank() == 0 ? 1 : 0, group.rank() == 0 ? 40 : 0);
-  expect(Kind::receive, group.rank() == 1 ? 1 : 0, group.rank() == 1 ? 40 : 0);
+  expect(Kind::send, group.rank() == 0 ? 2 : 1, group.rank() == 0 ? 80 : 40);
+  expect(Kind::receive, group.rank() == 1 ? 2 : 1, group.rank() == 1 ? 80 : 40);
 }
 
 TEST(Communicator, AShorterMessageThanExpectedIsAnError) {

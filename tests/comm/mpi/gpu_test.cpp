@@ -131,6 +131,11 @@ TEST_P(OnGpu, MessagesAndHostBuffers) {
   if (g.rank() == 1) {
     EXPECT_EQ(in.read(), numbers(0, 30));
   }
+  const int n = g.size(), before = (g.rank() + n - 1) % n;
+  const Array arrived = own(30);
+  g.exchange_async(out.buffer(), (g.rank() + 1) % n, arrived.buffer(), before, stream())
+      ->wait(stream());
+  EXPECT_EQ(arrived.read(), numbers(before, 30));
 }
 
 TEST_P(OnGpu, AsynchronousWorkWaitsOnTheStream) {

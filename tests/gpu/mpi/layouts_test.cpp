@@ -9,7 +9,7 @@
 namespace ocoee::parallel {
 namespace {
 
-constexpr int64_t kSteps = 3;
+constexpr int64_t kSteps = 5;
 
 device::Device gpu_of(int rank) {
   return {device::Kind::cuda, rank % device::cuda_device_count()};
@@ -33,21 +33,10 @@ void expect_equal(const LayoutCase& c) {
   comm::World& world = testing_support::world();
   comm::Mesh mesh(world, c.shape(), gpu_of(world.rank()));
   const Outcome got = train_case(c, mesh, &mesh.world(), kSteps);
-  const Outcome& wanted = alone(c);
-  const bool half = c.type == at::kBFloat16;
-  for (size_t s = 0; s < wanted.losses.size(); ++s) {
-    EXPECT_NEAR(got.losses[s], wanted.losses[s], (half ? 5e-3 : 1e-5) * wanted.losses[s]);
-    EXPECT_NEAR(got.norms[s], wanted.norms[s], (half ? 2e-2 : 1e-4) * wanted.norms[s]);
-  }
-  double all = 0;
-  for (const auto& [name, gradient] : wanted.gradients)
-    all += gradient.square().sum().item<double>();
-  for (const auto& [name, gradient] : wanted.gradients) {
-    const double scale = std::max(gradient.norm().item<double>(), 1e-3 * std::sqrt(all));
-    EXPECT_LT((got.gradients.at(name) - gradient).norm().item<double>(),
-              (half ? 5e-2 : 1e-5) * scale)
-        << name;
-  }
+  // Two runs in bfloat16 are at most two learning rates a step apart.
+  const Tolerances half{5e-3, 2e-2, 2e-2, 5e-2, kSteps * kLearningRate},
+      narrow{1e-5, 1e-4, 1e-4, 1e-5, 1e-3 * kLearningRate};
+  expect_equal(got, alone(c), c.type == at::kBFloat16 ? half : narrow);
 }
 
 // Every axis alone and with pipelines, shard levels and the rest in turn.
@@ -99,10 +88,21 @@ TEST(GpuLayouts, Bfloat16IsNearOneRank) {
   for (const LayoutCase& c : cases(at::kBFloat16)) expect_equal(c);
 }
 
+// One micro-batch a step, as a recipe must ask for.
+TEST(GpuLayouts, GradientsInBfloat16AreNearOneRank) {
+  for (LayoutCase c : cases(at::kBFloat16)) {
+    if (c.chunks > 1) continue;
+    c.bfloat16_gradients = true, c.micro = c.samples / c.data;
+    expect_equal(c);
+  }
+}
+
 // Short enough for compute-sanitizer.
 TEST(GpuLayouts, Shortest) {
   LayoutCase c;
-  c.pipeline = testing_support::world().size(), c.type = at::kFloat, c.micro = 4;
+  c.tensor = testing_support::world().size() == 4 ? 2 : 1;
+  c.pipeline = testing_support::world().size() / c.tensor;
+  c.type = at::kFloat, c.micro = 4;
   c.layers = 2, c.width = 32, c.heads = 4, c.offload = true;
   comm::World& world = testing_support::world();
   comm::Mesh mesh(world, c.shape(), gpu_of(world.rank()));

@@ -99,6 +99,10 @@ TEST(Matmul, EveryKindThatALayerAsksFor) {
       check(call(half, 256, 192, 128, false, true, Epilogue::bias, half), adds, false);
       check(call(half, 128, 256, 320, true, false, Epilogue::none, DType::f32), adds, false);
       check(call(half, 128, 256, 320, true, false, Epilogue::none, DType::f32), adds, true);
+      Matmul narrow = call(half, 64, 64, 8192, true, false, Epilogue::none, half);  // k is split
+      narrow.exact_sums = true;
+      check(narrow, adds, false);
+      check(narrow, adds, true);
     }
     check(call(half, 256, 384, 128, false, true, Epilogue::gelu, half), false, false);
     check(call(half, 256, 384, 128, false, false, Epilogue::gelu_gradient, half), false, false);

@@ -34,13 +34,16 @@ struct Outcome {
 
 // Runs a layer forward and backward; inputs and weights are given in float64 on the CPU.
 Outcome run(const plan::LayerSpec& spec, const Bundle& inputs, const Bundle& batch,
-            const at::Tensor& weight, const at::Tensor& seed, const at::TensorOptions& options) {
+            const at::Tensor& weight, const at::Tensor& seed, const at::TensorOptions& options,
+            bool bfloat16_gradients = false) {
   const at::NoGradGuard no_grad;
-  const auto wide = options.dtype() == at::kDouble ? at::kDouble : at::kFloat;
+  const auto kept = bfloat16_gradients               ? at::kBFloat16
+                    : options.dtype() == at::kDouble ? at::kDouble
+                                                     : at::kFloat;
   auto layer = make_layer(spec);
   Weights weights;
   weights.value = weight.to(options);
-  weights.gradient = at::zeros_like(weights.value, options.dtype(wide));
+  weights.gradient = at::zeros_like(weights.value, options.dtype(kept));
   layer->bind(weights);
   const auto placed = [&](const Bundle& bundle) {
     Bundle moved;
@@ -73,7 +76,8 @@ double difference(const at::Tensor& got, const at::Tensor& want, double least = 
   return (g - w).norm().item<double>() / std::max(w.norm().item<double>(), least);
 }
 
-void check(const plan::LayerSpec& spec, at::ScalarType type, double limit) {
+void check(const plan::LayerSpec& spec, at::ScalarType type, double limit,
+           bool bfloat16_gradients = false) {
   at::manual_seed(11);
   const auto plain = at::TensorOptions().dtype(at::kDouble);
   int64_t elements = 0;
@@ -92,9 +96,10 @@ void check(const plan::LayerSpec& spec, at::ScalarType type, double limit) {
   }
   batch["targets"] = at::randint(0, kVocabulary, {kBatch, kLength}, at::kLong);
   const Outcome want = run(spec, inputs, batch, weight, seed, plain);
-  const Outcome got =
-      run(spec, inputs, batch, weight, seed, at::TensorOptions().dtype(type).device(at::kCUDA));
-  const std::string what = spec.name + " in " + c10::toString(type);
+  const Outcome got = run(spec, inputs, batch, weight, seed,
+                          at::TensorOptions().dtype(type).device(at::kCUDA), bfloat16_gradients);
+  const std::string what = spec.name + " in " + c10::toString(type) +
+                           (bfloat16_gradients ? " with bfloat16 gradients" : "");
   for (const auto& [name, tensor] : want.out.items())
     EXPECT_LE(difference(got.out.at(name), tensor), limit) << what << ": " << name;
   for (const auto& [name, tensor] : want.grad_in.items())
@@ -122,6 +127,7 @@ TEST_P(LayersOnGpu, AgreeWithFloat64OnTheCpu) {
       for (const auto& layer : block.layers) {
         check(layer, at::kFloat, 2e-5);
         check(layer, at::kBFloat16, 2e-2);
+        check(layer, at::kBFloat16, 2e-2, /*bfloat16_gradients=*/true);
         check(layer, at::kHalf, 3e-3);
       }
     }

@@ -5,30 +5,35 @@
     python decoder.py > decoder.json     # torch 2.11.0
 
 Written from the definitions, with autograd and no fused call. Weights, tokens and targets are formulas, so that the
-file holds results only.
+file holds results only: of two small decoders each gradient in full; of the decoders that tests/parallel/mpi/layout_test.cpp
+lays out ("large") each gradient's norm and its products with two fixed vectors.
 """
+import collections
 import json
 import math
 
 import torch
 
-VOCABULARY, CONTEXT, SAMPLES, WIDTH, LAYERS, HEADS = 13, 6, 3, 8, 2, 4
+SAMPLES = 3
+Sizes = collections.namedtuple("Sizes", "vocabulary context width layers heads kv_heads inner")  # the last two: llama
+SMALL, LARGE = Sizes(13, 6, 8, 2, 4, 2, 12), Sizes(97, 32, 64, 8, 8, 4, 192)
 torch.set_default_dtype(torch.float64)
 
 
-def parameters(style):
+def parameters(style, sizes):
     """Names and shapes in the order of the model."""
     llama = style == "llama"
-    kv, inner = (2, 12) if llama else (HEADS, 4 * WIDTH)
-    head = WIDTH // HEADS
-    shapes = {"wte.weight": (VOCABULARY, WIDTH)}
+    width = sizes.width
+    kv, inner = (sizes.kv_heads, sizes.inner) if llama else (sizes.heads, 4 * width)
+    head = width // sizes.heads
+    shapes = {"wte.weight": (sizes.vocabulary, width)}
     if not llama:
-        shapes["wpe.weight"] = (CONTEXT, WIDTH)
+        shapes["wpe.weight"] = (sizes.context, width)
 
     def norm(name):
-        shapes[f"{name}.weight"] = (WIDTH,)
+        shapes[f"{name}.weight"] = (width,)
         if not llama:
-            shapes[f"{name}.bias"] = (WIDTH,)
+            shapes[f"{name}.bias"] = (width,)
 
     def linears(rows, columns, *names):
         for name in names:
@@ -36,29 +41,38 @@ def parameters(style):
         for name in names if not llama else ():
             shapes[f"{name}.bias"] = (rows[name.split(".")[-1]],)
 
-    for i in range(LAYERS):
+    for i in range(sizes.layers):
         block = f"blocks.{i}"
         norm(f"{block}.norm1")
-        rows = {"q": WIDTH, "k": kv * head, "v": kv * head, "o": WIDTH}
-        linears(rows, WIDTH, *[f"{block}.attention.{n}" for n in "qkv"])
-        linears(rows, WIDTH, f"{block}.attention.o")
+        rows = {"q": width, "k": kv * head, "v": kv * head, "o": width}
+        linears(rows, width, *[f"{block}.attention.{n}" for n in "qkv"])
+        linears(rows, width, f"{block}.attention.o")
         norm(f"{block}.norm2")
-        rows = {"gate": inner, "up": inner, "down": WIDTH}
-        linears(rows, WIDTH, *[f"{block}.mlp.{n}" for n in (["gate", "up"] if llama else ["up"])])
+        rows = {"gate": inner, "up": inner, "down": width}
+        linears(rows, width, *[f"{block}.mlp.{n}" for n in (["gate", "up"] if llama else ["up"])])
         linears(rows, inner, f"{block}.mlp.down")
     norm("final_norm")
     if llama:
-        shapes["lm_head.weight"] = (VOCABULARY, WIDTH)
+        shapes["lm_head.weight"] = (sizes.vocabulary, width)
     return shapes
 
 
-def weight(number, name, shape):
-    """Element i of the parameter with this number; norm weights are about 1."""
+def numbers(count, square, linear, constant, modulus):
+    """(square i^2 + linear i + constant) mod modulus, spread over [-0.5, 0.5): exact on both sides."""
+    i = torch.arange(count)
+    return (square * i * i + linear * i + constant) % modulus / modulus - 0.5
+
+
+def weight(number, name, shape, sizes):
+    """The parameter with this number; norm weights are about 1."""
     count = math.prod(shape)
-    values = [0.25 * math.sin(0.7 * i + 1.3 * number) for i in range(count)]
+    if sizes is SMALL:
+        values = torch.tensor([0.25 * math.sin(0.7 * i + 1.3 * number) for i in range(count)])
+    else:
+        values = 0.4 * numbers(count, 31, 17, 1009 * number, 2003)
     if "norm" in name and name.endswith("weight"):
-        values = [1 + v for v in values]
-    return torch.tensor(values).view(shape).requires_grad_(True)
+        values = 1 + values
+    return values.view(shape).requires_grad_(True)
 
 
 def normalise(x, p, name, llama):
@@ -78,9 +92,9 @@ def rotate(t):
     return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
 
 
-def loss_of(style, p, tokens, targets, weights):
+def loss_of(style, sizes, p, tokens, targets, weights):
     llama = style == "llama"
-    head = WIDTH // HEADS
+    head = sizes.width // sizes.heads
 
     def linear(x, name):
         y = x @ p[f"{name}.weight"].T
@@ -88,14 +102,14 @@ def loss_of(style, p, tokens, targets, weights):
 
     x = p["wte.weight"][tokens]
     if not llama:
-        x = x + p["wpe.weight"][:CONTEXT]
-    future = torch.ones(CONTEXT, CONTEXT, dtype=torch.bool).triu(1)
-    for i in range(LAYERS):
+        x = x + p["wpe.weight"]
+    future = torch.ones(sizes.context, sizes.context, dtype=torch.bool).triu(1)
+    for i in range(sizes.layers):
         h = normalise(x, p, f"blocks.{i}.norm1", llama)
         q, k, v = (linear(h, f"blocks.{i}.attention.{n}").unflatten(-1, (-1, head)).transpose(1, 2) for n in "qkv")
         if llama:
             q, k = rotate(q), rotate(k)
-        k, v = (t.repeat_interleave(HEADS // t.shape[1], 1) for t in (k, v))
+        k, v = (t.repeat_interleave(sizes.heads // t.shape[1], 1) for t in (k, v))
         scores = (q @ k.transpose(2, 3) / math.sqrt(head)).masked_fill(future, -math.inf)
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
         x = x + linear(mixed, f"blocks.{i}.attention.o")
@@ -113,17 +127,31 @@ def loss_of(style, p, tokens, targets, weights):
     return -(picked * weights).sum()
 
 
-def main():
-    positions = torch.arange(SAMPLES * CONTEXT).view(SAMPLES, CONTEXT)
-    tokens, targets = (positions * 7 + 3) % VOCABULARY, (positions * 5 + 1) % VOCABULARY
+def summary(gradient):
+    flat = gradient.flatten()
+    first, second = numbers(len(flat), 13, 5, 0, 1009), numbers(len(flat), 7, 3, 0, 997)
+    return [(flat * flat).sum().sqrt().item(), (flat * first).sum().item(), (flat * second).sum().item()]
+
+
+def results_of(style, sizes):
+    positions = torch.arange(SAMPLES * sizes.context).view(SAMPLES, sizes.context)
+    tokens, targets = (positions * 7 + 3) % sizes.vocabulary, (positions * 5 + 1) % sizes.vocabulary
     weights = (positions % 3).double() / 2
+    p = {name: weight(n, name, shape, sizes) for n, (name, shape) in enumerate(parameters(style, sizes).items())}
+    loss = loss_of(style, sizes, p, tokens, targets, weights)
+    loss.backward()
+    if sizes is SMALL:
+        kept = {name: [float(f"{v:.12g}") for v in t.grad.flatten()] for name, t in p.items()}
+    else:
+        kept = {name: [float(f"{v:.14g}") for v in summary(t.grad)] for name, t in p.items()}
+    return {"loss": loss.item(), "gradients": kept}
+
+
+def main():
     results = {"torch": torch.__version__}
     for style in ("gpt2", "llama"):
-        p = {name: weight(n, name, shape) for n, (name, shape) in enumerate(parameters(style).items())}
-        loss = loss_of(style, p, tokens, targets, weights)
-        loss.backward()
-        results[style] = {"loss": loss.item(),
-                          "gradients": {name: [float(f"{v:.12g}") for v in t.grad.flatten()] for name, t in p.items()}}
+        results[style] = results_of(style, SMALL)
+        results["large " + style] = results_of(style, LARGE)
     print(json.dumps(results, separators=(",", ":")))
 
 

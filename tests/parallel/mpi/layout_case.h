@@ -5,7 +5,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 
@@ -23,7 +26,7 @@ struct LayoutCase {
   int chunks = 1;
   std::vector<int64_t> cuts = {};
   Recompute recompute = Recompute::none;
-  bool offload = false, float8 = false;
+  bool offload = false, float8 = false, bfloat16_gradients = false;
   Halves halves = Halves::off;
   std::string style = "gpt2";
   double dropout = 0, attention_dropout = 0;
@@ -45,11 +48,12 @@ struct LayoutCase {
     static const char* const levels[] = {"none", "states", "gradients", "parameters"};
     return fmt::format(
         "tensor {} pipeline {} context {}{} data {} shard {} in {} {} chunks {} cuts {} recompute "
-        "{} {} dropout {} {} samples {} of {}{} {}",
+        "{} {} dropout {} {} samples {} of {}{} {}{}",
         tensor, pipeline, context, method == plan::ContextMethod::ring ? "" : " by heads", data,
         levels[static_cast<size_t>(shard)], shard_group, plan::name_of(schedule), chunks,
         fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout, micro,
-        samples, halves == Halves::on ? " in halves" : "", c10::toString(type));
+        samples, halves == Halves::on ? " in halves" : "", c10::toString(type),
+        bfloat16_gradients ? " with bfloat16 gradients" : "");
   }
 };
 
@@ -87,35 +91,39 @@ inline nn::Bundle case_batch(int64_t step, int64_t first, int64_t count,
 
 using Arrays = std::map<std::string, at::Tensor>;
 
-// Whole arrays from the boxes that the ranks hold; a box on several ranks is their mean.
+// Whole arrays from the boxes that the ranks hold; a box on several ranks has the same bits on all.
 inline Arrays whole_arrays(const plan::ModelSpec& model, const std::vector<run::StateArray>& held,
                            comm::Communicator* world) {
+  constexpr double kNowhere = std::numeric_limits<double>::infinity();
   Arrays out;
   for (const plan::ParameterSpec* parameter : model.all_parameters()) {
-    const at::Tensor sum = at::zeros(parameter->shape, at::kDouble), count = at::zeros_like(sum);
+    const at::Tensor highest = at::full(parameter->shape, -kNowhere, at::kDouble),
+                     lowest = at::full(parameter->shape, kNowhere, at::kDouble);
     for (const run::StateArray& array : held) {
       if (array.name != parameter->name) continue;
       EXPECT_EQ(array.shape, parameter->shape);
       for (const run::Piece& piece : array.pieces) {
-        const at::Tensor host = at::empty(
-            piece.box.size,
-            at::TensorOptions().dtype(array.dtype == DType::f64 ? at::kDouble : at::kFloat));
+        const at::Tensor host =
+            at::empty(piece.box.size, at::TensorOptions().dtype(scalar_type_of(array.dtype)));
         piece.save(host.data_ptr());
-        at::Tensor target = sum, counted = count;
+        at::Tensor high = highest, low = lowest;
         for (size_t d = 0; d < piece.box.size.size(); ++d) {
-          target = target.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
-          counted = counted.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
+          high = high.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
+          low = low.narrow(static_cast<int64_t>(d), piece.box.offset[d], piece.box.size[d]);
         }
-        target.add_(host);
-        counted.add_(1);
+        const at::Tensor wide = host.to(at::kDouble);
+        high.copy_(at::maximum(high, wide));
+        low.copy_(at::minimum(low, wide));
       }
     }
     if (world) {
-      world->all_reduce(buffer_of(sum), comm::Reduce::sum);
-      world->all_reduce(buffer_of(count), comm::Reduce::sum);
+      world->all_reduce(buffer_of(highest), comm::Reduce::max);
+      world->all_reduce(buffer_of(lowest), comm::Reduce::min);
     }
-    EXPECT_GE(count.min().item<double>(), 1) << parameter->name << " has a hole";
-    out[parameter->name] = sum / count;
+    EXPECT_TRUE(at::isfinite(highest).all().item<bool>())
+        << parameter->name << " has a hole, or is not finite";
+    EXPECT_TRUE(at::equal(highest, lowest)) << parameter->name << " differs between ranks";
+    out[parameter->name] = highest;
   }
   return out;
 }
@@ -126,6 +134,33 @@ struct Outcome {
   Arrays gradients, parameters;  // of the first step; after the last
   std::vector<double> norms;
 };
+
+// Relative, but for parameters: absolute.
+struct Tolerances {
+  double loss, first_norm, norms, gradient, parameter;
+};
+
+// Losses, norms, the evaluation after them, the first gradients and the last parameters.
+inline void expect_equal(const Outcome& got, const Outcome& wanted, const Tolerances& near) {
+  for (size_t s = 0; s < wanted.losses.size(); ++s) {
+    EXPECT_NEAR(got.losses[s], wanted.losses[s], near.loss * wanted.losses[s]) << "step " << s;
+    EXPECT_NEAR(got.norms[s], wanted.norms[s],
+                (s == 0 ? near.first_norm : near.norms) * wanted.norms[s])
+        << "step " << s;
+  }
+  EXPECT_NEAR(got.evaluation, wanted.evaluation, near.loss * wanted.evaluation);
+  double all = 0;
+  for (const auto& [name, gradient] : wanted.gradients)
+    all += gradient.square().sum().item<double>();
+  for (const auto& [name, gradient] : wanted.gradients) {
+    const double scale = std::max(gradient.norm().item<double>(), 1e-3 * std::sqrt(all));
+    EXPECT_LT((got.gradients.at(name) - gradient).norm().item<double>(), near.gradient * scale)
+        << name;
+  }
+  for (const auto& [name, parameter] : wanted.parameters)
+    EXPECT_LT((got.parameters.at(name) - parameter).abs().max().item<double>(), near.parameter)
+        << name;
+}
 
 using Visit = std::function<void(Engine&, train::Update&)>;
 
@@ -149,7 +184,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
                           int64_t first = 0) {
   const plan::ModelSpec model = models::build_gpt(case_model(c), kVocabulary);
   EngineOptions options;
-  options.precision.compute = c.type;
+  options.precision = {c.type, c.bfloat16_gradients};
   options.recompute = c.recompute;
   options.offload = c.offload;
   options.float8 = c.float8;

@@ -33,29 +33,11 @@ void expect_equal(const LayoutCase& c) {
   comm::World& world = testing_support::world();
   comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
   const Outcome got = train_case(c, mesh, &mesh.world(), kSteps);
-  const Outcome& wanted = reference(c);
-  const bool wide = c.type == at::kDouble;
-  const double exact = wide ? 1e-10 : 1e-5;
-  for (size_t s = 0; s < wanted.losses.size(); ++s) {
-    EXPECT_NEAR(got.losses[s], wanted.losses[s], exact * wanted.losses[s]) << "step " << s;
-    // The norm of the first gradient is as near as the gradient itself; those of later steps are
-    // taken at weights that the rounding of AdamW's float32 steps has moved apart.
-    EXPECT_NEAR(got.norms[s], wanted.norms[s],
-                (wide || s == 0 ? exact : 10 * exact) * wanted.norms[s]);
-  }
-  EXPECT_NEAR(got.evaluation, wanted.evaluation, exact * wanted.evaluation);
-  double all = 0;
-  for (const auto& [name, gradient] : wanted.gradients)
-    all += gradient.square().sum().item<double>();
-  for (const auto& [name, gradient] : wanted.gradients) {
-    const double scale = std::max(gradient.norm().item<double>(), 1e-3 * std::sqrt(all));
-    EXPECT_LT((got.gradients.at(name) - gradient).norm().item<double>(), exact * scale) << name;
-  }
-  for (const auto& [name, parameter] : wanted.parameters) {
-    EXPECT_LT((got.parameters.at(name) - parameter).abs().max().item<double>(),
-              wide ? 1e-9 : 1e-3 * kLearningRate)
-        << name;
-  }
+  // The norm of the first gradient is as near as the gradient itself; those of later steps are
+  // taken at weights that the rounding of AdamW's float32 steps has moved apart.
+  const Tolerances wide{1e-10, 1e-10, 1e-10, 1e-10, 1e-9},
+      narrow{1e-5, 1e-5, 1e-4, 1e-5, 1e-3 * kLearningRate};
+  expect_equal(got, reference(c), c.type == at::kDouble ? wide : narrow);
 }
 
 // ---- the cases
@@ -108,6 +90,8 @@ std::vector<LayoutCase> cases(int ranks) {
       if (f.pipeline > 1) c.schedule = schedules[(i + turn) % 4];
       if (f.context > 1 && (i + turn / 4) % 2 == 0) c.method = plan::ContextMethod::all_to_all;
       c.chunks = c.schedule == ScheduleKind::interleaved ? 2 : 1;
+      c.micro = (i + turn / 5) % 2 == 0 && 2 * f.data <= kSamples ? 2 : 1;
+      if (!refusal(c).empty()) c.micro = 1;
       const bool varies = f.data * f.context > 1 || f.pipeline > 1;
       if (!varies && i >= 3) break;
       if (refusal(c).empty()) out.push_back(c);
@@ -158,6 +142,7 @@ std::vector<std::pair<int, int>> pipelines() {  // pipeline, data
 }
 
 TEST(Layout, HybridShardsGiveTheSameAnswer) {
+  if (testing_support::world().size() < 2) GTEST_SKIP() << "needs two ranks";
   for (const auto& [p, d] : pipelines()) {
     for (int group = 1; group < d; group *= 2) {
       for (const Shard shard : {Shard::states, Shard::gradients, Shard::parameters}) {
@@ -195,19 +180,19 @@ TEST(Layout, OffloadedActivationsComeBackBitEqual) {
 
 TEST(Layout, DropoutDoesNotDependOnIt) {
   size_t turn = 0;
-  for (const Factors& f : factorisations(testing_support::world().size())) {
-    LayoutCase c;
-    c.tensor = f.tensor, c.pipeline = f.pipeline, c.context = f.context, c.data = f.data;
+  for (LayoutCase c : cases(testing_support::world().size())) {
+    ++turn;
+    if ((turn + turn / 4) % 2 == 0) continue;  // every second one; the levels take turns
     c.dropout = 0.1;
-    c.shard = Shard::parameters;
-    const bool by_heads = ++turn % 2 == 0;
-    if (by_heads) c.method = plan::ContextMethod::all_to_all, c.attention_dropout = 0.1;
-    if (refusal(c).empty()) expect_equal(c);
+    // A ring never holds the probabilities; by heads they fall out too.
+    if (c.method == plan::ContextMethod::all_to_all) c.attention_dropout = 0.1;
+    expect_equal(c);
   }
 }
 
 // Micro-batches of two samples whose halves take turns over the tensor axis.
 TEST(Layout, HalvesThatTakeTurnsGiveTheSameAnswer) {
+  if (testing_support::world().size() < 2) GTEST_SKIP() << "needs two ranks";
   size_t turn = 0;
   for (const LayoutCase& any : cases(testing_support::world().size())) {
     LayoutCase c = any;
@@ -225,7 +210,7 @@ TEST(Layout, HalvesThatTakeTurnsGiveTheSameAnswer) {
 // micro-batch; level parameters gathers values twice a micro-batch instead.
 TEST(Layout, BytesEqualFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   comm::Shape shape;
   shape[comm::Axis::data] = world.size();
   for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
@@ -271,7 +256,7 @@ TEST(Layout, BytesEqualFormulas) {
 // Hybrid: inside a group the same as above; across groups each slice is summed once a step.
 TEST(Layout, BytesOfHybridShardsEqualFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() < 4) return;
+  if (world.size() < 4) GTEST_SKIP() << "needs four ranks";
   for (const Shard shard : {Shard::states, Shard::gradients, Shard::parameters}) {
     LayoutCase c;
     c.data = world.size(), c.shard = shard, c.shard_group = 2, c.style = "llama";
@@ -310,10 +295,11 @@ INSTANTIATE_TEST_SUITE_P(Layout, TensorTraffic, testing::Values(Halves::off, Hal
 
 TEST_P(TensorTraffic, EqualsFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2 || world.size() > 4) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   LayoutCase c;
   c.tensor = world.size(), c.style = "llama", c.type = at::kFloat;
   c.halves = GetParam(), c.micro = 2;
+  c.heads = 16;  // eight key-value heads
   comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
   int64_t unsplit = 0;
   comm::Counters counted;
@@ -342,11 +328,9 @@ TEST_P(TensorTraffic, EqualsFormulas) {
 // weights.
 TEST(Layout, BytesOfCombinedAxesEqualFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() != 4) return;
-  struct Beside {
-    int context, data, pipeline;
-  };
-  for (const Beside& beside : {Beside{1, 2, 1}, Beside{2, 1, 1}, Beside{1, 1, 2}}) {
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
+  for (const Factors& beside : factorisations(world.size() / 2)) {
+    if (beside.tensor > 1) continue;
     LayoutCase c;
     c.tensor = 2, c.context = beside.context, c.data = beside.data, c.pipeline = beside.pipeline;
     c.style = "llama", c.type = at::kFloat, c.losses_only = true;
@@ -372,11 +356,12 @@ TEST(Layout, BytesOfCombinedAxesEqualFormulas) {
       if (c.data * c.context > 1) {
         EXPECT_EQ(bytes(mesh.replicas(), comm::Kind::all_reduce), 4 * engine.weights().elements());
       }
-      if (c.pipeline >
-          1) {  // a rank of two sends its own rows once: x forward, or its gradient back
+      if (c.pipeline > 1) {  // at each cut a rank sends its own rows once: x, or its gradient
         const int64_t sent = bytes(mesh.axis(comm::Axis::pipeline), comm::Kind::send) +
                              bytes(mesh.pipeline_back(), comm::Kind::send);
-        EXPECT_EQ(sent, rows / c.tensor * row + 1024);
+        const int stage = mesh.coordinate(comm::Axis::pipeline);
+        const int64_t cuts = (stage > 0) + (stage + 1 < c.pipeline);
+        EXPECT_EQ(sent, cuts * (rows / c.tensor * row + 1024));
       }
     });
   }
@@ -387,20 +372,21 @@ TEST(Layout, BytesOfCombinedAxesEqualFormulas) {
 // backward pass output and its gradient go, and the gradients of q, k, v come back.
 TEST(Layout, ContextBytesEqualFormulas) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2 || world.size() > 4) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   for (const plan::ContextMethod method :
        {plan::ContextMethod::ring, plan::ContextMethod::all_to_all}) {
     LayoutCase c;
     c.context = world.size(), c.style = "llama", c.type = at::kFloat, c.method = method;
+    c.heads = 16;  // eight key-value heads
     SCOPED_TRACE(c.text());
     comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
     comm::Counters counted;
     train_case(c, mesh, &mesh.world(), 1, [&](Engine&, train::Update&) {
       counted = mesh.axis(comm::Axis::context).counters();
     });
-    const int64_t n = c.context, heads = 8, kv_heads = 4, layers = 8;
+    const int64_t n = c.context, heads = 16, kv_heads = 8, layers = 8;
     const int64_t head =
-        4 * 8 * kSamples * kTokens / n;  // bytes of one head, of this rank's tokens
+        4 * 4 * kSamples * kTokens / n;  // bytes of one head, of this rank's tokens
     const int64_t sent = counted.bytes[static_cast<size_t>(comm::Kind::send)],
                   exchanged = counted.bytes[static_cast<size_t>(comm::Kind::all_to_all)];
     if (method == plan::ContextMethod::ring) {
@@ -418,7 +404,7 @@ TEST(Layout, ContextBytesEqualFormulas) {
 // Point-to-point traffic of a pipeline: x of each micro-batch once each way at each cut.
 TEST(Layout, PipelineSendsOneActivationEachWay) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   LayoutCase c;
   c.pipeline = world.size(), c.style = "llama", c.type = at::kFloat;
   comm::Shape shape;

@@ -14,15 +14,16 @@ TEST(Memory, PeakOfTheTensorAllocatorFollowsTheFormulas) {
   comm::World& world = testing_support::world();
   comm::Shape shape;
   shape[comm::Axis::data] = world.size();
-  for (const char* compute : {"float32", "bfloat16"}) {
+  for (const auto& [compute, gradients] :
+       {std::pair{"float32", "float32"}, {"bfloat16", "float32"}, {"bfloat16", "bfloat16"}}) {
     for (const char* shard : {"none", "states", "gradients", "parameters"}) {
       if (world.size() == 1 && std::string(shard) != "none") continue;
-      SCOPED_TRACE(fmt::format("{} {} on {} ranks", compute, shard, world.size()));
+      SCOPED_TRACE(fmt::format("{} {} {} on {} ranks", compute, gradients, shard, world.size()));
       MemoryCase c;
       c.model.layers = 16, c.model.width = 192, c.model.heads = 4, c.model.context = 8;
       c.model.tied = "no";
       c.vocabulary = 97;
-      c.shard = shard, c.compute = compute;
+      c.shard = shard, c.compute = compute, c.gradients = gradients;
       comm::Mesh mesh(world, shape, {}, comm::Backend::mpi);
       const MeasuredMemory got = measure_memory(c, mesh);
       EXPECT_NEAR(static_cast<double>(got.peak) / got.formula(), 1, 0.05)

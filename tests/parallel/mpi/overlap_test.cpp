@@ -29,7 +29,7 @@ bool under_way(const std::string& group, Kind kind) {
 // for it.
 TEST(Overlap, WeightProductsRunWhileInputGradientsAreSummed) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   LayoutCase c;
   c.tensor = world.size();
   comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
@@ -155,7 +155,7 @@ bool is_weight_work(const Observed& seen, size_t i) {
 // the last there are products. Whole gradients leave in the last micro-batch, shards in each.
 TEST(Overlap, GradientsLeaveWhileBackwardGoesOn) {
   comm::World& world = testing_support::world();
-  if (world.size() < 4) return;
+  if (world.size() < 4) GTEST_SKIP() << "needs four ranks: two stages of two replicas";
   for (const LayoutCase& c : pipelines_of_replicas()) {
     SCOPED_TRACE(c.text());
     comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
@@ -184,7 +184,7 @@ TEST(Overlap, GradientsLeaveWhileBackwardGoesOn) {
 // Values of the block that an action begins with are asked for in the action before.
 TEST(Overlap, ValuesOfTheNextChunkAreFetchedBeforeItsTurn) {
   comm::World& world = testing_support::world();
-  if (world.size() < 4) return;
+  if (world.size() < 4) GTEST_SKIP() << "needs four ranks: two stages of two replicas";
   for (const LayoutCase& c : pipelines_of_replicas()) {
     if (c.shard != Shard::parameters) continue;
     SCOPED_TRACE(c.text());
@@ -250,7 +250,7 @@ TEST(Overlap, ValuesLeaveAsSoonAsTheyAreFinal) {
 // A message may begin to arrive while the computation before it runs.
 TEST(Overlap, ReceivesArePostedBeforeTheComputationThatPrecedesThem) {
   comm::World& world = testing_support::world();
-  if (world.size() < 2) return;
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   for (LayoutCase c : pipelines_of_replicas()) {
     if (c.shard != Shard::none) continue;
     c.pipeline = world.size(), c.data = 1;

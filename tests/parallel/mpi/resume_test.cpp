@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "parallel/mpi/layout_case.h"
@@ -32,17 +33,20 @@ int64_t bytes_of(const run::State& state) {
   return bytes;
 }
 
-// Twelve on four ranks; on fewer those that fit. The vocabulary of 97 is padded over tensor ranks.
+// Twelve on four ranks and more; on fewer those that fit. The vocabulary of 97 is padded over
+// tensor ranks.
 std::vector<LayoutCase> layouts(int ranks) {
   using plan::ScheduleKind;
   std::vector<LayoutCase> all;
   const auto add = [&](int tensor, int context, int pipeline, Shard shard) -> LayoutCase& {
     LayoutCase& c = all.emplace_back();
     c.type = at::kFloat;
-    c.layers = 6, c.width = 32, c.heads = 4, c.micro = 2;
+    c.layers = 6, c.width = 32, c.heads = 4;
     c.losses_only = true;
     c.tensor = tensor, c.context = context, c.pipeline = pipeline, c.shard = shard;
     c.data = std::max(1, ranks / (tensor * context * pipeline));
+    // Micro-batches enough for the pipeline.
+    c.micro = std::clamp<int64_t>(kSamples / (c.data * pipeline), 1, 2);
     return c;
   };
   add(1, 1, 1, Shard::none);
@@ -89,7 +93,7 @@ void load(const fs::path& folder, int64_t number, comm::Mesh& mesh, Engine& engi
   const int64_t held = bytes_of(state);
   EXPECT_EQ(counted.bytes_needed, held);
   EXPECT_GE(counted.bytes_read, held);
-  EXPECT_LE(counted.bytes_read, 2 * held);  // gaps are read along when they are the smaller part
+  EXPECT_LE(counted.bytes_read, held + held / 8);  // small gaps are read along
   EXPECT_LE(counted.most_host_bytes, held + held / 10);
   update.load_values(values.at("update"));
   engine.weights().refresh_values();
@@ -99,7 +103,7 @@ void load(const fs::path& folder, int64_t number, comm::Mesh& mesh, Engine& engi
 TEST(Resume, EveryLayoutGoesOnInEveryOther) {
   comm::World& world = testing_support::world();
   const auto all = layouts(world.size());
-  if (world.size() == 4) {
+  if (world.size() >= 4) {
     EXPECT_EQ(all.size(), 12U);
   }
   const fs::path folder = folder_for(*world.host());
