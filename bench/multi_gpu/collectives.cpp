@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bus bandwidth of collectives in bfloat16, by the definitions of nccl-tests: the size is the
-// larger of the input and output of a rank; bus = size / time times 2 (n - 1) / n for all_reduce,
-// (n - 1) / n for the others. One JSON line a size, from rank 0.
+// larger of the input and output of a rank; bus = size / time times comm::wire_factor. One JSON
+// line a size, from rank 0.
 //
 //   mpirun -n 2 build-cuda/bench/multi_gpu/multi_gpu_collectives [smallest] [largest]   (bytes)
 #include <chrono>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "comm/mesh.h"
+#include "comm/wire.h"
 #include "core/error.h"
 
 namespace ocoee {
@@ -21,8 +22,7 @@ using device::Buffer;
 using device::Stream;
 
 struct Case {
-  const char* name;
-  double factor;  // bus bandwidth over size / time
+  comm::Kind kind;
   std::function<void()> call;
 };
 
@@ -64,13 +64,12 @@ void run(int64_t smallest, int64_t largest) {
         out{output.data(), count, DType::bf16, gpu};
     const Buffer part{input.data(), count / n, DType::bf16, gpu},
         own_part{output.data(), count / n, DType::bf16, gpu};
-    const double all = static_cast<double>(n - 1) / static_cast<double>(n);
     const std::vector<Case> cases{
-        {"all_reduce", 2 * all, [&] { data.all_reduce(in, comm::Reduce::sum, stream); }},
-        {"reduce_scatter", all,
+        {comm::Kind::all_reduce, [&] { data.all_reduce(in, comm::Reduce::sum, stream); }},
+        {comm::Kind::reduce_scatter,
          [&] { data.reduce_scatter(in, own_part, comm::Reduce::sum, stream); }},
-        {"all_gather", all, [&] { data.all_gather(part, out, stream); }},
-        {"all_to_all", all, [&] { data.all_to_all(in, out, stream); }},
+        {comm::Kind::all_gather, [&] { data.all_gather(part, out, stream); }},
+        {comm::Kind::all_to_all, [&] { data.all_to_all(in, out, stream); }},
     };
     for (const Case& one : cases) {
       const double time = measure(one, mesh.world(), stream, bytes);
@@ -78,8 +77,8 @@ void run(int64_t smallest, int64_t largest) {
         std::printf(
             "{\"who\": \"ocoee\", \"kind\": \"%s\", \"bytes\": %ld, \"microseconds\": %.3f, "
             "\"bus\": %.4g}\n",
-            one.name, static_cast<long>(bytes), time * 1e6,
-            static_cast<double>(bytes) / time * one.factor);
+            comm::name_of(one.kind), static_cast<long>(bytes), time * 1e6,
+            static_cast<double>(bytes) / time * comm::wire_factor(one.kind, world.size()));
     }
   }
 }

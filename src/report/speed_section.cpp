@@ -262,11 +262,13 @@ std::string traffic_section(const SectionContext& context) {
   std::map<std::string, std::vector<BarSegment>> by_axis;
   std::vector<std::vector<std::string>> rows;
   for (const json& entry : list) {
-    const double bytes = number_at(entry, "bytes"), calls = number_at(entry, "calls");
+    const double bytes = number_at(entry, "bytes"), calls = number_at(entry, "calls"),
+                 wire = number_at(entry, "wire_bytes");
     if (!drawable(bytes) || bytes < 0 || rows.size() >= 100) continue;
     const std::string axis = string_at(entry, "axis", "?"), kind = string_at(entry, "kind", "?");
     by_axis[axis].push_back({shorten(kind, 40), bytes, -1});
-    rows.push_back({axis, kind, drawable(calls) ? grouped(calls) : "", format_bytes(bytes)});
+    rows.push_back({axis, kind, drawable(calls) ? grouped(calls) : "", format_bytes(bytes),
+                    drawable(wire) && wire >= 0 ? format_bytes(wire) : ""});
   }
   if (rows.empty()) return "";
   const std::string picture = responsive([&](double width) {
@@ -279,8 +281,14 @@ std::string traffic_section(const SectionContext& context) {
   });
   return figure("Payload bytes by mesh axis",
                 picture + "<div class=\"gap\"></div>" +
-                    table({{"axis"}, {"collective"}, {"calls", true}, {"payload", true}}, rows),
-                "Of all ranks since the program began: what each handed to its calls.");
+                    table({{"axis"},
+                           {"collective"},
+                           {"calls", true},
+                           {"payload", true},
+                           {"sent round a ring", true}},
+                          rows),
+                "Of all ranks since the program began: what each handed to its calls, and what "
+                "that is on their links by the factors of nccl-tests.");
 }
 
 }  // namespace ocoee::report

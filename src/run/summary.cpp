@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "comm/wire.h"
 #include "core/trace.h"
 
 namespace ocoee::run {
@@ -55,18 +57,21 @@ std::string axis_of(const std::string& name, const comm::Shape& shape) {
 
 json traffic_of(comm::Mesh& mesh) {
   std::vector<std::string> axes;  // in the order of the mesh
-  std::vector<int64_t> sums;      // calls and bytes of each kind, axis by axis
+  std::vector<int64_t> sums;      // calls, bytes and bytes on links of each kind, axis by axis
   for (const comm::Communicator* group : mesh.communicators()) {
     const std::string axis = axis_of(group->name(), mesh.shape());
     const auto known = std::find(axes.begin(), axes.end(), axis);
-    const auto first = static_cast<size_t>(known - axes.begin()) * 2 * comm::kKinds;
+    const auto first = static_cast<size_t>(known - axes.begin()) * 3 * comm::kKinds;
     if (known == axes.end()) {
       axes.push_back(axis);
-      sums.resize(sums.size() + 2 * comm::kKinds);
+      sums.resize(sums.size() + 3 * comm::kKinds);
     }
     for (size_t k = 0; k < comm::kKinds; ++k) {
-      sums[first + 2 * k] += group->counters().calls[k];
-      sums[first + 2 * k + 1] += group->counters().bytes[k];
+      const int64_t bytes = group->counters().bytes[k];
+      const double on_link = comm::wire_factor(static_cast<comm::Kind>(k), group->size());
+      sums[first + 3 * k] += group->counters().calls[k];
+      sums[first + 3 * k + 1] += bytes;
+      sums[first + 3 * k + 2] += std::llround(on_link * static_cast<double>(bytes));
     }
   }
   if (!sums.empty())
@@ -74,11 +79,12 @@ json traffic_of(comm::Mesh& mesh) {
                             comm::Reduce::sum);
   json out = json::array();
   for (size_t i = 0; i < axes.size() * comm::kKinds; ++i) {
-    if (sums[2 * i] == 0) continue;
+    if (sums[3 * i] == 0) continue;
     out.push_back({{"axis", axes[i / comm::kKinds]},
                    {"kind", comm::name_of(static_cast<comm::Kind>(i % comm::kKinds))},
-                   {"calls", sums[2 * i]},
-                   {"bytes", sums[2 * i + 1]}});
+                   {"calls", sums[3 * i]},
+                   {"bytes", sums[3 * i + 1]},
+                   {"wire_bytes", sums[3 * i + 2]}});
   }
   return out;
 }

@@ -150,6 +150,15 @@ TEST(CheckPlacement, RefusesAPipelineThatIsLongerThanTheModel) {
                     HasSubstr("the nearest that works: layout.pipeline = 4")));
 }
 
+TEST(CheckPlacement, RefusesTooFewMicroBatchesForTheSchedule) {
+  LayoutConfig layout;
+  layout.pipeline = 2, layout.chunks = 2, layout.schedule = "interleaved";
+  EXPECT_THAT(problems_of(small("gpt2"), layout),
+              AllOf(HasSubstr("layout.schedule: interleaving over 2 stages needs at least 2 "
+                              "micro-batches, not 1"),
+                    HasSubstr("the nearest that works: batch.micro = 1")));
+}
+
 // The assignments of a message, made.
 void assign(const std::string& text, LayoutConfig& layout, BatchConfig& batch) {
   const std::map<std::string, int64_t*> numbers{

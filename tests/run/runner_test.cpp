@@ -34,6 +34,8 @@ TEST_F(RunnerTest, LeavesTheFilesOfARunDirectory) {
   EXPECT_EQ(summary["traffic"][0]["axis"], "data");
   for (const json& entry : summary["traffic"])  // both ranks make the calls
     EXPECT_EQ(entry["calls"].get<int64_t>() % 2, 0) << entry;
+  EXPECT_EQ(summary["traffic"][0]["kind"], "all_reduce");  // of two ranks: once round
+  EXPECT_EQ(summary["traffic"][0]["wire_bytes"], summary["traffic"][0]["bytes"]);
   EXPECT_EQ(read_json("plan.json")["parameters"], 185);
   const json environment = read_json("environment.json");
   for (const char* key :

@@ -7,6 +7,7 @@
 
 #include "comm/elements.h"
 #include "comm/mpi_support.h"
+#include "comm/wire.h"
 #include "comm/world_impl.h"
 #include "core/error.h"
 #include "support/mpi_world.h"
@@ -282,6 +283,18 @@ TEST(Communicator, CountsPayloadsByKind) {
   expect(Kind::barrier, 1, 0);
   expect(Kind::send, group.rank() == 0 ? 2 : 1, group.rank() == 0 ? 80 : 40);
   expect(Kind::receive, group.rank() == 1 ? 2 : 1, group.rank() == 1 ? 80 : 40);
+}
+
+// The table of nccl-tests' PERFORMANCE.md, and what point-to-point messages add to it.
+TEST(Communicator, WireBytesAreBusBandwidthsFactors) {
+  for (const int n : {2, 4, 8}) {
+    EXPECT_DOUBLE_EQ(wire_factor(Kind::all_reduce, n) * n, 2 * (n - 1));
+    for (const Kind kind : {Kind::reduce_scatter, Kind::all_gather, Kind::all_to_all})
+      EXPECT_DOUBLE_EQ(wire_factor(kind, n) * n, n - 1);
+    EXPECT_EQ(wire_factor(Kind::broadcast, n), 1);
+    EXPECT_EQ(wire_factor(Kind::send, n) + wire_factor(Kind::receive, n), 1);
+    EXPECT_EQ(wire_factor(Kind::barrier, n), 0);
+  }
 }
 
 TEST(Communicator, AShorterMessageThanExpectedIsAnError) {
