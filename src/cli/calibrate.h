@@ -65,8 +65,12 @@ OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group);
 
 struct StorageFigures {
   double read = 0, write = 0;  // bytes/s of this host's ranks together
+  double hdf5_read = 0;        // the same through HDF5's library; 0: not there
 };
 StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder);
+// Bytes/s of this host's ranks together that HDF5's library reads: float32 in pieces of 1 MiB, not
+// from the system's cache. 0 in a program built without HDF5. Throws Error(file).
+double measure_hdf5_read(comm::Mesh& mesh, const std::string& folder);
 
 struct Links {
   LinkFigures all, pairs;  // pairs: measured where there are four ranks and more

@@ -156,8 +156,14 @@ std::string profile_text(const std::string& name, const std::string& note,
   out += fmt::format("\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n",
                      links.all.ranks);
   out += fmt::format(
-      "\n[storage]\nread = {:.4g}  # bytes/s, 64 MiB a rank\nwrite = {:.4g}  # with fsync\n",
+      "\n[storage]\nread = {:.4g}  # bytes/s, 64 MiB a rank, not from a cache\nwrite = {:.4g}  # "
+      "with fsync\n",
       storage.read, storage.write);
+  if (storage.hdf5_read > 0)
+    out += fmt::format(
+        "hdf5_read = {:.4g}  # bytes/s, HDF5's library: 64 MiB of float32 a rank, 1 MiB at a "
+        "time\n",
+        storage.hdf5_read);
   return out;
 }
 

@@ -63,7 +63,8 @@ int calibrate(const Options& options) {
   const std::filesystem::path out = options.out;
   const std::string folder = out.has_parent_path() ? out.parent_path().string() : ".";
   std::filesystem::create_directories(folder);
-  const StorageFigures storage = measure_storage(mesh, folder);
+  StorageFigures storage = measure_storage(mesh, folder);
+  storage.hdf5_read = measure_hdf5_read(mesh, folder);
   if (world.rank() != 0) return 0;
   const std::string device_name =
       device.is_cuda()

@@ -192,6 +192,9 @@ void Machine::describe(config::Description& d) {
   config::Description& storage = d.section("storage", "The file system, a node's share.");
   storage.field("read", read.value, "0 = not known").unit("bytes/s").at_least(0);
   storage.field("write", write.value, "0 = not known").unit("bytes/s").at_least(0);
+  storage.field("hdf5_read", hdf5_read.value, "arrays read by HDF5's library; 0 = not known")
+      .unit("bytes/s")
+      .at_least(0);
 }
 
 void Machine::check(config::Problems& problems) const {

@@ -78,7 +78,9 @@ struct Machine {
   Device device;
   Host host;
   Link package, node, network;
-  BytesPerSecond read, write;  // of a node, from and to the file system
+  BytesPerSecond read, write;                      // of a node, from and to the file system
+  BytesPerSecond hdf5_read;                        // the same through HDF5's library
+  bool is_known() const { return !name.empty(); }  // not unknown_machine()
 
   void describe(config::Description& d);
   void check(config::Problems& problems) const;

@@ -106,11 +106,12 @@ std::vector<size_t> balanced_cuts(const std::vector<double>& costs, size_t parts
   double low = *std::max_element(costs.begin(), costs.end()), high = 0;
   for (const double cost : costs) high += cost;
   std::vector<size_t> best = greedy_cuts(costs, high, parts);
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < 60 && high - low > 1e-12 * high; ++i) {
     const double middle = (low + high) / 2;
     const std::vector<size_t> cuts = greedy_cuts(costs, middle, parts);
-    if (cuts.size() == parts + 1 && dearest(costs, cuts) <= middle * (1 + 1e-12)) {
-      high = middle;
+    const double most = dearest(costs, cuts);
+    if (cuts.size() == parts + 1 && most <= middle * (1 + 1e-12)) {
+      high = std::min(middle, most);
       best = cuts;
     } else {
       low = middle;

@@ -95,8 +95,27 @@ json checkpoint_json(const Predictor& predictor, int64_t devices) {
     // Token files hold up to 4 bytes a token; every replica's samples are read once.
     const Bytes samples(4.0 * static_cast<double>(w.global_batch * w.sequence));
     out["samples_seconds"] = (samples / (m.read * nodes)).value;
+    if (m.hdf5_read > BytesPerSecond(0))
+      out["samples_hdf5_seconds"] = (samples / (m.hdf5_read * nodes)).value;
   }
   return out;
+}
+
+// Of a checkpoint_json, beside a step of so many seconds.
+std::string storage_words(const json& checkpoint, double step) {
+  std::string text;
+  if (checkpoint.contains("write_seconds"))
+    text = fmt::format("A checkpoint: {}, {} when every node writes its part",
+                       format_bytes(checkpoint.at("bytes")),
+                       format_seconds(checkpoint.at("write_seconds")));
+  if (!checkpoint.contains("samples_seconds")) return text;
+  const double samples = checkpoint.at("samples_seconds");
+  text += fmt::format("{} of a step are read in {}", text.empty() ? "Samples" : "; samples",
+                      format_seconds(samples));
+  if (checkpoint.contains("samples_hdf5_seconds"))
+    text += fmt::format(" ({} from HDF5)", format_seconds(checkpoint.at("samples_hdf5_seconds")));
+  return text + (samples < step ? ", while the step before runs"
+                                : ": longer than a step, which waits for them");
 }
 
 std::string schedule_words(const json& layout) {
@@ -133,6 +152,7 @@ json proposal_json(Predictor& predictor, const Configuration& c, const Predictio
   for (size_t i = 0; i < kParts; ++i) parts[name_of(static_cast<Part>(i))] = p.parts[i];
   for (size_t i = 0; i < kHeld; ++i) memory[name_of(static_cast<Held>(i))] = p.bytes[i];
   return {{"layout", layout_json(c)},
+          {"cuts", predictor.cuts(c)},  // as layout.cuts; a run that knows the machine finds them
           {"words", words(c)},
           {"micro_batches", c.micro_batches(w.global_batch)},
           {"seconds", p.seconds},
@@ -189,8 +209,11 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
     out["proposals"].push_back(std::move(one));
   }
   out["front"] = json::array();
-  for (const Proposal& p : found.front)
+  constexpr int kHalvings = 3;
+  for (const Proposal& p : front_with_fewer(predictor, request.search, kHalvings, found.front)) {
     out["front"].push_back(proposal_json(predictor, p.configuration, p.prediction));
+    out["front"].back()["devices"] = p.configuration.devices();
+  }
   const Configuration& best = found.proposals.front().configuration;
   if (request.own && predictor.problem(*request.own).empty()) {
     out["own"] = proposal_json(predictor, *request.own, predictor.simulate(*request.own));
@@ -199,6 +222,8 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   out["timeline"] = timeline_json(predictor, best);
   out["what_if"] = curves_json(what_if(w, predictor.system(), m, best));
   out["checkpoint"] = checkpoint_json(predictor, request.search.devices);
+  out["checkpoint"]["words"] =
+      storage_words(out["checkpoint"], out["proposals"].at(0).at("seconds"));
   if (request.tokens > 0) {
     const Effort e =
         effort(m, request.tokens, out["proposals"][0]["tokens_per_second"], request.search.devices);
@@ -242,15 +267,8 @@ std::string plan_text(const json& plan) {
   out += "\nThe first:\n";
   for (const json& sentence : plan.at("proposals").at(0).at("why"))
     out += "  " + sentence.get<std::string>() + "\n";
-  const json& checkpoint = plan.at("checkpoint");
-  if (checkpoint.contains("write_seconds"))
-    out += fmt::format("\nA checkpoint: {}, {} when every node writes its part{}\n",
-                       format_bytes(checkpoint.at("bytes")),
-                       format_seconds(checkpoint.at("write_seconds")),
-                       checkpoint.contains("samples_seconds")
-                           ? fmt::format("; samples of a step are read in {}",
-                                         format_seconds(checkpoint.at("samples_seconds")))
-                           : "");
+  const std::string storage = plan.at("checkpoint").at("words");
+  if (!storage.empty()) out += "\n" + storage + "\n";
   if (plan.contains("effort")) {
     const json& e = plan.at("effort");
     out += fmt::format("\n{} tokens: {:.1f} hours, {} node-hours", format_count(e.at("tokens")),

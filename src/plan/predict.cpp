@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "plan/placement.h"
+#include "plan/timed_cuts.h"
 
 namespace ocoee::plan {
 namespace {
@@ -147,21 +148,37 @@ std::string Predictor::problem(const Configuration& c) {
                                           : schedule_problem(request_of(c, workload_.global_batch));
 }
 
-const Predictor::Cut& Predictor::cut(int64_t stages, int64_t chunks) {
-  Cut& cut = cuts_[{stages, chunks}];
-  if (!cut.blocks.empty()) return cut;
-  const int64_t parts = stages * chunks;
+std::vector<size_t> Predictor::first_blocks(const Configuration& c) {
+  const int64_t parts = c.pipeline * c.chunks;
   const std::vector<size_t>& classes = costs_.class_of_block();
-  const std::vector<int64_t> given = static_cast<int64_t>(workload_.cuts.size()) + 1 == parts
-                                         ? workload_.cuts
-                                         : std::vector<int64_t>();
-  const std::vector<size_t> cuts = system_.even_stages && parts > 1
-                                       ? even_cuts(classes.size(), parts)
-                                       : pipeline_cuts(workload_.model, parts, given);
-  cut.blocks.assign(static_cast<size_t>(stages), std::vector<int>(costs_.classes(), 0));
-  cut.order.resize(static_cast<size_t>(stages));
-  for (size_t part = 0; part < static_cast<size_t>(parts); ++part) {
-    const size_t stage = part % static_cast<size_t>(stages);
+  if (parts == 1) return {0, classes.size()};
+  if (system_.even_stages) return even_cuts(classes.size(), parts);
+  if (static_cast<int64_t>(workload_.cuts.size()) + 1 == parts)
+    return pipeline_cuts(workload_.model, parts, workload_.cuts);
+  if (!machine_.is_known()) return pipeline_cuts(workload_.model, parts);
+  return cuts_by_time(costs_.at({c.tensor, c.context, c.micro}), classes, c.recompute,
+                      static_cast<size_t>(parts));
+}
+
+std::vector<int64_t> Predictor::cuts(const Configuration& c) {
+  const std::vector<size_t> first = first_blocks(c);
+  return {first.begin() + 1, first.end() - 1};
+}
+
+const Predictor::Cut& Predictor::cut(const Configuration& c) {
+  const Cut*& known = cut_of_[{c.pipeline, c.chunks, c.tensor, c.context, c.micro,
+                               static_cast<int64_t>(c.recompute)}];
+  if (known) return *known;
+  const std::vector<size_t> cuts = first_blocks(c);
+  Cut& cut = cuts_[{c.pipeline, cuts}];
+  known = &cut;
+  if (!cut.blocks.empty()) return cut;
+  const std::vector<size_t>& classes = costs_.class_of_block();
+  const auto stages = static_cast<size_t>(c.pipeline);
+  cut.blocks.assign(stages, std::vector<int>(costs_.classes(), 0));
+  cut.order.resize(stages);
+  for (size_t part = 0; part + 1 < cuts.size(); ++part) {
+    const size_t stage = part % stages;
     std::vector<uint16_t>& chunk = cut.order[stage].emplace_back();
     for (size_t b = cuts[part]; b < cuts[part + 1]; ++b) {
       ++cut.blocks[stage][classes[b]];
@@ -212,7 +229,7 @@ double Predictor::blocks_of(size_t stage) const {
 
 void Predictor::set_stages(const Configuration& c) {
   blocks_ = &costs_.at({c.tensor, c.context, c.micro});
-  cut_ = &cut(c.pipeline, c.chunks);
+  cut_ = &cut(c);
   const auto count = static_cast<size_t>(c.pipeline);
   stages_.assign(count, {});
   parameters_.assign(count, 0);

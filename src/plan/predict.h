@@ -75,6 +75,9 @@ class Predictor {
   Prediction predict(const Configuration& configuration);
   // The same, its pipeline played over the schedule that the engine executes.
   Prediction simulate(const Configuration& configuration, Timeline* timeline = nullptr);
+  // As layout.cuts, where its pipeline is cut: as the workload says, else by the times of blocks on
+  // this machine, as a run does that knows it (plan/timed_cuts.h).
+  std::vector<int64_t> cuts(const Configuration& configuration);
 
   double usable_bytes() const;                         // of a device
   double model_flops() const { return model_flops_; }  // of a step, all devices
@@ -100,7 +103,8 @@ class Predictor {
   };
   Moment fullest_moment(const Configuration& c, size_t stage) const;
   static int64_t shards(const Configuration& c);
-  const Cut& cut(int64_t stages, int64_t chunks);
+  std::vector<size_t> first_blocks(const Configuration& c);  // of each part, and all blocks
+  const Cut& cut(const Configuration& c);
   void set_stages(const Configuration& c);
   void set_memory(const Configuration& c, Prediction& p) const;
   double saved_bytes(size_t stage, const Configuration& c) const;
@@ -120,7 +124,9 @@ class Predictor {
   BlockCosts costs_;
   double peak_ = 0, model_flops_ = 0, selective_flops_ = 0, full_flops_ = 0;
   bool splits_backward_ = false;
-  std::map<std::pair<int64_t, int64_t>, Cut> cuts_;
+  // What a cut depends on -> it; many configurations share few cuts.
+  std::map<std::array<int64_t, 6>, const Cut*> cut_of_;
+  std::map<std::pair<int64_t, std::vector<size_t>>, Cut> cuts_;  // by stages and first blocks
 
   // Of the configuration at hand; kept to allocate nothing.
   std::vector<Stage> stages_;

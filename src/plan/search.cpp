@@ -152,6 +152,28 @@ void each_configuration(Predictor& predictor, const SearchRequest& request,
   }
 }
 
+std::vector<Proposal> front_with_fewer(Predictor& predictor, const SearchRequest& request,
+                                       int halvings, std::vector<Proposal> out) {
+  SearchRequest fewer = request;
+  for (int i = 0; i < halvings && fewer.devices % 2 == 0; ++i) {
+    fewer.devices /= 2;
+    std::vector<Candidate> fitting;
+    each_configuration(predictor, fewer, [&](const Configuration& c) {
+      const Prediction p = predictor.predict(c);
+      if (p.fits) fitting.push_back({c, p.seconds, p.least_seconds, p.total_bytes});
+    });
+    const std::vector<Proposal> front = front_of(std::move(fitting), predictor);
+    std::erase_if(out, [&](const Proposal& more) {
+      return std::any_of(front.begin(), front.end(), [&](const Proposal& less) {
+        return less.prediction.seconds <= more.prediction.seconds &&
+               less.prediction.total_bytes <= more.prediction.total_bytes;
+      });
+    });
+    out.insert(out.end(), front.begin(), front.end());
+  }
+  return out;
+}
+
 SearchResult search(Predictor& predictor, const SearchRequest& request) {
   const auto begin = std::chrono::steady_clock::now();
   SearchResult result;

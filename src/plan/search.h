@@ -47,6 +47,11 @@ struct SearchResult {
 void each_configuration(Predictor& predictor, const SearchRequest& request,
                         const std::function<void(const Configuration&)>& visit);
 
+// `front`, and those of fewer devices, halved up to `halvings` times; without the layouts that
+// fewer devices beat in time and memory. Where nothing fits, nothing is added.
+std::vector<Proposal> front_with_fewer(Predictor& predictor, const SearchRequest& request,
+                                       int halvings, std::vector<Proposal> front);
+
 // Throws Error(config) when nothing can be, and Error(memory) when nothing fits, with the nearest.
 SearchResult search(Predictor& predictor, const SearchRequest& request);
 

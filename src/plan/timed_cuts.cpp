@@ -6,6 +6,17 @@
 
 namespace ocoee::plan {
 
+std::vector<size_t> cuts_by_time(const std::vector<BlockCost>& costs,
+                                 const std::vector<size_t>& class_of_block, Recompute recompute,
+                                 size_t parts) {
+  std::vector<double> of_class, seconds;
+  for (const BlockCost& block : costs)
+    of_class.push_back(block.forward.total() + block.input.total() + block.weight.total() +
+                       block.again[static_cast<size_t>(recompute)].total());
+  for (const size_t k : class_of_block) seconds.push_back(of_class[k]);
+  return balanced_cuts(seconds, parts);
+}
+
 std::vector<int64_t> timed_cuts(const Planned& planned, const std::string& machine) {
   const Workload& workload = planned.workload;
   if (!workload.cuts.empty() || !planned.layout || machine.empty()) return workload.cuts;
@@ -17,14 +28,8 @@ std::vector<int64_t> timed_cuts(const Planned& planned, const std::string& machi
   BlockCosts costs(workload, system, profile);
   const Shape shape{c.tensor, c.context, c.micro};
   if (!costs.problem(shape).empty()) return {};
-  const std::vector<BlockCost>& by_class = costs.at(shape);
-  std::vector<double> seconds;
-  for (const size_t k : costs.class_of_block()) {
-    const BlockCost& block = by_class[k];
-    seconds.push_back(block.forward.total() + block.input.total() + block.weight.total() +
-                      block.again[static_cast<size_t>(c.recompute)].total());
-  }
-  const std::vector<size_t> cuts = balanced_cuts(seconds, parts);
+  const std::vector<size_t> cuts =
+      cuts_by_time(costs.at(shape), costs.class_of_block(), c.recompute, parts);
   return {cuts.begin() + 1, cuts.end() - 1};
 }
 

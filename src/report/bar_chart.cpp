@@ -81,6 +81,7 @@ std::string bar_chart(const BarChart& chart) {
     }
   }
   double y = top;
+  std::vector<double> ends;
   for (size_t r = 0; r < chart.rows.size(); ++r, y += kBar + kGap) {
     const BarRow& row = chart.rows[r];
     if (!row.name.empty()) svg.text(left - 10, y + kBar / 2 + 4, row.name, "t", Svg::Anchor::end);
@@ -96,13 +97,16 @@ std::string bar_chart(const BarChart& chart) {
         svg.text(x + width / 2, y + kBar / 2 + 4, label, "on-seg", Svg::Anchor::middle);
       x += width;
     }
-    if (chart.show_total) svg.text(x + 8, y + kBar / 2 + 4, text(totals[r]), "l");
+    ends.push_back(x);
   }
   if (has_limit) {
     const double x = left + chart.limit * scale;
     svg.line(x, top - 6, x, height, "ref");
     svg.text(x, top - 10, chart.limit_label, "t", Svg::Anchor::end);
   }
+  for (size_t r = 0; chart.show_total && r < ends.size(); ++r)  // over the mark
+    svg.text(ends[r] + 8, top + static_cast<double>(r) * (kBar + kGap) + kBar / 2 + 4,
+             text(totals[r]), "l");
   return svg.str();
 }
 

@@ -84,7 +84,7 @@ svg.chart{display:block;width:100%;height:auto;overflow:visible}
 .at-narrow{display:none}
 svg text{font-size:12px;fill:var(--ink)}
 svg .t{fill:var(--soft);font-size:11.5px}svg .dim{fill:var(--dim)}
-svg .l{fill:var(--c,var(--ink));font-weight:600;font-size:12px}
+svg .l{fill:var(--c,var(--ink));font-weight:600;font-size:12px;paint-order:stroke;stroke:var(--card);stroke-width:4px}
 svg .on-seg{fill:var(--on);font-weight:600;font-size:12px;pointer-events:none}
 .c0{--c:var(--c0)}.c1{--c:var(--c1)}.c2{--c:var(--c2)}.c3{--c:var(--c3)}
 .c4{--c:var(--c4)}.c5{--c:var(--c5)}.c6{--c:var(--c6)}.c7{--c:var(--c7)}

@@ -205,6 +205,13 @@ std::string curve(const json& what_if) {
     chart.series.push_back(std::move(drawn));
   }
   if (chart.series.size() == 1) chart.series[0].name = "";
+  // A difference of a few percent shall not look like a slope.
+  constexpr double kFlat = 0.1;
+  double low = 1e300, high = 0;
+  for (const Series& series : chart.series) {
+    for (const double y : series.y) low = std::min(low, y), high = std::max(high, y);
+  }
+  chart.y.from_zero = high - low < kFlat * high;
   chart.references.push_back({"plan", number_at(what_if, "x_now"), true, -1});
   std::string caption = string_at(what_if, "caption");
   if (unfit > 0) caption += fmt::format(" {} of the points would not fit in memory.", unfit);
@@ -218,26 +225,31 @@ std::string front(const json& plan) {
   chart.title = "Time against memory";
   chart.x.label = "GiB of a device";
   chart.y.label = "seconds a step";
-  Series series;
-  series.name = "";
-  series.draw = Series::Draw::line_and_points;
+  chart.y.log = true;
+  std::map<double, Series> by_devices;
   std::vector<std::vector<std::string>> rows;
-  for (auto p = list.rbegin(); p != list.rend(); ++p) {
-    series.x.push_back(number_at(*p, "bytes") / (1 << 30));
-    series.y.push_back(number_at(*p, "seconds"));
-    rows.push_back({string_at(*p, "words"), format_seconds(number_at(*p, "seconds")),
-                    format_bytes(number_at(*p, "bytes"))});
+  for (const json& p : list) {
+    const double devices = number_at(p, "devices");
+    Series& series = by_devices[devices];
+    series.x.insert(series.x.begin(), number_at(p, "bytes") / (1 << 30));
+    series.y.insert(series.y.begin(), number_at(p, "seconds"));
+    rows.push_back({grouped(devices), string_at(p, "words"),
+                    format_seconds(number_at(p, "seconds")), format_bytes(number_at(p, "bytes"))});
   }
-  chart.series.push_back(series);
+  for (auto& [devices, series] : by_devices) {
+    if (by_devices.size() > 1) series.name = grouped(devices) + " devices";
+    series.draw = Series::Draw::line_and_points;
+    chart.series.push_back(std::move(series));
+  }
   const std::string picture = responsive([&](double width) {
     chart.width = width;
     return line_chart(chart);
   });
   return figure(chart.title, picture,
-                "No layout on this number of devices takes both less time and less memory "
+                "No other layout on as many devices or fewer takes both less time and less memory "
                 "(closed form).") +
          fold(fmt::format("{} layouts", rows.size()),
-              table({{"layout"}, {"step", true}, {"memory", true}}, rows));
+              table({{"devices", true}, {"layout"}, {"step", true}, {"memory", true}}, rows));
 }
 
 }  // namespace
@@ -246,7 +258,10 @@ std::string plan_page(const json& plan) {
   Page page("Plan of " + string_at(plan, "name"));
   page.set_header(header(plan));
   page.add("proposals", "Layouts", proposals(plan));
-  page.add("time", "Time", bars(plan, "parts", "Where a step's time goes", true));
+  const std::string storage = string_at(child(plan, "checkpoint"), "words");
+  page.add("time", "Time",
+           bars(plan, "parts", "Where a step's time goes", true) +
+               (storage.empty() ? "" : paragraph(storage + ".")));
   page.add("memory", "Memory", bars(plan, "memory_bytes", "What a rank holds", false));
   page.add("why", "Why", reasons(plan));
   page.add("schedule", "Schedule", schedule_picture(plan));
@@ -255,7 +270,7 @@ std::string plan_page(const json& plan) {
   if (!curves.empty())
     page.add("what-if", "What would change",
              paragraph("Each curve changes one thing about the first layout.") + grid(curves));
-  page.add("front", "Time against memory", front(plan));
+  page.add("front", "Time, memory, devices", front(plan));
   page.set_footer(
       "<footer>Made by `ocoee plan` from plan.json beside it. Times are predictions; the profile "
       "of the machine says where its figures come from.</footer>\n");

@@ -43,6 +43,8 @@ std::string progress(const TuneSearch& search, double width) {
     best.y.push_back(improves ? trial.value : best.y.back());
   }
   chart.series = {tried, best};
+  const auto [low, high] = std::minmax_element(tried.y.begin(), tried.y.end());
+  chart.y.log = *low > 0 && *high > 4 * *low;
   chart.width = width;
   return line_chart(chart);
 }
@@ -110,8 +112,9 @@ std::string tune_page(const TuneSearch& search) {
                    .value = std::to_string(search.trials.size()),
                    .unit = "",
                    .note = fmt::format("{} did not work", search.trials.size() - ok)});
-  facts.push_back(
-      {.label = "Time in trials", .value = format_seconds(seconds), .unit = "", .note = ""});
+  if (seconds > 0)  // a simulated trial takes none
+    facts.push_back(
+        {.label = "Time in trials", .value = format_seconds(seconds), .unit = "", .note = ""});
   page.set_header("<h1>" + escape(search.title) + "</h1>" + tiles(facts));
   if (best)
     page.add("search", "The search",

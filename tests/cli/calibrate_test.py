@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ocoee calibrate writes a profile in which every figure is one: on one rank, and on two with their links.
 
-    tests/cli/calibrate_test.py OCOEE MPIRUN_SH
+    tests/cli/calibrate_test.py OCOEE MPIRUN_SH [hdf5]
 """
 import os
 import pathlib
@@ -12,6 +12,7 @@ import tempfile
 import tomllib
 
 ocoee, mpirun = (os.path.abspath(path) for path in sys.argv[1:3])
+has_hdf5 = sys.argv[3:] == ["hdf5"]
 
 
 def profile(ranks):
@@ -41,6 +42,7 @@ with tempfile.TemporaryDirectory(prefix="ocoee-calibrate-") as folder:
         assert max(device["product_share"]) == 1
         assert machine["node"]["devices"] == ranks
         assert machine["storage"]["read"] > 0 and machine["storage"]["write"] > 0
+        assert ("hdf5_read" in machine["storage"]) == has_hdf5 and machine["storage"].get("hdf5_read", 1) > 1e6
         if ranks > 1:
             node = machine["node"]
             assert node["latency"] >= 0 and 0 < node["latency"] + node["call"] < 1 and 0 < node["message_latency"] < 1

@@ -49,6 +49,25 @@ TEST(PlanFile, HoldsProposalsReasonsCurvesAndTheScheduleOfTheFirst) {
   EXPECT_NE(text.find("node-hours"), std::string::npos);
 }
 
+TEST(PlanFile, ReadingOfSamplesIsSaidBesideTheStep) {
+  Machine machine = load_machine("frontier");
+  machine.hdf5_read = BytesPerSecond(1e9);
+  PlanRequest request;
+  request.search.devices = 64, request.search.top = 1;
+  const auto checkpoint = [&] {
+    Predictor predictor(planned("22b", 640).workload, system_named("ocoee"), machine);
+    return make_plan(predictor, request).json.at("checkpoint");
+  };
+  const nlohmann::json quick = checkpoint();
+  // 4 bytes a token; 8 nodes read
+  EXPECT_NEAR(quick.at("samples_hdf5_seconds").get<double>(), 4.0 * 640 * 2048 / 8e9, 1e-12);
+  EXPECT_NE(quick.at("words").get<std::string>().find("from HDF5), while the step"),
+            std::string::npos);
+  machine.read = BytesPerSecond(1000);
+  EXPECT_NE(checkpoint().at("words").get<std::string>().find("longer than a step"),
+            std::string::npos);
+}
+
 TEST(PlanFile, WordsSayWhatATensorGroupCosts) {
   Predictor predictor(planned("22b", 640).workload, system_named("ocoee"),
                       load_machine("frontier"));

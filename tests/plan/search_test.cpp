@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "core/error.h"
 #include "models/shapes.h"
 
@@ -73,6 +75,26 @@ TEST(Search, TheFrontHoldsNoLayoutThatAnotherBeats) {
     EXPECT_GE(result.front[i].prediction.seconds, result.front[i - 1].prediction.seconds);
     EXPECT_LT(result.front[i].prediction.total_bytes, result.front[i - 1].prediction.total_bytes);
   }
+}
+
+TEST(Search, FewerDevicesAreTheFrontsThirdSide) {
+  Predictor predictor(shape("llama3-8b", 128), system_named("ocoee"), load_machine("h200"));
+  SearchRequest request;
+  request.devices = 8;
+  const std::vector<Proposal> front =
+      front_with_fewer(predictor, request, 3, search(predictor, request).front);
+  std::set<int64_t> devices;
+  for (const Proposal& a : front) {
+    devices.insert(a.configuration.devices());
+    for (const Proposal& b : front) {
+      const bool fewer = b.configuration.devices() < a.configuration.devices();
+      EXPECT_FALSE(fewer && b.prediction.seconds <= a.prediction.seconds &&
+                   b.prediction.total_bytes <= a.prediction.total_bytes)
+          << words(a.configuration) << " and " << words(b.configuration);
+    }
+  }
+  EXPECT_EQ(*devices.rbegin(), 8);
+  EXPECT_GE(devices.size(), 3u);
 }
 
 void expect_failure(Predictor& predictor, const SearchRequest& request, ErrorKind kind,

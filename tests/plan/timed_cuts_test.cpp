@@ -9,6 +9,7 @@
 #include "models/gpt.h"
 #include "plan/block_cost.h"
 #include "plan/placement.h"
+#include "plan/search.h"
 
 namespace ocoee::plan {
 namespace {
@@ -57,6 +58,31 @@ TEST(TimedCuts, BalanceTimeWhereFlopsDoNot) {
     EXPECT_LT(imbalance(planned, by_time), imbalance(planned, by_flops));
     EXPECT_LT(imbalance(planned, by_time), 1.04) << "half a layer";
   }
+}
+
+// What a plan proposes is cut where a run of it will be cut.
+TEST(TimedCuts, AreThoseOfPlans) {
+  Planned planned = gpt_350m(1, 1);
+  planned.workload.pipeline = planned.workload.tensor = true;
+  Predictor predictor(planned.workload, system_named("ocoee"), load_machine("h200"));
+  int64_t pipelines = 0;
+  SearchRequest request;
+  request.devices = 8, request.shard = Shard::none;
+  each_configuration(predictor, request, [&](const Configuration& c) {
+    if (c.pipeline == 1 || ++pipelines % 16 != 0) return;
+    planned.layout = c;
+    EXPECT_EQ(predictor.cuts(c), timed_cuts(planned, "h200")) << words(c);
+  });
+  EXPECT_GT(pipelines, 160);
+  planned.layout = gpt_350m(2, 2).layout;
+  const std::vector<int64_t> cuts = predictor.cuts(*planned.layout);
+  Workload cut = planned.workload;
+  cut.cuts = cuts;  // as a run's plan is made, once its cuts are known
+  Predictor of_run(cut, system_named("ocoee"), load_machine("h200"));
+  EXPECT_EQ(of_run.predict(*planned.layout).seconds, predictor.predict(*planned.layout).seconds);
+  cut.cuts = {static_cast<int64_t>(pipeline_cuts(cut.model, 2)[1])};  // by FLOPs
+  Predictor by_flops(cut, system_named("ocoee"), load_machine("h200"));
+  EXPECT_GT(by_flops.predict(*planned.layout).seconds, predictor.predict(*planned.layout).seconds);
 }
 
 TEST(TimedCuts, AreTheRecipesOrNoneWhereNothingIsKnown) {

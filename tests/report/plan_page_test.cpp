@@ -39,9 +39,10 @@ TEST(PlanPage, ShowsEveryPart) {
   const auto document = read_xml(page);
   EXPECT_EQ(document.error, "");
   EXPECT_LT(page.size(), kMostReportBytes);
-  for (const char* part : {"id=\"proposals\"", "id=\"time\"", "id=\"memory\"", "id=\"why\"",
-                           "id=\"schedule\"", "id=\"what-if\"", "id=\"front\"", "Strong scaling",
-                           "exposed communication", "node-hours", "22b &lt;&amp;&gt;"})
+  for (const char* part :
+       {"id=\"proposals\"", "id=\"time\"", "id=\"memory\"", "id=\"why\"", "id=\"schedule\"",
+        "id=\"what-if\"", "id=\"front\"", "Strong scaling", "exposed communication", "node-hours",
+        "A checkpoint: ", "32 devices", "22b &lt;&amp;&gt;"})
     EXPECT_THAT(page, testing::HasSubstr(part));
   EXPECT_THAT(page, testing::Not(testing::HasSubstr("src=")));
 }
