@@ -94,6 +94,7 @@ class Search {
     std::vector<std::thread> workers;
     for (int w = 0; w < options_.parallel; ++w) workers.emplace_back([this] { work(); });
     for (std::thread& worker : workers) worker.join();
+    importance_ = plan::knob_importance(tuner_, options_.seed);
     write_page();
     if (failure_) std::rethrow_exception(failure_);
     finish();
@@ -272,7 +273,7 @@ class Search {
     page.metric = options_.metric;
     page.higher_is_better = higher_is_better(options_.metric);
     for (const plan::Knob& knob : tuner_.space().knobs()) page.knobs.push_back(knob.key);
-    page.importance = plan::knob_importance(tuner_, options_.seed);
+    page.importance = importance_;
     for (const plan::Trial& trial : tuner_.trials()) {
       if (trial.outcome == plan::TrialOutcome::pending) continue;
       report::TuneTrial row;
@@ -294,11 +295,10 @@ class Search {
            (folder() / "trials.jsonl").string());
     std::string text = fmt::format("best {} (trial {} of {})\n", value_text(best->value), best->id,
                                    tuner_.finished());
-    const std::vector<double> shares = plan::knob_importance(tuner_, options_.seed);
-    for (size_t k = 0; k < shares.size(); ++k)
+    for (size_t k = 0; k < importance_.size(); ++k)
       text += fmt::format("  {:<28} {:<12} importance {:3.0f} %\n", tuner_.space().knobs()[k].key,
                           tuner_.space().knobs()[k].values[static_cast<size_t>(best->point[k])],
-                          100 * shares[k]);
+                          100 * importance_[k]);
     text += fmt::format("run it: {}\npage {}\n", best_command(), (folder() / "tune.html").string());
     print_answer(text);
   }
@@ -311,6 +311,7 @@ class Search {
   plan::TuneLog log_;
   std::mutex mutex_;
   std::exception_ptr failure_;
+  std::vector<double> importance_;  // of each knob, once all trials are through
   int failed_in_row_ = 0;
 };
 

@@ -10,6 +10,8 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "models/gpt.h"
+#include "plan/predict.h"
 #include "plan/tune/tune_log.h"
 #include "plan/tune/tuner.h"
 
@@ -186,6 +188,50 @@ TEST(Tuner, FindsTheBestInFewerTrialsThanChance) {
   }
   EXPECT_GE(found, 9);
   EXPECT_LT(model, chance / 2) << "random search needed " << chance;
+}
+
+// The planner as the truth: 13B on 128 devices of Frontier. Few layouts are near the best one, and
+// the same choice is many times slower beside other ones.
+TEST(Tuner, FindsTheBestLayoutOfThePlannersForNearlyEverySeed) {
+  models::GptConfig config;
+  config.layers = 16, config.width = 8192, config.heads = 64, config.context = 2048;
+  Workload w;
+  w.model = models::build_gpt(config, 50688);
+  w.sequence = 2048, w.global_batch = 1024;
+  Predictor predictor(w, system_named("ocoee"), load_machine("frontier"));
+  const KnobSpace space({parse_knob("tensor=1..8*2"), parse_knob("pipeline=1..16*2"),
+                         parse_knob("micro=1..16*2"),
+                         parse_knob("shard=none,states,gradients,parameters"),
+                         parse_knob("recompute=none,selective,full")});
+  std::vector<double> seconds;  // 0: it does not fit
+  double best = 1e300;
+  for (uint64_t n = 0; n < static_cast<uint64_t>(space.points()); ++n) {
+    const Point p = space.point(n);
+    Configuration c;
+    c.tensor = int64_t{1} << p[0], c.pipeline = int64_t{1} << p[1];
+    c.data = 128 / (c.tensor * c.pipeline);
+    c.micro = std::min(int64_t{1} << p[2], w.global_batch / c.data);
+    c.shard = shard_from_name(space.knobs()[3].values[static_cast<size_t>(p[3])]);
+    c.recompute = recompute_from_name(space.knobs()[4].values[static_cast<size_t>(p[4])]);
+    ASSERT_EQ(predictor.problem(c), "");
+    const Prediction made = predictor.predict(c);
+    seconds.push_back(made.fits ? made.seconds : 0);
+    if (made.fits) best = std::min(best, made.seconds);
+  }
+  int found = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    TunerOptions options;
+    options.seed = seed;
+    Tuner tuner(space, options);
+    while (tuner.finished() < 64 && !(tuner.best() && tuner.best()->value <= 1.02 * best)) {
+      const Point point = *tuner.suggest();
+      const double value = seconds[space.number(point)];
+      tuner.finish(tuner.start(point), value > 0 ? TrialOutcome::ok : TrialOutcome::infeasible,
+                   value, 1);
+    }
+    found += tuner.best() && tuner.best()->value <= 1.02 * best;
+  }
+  EXPECT_GE(found, 18);
 }
 
 TEST(Tuner, NeverTriesAPointTwiceAndStopsWhenAllWereTried) {

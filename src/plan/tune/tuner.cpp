@@ -21,6 +21,7 @@ constexpr int64_t kSampled = 4000;     // else so many at random, and the neighb
 constexpr size_t kBestOnes = 8;
 constexpr int64_t kAlwaysFitted = 96;  // trials up to which the models are fitted anew each time
 constexpr double kFeasibilityNoise = 0.05;
+constexpr double kNear = 0.05;  // of a logarithm: values within so much of the best are told apart
 
 // Values that are all positive act by their ratios: times, memory, losses.
 bool logarithmic(const std::vector<Trial>& trials) {
@@ -46,6 +47,13 @@ std::vector<const Trial*> of_outcome(const std::vector<Trial>& trials, TrialOutc
 
 double normal_cdf(double z) {
   return 0.5 * std::erfc(-z / std::sqrt(2.0));
+}
+
+// What the value model learns of trials whose value is `above` the best one: ratios of that
+// distance. Values many times the best would otherwise set the model's scale, and what is within a
+// few percent of the best, which alone matters in the end, would be noise to it.
+double resolved(double above, double near) {
+  return std::log(above / near + 1);
 }
 
 // log E[max(best - f, 0)], f normal. Far below, the tail's expansion: the plain form would be zero
@@ -196,7 +204,7 @@ std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
                                   bad = of_outcome(trials_, TrialOutcome::infeasible),
                                   pending = of_outcome(trials_, TrialOutcome::pending);
   const bool logs = logarithmic(trials_);
-  // What the model sees: the value, or its ratio to what was expected there.
+  // What the model sees, beside the best: the value, or its ratio to what was expected there.
   const auto expected = [&](const Point& point) {
     const double value = options_.expect ? options_.expect(point) : 0;
     if (!options_.expect || !std::isfinite(value) || (logs && value <= 0)) return 0.0;
@@ -208,6 +216,11 @@ std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
     const double value = logs ? std::log(ok[i]->value) : ok[i]->value;
     best = std::min(best, value);
     y[static_cast<Index>(i)] = value - expected(ok[i]->point);
+  }
+  if (!options_.expect) {  // a ratio to what was expected is of one size everywhere
+    const double near = logs ? kNear : std::max(1e-12, kNear * (y.maxCoeff() - best));
+    for (double& value : y) value = resolved(value - best, near);
+    best = 0;
   }
   const MatrixXd x = rows_of(space_, ok);
   std::vector<const Trial*> told = ok;
@@ -271,8 +284,12 @@ std::optional<Point> Tuner::suggest() {
 
 std::vector<double> knob_importance(const Tuner& tuner, uint64_t seed) {
   constexpr int kShuffles = 32;
-  const std::vector<const Trial*> ok = of_outcome(tuner.trials(), TrialOutcome::ok);
+  constexpr size_t kMost = 256;  // every so many-th of more: a model costs the cube of its trials
+  std::vector<const Trial*> ok = of_outcome(tuner.trials(), TrialOutcome::ok);
   if (ok.size() < 4) return {};
+  const size_t every = (ok.size() + kMost - 1) / kMost;
+  for (size_t i = 0; i * every < ok.size(); ++i) ok[i] = ok[i * every];
+  ok.resize((ok.size() + every - 1) / every);
   const bool logs = logarithmic(tuner.trials());
   const MatrixXd x = rows_of(tuner.space(), ok);
   VectorXd y(x.rows());
