@@ -12,6 +12,8 @@ cd "$work"
 # shellcheck disable=SC2016  # backquotes are Markdown's, here and below
 head_line='<!-- SPDX-License-Identifier: Apache-2.0. Written by `./dev docs` from the program: change the code, not this page. -->'
 
+# The verbs are the first words of the indented lines below "Subcommands:".
+verbs_of() { awk '/^Subcommands:/ {on = 1; next} /^[^ ]/ {on = 0} on && /^  [a-z]/ {print $1}'; }
 tasks=$("$program" list tasks | awk '/^  / {print $1}')
 {
   printf '%s\n# Reference\n\nThe keys of a recipe, by task:\n\n' "$head_line"
@@ -34,11 +36,15 @@ done
   printf '%s\n# The command line\n\n```text\n' "$head_line"
   "$program" --help
   printf '```\n'
-  # The verbs are the first words of the indented lines below "Subcommands:".
-  for verb in $("$program" --help | awk '/^Subcommands:/ {on = 1; next} /^[^ ]/ {on = 0} on && /^  [a-z]/ {print $1}'); do
+  for verb in $("$program" --help | verbs_of); do
     printf '\n## ocoee %s\n\n```text\n' "$verb"
     "$program" "$verb" --help
     printf '```\n'
+    for second in $("$program" "$verb" --help | verbs_of); do
+      printf '\n## ocoee %s %s\n\n```text\n' "$verb" "$second"
+      "$program" "$verb" "$second" --help
+      printf '```\n'
+    done
   done
 } | sed 's/[ \t]*$//' >command-line.md
 

@@ -14,7 +14,8 @@ namespace ocoee::cli {
 namespace {
 
 struct Options {
-  std::string section, task, format = "text";
+  std::vector<std::string> words;
+  std::string section, task, format = "text";  // section: the words, with spaces between
 };
 
 void list_sections(const config::Description& d, const std::string& path,
@@ -101,17 +102,30 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
     std::fputs(config::help_text(*section, name).c_str(), stdout);
     known = true;
   }
-  for (const CLI::App* verb : program.get_subcommands(nullptr)) {
-    all.insert(verb->get_name());
-    if (options.section != verb->get_name()) continue;
-    std::printf("%s%s", known ? "\n" : "", verb->help("ocoee").c_str());
+  const auto show = [&](const CLI::App* verb, const std::string& name, const std::string& before) {
+    all.insert(name);
+    if (options.section != name) return;
+    std::printf("%s%s", known ? "\n" : "", verb->help(before).c_str());
     known = true;
+  };
+  for (const CLI::App* verb : program.get_subcommands(nullptr)) {
+    show(verb, verb->get_name(), "ocoee");
+    for (const CLI::App* second : verb->get_subcommands(nullptr))  // "checkpoint reshard"
+      show(second, verb->get_name() + " " + second->get_name(), "ocoee " + verb->get_name());
+  }
+  for (const auto& [name, section] : sections) {  // a key, with or without its section
+    if (known) break;
+    for (const config::Field& field : section->fields()) {
+      if (options.section != field.name && options.section != name + "." + field.name) continue;
+      std::fputs(config::help_text(*section, name).c_str(), stdout);
+      known = true;
+    }
   }
   if (known) return 0;
   const std::vector<std::string> names(all.begin(), all.end());
   const std::string near = nearest(options.section, names);
   fail(ErrorKind::config,
-       "command line: '{}' is neither a section of task {} nor a verb\n    fix: {}",
+       "command line: '{}' is neither a section or key of task {} nor a verb\n    fix: {}",
        options.section, task.name,
        near.empty() ? "one of " + join(names, ", ") : fmt::format("did you mean '{}'?", near));
 }
@@ -122,9 +136,9 @@ void add_help(CLI::App& program, const Tasks& tasks, Action& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* verb =
       program.add_subcommand("help", "the keys of a recipe's sections, or a verb's options");
-  verb->add_option(
-      "section", options->section,
-      "a section (run, task, model, ...; optimizer.critic), a task, a verb, or exit-codes");
+  verb->add_option("what", options->words,
+                   "a section (run, task, model, ...; optimizer.critic), a key, a task, a verb, or "
+                   "exit-codes");
   verb->add_option("--task", options->task,
                    "the task whose sections are meant; by default the first that has the section");
   verb->add_option("--format", options->format,
@@ -132,6 +146,7 @@ void add_help(CLI::App& program, const Tasks& tasks, Action& chosen) {
       ->check(CLI::IsMember({"text", "markdown", "schema"}))
       ->capture_default_str();
   verb->callback([&program, &tasks, &chosen, options] {
+    options->section = join(options->words, " ");
     chosen = [&program, &tasks, options] { return help(program, tasks, *options); };
   });
 }

@@ -52,7 +52,7 @@ TrainedRun open_run(const Tasks& tasks, const std::filesystem::path& folder, int
                     comm::Communicator* world) {
   const std::filesystem::path path = folder / "recipe.toml";
   if (!std::filesystem::exists(path))
-    fail(ErrorKind::config,
+    fail(ErrorKind::data,
          "{}: no recipe.toml there\n    fix: name a run directory, such as runs/genome_ecoli_demo",
          folder.string());
   const config::Document document = config::Document::from_file(path.string());

@@ -61,6 +61,11 @@ std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path,
                                     const std::vector<std::string>& overrides, int ranks) {
   config::Document document = config::Document::from_file(path);
   for (const std::string& assignment : overrides) document.override_value(assignment);
+  return read_recipe(tasks, document, path, ranks);
+}
+
+std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const config::Document& document,
+                                    const std::string& path, int ranks) {
   config::Problems problems;
   const run::TaskType* type = task_of(tasks, document, problems);
   // Whose recipe it is may be unknown: what every recipe has is checked nevertheless.

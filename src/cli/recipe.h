@@ -30,5 +30,7 @@ struct Recipe : DescribedRecipe {
 // Reads RECIPE with its overrides for a launch of `ranks`; throws Error(config) with all problems.
 std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path,
                                     const std::vector<std::string>& overrides, int ranks);
+std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const config::Document& document,
+                                    const std::string& path, int ranks);
 
 }  // namespace ocoee::cli

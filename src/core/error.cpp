@@ -57,12 +57,14 @@ const char* meaning_of(ErrorKind kind) {
     case ErrorKind::internal:
       return "a bug in Ocoee; please report it";
     case ErrorKind::config:
-      return "a recipe or a command line that cannot mean anything; nothing has run";
+      return "a recipe or a command line that cannot mean anything, or a recipe that names a file "
+             "that is not there; nothing has run";
     case ErrorKind::data:
-      return "an input that is missing, broken or of the wrong format";
+      return "an input that is broken or of the wrong format, a damaged checkpoint, a run "
+             "directory "
+             "that is not there";
     case ErrorKind::file:
-      return "a file that cannot be written or read: a full disk, permissions, a damaged "
-             "checkpoint";
+      return "a file that cannot be written or read: a full disk, permissions";
     case ErrorKind::comm:
       return "a rank that died, hung or called another collective than its peers";
     case ErrorKind::device:

@@ -16,8 +16,8 @@ namespace ocoee {
 enum class ErrorKind {
   internal = 1,  // a broken invariant: a bug in Ocoee
   config = 2,    // a recipe or a command line that cannot mean anything
-  data = 3,      // an input file that is missing, broken or of the wrong format
-  file = 4,      // disk full, permission, a checkpoint that cannot be written or read
+  data = 3,      // an input or a checkpoint that is broken or of the wrong format
+  file = 4,      // disk full, permission
   comm = 5,      // a peer that died, hung or called another collective
   device = 6,    // a GPU that is missing or failed
   memory = 7,    // out of host or device memory

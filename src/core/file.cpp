@@ -15,16 +15,12 @@
 #include "core/error.h"
 
 namespace ocoee {
-namespace {
 
-[[noreturn]] void fail_errno(const std::filesystem::path& path, const char* what,
-                             std::string_view otherwise = "") {
+void fail_errno(const std::filesystem::path& path, const char* what, std::string_view otherwise) {
   const int code = errno;
   fail(ErrorKind::file, "{}: cannot {}: {}{}", path.string(), what, std::strerror(code),
        fix_of(code, otherwise));
 }
-
-}  // namespace
 
 std::string fix_of(int code, std::string_view otherwise) {
   std::string fix;

@@ -13,6 +13,10 @@ namespace ocoee {
 // there is nothing to say. `otherwise` is the caller's: how else its file could be written.
 std::string fix_of(int code, std::string_view otherwise = "");
 
+// Throws Error(file) with what errno tells: "PATH: cannot WHAT: ...", and fix_of.
+[[noreturn]] void fail_errno(const std::filesystem::path& path, const char* what,
+                             std::string_view otherwise = "");
+
 // A folder's path may end in "/": the same without it, so that names can be made beside it.
 std::filesystem::path without_end_slash(const std::filesystem::path& path);
 

@@ -4,6 +4,9 @@
 
 #include <cmath>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "core/text.h"
 #include "plan/placement.h"
@@ -72,7 +75,7 @@ std::optional<Refusal> context_refusal(const Extents& e, const LayoutConfig& lay
                                "context ranks has of a sample",
                                tensor, e.context / n, n)};
   }
-  if (method != ContextMethod::ring &&
+  if (method != ContextMethod::ring && e.heads % tensor == 0 && e.kv_heads % tensor == 0 &&
       ((e.heads / tensor) % n != 0 || (e.kv_heads / tensor) % n != 0))
     return Refusal{"layout.context",
                    fmt::format("all_to_all splits the {} heads and {} key-value heads of each "
@@ -101,7 +104,7 @@ std::optional<Refusal> pipeline_refusal(const ModelSpec& model, const BatchConfi
   return together.empty() ? std::nullopt : std::optional(Refusal{"layout.schedule", together});
 }
 
-// The first reason, if any, why a model cannot be laid out so; cuts apart.
+// Why a model cannot be laid out so; cuts apart.
 class Checker {
  public:
   Checker(const ModelSpec& model, int64_t ranks)
@@ -110,11 +113,16 @@ class Checker {
         blocks_(static_cast<int64_t>(model.blocks.size())),
         ranks_(ranks) {}
 
-  std::optional<Refusal> refusal(const BatchConfig& batch, const LayoutConfig& layout) const {
-    if (auto found = pipeline_refusal(model_, batch, layout, ranks_)) return found;
-    if (layout.tensor * layout.context == 1) return std::nullopt;
-    if (auto found = tensor_refusal(extents_, layout.tensor)) return found;
-    return context_refusal(extents_, layout);
+  std::vector<Refusal> refusals(const BatchConfig& batch, const LayoutConfig& layout) const {
+    std::vector<Refusal> out;
+    const auto keep = [&out](std::optional<Refusal> found) {
+      if (found) out.push_back(*std::move(found));
+    };
+    keep(pipeline_refusal(model_, batch, layout, ranks_));
+    if (layout.tensor * layout.context == 1) return out;
+    keep(tensor_refusal(extents_, layout.tensor));
+    keep(context_refusal(extents_, layout));
+    return out;
   }
   // The layout that works on these ranks and differs in the fewest keys, and there the least; as
   // the assignments to make. Empty: none does.
@@ -156,7 +164,7 @@ std::string Checker::nearest(const BatchConfig& batch, const LayoutConfig& layou
         distance(batch.micro, b.micro) + (l.schedule != layout.schedule ? 100.5 : 0) +
         (l.context_method != layout.context_method ? 100.5 : 0) +
         (l.shard_group != layout.shard_group ? 100.5 : 0) + (l.cuts != layout.cuts ? 100.5 : 0);
-    if (far >= best || refusal(b, l)) return;
+    if (far >= best || !refusals(b, l).empty()) return;
     best = far;
     std::vector<std::string> changes;
     const auto number = [&](const char* key, int64_t before, int64_t now) {
@@ -210,15 +218,19 @@ void check_placement(config::Problems& problems, const ModelSpec& model, const B
   if (ranks % layout.model_ranks() != 0 || batch.global % layout.data(ranks) != 0)
     return;  // told by check_training
   const Checker checker(model, ranks);
-  if (const auto refused = checker.refusal(batch, layout)) {
+  const std::vector<Refusal> refusals = checker.refusals(batch, layout);
+  std::string fix;  // one for all of them
+  if (!refusals.empty()) {
     const std::string nearest = checker.nearest(batch, layout);
-    problems.add(refused->key, refused->what,
-                 nearest.empty() ? fmt::format("no layout of this model and batch works on {} "
-                                               "ranks: change model, batch.global or ranks",
-                                               ranks)
-                                 : "the nearest that works: " + nearest);
-    return;
+    fix = nearest.empty()
+              ? fmt::format(
+                    "no layout of this model and batch works on {} ranks: change model, "
+                    "batch.global or ranks",
+                    ranks)
+              : "the nearest that works: " + nearest;
   }
+  for (const Refusal& refusal : refusals)
+    problems.add(refusal.key, refusal.what, &refusal == refusals.data() ? fix : "");
   if (layout.cuts.empty()) return;
   const std::string problem = cuts_problem(layout.cuts, layout.pipeline * layout.chunks,
                                            static_cast<int64_t>(model.blocks.size()));

@@ -232,7 +232,7 @@ const json& child(const json& object, const std::string& key) {
 RunDirectory read_run_directory(const std::filesystem::path& folder) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored)) {
-    fail(ErrorKind::file,
+    fail(ErrorKind::data,
          "{}: no such run directory. Expected a folder that `ocoee run` wrote, such as runs/NAME.",
          folder.string());
   }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <thread>
 
+#include "core/build_commit.h"
 #include "core/build_info.h"
 #include "core/host.h"
 #include "core/text.h"

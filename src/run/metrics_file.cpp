@@ -3,9 +3,7 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 
-#include "core/error.h"
 #include "core/file.h"
 #include "core/text.h"
 #include "run/elsewhere.h"
@@ -35,7 +33,7 @@ class MetricsFile final : public Listener {
     if (std::filesystem::exists(path, error))
       write_file_atomically(path, kept_lines(path, resume_step), kElsewhere);
     file_ = std::fopen(path.c_str(), "ae");
-    if (!file_) fail_errno();
+    if (!file_) fail_errno(path_, "write", kElsewhere);
   }
   ~MetricsFile() override { std::fclose(file_); }
 
@@ -45,19 +43,14 @@ class MetricsFile final : public Listener {
     if (event.fields.is_object()) line.update(event.fields);
     const std::string text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
     if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0)
-      fail_errno();
+      fail_errno(path_, "write", kElsewhere);
   }
   void flush() override {
     const bool synced = ::fsync(::fileno(file_)) == 0 || errno == EINVAL || errno == ENOTSUP;
-    if (!synced) fail_errno();
+    if (!synced) fail_errno(path_, "write", kElsewhere);
   }
 
  private:
-  [[noreturn]] void fail_errno() const {
-    const int code = errno;
-    fail(ErrorKind::file, "{}: cannot write: {}{}", path_, std::strerror(code),
-         fix_of(code, kElsewhere));
-  }
   std::string path_;
   std::FILE* file_ = nullptr;
 };

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <system_error>
 
 #include "core/error.h"
@@ -64,17 +65,25 @@ bool has_begun(const std::filesystem::path& folder) {
   return false;
 }
 
-// A folder that no run made may hold a user's own files, by these names too.
+// A folder that no run made may hold a user's own files; --fresh would move them all. What a batch
+// system writes while a job starts may lie there, and what a start that failed has left.
 void require_no_strangers(const std::filesystem::path& folder) {
-  for (const char* name : {"recipe.toml", "environment.json", "plan.json", "summary.json",
-                           "metrics.jsonl", "trace.json", "report.html"}) {
-    std::error_code error;
-    if (std::filesystem::exists(folder / name, error))
-      fail(ErrorKind::file,
-           "{}: is there, and no run made this folder; a run would write over it\n    fix: give "
-           "the run another run.dir",
-           (folder / name).string());
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error)) return;
+  if (!checkpoint_steps(folder / "checkpoints").empty()) return;  // `ocoee import` makes some
+  std::set<std::filesystem::path> strangers;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename(), ending = entry.path().extension();
+    const bool may_be = name == ".lock" || ending == ".out" || ending == ".err" ||
+                        ending == ".log" ||
+                        (name == "checkpoints" && std::filesystem::is_empty(entry.path(), error));
+    if (!may_be) strangers.insert(entry.path());
   }
+  if (!strangers.empty())
+    fail(ErrorKind::file,
+         "{}: is there, and no run made this folder; a run would mix its files with others\n"
+         "    fix: give the run another run.dir, which need not exist",
+         strangers.begin()->string());
 }
 
 }  // namespace
@@ -113,9 +122,10 @@ DirectoryLock::~DirectoryLock() {
 
 std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request) {
   const std::filesystem::path& folder = request.folder;
+  const auto identity = folder / "recipe.identity";
+  if (!std::filesystem::exists(identity)) require_no_strangers(folder);
   make_folder(folder / "checkpoints");
   auto lock = std::make_unique<DirectoryLock>(folder);
-  const auto identity = folder / "recipe.identity";
   const std::string now = request.stable_recipe + content_lines(request.input_files);
   if (std::filesystem::exists(identity)) {
     if (request.fresh) {
@@ -129,8 +139,6 @@ std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request
            folder.string(), other_data ? "on other data" : "with another recipe", difference,
            other_data ? "put the data back as it was, " : "");
     }
-  } else if (checkpoint_steps(folder / "checkpoints").empty()) {  // `ocoee import` makes some
-    require_no_strangers(folder);
   }
   write_file_atomically(identity, now, kElsewhere);
   if (checkpoint_steps(folder / "checkpoints").empty()) write_request(request);

@@ -118,7 +118,7 @@ class Output {
  public:
   explicit Output(const std::filesystem::path& path) : path_(path.string()) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd_ < 0) fail_errno("write");
+    if (fd_ < 0) fail_errno(path_, "write");
   }
   ~Output() {
     if (fd_ >= 0) ::close(fd_);
@@ -135,7 +135,7 @@ class Output {
       for (size_t done = 0; done < part;) {
         const ssize_t put = ::write(fd_, at + done, part - done);
         if (put < 0 && errno == EINTR) continue;
-        if (put < 0) fail_errno("write");
+        if (put < 0) fail_errno(path_, "write");
         done += static_cast<size_t>(put);
       }
       at += part;
@@ -143,18 +143,14 @@ class Output {
     }
   }
   uint64_t finish() {
-    if (::fsync(fd_) != 0) fail_errno("sync");
+    if (::fsync(fd_) != 0) fail_errno(path_, "sync");
     const int closed = ::close(fd_);
     fd_ = -1;
-    if (closed != 0) fail_errno("close");  // network file systems report a full disk here
+    if (closed != 0) fail_errno(path_, "close");  // network file systems report a full disk here
     return checksum_.value();
   }
 
  private:
-  [[noreturn]] void fail_errno(const char* what) const {
-    const int code = errno;
-    fail(ErrorKind::file, "{}: cannot {}: {}{}", path_, what, std::strerror(code), fix_of(code));
-  }
   std::string path_;
   int fd_ = -1;
   data::ContentHash checksum_;

@@ -5,13 +5,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 
 #include "core/crc32c.h"
-#include "core/error.h"
 #include "core/file.h"
 #include "core/host.h"
 #include "run/elsewhere.h"
@@ -69,7 +67,7 @@ class TensorBoard final : public Listener {
                                            static_cast<int64_t>(now), host_name(), ::getpid());
     path_ = path.string();
     file_ = std::fopen(path.c_str(), "abe");
-    if (!file_) fail_errno();
+    if (!file_) fail_errno(path_, "write", kElsewhere);
     write(tensorboard_version_event(now));
     if (resume_step >= 0) write(tensorboard_restart_event(now, resume_step + 1));
   }
@@ -87,12 +85,7 @@ class TensorBoard final : public Listener {
     const std::string record = tensorboard_record(payload);
     if (std::fwrite(record.data(), 1, record.size(), file_) != record.size() ||
         std::fflush(file_) != 0)
-      fail_errno();
-  }
-  [[noreturn]] void fail_errno() const {
-    const int code = errno;
-    fail(ErrorKind::file, "{}: cannot write: {}{}", path_, std::strerror(code),
-         fix_of(code, kElsewhere));
+      fail_errno(path_, "write", kElsewhere);
   }
   std::string path_;
   std::FILE* file_ = nullptr;

@@ -36,10 +36,12 @@ void AlloyFitConfig::describe(config::Description& recipe) {
           "lammps: computed, also those of files; files: as the files state them")
       .choices({"lammps", "files"});
   d.field("random", data.random, "random structures that are made, of every composition")
-      .at_least(0);
+      .at_least(0)
+      .at_most(1e6);
   d.field("ordered", data.ordered,
           "structures that are made from known orderings (L1_2, B2, ...), disordered by degrees")
-      .at_least(0);
+      .at_least(0)
+      .at_most(1e6);
   d.field("files", data.files, "POSCAR, extended XYZ or info_evec_out files with more structures")
       .names_files();
   d.field("check_files", data.check_files,
@@ -52,7 +54,7 @@ void AlloyFitConfig::describe(config::Description& recipe) {
   d.field("test_fraction", data.test_fraction, "held out, evenly over compositions")
       .above(0)
       .at_most(0.5);
-  d.field("block", data.block, "structures between two fits").at_least(1);
+  d.field("block", data.block, "structures between two fits").at_least(1).at_most(1e6);
   d.field("cache", data.cache, "folder of computed energies; empty = below Ocoee's own cache")
       .may_change_on_resume();
 
@@ -71,7 +73,9 @@ void AlloyFitConfig::describe(config::Description& recipe) {
       .at_most(6);
   f.field("quadruplets", fit.quadruplets, "the same for quadruplets").at_least(0).at_most(6);
   f.field("folds", fit.folds, "of the learning curve").at_least(2);
-  f.field("learning_points", fit.learning_points, "of the learning curve; 0 = none").at_least(0);
+  f.field("learning_points", fit.learning_points, "of the learning curve; 0 = none")
+      .at_least(0)
+      .at_most(1000);
 
   recipe.section("lammps", lammps, "The program that computes energies.");
 }

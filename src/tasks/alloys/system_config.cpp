@@ -29,14 +29,16 @@ void LatticeConfig::describe(config::Description& d, bool with_sizes) {
       "edges", edges,
       "of an info_evec_out, which holds none, angstrom: three at right angles, or nine numbers, "
       "row after row");
-  d.field("a", a, "edge of the conventional cell").above(0).unit("angstrom");
+  d.field("a", a, "edge of the conventional cell").at_least(1e-3).at_most(1e6).unit("angstrom");
   d.field("c_over_a", c_over_a, "for hcp, bct and L1_0; 0 = ideal: sqrt(8/3) for hcp, else 1")
-      .at_least(0);
+      .at_least(0)
+      .at_most(100);
   d.field("cells", cells, "unit cells along the three edges").at_least(1).at_most(1e6);
   if (with_sizes)
     d.field("sizes", sizes,
             "multiples of cells that are simulated side by side, for Binder crossings; empty = 1")
-        .at_least(1);
+        .at_least(1)
+        .at_most(1e6);
   d.field("shell_tolerance", shell_tolerance,
           "distances that differ by less than this fraction are one coordination shell")
       .above(0)
