@@ -35,7 +35,7 @@ TEST(RunDirectory, WithoutFolderIsAnError) {
     read_run_directory("/nonexistent/run");
     FAIL();
   } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::file);
+    EXPECT_EQ(error.kind(), ErrorKind::data);
     EXPECT_THAT(error.what(), HasSubstr("/nonexistent/run"));
     EXPECT_THAT(error.what(), HasSubstr("ocoee run"));
   }

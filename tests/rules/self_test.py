@@ -9,13 +9,14 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPDX = "// SPDX-License-Identifier: Apache-2.0\n"
+PAGE = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
 
 CLEAN = {
     "CMakeLists.txt": "# SPDX-License-Identifier: Apache-2.0\nproject(ocoee VERSION 0.1.0)\n",
-    "CHANGELOG.md": "# Changelog\n\n## 0.1.0\n\n- One.\n",
-    "README.md": "# Name\n\n## A part, `code`\n\n[to the page](docs/page.md), [here](#a-part-code)\n",
-    "docs/page.md": "# Page\n\n[back](../README.md#a-part-code) `[no](link.md)` `src/NAME/a.cpp` `core/a.h`, `data/x.gz`\n",
-    "recipes/one.toml": "version = 1\n",
+    "CHANGELOG.md": PAGE + "# Changelog\n\n## 0.1.0\n\n- One.\n",
+    "README.md": PAGE + "# Name\n\n## A part, `code`\n\n[to the page](docs/page.md), [here](#a-part-code)\n",
+    "docs/page.md": PAGE + "# Page\n\n[back](../README.md#a-part-code) `[no](link.md)` `src/NAME/a.cpp` `core/a.h`, `data/x.gz`\n",
+    "recipes/one.toml": "# SPDX-License-Identifier: Apache-2.0\nversion = 1\n",
     ".clang-format": "BasedOnStyle: Google\nColumnLimit: 100\nIncludeBlocks: Preserve\nSortIncludes: Never\n",
     "dev": "#!/usr/bin/env bash\n# SPDX-License-Identifier: Apache-2.0\necho yes\n",
     "src/core/a.h": SPDX + "#pragma once\n",
@@ -40,7 +41,8 @@ PLANTS = {
     "cuda-headers": [("src/run/b.cpp", SPDX + "#include <cuda_runtime.h>\n", 2),
                      ("src/nn/b.cpp", SPDX + "#include <cublas_v2.h>\n", 2)],
     "toml-headers": [("src/core/b.cpp", SPDX + "#include <toml++/toml.h>\n", 2)],
-    "licence-lines": [("src/core/b.cpp", "int a;\n", 1), ("tests/x/CMakeLists.txt", "\n", 1), ("a/b.py", "\n", 1)],
+    "licence-lines": [("src/core/b.cpp", "int a;\n", 1), ("tests/x/CMakeLists.txt", "\n", 1), ("a/b.py", "\n", 1),
+                      ("docs/page.md", "# Page\n\n[x](../README.md)\n", 1), ("recipes/two.toml", "version = 1\n", 1)],
     "headers-once": [("src/core/b.h", SPDX + "int a;\n", 1)],
     "nothing-left-undone": [("src/core/b.cpp", SPDX + "// TO" + "DO later\n", 2)],
     "file-size": [("src/core/b.cpp", SPDX + "\n" * 800, 800)],

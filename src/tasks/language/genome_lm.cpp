@@ -36,11 +36,6 @@ void GenomeLmConfig::describe_task(config::Description& task) {
 void GenomeLmConfig::check_task(config::Problems& problems) const {
   check_files(problems, "task.fasta", fasta);
   if (!extra_fasta.empty()) check_files(problems, "task.extra_fasta", extra_fasta);
-  std::vector<std::string> all = fasta;
-  all.insert(all.end(), extra_fasta.begin(), extra_fasta.end());
-  check_sample_fits(
-      problems, all, held_out,
-      model.context * data::make_tokenizer(tokens, static_cast<int>(k))->letters_per_token());
   if (k != GenomeLmConfig().k && tokens != "kmer")
     problems.add("task.k", fmt::format("has no effect with tokens = \"{}\"", tokens),
                  "write tokens = \"kmer\", or leave k out");

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -168,24 +166,6 @@ void check_files(config::Problems& problems, const std::string& key,
       problems.add(key, fmt::format("{}: a folder, not a file", file), "name the files in it");
     }
   }
-}
-
-void check_sample_fits(config::Problems& problems, const std::vector<std::string>& files,
-                       double held_out, int64_t letters) {
-  constexpr double kMostUnpacked = 1032;  // bytes that deflate can make of one
-  double most = 0;
-  for (const std::string& file : files) {
-    std::error_code error;
-    const auto bytes = static_cast<double>(std::filesystem::file_size(file, error));
-    if (error) return;  // check_files has said so
-    most += std::filesystem::path(file).extension() == ".gz" ? kMostUnpacked * bytes : bytes;
-  }
-  most = std::floor(most * (1 - held_out));
-  if (static_cast<double>(letters) > most)
-    problems.add("model.context",
-                 fmt::format("a sample has {} letters, and the files hold at most {} for training",
-                             letters, static_cast<int64_t>(most)),
-                 "a smaller context, or more data");
 }
 
 }  // namespace ocoee::tasks

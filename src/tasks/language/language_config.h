@@ -49,9 +49,4 @@ std::string debug_language_training(int64_t steps);
 void check_files(config::Problems& problems, const std::string& key,
                  const std::vector<std::string>& files);
 
-// Says under model.context where files are too small, by their sizes alone, for one sample of
-// `letters`. What holds in truth is known when they are read.
-void check_sample_fits(config::Problems& problems, const std::vector<std::string>& files,
-                       double held_out, int64_t letters);
-
 }  // namespace ocoee::tasks

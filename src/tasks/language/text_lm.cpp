@@ -26,7 +26,6 @@ void TextLmConfig::describe_task(config::Description& task) {
 
 void TextLmConfig::check_task(config::Problems& problems) const {
   check_files(problems, "task.files", files);
-  check_sample_fits(problems, files, held_out, model.context);
   const int64_t own = data::make_tokenizer("byte")->vocabulary();
   if (padded_vocabulary > 0 && padded_vocabulary < own)
     problems.add("task.vocabulary",
