@@ -17,10 +17,8 @@ using namespace ocoee;
 
 // The first line may say for how many ranks.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const cli::Tasks tasks = [] {
-    testing_support::enter_recipe_folder();
-    return tasks::builtin_tasks();
-  }();
+  static const testing_support::RecipeFolder folder;
+  static const cli::Tasks tasks = tasks::builtin_tasks();
   const std::string text(reinterpret_cast<const char*>(data), size), mark = "#!ranks ";
   const int named = text.rfind(mark, 0) == 0 ? std::atoi(text.c_str() + mark.size()) : 1;
   const int ranks = named < 1 || named > 1'000'000 ? 1 : named;

@@ -4,19 +4,33 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 #include "core/file.h"
 
 namespace ocoee::testing_support {
 
-// Makes a folder with the files that corpus/recipe_check names, and goes there. Called once.
-inline void enter_recipe_folder() {
-  std::string folder = (std::filesystem::temp_directory_path() / "ocoee-fuzz-XXXXXX").string();
-  if (!mkdtemp(folder.data())) std::abort();
-  std::filesystem::current_path(folder);
-  std::string letters = ">letters\n";
-  for (int i = 0; i < 2000; ++i) letters += "ACGGTCATTGCAAGTCCGATTAGCGTACTG\n";
-  write_file_atomically("letters.fa", letters);
-}
+// A folder with the files that corpus/recipe_check names, where the process then is; it goes with
+// the object.
+class RecipeFolder {
+ public:
+  RecipeFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "ocoee-fuzz-XXXXXX").string();
+    if (!mkdtemp(name.data())) std::abort();
+    path_ = name;
+    std::filesystem::current_path(path_);
+    std::string letters = ">letters\n";
+    for (int i = 0; i < 2000; ++i) letters += "ACGGTCATTGCAAGTCCGATTAGCGTACTG\n";
+    write_file_atomically("letters.fa", letters);
+  }
+  ~RecipeFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  RecipeFolder(const RecipeFolder&) = delete;
+
+ private:
+  std::filesystem::path path_;
+};
 
 }  // namespace ocoee::testing_support

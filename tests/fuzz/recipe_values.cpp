@@ -69,7 +69,7 @@ int main(int argc, char** argv) {
     std::ifstream stream(entry.path(), std::ios::binary);
     seeds.emplace_back(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
   }
-  testing_support::enter_recipe_folder();
+  const testing_support::RecipeFolder folder;
   const cli::Tasks tasks = tasks::builtin_tasks();
   int64_t refused = 0, told = 0;
   for (const std::string& seed : seeds) {
