@@ -376,8 +376,9 @@ OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
       times.push_back(slowest);
       whole += slowest;
     }
-    const auto middle = times.begin() + static_cast<int64_t>(3 * times.size() / 4);
-    return std::accumulate(middle, times.end(), 0.0) / static_cast<double>(times.end() - middle);
+    const auto last_quarter = times.begin() + static_cast<int64_t>(3 * times.size() / 4);
+    return std::accumulate(last_quarter, times.end(), 0.0) /
+           static_cast<double>(times.end() - last_quarter);
   };
   const double alone = seconds(true, false, false);
   const double reduced = seconds(false, true, false), sent = seconds(false, false, true);

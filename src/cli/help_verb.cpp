@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ocoee help [SECTION | VERB]: the keys of a recipe, from the same descriptions that read it; the
-// options of a verb; the exit codes.
+// ocoee help [SECTION | KEY | VERB]: the keys of a recipe, from the same descriptions that read it;
+// the options of a verb; the exit codes.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -44,7 +44,8 @@ void print_sections(
     std::printf("  [%s]  %s\n", name.c_str(), section->doc().c_str());
 }
 
-// The task that --task names, or that is itself asked about, or the first that has the section.
+// The task that --task names, or that is itself asked about, or the first that has the section or
+// key.
 const run::TaskType& meant_task(const Tasks& tasks, const Options& options) {
   if (!options.task.empty()) return find_task(tasks, options.task, "command line");
   for (const run::TaskType& task : tasks) {
@@ -54,8 +55,11 @@ const run::TaskType& meant_task(const Tasks& tasks, const Options& options) {
     const DescribedRecipe recipe(task);
     std::vector<std::pair<std::string, const config::Description*>> sections;
     list_sections(recipe.description, "", sections);
-    for (const auto& section : sections) {
-      if (section.first == options.section) return task;
+    for (const auto& [name, section] : sections) {
+      if (name == options.section) return task;
+      for (const config::Field& field : section->fields())
+        if (options.section == field.name || options.section == name + "." + field.name)
+          return task;
     }
   }
   return find_task(tasks, "genome_lm", "command line");
@@ -116,6 +120,7 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
   for (const auto& [name, section] : sections) {  // a key, with or without its section
     if (known) break;
     for (const config::Field& field : section->fields()) {
+      all.insert(field.name);
       if (options.section != field.name && options.section != name + "." + field.name) continue;
       std::fputs(config::help_text(*section, name).c_str(), stdout);
       known = true;

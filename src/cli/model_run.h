@@ -26,8 +26,8 @@ struct TrainedRun {
 inline constexpr int64_t kNewestStep = -1, kBestStep = -2;  // whole; of the best evaluation
 
 // The files a recipe trains on need not be there any more.
-// Throws Error(config) where `folder` holds no run of a language task, Error(data) where it has no
-// such checkpoint.
+// Throws Error(data) where `folder` holds no run or no such checkpoint, Error(config) where the run
+// is of another task.
 // `world`: ranks that verify the checkpoint together; null: this process alone.
 TrainedRun open_run(const Tasks& tasks, const std::filesystem::path& folder, int64_t step,
                     comm::Communicator* world = nullptr);

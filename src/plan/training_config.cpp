@@ -90,8 +90,8 @@ void LayoutConfig::describe(config::Description& d) {
 
 void PrecisionConfig::describe(config::Description& d) {
   d.field("compute", compute,
-          "type of weights and activations; masters, gradients and optimizer states are float32 "
-          "(float64 with it)")
+          "type of weights and activations; masters, optimizer states and, unless `gradients` says "
+          "otherwise, gradients are float32 (float64 with it)")
       .choices({"float32", "float64", "bfloat16", "float16"});
   d.field("gradients", gradients,
           "bfloat16, beside compute = \"bfloat16\": gradients of weights are kept, and summed over "

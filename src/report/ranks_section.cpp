@@ -59,7 +59,7 @@ std::string pipeline_section(const SectionContext& context) {
   picture.title = "One step through the pipeline";
   std::vector<std::vector<std::string>> rows;
   for (size_t s = 0; s < stages.size() && s < kMostStages; ++s) {
-    const json& rank = s < ranks.size() ? ranks[s] : json();
+    const json rank = ranks.is_array() && s < ranks.size() ? ranks[s] : json();
     const std::string name = rank.is_number_integer()
                                  ? fmt::format("stage {}, rank {}", s, rank.get<int64_t>())
                                  : fmt::format("stage {}", s);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "data/content_hash.h"
@@ -112,7 +113,9 @@ std::string inspect_text(const std::filesystem::path& checkpoint) {
   if (!m.recipe.empty()) out += fmt::format(", recipe {}", m.recipe);
   if (!m.program.empty()) out += "\n";
   if (std::isfinite(m.metric)) out += fmt::format("metric {}\n", m.metric);
-  if (const auto best = best_checkpoint(std::filesystem::absolute(checkpoint).parent_path()))
+  const auto folder =
+      without_end_slash(std::filesystem::absolute(checkpoint).lexically_normal()).parent_path();
+  if (const auto best = best_checkpoint(folder))
     out += *best == m.step ? "the best of this run's checkpoints\n"
                            : fmt::format("the best of this run's checkpoints is step {}\n", *best);
   for (const ManifestArray& array : m.arrays)

@@ -91,11 +91,7 @@ void require_no_strangers(const std::filesystem::path& folder) {
 DirectoryLock::DirectoryLock(const std::filesystem::path& folder) {
   const auto path = folder / ".lock";
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd_ < 0) {
-    const int code = errno;
-    fail(ErrorKind::file, "{}: cannot write: {}{}", path.string(), std::strerror(code),
-         fix_of(code, kElsewhere));
-  }
+  if (fd_ < 0) fail_errno(path, "write", kElsewhere);
   if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
     const int code = errno;
     if (code != EWOULDBLOCK) {  // some parallel file systems have no locks

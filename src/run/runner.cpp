@@ -135,11 +135,12 @@ Outcome Runner::run_in_directory() {
   events_.emit({"run_started", first, {{"ranks", world_.size()}, {"command", request_.command}}});
   events_.emit({"plan", first, plan_});
   if (stop_is_wished()) {
-    events_.emit({"run_stopped",
-                  first,
-                  {{"text",
-                    "stopped by a signal before anything was computed; the same command "
-                    "begins again"}}});
+    events_.emit(
+        {"run_stopped",
+         first,
+         {{"text", fmt::format("stopped by a signal before anything was computed; the same "
+                               "command {}",
+                               resume_step_ < 0 ? "begins again" : "goes on")}}});
     return Outcome::interrupted;
   }
   comm::Mesh mesh(world_, request_.config->mesh(world_.size()), request_.device);

@@ -10,8 +10,8 @@
 
 namespace ocoee::testing_support {
 
-// A folder with the files that corpus/recipe_check names, where the process then is; it goes with
-// the object.
+// A folder with the files that the recipes of this project and those of corpus/recipe_check name,
+// where the process then is; it goes with the object.
 class RecipeFolder {
  public:
   RecipeFolder() {
@@ -21,7 +21,9 @@ class RecipeFolder {
     std::filesystem::current_path(path_);
     std::string letters = ">letters\n";
     for (int i = 0; i < 2000; ++i) letters += "ACGGTCATTGCAAGTCCGATTAGCGTACTG\n";
-    write_file_atomically("letters.fa", letters);
+    std::filesystem::create_directory("data");
+    for (const char* file : {"letters.fa", "README.md", "data/ecoli_mg1655.fasta.gz"})
+      write_file_atomically(file, letters);
   }
   ~RecipeFolder() {
     std::error_code ignored;

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// recipe_values CORPUS: every key of every recipe in the corpus at values that nobody means, on one
-// rank, or on many where its first line names ranks: `ocoee run --check` refuses with an Error or
-// says what would happen.
+// recipe_values FOLDER...: every key of every recipe in the folders at values that nobody means, on
+// one rank, or on many where its first line names ranks: `ocoee run --check` refuses with an Error
+// or says what would happen.
 #include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -16,6 +14,7 @@
 #include "cli/recipe.h"
 #include "core/config.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "fuzz/recipe_folder.h"
 #include "tasks/registry.h"
 
@@ -63,11 +62,11 @@ void keys_of(const config::Description& description, const std::string& prefix,
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return std::fprintf(stderr, "usage: %s CORPUS\n", argv[0]), 2;
+  if (argc < 2) return std::fprintf(stderr, "usage: %s FOLDER...\n", argv[0]), 2;
   std::vector<std::string> seeds;
-  for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
-    std::ifstream stream(entry.path(), std::ios::binary);
-    seeds.emplace_back(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
+  for (int i = 1; i < argc; ++i) {
+    for (const auto& entry : std::filesystem::directory_iterator(argv[i]))
+      seeds.push_back(read_file(entry.path()));
   }
   const testing_support::RecipeFolder folder;
   const cli::Tasks tasks = tasks::builtin_tasks();

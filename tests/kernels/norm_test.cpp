@@ -171,7 +171,7 @@ TEST(Norm, UnalignedPointers) {
 }
 // Each way a wide row is laid over a block, and beyond what registers hold.
 TEST(Norm, WideRows) {
-  for (const int64_t width : {1600, 3072, 4096, 8192, 12288, 16384, 32768, 40960}) {
+  for (const int64_t width : {1600, 2048, 3072, 4096, 8192, 12288, 16384, 32768, 40960}) {
     check({DType::bf16, false, true, true, true, 3, width});
     check({DType::f32, true, false, false, true, 2, width});
   }

@@ -77,6 +77,7 @@ TEST_F(RunnerTest, ASignalDuringTheStartEndsWith75) {
     Process process(command(1, "a", {"task.start_milliseconds=500"}), scratch_ / "a.out");
     while (process.running() && process.output().find("counting to") == std::string::npos)
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // into the task's start
     process.signal(number);
     EXPECT_EQ(process.wait(), 75) << process.output();
     EXPECT_THAT(process.output(), HasSubstr("stopped by a signal; a checkpoint is written"));

@@ -96,7 +96,7 @@ TuneLog::TuneLog(const std::filesystem::path& path, const KnobSpace& space, cons
   if (kept.empty()) kept = header.dump() + "\n";
   write_file_atomically(path, kept);
   file_ = std::fopen(path.c_str(), "ae");
-  if (!file_) fail(ErrorKind::file, "{}: cannot write: {}", path.string(), std::strerror(errno));
+  if (!file_) fail_errno(path, "write");
 }
 
 TuneLog::~TuneLog() {
@@ -106,11 +106,8 @@ TuneLog::~TuneLog() {
 void TuneLog::write(const json& line) {
   const std::string text = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0 ||
-      ::fsync(::fileno(file_)) != 0) {
-    const int code = errno;
-    fail(ErrorKind::file, "{}: cannot write: {}{}", path_.string(), std::strerror(code),
-         fix_of(code));
-  }
+      ::fsync(::fileno(file_)) != 0)
+    fail_errno(path_, "write");
 }
 
 void TuneLog::finished(const Trial& trial, const KnobSpace& space) {

@@ -24,11 +24,12 @@ struct ClusterInteractions {
   bool has_clusters() const { return triplets > 0 || quadruplets > 0; }
 };
 
+// Names of the terms whose error is infinite: the structures of the fit did not determine them.
+std::vector<std::string> undetermined(const ClusterInteractions& interactions);
+
 // Without clusters: a file of pair interactions (interactions.h). With them:
 // {"format": "ocoee cluster interactions", "version": 1, "pairs": {...}, "triplets", "quadruplets",
 //  "terms": [{"name", "value", "error"}, ...], "covariance": [[..], ..]}; the reader takes either.
-// Names of the terms whose error is infinite: the structures of the fit did not determine them.
-std::vector<std::string> undetermined(const ClusterInteractions& interactions);
 void write_interactions(const std::filesystem::path& path, const ClusterInteractions& interactions);
 ClusterInteractions interactions_from_json(const nlohmann::json& file, const std::string& where);
 ClusterInteractions read_interactions(const std::filesystem::path& path);  // Error(data), both

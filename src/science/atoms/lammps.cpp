@@ -95,7 +95,8 @@ void LammpsConfig::describe(config::Description& d) {
           "`eam/fs`) one for all");
   d.field("potentials", potentials,
           "potential files: paths, or names in $LAMMPS_POTENTIALS or among those that Debian's "
-          "lammps-data brings");
+          "lammps-data brings")
+      .names_files();
   d.field("relax", relax,
           "what moves before the energy is taken: nothing, the atoms, also the cell's volume, or "
           "also its shape")

@@ -34,14 +34,19 @@ struct AnnealConfig final : run::TaskConfig {
     config::Description& d = recipe.section("annealing", "How the temperature falls.");
     d.field("first", first, "temperature at the beginning: K, or J/k_B").above(0).required();
     d.field("last", last, "temperature at the end").above(0).required();
-    d.field("steps", steps, "temperatures, in geometric progression").at_least(1);
-    d.field("sweeps", sweeps, "at each temperature; a sweep is a trial a site").at_least(1);
-    d.field("quench_sweeps", quench_sweeps, "at zero temperature, at the end").at_least(0);
-    d.field("chains", chains, "independent ones, dealt out to the ranks").at_least(1);
+    d.field("steps", steps, "temperatures, in geometric progression").at_least(1).at_most(1e6);
+    d.field("sweeps", sweeps, "at each temperature; a sweep is a trial a site")
+        .at_least(1)
+        .at_most(1e9);
+    d.field("quench_sweeps", quench_sweeps, "at zero temperature, at the end")
+        .at_least(0)
+        .at_most(1e9);
+    d.field("chains", chains, "independent ones, dealt out to the ranks").at_least(1).at_most(1e6);
     d.field("moves", moves, "swaps of any two sites, of neighbours, or half of each")
         .choices({"far", "near", "mixed"});
     d.field("checkpoint_every", checkpoint_every, "temperatures; 0 = only at the end")
         .at_least(0)
+        .at_most(1e9)
         .may_change_on_resume();
   }
   void check(config::Problems& problems, const run::RunConfig&, int) const override {

@@ -72,7 +72,7 @@ void AlloyFitConfig::describe(config::Description& recipe) {
       .at_least(0)
       .at_most(6);
   f.field("quadruplets", fit.quadruplets, "the same for quadruplets").at_least(0).at_most(6);
-  f.field("folds", fit.folds, "of the learning curve").at_least(2);
+  f.field("folds", fit.folds, "of the learning curve").at_least(2).at_most(1000);
   f.field("learning_points", fit.learning_points, "of the learning curve; 0 = none")
       .at_least(0)
       .at_most(1000);

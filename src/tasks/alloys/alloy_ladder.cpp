@@ -58,19 +58,24 @@ void LadderConfig::describe(config::Description& recipe) {
           "run's snapshots.extxyz")
       .names_files();
   s.field("exchange", exchange, "parallel tempering: neighbouring temperatures exchange replicas");
-  s.field("equilibration", equilibration, "samples at the beginning that are not used").at_least(0);
-  s.field("samples", samples, "of each temperature").at_least(1);
-  s.field("sweeps", sweeps, "between samples, and between exchanges").at_least(1);
+  s.field("equilibration", equilibration, "samples at the beginning that are not used")
+      .at_least(0)
+      .at_most(1e9);
+  s.field("samples", samples, "of each temperature").at_least(1).at_most(1e9);
+  s.field("sweeps", sweeps, "between samples, and between exchanges").at_least(1).at_most(1e9);
   s.field("samples_per_round", samples_per_round,
           "a round is what is done between looks at signals and checkpoints")
-      .at_least(1);
+      .at_least(1)
+      .at_most(1e9);
   s.field("crystal_ranks", crystal_ranks,
           "of link_cell: ranks that share each crystal, in slabs along x; the others hold other "
           "temperatures. No number depends on it")
       .at_least(1)
+      .at_most(1e6)
       .may_change_on_resume();
   s.field("checkpoint_every", checkpoint_every, "rounds; 0 = only at the end")
       .at_least(0)
+      .at_most(1e9)
       .may_change_on_resume();
 
   config::Description& o = recipe.section("observables", "What is measured beside the energy.");
@@ -86,7 +91,8 @@ void LadderConfig::describe(config::Description& recipe) {
           "measured at every sample along (h 0 0) and (h h h), with errors");
   o.field("snapshots", snapshots,
           "arrangements of each temperature that are kept, spread evenly over the samples")
-      .at_least(1);
+      .at_least(1)
+      .at_most(1e6);
   o.field("snapshot_format", snapshot_format,
           "snapshots.extxyz, snapshots.h5 (arrays, for many), or both")
       .choices({"extxyz", "hdf5", "both"});
@@ -297,11 +303,12 @@ json LadderConfig::preview(const run::RunConfig&, int ranks) const {
       "ladder: {} temperatures from {:.6g} to {:.6g} {}, {} samples each, {} sweeps between them{}",
       replicas, ladder.front(), ladder.back(), system.temperature_unit(), samples, sweeps,
       exchange ? ", with exchanges" : ""));
-  lines.push_back(fmt::format("work: {} trials on {} rank{}",
-                              format_count(static_cast<double>((equilibration + samples) * sweeps *
-                                                               sites * replicas)),
-                              ranks, ranks == 1 ? "" : "s") +
-                  (crystal_ranks > 1 ? fmt::format(", {} a crystal", crystal_ranks) : ""));
+  lines.push_back(
+      fmt::format("work: {} trials on {} rank{}",
+                  format_count(static_cast<double>(equilibration + samples) *
+                               static_cast<double>(sweeps) * static_cast<double>(sites * replicas)),
+                  ranks, ranks == 1 ? "" : "s") +
+      (crystal_ranks > 1 ? fmt::format(", {} a crystal", crystal_ranks) : ""));
   return alloy_preview(lines, elements, static_cast<double>(3 * held * sites),
                        static_cast<double>(8 * (held + replicas) * samples * (width + 1)) *
                            static_cast<double>(system.sizes().size()),

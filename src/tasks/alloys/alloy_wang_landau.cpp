@@ -43,20 +43,23 @@ struct WangLandauConfig final : run::TaskConfig {
     d.field("bin", bin,
             "width of a bin of the whole cell's energy; 0 = one level, where couplings are whole")
         .at_least(0);
-    d.field("estimates", estimates, "independent ones, for error bars").at_least(1);
-    d.field("windows", windows, "of energy, whose walkers exchange arrangements").at_least(1);
-    d.field("per_window", per_window, "walkers of a window").at_least(1);
+    d.field("estimates", estimates, "independent ones, for error bars").at_least(1).at_most(1000);
+    d.field("windows", windows, "of energy, whose walkers exchange arrangements")
+        .at_least(1)
+        .at_most(10000);
+    d.field("per_window", per_window, "walkers of a window").at_least(1).at_most(1000);
     d.field("overlap", overlap, "of a window with the next").at_least(0).at_most(0.95);
-    d.field("sweeps", sweeps, "of each walker in a step").at_least(1);
+    d.field("sweeps", sweeps, "of each walker in a step").at_least(1).at_most(1e9);
     d.field("flatness", flatness, "lowest count over the mean before ln f is halved")
         .above(0)
         .at_most(0.999);
     d.field("final_ln_f", final_ln_f, "where it ends").above(0).at_most(1);
     d.field("one_over_t", one_over_t,
             "let ln f fall as 1/t at the end, so that errors do not stay");
-    d.field("most_steps", most_steps, "where it ends at the latest").at_least(1);
+    d.field("most_steps", most_steps, "where it ends at the latest").at_least(1).at_most(1e9);
     d.field("checkpoint_every", checkpoint_every, "steps; 0 = only at the end")
         .at_least(0)
+        .at_most(1e9)
         .may_change_on_resume();
     config::Description& t = recipe.section("temperatures", "Of the curves: K, or J/k_B.");
     t.field("low", from, "the lowest").above(0).required();
@@ -318,8 +321,7 @@ class WangLandauTask final : public run::Task {
         value.push_back(e.value);
         low.push_back(e.value - (std::isfinite(e.error) ? e.error : 0));
         high.push_back(e.value + (std::isfinite(e.error) ? e.error : 0));
-        points[i][one.title] = {{"value", e.value},
-                                {"error", std::isfinite(e.error) ? json(e.error) : json()}};
+        points[i][one.title] = json_of(e);
       }
       json line = curve("", temperatures, value, {}, true);
       if (estimates.size() > 1) line["low"] = low, line["high"] = high;
@@ -365,8 +367,7 @@ class WangLandauTask final : public run::Task {
     json final{{"ln_f", walk_->ln_f()}};
     if (inside) {
       headline.push_back(headline_of("heat capacity peak", peak, kelvin));
-      results["heat_capacity_peak"] = {
-          {"value", peak.value}, {"error", std::isfinite(peak.error) ? json(peak.error) : json()}};
+      results["heat_capacity_peak"] = json_of(peak);
       final["transition_temperature"] = peak.value;
     }
     write_file_atomically(context_.folder / "results.json", results.dump(1) + "\n");
@@ -410,12 +411,9 @@ class WangLandauTask final : public run::Task {
           "A transition of first order: at {} {} two phases are equally probable, {} {} a site "
           "apart, and the valley between them is e^-{:.2g} as high.",
           alloy::text_of(where), kelvin, alloy::text_of(latent), unit, depth.value);
-      const auto pair = [](const alloy::Estimate& e) {
-        return json{{"value", e.value}, {"error", std::isfinite(e.error) ? json(e.error) : json()}};
-      };
-      results["first_order"] = {{"temperature", pair(where)},
-                                {"latent_heat", pair(latent)},
-                                {"ln_peak_over_valley", pair(depth)}};
+      results["first_order"] = {{"temperature", json_of(where)},
+                                {"latent_heat", json_of(latent)},
+                                {"ln_peak_over_valley", json_of(depth)}};
     }
     return {{"chart", "line"},
             {"title", "Energies at the transition"},

@@ -218,14 +218,13 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
   for (const int64_t c : columns) names.push_back(space.names()[static_cast<size_t>(c)]);
   // Shrinkage shares an energy out among terms that the structures cannot tell apart, and is sure
   // of each; least squares is not.
-  if (train.rows >= train.columns) {
-    const alloy::Fit plain = alloy::fit(train, alloy::Shrinkage::none);
-    for (size_t j = 0; j < names.size(); ++j) {
-      if (std::isfinite(plain.errors[j])) continue;
-      fit.errors[j] = plain.errors[j];
-      unknown.push_back(names[j]);
-    }
+  const alloy::Fit plain = alloy::fit(train, alloy::Shrinkage::none);
+  for (size_t j = 0; j < names.size(); ++j) {
+    if (std::isfinite(plain.errors[j])) continue;
+    fit.errors[j] = plain.errors[j];
+    unknown.push_back(names[j]);
   }
+  if (!unknown.empty()) fit.covariance = plain.covariance;
 
   const alloy::ClusterInteractions interactions = space.interactions(fit, shells);
   write_interactions(folder / "interactions.json", interactions);

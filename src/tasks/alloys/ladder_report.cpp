@@ -105,24 +105,24 @@ class Summary {
                {"round_trips", results_[s].round_trips}};
       for (const alloy::LadderPoint& p : points_[s]) {
         json point{{"temperature", p.k_t / scale_},
-                   {"energy", pair(p.energy)},
-                   {"heat_capacity", pair(p.heat_capacity)},
+                   {"energy", json_of(p.energy)},
+                   {"heat_capacity", json_of(p.heat_capacity)},
                    {"autocorrelation_samples", p.autocorrelation},
                    {"effective_samples", p.effective_samples}};
         if (!config_.system.canonical()) {
-          point["energy_less_mu_n"] = pair(p.weighed);
+          point["energy_less_mu_n"] = json_of(p.weighed);
           for (size_t a = 0; a < species_.size(); ++a)
             point["composition_susceptibility " + species_[a]] =
-                pair(p.composition_susceptibility[a]);
+                json_of(p.composition_susceptibility[a]);
         }
         if (config_.order != "none") {
-          point["order"] = pair(p.order);
-          point["susceptibility"] = pair(p.susceptibility);
-          point["binder"] = pair(p.binder);
+          point["order"] = json_of(p.order);
+          point["susceptibility"] = json_of(p.susceptibility);
+          point["binder"] = json_of(p.binder);
         }
         for (size_t c = 0; c < p.columns.size(); ++c) {
           const std::string& name = results_[s].series.column_names[c];
-          (is_wave(name) ? point["structure_factor"] : point)[name] = pair(p.columns[c]);
+          (is_wave(name) ? point["structure_factor"] : point)[name] = json_of(p.columns[c]);
         }
         one["points"].push_back(point);
       }
@@ -131,15 +131,12 @@ class Summary {
     json transitions = json::array();
     for (const Transition& t : transitions_)
       transitions.push_back(
-          {{"what", t.what}, {"where", t.where}, {"temperature", pair(t.t)}, {"unit", unit_}});
+          {{"what", t.what}, {"where", t.where}, {"temperature", json_of(t.t)}, {"unit", unit_}});
     return {{"systems", out}, {"transitions", transitions}};
   }
 
  private:
   static bool is_wave(const std::string& column) { return column.starts_with("S "); }
-  static json pair(const Estimate& e) {
-    return {{"value", e.value}, {"error", std::isfinite(e.error) ? json(e.error) : json(nullptr)}};
-  }
   std::string label(size_t s) const {
     const alloy::CellIndex& r = results_[s].lattice.repeats();
     return r[2] == 1 && config_.system.lattice.flat()

@@ -92,6 +92,11 @@ void write_snapshots(const std::filesystem::path& path, const alloy::Lattice& la
   write_file_atomically(path, text);
 }
 
+json json_of(const alloy::Estimate& estimate) {
+  return {{"value", estimate.value},
+          {"error", std::isfinite(estimate.error) ? json(estimate.error) : json()}};
+}
+
 json curve(const std::string& name, const std::vector<double>& x, const std::vector<double>& y,
            const std::vector<double>& error, bool line) {
   json out{{"name", name}, {"x", x}, {"y", y}, {"draw", line ? "line" : "points"}};

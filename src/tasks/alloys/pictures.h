@@ -34,6 +34,9 @@ struct Snapshot {
 void write_snapshots(const std::filesystem::path& path, const alloy::Lattice& lattice,
                      const std::vector<std::string>& names, const std::vector<Snapshot>& snapshots);
 
+// {"value", "error"}, the error null where it is not known.
+nlohmann::json json_of(const alloy::Estimate& estimate);
+
 // Columns of a curve for "figures" of summary.json.
 nlohmann::json curve(const std::string& name, const std::vector<double>& x,
                      const std::vector<double>& y, const std::vector<double>& error = {},
