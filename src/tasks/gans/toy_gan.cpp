@@ -35,7 +35,8 @@ void ToyGanConfig::describe(config::Description& recipe) {
       .at_least(1)
       .at_most(1000);
   task.field("critic_repeats", critic_repeats, "critic updates for each generator update")
-      .at_least(1);
+      .at_least(1)
+      .at_most(1000);
   task.field("ring_radius", ring_radius, "radius of the ring").above(0);
   task.field("ring_spread", ring_spread, "standard deviation of each Gaussian").above(0);
   recipe.section("batch", batch, "How many samples a step takes.");
