@@ -2,9 +2,11 @@
 #include "cli/program.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <set>
+#include <thread>
 
 #include "cli/command_line.h"
 #include "cli/engine.h"
@@ -27,10 +29,14 @@ constexpr const char* kFooter =
     "Exit codes: ";
 
 // The last words of a failed program. Every rank may come here: a mistake that all of them see is
-// told by rank 0 alone.
+// told by rank 0 alone. The others stay until mpirun ends them because rank 0 did: the first rank
+// that ends with an error makes it kill those that have not yet spoken. Where no launcher does so
+// they leave by themselves.
 int report_failure(ErrorKind kind, const std::string& message) {
-  const bool seen_by_all = kind == ErrorKind::config;
-  if (!seen_by_all || comm::launched_rank() == 0)
+  const bool told_by_rank_0 = kind == ErrorKind::config && comm::launched_rank() != 0;
+  if (told_by_rank_0)
+    std::this_thread::sleep_for(std::chrono::seconds(10));
+  else
     std::fprintf(stderr, "ocoee: %s: %s\n", name_of(kind), message.c_str());
   return exit_code(kind);
 }

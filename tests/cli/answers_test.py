@@ -31,6 +31,19 @@ class Answers(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
+    def test_a_refusal_is_not_cut_off_by_another_rank(self):
+        """mpirun kills every rank when the first ends with an error: only rank 0, which tells why, may be the first."""
+        def rank(number):
+            variables = {"OMPI_COMM_WORLD_RANK": str(number), "OMPI_COMM_WORLD_SIZE": "2"}
+            return subprocess.Popen([PROGRAM, "run", "nowhere.toml", "--check"], cwd=self.folder, env={**os.environ, **variables},
+                                    stderr=subprocess.PIPE, text=True)
+        with rank(1) as other, rank(0) as first:
+            self.assertIn("nowhere.toml", first.communicate(timeout=60)[1])
+            self.assertEqual(first.returncode, 2)
+            self.assertIsNone(other.poll())
+            other.terminate()
+            self.assertEqual(other.communicate(timeout=60)[1], "")
+
     def test_a_run_that_never_began_gives_way(self):
         if "without LibTorch" in self.ask("doctor"):
             self.skipTest("this program does not train")
