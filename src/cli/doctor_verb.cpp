@@ -6,10 +6,13 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
+#include "cli/engine.h"
 #include "cli/verbs.h"
 #include "comm/world.h"
+#include "core/error.h"
 #include "core/text.h"
 #include "core/version.h"
 #include "data/store.h"
@@ -83,7 +86,31 @@ void check_writable(const char* part, const std::filesystem::path& folder) {
         "check the permissions, or set run.dir (runs) or OCOEE_CACHE (cache)");
 }
 
+// Where the part with LibTorch cannot start, this one tells of everything else.
+std::optional<Error> enter_engine_if_it_starts() {
+  try {
+    enter_engine();
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+void check_training(const std::optional<Error>& broken) {
+  if (broken) {
+    const std::string said = broken->what(), mark = "\n    fix: ";
+    const size_t at = said.find(mark);
+    bad("training", said.substr(0, at),
+        at == std::string::npos ? "./dev build" : said.substr(at + mark.size()));
+  } else if (tasks::builder_of("genome_lm")) {
+    good("training", "LibTorch is in this program");
+  } else {
+    bad("training", "this program was built without LibTorch", "./dev build");
+  }
+}
+
 int doctor() {
+  const std::optional<Error> broken = enter_engine_if_it_starts();
   std::printf("ocoee %s\n", kVersion);
   comm::World world = comm::World::start();
   if (world.rank() != 0) return 0;
@@ -92,10 +119,7 @@ int doctor() {
               std::thread::hardware_concurrency(),
               environment.value("cpu", std::string("?")).c_str(),
               environment["host_memory"].get<std::string>().c_str());
-  if (tasks::builder_of("genome_lm"))
-    good("training", "LibTorch is in this program");
-  else
-    bad("training", "this program was built without LibTorch", "./dev build");
+  check_training(broken);
   check_mpi(world);
   if (!device::built_with_cuda())
     bad("GPU", "this program was built without CUDA",
@@ -119,7 +143,7 @@ int doctor() {
     bad("demo genome", std::string(genome) + " is not here", "./dev setup brings it");
   std::printf("%s\n", problems == 0 ? "all of it works"
                                     : "what is marked -- does not work yet; the rest does");
-  return 0;
+  return broken ? exit_code(broken->kind()) : 0;
 }
 
 }  // namespace

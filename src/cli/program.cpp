@@ -104,9 +104,9 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
     return 0;
   }
   try {
-    // These need no tensor, or (run) say themselves where they do.
+    // These need no tensor, or (run, doctor) say themselves where they do.
     static const std::set<std::string> light{"run",  "plan",       "report", "list", "help",
-                                             "data", "checkpoint", "alloy",  "tune"};
+                                             "data", "checkpoint", "alloy",  "tune", "doctor"};
     for (const CLI::App* verb : program.get_subcommands()) {
       if (!light.contains(verb->get_name())) enter_engine();
     }

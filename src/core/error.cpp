@@ -64,7 +64,9 @@ const char* meaning_of(ErrorKind kind) {
              "directory "
              "that is not there";
     case ErrorKind::file:
-      return "a file that cannot be written or read: a full disk, permissions";
+      return "a file that cannot be written or read: a full disk, permissions, a library of this "
+             "program "
+             "that is gone";
     case ErrorKind::comm:
       return "a rank that died, hung or called another collective than its peers";
     case ErrorKind::device:
