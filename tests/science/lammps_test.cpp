@@ -213,8 +213,10 @@ class StandIn : public testing::Test {
 TEST_F(StandIn, APotentialOfAnotherElementIsRefused) {
   write_file_atomically(scratch_ / "gold.eam", "a title\n 79 196.97 4.08 FCC\n");
   config_.potentials = {(scratch_ / "gold.eam").string()};
-  config_.species = {"Cu"};
-  EXPECT_THROW(lammps(), Error);
+  for (const char* other : {"Cu", "Xx"}) {  // the second is no element at all
+    config_.species = {other};
+    EXPECT_THROW(lammps(), Error) << other;
+  }
   config_.species = {"Au"};
   EXPECT_NO_THROW(lammps());
 }

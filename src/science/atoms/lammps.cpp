@@ -30,8 +30,7 @@ void check_element(const std::filesystem::path& file, const std::string& species
   std::string title;
   int number = 0;
   std::getline(stream, title);
-  const int expected = atomic_number(species);
-  if (!(stream >> number) || expected == 0 || number == expected) return;
+  if (!(stream >> number) || number == atomic_number(species)) return;
   fail(ErrorKind::config,
        "{}: it is a potential of {}, given for {}\n    fix: a file for each species, in the order "
        "of the species",
