@@ -114,7 +114,10 @@ double nice_step(double span, int count) {
 }
 
 std::vector<Tick> make_ticks(const Axis& axis, const Scale& scale, int count) {
-  if (scale.log()) return log_ticks(axis, scale, count);
+  if (scale.log()) {
+    std::vector<Tick> decades = log_ticks(axis, scale, count);
+    if (decades.size() >= 2) return decades;  // else so short an axis that even steps serve it
+  }
   const double span = scale.high() - scale.low();
   double step = nice_step(span, count);
   if (axis.whole) step = std::max(1.0, step);

@@ -63,6 +63,8 @@ TEST(Ticks, AreOneTwoOrFive) {
   EXPECT_EQ(tick_labels(log, 0.01, 100, 6),
             (Labels{"0.01", "", "", "0.1", "", "", "1", "", "", "10", "", "", "100"}));
   EXPECT_EQ(tick_labels(log, 1, 10, 6), (Labels{"1", "2", "5", "10"}));
+  // Between 5 and 10 there is no mantissa to label.
+  EXPECT_EQ(tick_labels(log, 0.052, 0.088, 4), (Labels{"0.06", "0.07", "0.08"}));
 }
 
 TEST(Ticks, LieInsideAnyRangeAndStayFew) {

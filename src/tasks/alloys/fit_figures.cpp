@@ -100,30 +100,33 @@ json interactions_figure(const alloy::PairInteractions& pairs, const alloy::Feat
       {"series", series}};
 }
 
-// Predicted against given, both less the mixing of the elements as the fit has them.
-json parity_figure(const alloy::Fit& fit,
-                   const std::vector<std::pair<std::string, const alloy::Design*>>& sets) {
+// How far the fit is off, by the energy beyond the mixing of the elements as the fit has them: one
+// against the other would be a line on which no point stands out.
+json deviations_figure(const alloy::Fit& fit,
+                       const std::vector<std::pair<std::string, const alloy::Design*>>& sets) {
   json series = json::array();
-  double low = 0, high = 0;
   for (const auto& [name, design] : sets) {
     std::vector<double> x, y;
     for (int64_t r = 0; r < design->rows; ++r) {
+      const double given = design->targets[static_cast<size_t>(r)];
       double mixing = 0;
       for (int64_t a = 0; a < design->free; ++a)
         mixing += fit.coefficients[static_cast<size_t>(a)] * design->row(r)[static_cast<size_t>(a)];
-      x.push_back(kMilli * (design->targets[static_cast<size_t>(r)] - mixing));
-      y.push_back(kMilli * (fit.predict(design->row(r)) - mixing));
-      low = std::min(low, x.back());
-      high = std::max(high, x.back());
+      x.push_back(kMilli * (given - mixing));
+      y.push_back(kMilli * (fit.predict(design->row(r)) - given));
     }
     if (!x.empty()) series.push_back(curve(name, x, y, {}, "points"));
   }
-  series.push_back(curve("equal", {low, high}, {low, high}, {}, "line"));
-  return {{"chart", "line"},
-          {"title", "Mixing energies: fitted against given"},
-          {"x", {{"label", "given, meV/atom"}}},
-          {"y", {{"label", "by the fit, meV/atom"}}},
-          {"series", series}};
+  return {
+      {"chart", "line"},
+      {"title", "How far the fit is off, by mixing energy"},
+      {"caption",
+       "Each point is a structure. Its mixing energy is what it has beyond its pure elements, by "
+       "the energies that the fit gives these."},
+      {"x", {{"label", "mixing energy, meV/atom"}}},
+      {"y", {{"label", "fitted less given, meV/atom"}}},
+      {"series", series},
+      {"references", {{{"label", "equal"}, {"value", 0}}}}};
 }
 
 json parameters_table(const alloy::Fit& fit, const std::vector<std::string>& names) {
@@ -231,8 +234,8 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
   write_structures(outcome, fit, columns, folder / "structures.extxyz");
 
   figures.push_back(interactions_figure(interactions.pairs, space));
-  figures.push_back(
-      parity_figure(fit, {{"fitted to", &train}, {"held out", &test}, {"check files", &check}}));
+  figures.push_back(deviations_figure(
+      fit, {{"fitted to", &train}, {"held out", &test}, {"check files", &check}}));
   if (config.fit.learning_points > 0) {
     std::vector<int64_t> strata;
     for (const size_t i : outcome.train_rows) strata.push_back(outcome.samples[i].stratum);
