@@ -106,26 +106,6 @@ int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std
   return gradient_bytes * window(3) + (shard == "parameters" ? compute_bytes * window(2) : 0);
 }
 
-int64_t passing_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard,
-                      int64_t data, bool adds_products, int64_t gradient_bytes) {
-  check_at_least_one("the data axis", data);
-  int64_t largest = 0, unit = 0;
-  for (const BlockSpec& block : model.blocks) {
-    int64_t elements = 0;
-    for (const LayerSpec& layer : block.layers) {
-      for (const ParameterSpec& parameter : layer.parameters) {
-        if (!parameter.tied_to.empty()) continue;
-        elements += parameter.elements();
-        largest = std::max(largest, parameter.elements());
-      }
-    }
-    unit = std::max(unit, (elements + data - 1) / data);
-  }
-  const bool slices = shard == "gradients" || shard == "parameters";
-  const bool apart = compute_bytes == 2 && gradient_bytes == 4 && !adds_products;
-  return (slices ? 2 * gradient_bytes * unit : 0) + (apart ? (2 + 4) * largest : 0);
-}
-
 int64_t tensor_rank_parameters(const ModelSpec& model, int64_t tensor) {
   check_at_least_one("layout.tensor", tensor);
   int64_t sum = 0;

@@ -43,13 +43,6 @@ StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard,
 int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard,
                         int64_t gradient_bytes = 4);
 
-// What passes beside those while gradients are summed: of levels gradients and parameters, a rank's
-// own slices of the two units whose sums are under way; and where no library adds a 16-bit product
-// to a float32 gradient (`adds_products` false: a CPU), the largest parameter's gradient in 16 bit
-// and a copy in float32.
-int64_t passing_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard,
-                      int64_t data, bool adds_products, int64_t gradient_bytes = 4);
-
 // Parameters that one of `tensor` ranks holds of `model`, which may be one stage. Throws
 // Error(config) when a split dimension is not divisible.
 int64_t tensor_rank_parameters(const ModelSpec& model, int64_t tensor);
