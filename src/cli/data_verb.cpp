@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "cli/verbs.h"
+#include "core/stop_signals.h"
 #include "data/inspect.h"
 #include "data/store.h"
 
@@ -18,6 +19,7 @@ void add_data(CLI::App& program, Action& chosen) {
     inner->add_option("files", *files, "FASTA files, plain or gzipped")->required();
     inner->callback([&chosen, files, prepares] {
       chosen = [files, prepares] {
+        const StopSignals signals;  // a store that is half built is removed
         for (const std::string& file : *files) {
           const auto summary_of_file =
               prepares ? data::prepare(file, data::default_cache_folder()) : data::inspect(file);

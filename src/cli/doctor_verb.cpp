@@ -13,6 +13,7 @@
 #include "cli/verbs.h"
 #include "comm/world.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/text.h"
 #include "core/version.h"
 #include "data/store.h"
@@ -62,19 +63,10 @@ void check_mpi(const comm::World& world) {
                      mpi.for_more));
 }
 
-// The folder, or where it is not there yet, the one that it would be made in.
-std::filesystem::path nearest_folder(std::filesystem::path folder) {
-  std::error_code error;
-  folder = std::filesystem::absolute(folder, error);
-  while (!std::filesystem::exists(folder, error) && folder.has_relative_path())
-    folder = folder.parent_path();
-  return folder;
-}
-
 // Looks, and leaves nothing behind.
 void check_writable(const char* part, const std::filesystem::path& folder) {
   std::error_code error;
-  const std::filesystem::path there = nearest_folder(folder);
+  const std::filesystem::path there = nearest_existing(folder);
   const bool works =
       std::filesystem::is_directory(there, error) && ::access(there.c_str(), W_OK | X_OK) == 0;
   const auto space = std::filesystem::space(there, error);

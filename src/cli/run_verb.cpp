@@ -13,6 +13,7 @@
 #include "core/host.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "data/bytes.h"
 #include "device/device.h"
 #include "plan/machine.h"
 #include "report/report.h"
@@ -60,11 +61,67 @@ std::vector<std::string> not_on_this_host(const run::RunConfig& run,
   if (run.device == "cuda" && !has_gpu)
     lines.push_back(fmt::format("not on this host: run.device = \"cuda\", but {}",
                                 device::cuda_unavailable_reason()));
-  const double needed = preview.value("memory_total_bytes", 0.0);
-  if (run.device != "cuda" && !has_gpu && needed > host_memory_bytes())
-    lines.push_back(fmt::format("not on this host: a rank may need {}, and the host has {}",
-                                format_bytes(needed), format_bytes(host_memory_bytes())));
+  const double a_rank = preview.value("memory_total_bytes", 0.0);
+  const int ranks = comm::launched_local_size();
+  if (run.device != "cuda" && !has_gpu && a_rank * ranks > host_memory_bytes())
+    lines.push_back(fmt::format(
+        "not on this host: {} may need {}, and the host has {}",
+        ranks == 1 ? "a rank" : fmt::format("its {} ranks of {} each", ranks, format_bytes(a_rank)),
+        format_bytes(a_rank * ranks), format_bytes(host_memory_bytes())));
   return lines;
+}
+
+// The files that are where the recipe says, each opened and its first bytes unpacked. Others are
+// problems of the recipe, or names that a program of others looks up.
+std::string inputs_line(const std::vector<std::string>& files) {
+  double bytes = 0;
+  int64_t count = 0;
+  for (const std::string& file : files) {
+    if (!std::filesystem::exists(file)) continue;
+    char first[1 << 12];
+    data::open_bytes(file)->read(first, sizeof first);
+    bytes += static_cast<double>(std::filesystem::file_size(file));
+    ++count;
+  }
+  return count == 0 ? ""
+                    : fmt::format("inputs: {}, {}, can be read", counted(count, "file"),
+                                  format_bytes(bytes));
+}
+
+run::DirectoryRequest directory_request(const Recipe& recipe, bool fresh) {
+  run::DirectoryRequest request;
+  request.folder = recipe.run.folder();
+  request.stable_recipe = run::stable_recipe(recipe.description);
+  request.input_files = run::input_files(recipe.description);
+  request.fresh = fresh;
+  return request;
+}
+
+// What would happen, and at the end what would not work: an Error as the run itself would throw.
+void check(Recipe& recipe, const Options& options) {
+  recipe.run.machine = choose_machine(recipe.run, nullptr);
+  const nlohmann::json preview = recipe.task->preview(recipe.run, comm::launched_size());
+  std::vector<std::string> lines = preview.at("lines");
+  std::vector<Error> refusals;
+  const auto look = [&](const auto& line_of) {
+    try {
+      if (std::string line = line_of(); !line.empty()) lines.push_back(std::move(line));
+    } catch (const Error& error) {
+      refusals.push_back(error);
+    }
+  };
+  const run::DirectoryRequest directory = directory_request(recipe, options.fresh);
+  look([&] { return inputs_line(directory.input_files); });
+  look([&] { return run::directory_outlook(directory, preview.value("steps", int64_t{0})); });
+  for (const std::string& line : config::keys_without_effect(recipe.description))
+    lines.push_back("note: " + line);
+  for (const std::string& line : not_on_this_host(recipe.run, preview)) lines.push_back(line);
+  if (refusals.empty()) std::printf("%s: no problems\n", options.recipe.c_str());
+  for (const std::string& line : lines) std::printf("%s\n", line.c_str());
+  if (refusals.empty()) return;
+  std::vector<std::string> texts;
+  for (const Error& refusal : refusals) texts.emplace_back(refusal.what());
+  throw Error(refusals.front().kind(), join(texts, "\n"));
 }
 
 int run(const Tasks& tasks, const Options& options, const std::string& command) {
@@ -73,13 +130,7 @@ int run(const Tasks& tasks, const Options& options, const std::string& command) 
       read_recipe(tasks, options.recipe, options.overrides, comm::launched_size());
   if (options.check) {
     if (comm::launched_rank() != 0) return 0;  // one answer is enough
-    std::printf("%s: no problems\n", options.recipe.c_str());
-    recipe->run.machine = choose_machine(recipe->run, nullptr);
-    const nlohmann::json preview = recipe->task->preview(recipe->run, comm::launched_size());
-    for (const auto& line : preview.at("lines"))
-      std::printf("%s\n", line.get<std::string>().c_str());
-    for (const std::string& line : not_on_this_host(recipe->run, preview))
-      std::printf("%s\n", line.c_str());
+    check(*recipe, options);
     return 0;
   }
   enter_engine();
@@ -89,6 +140,8 @@ int run(const Tasks& tasks, const Options& options, const std::string& command) 
          recipe->type->name);
   comm::World world = comm::World::start();
   log::set_rank(world.rank(), world.size());
+  for (const std::string& line : config::keys_without_effect(recipe->description))
+    log::info("{}", line);
   run::RunRequest request;
   request.type = recipe->type;
   request.config = recipe->task.get();

@@ -78,4 +78,19 @@ int launched_size() {
   return 1;
 }
 
+int launched_local_size() {
+  // Of a step over nodes Slurm says "2(x3)" or "4,2".
+  switch (detect_launcher()) {
+    case Launcher::none:
+      return 1;
+    case Launcher::mpirun:
+      return first_number({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "PALS_LOCAL_SIZE"}, 1);
+    case Launcher::srun:
+      return first_number({"SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"}, 1);
+    case Launcher::torchrun:
+      return first_number({"LOCAL_WORLD_SIZE"}, 1);
+  }
+  return 1;
+}
+
 }  // namespace ocoee::comm

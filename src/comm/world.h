@@ -20,6 +20,7 @@ std::string name_of(Launcher launcher);
 // who may speak.
 int launched_rank();
 int launched_size();
+int launched_local_size();  // on this host; 1 where the environment does not say
 
 // What starts this launch again, up to the program: "mpirun -n 4 ", with the variables before it
 // that this machine needs for it; "" for one process.

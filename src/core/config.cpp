@@ -82,6 +82,18 @@ void to_toml(const Description& d, const std::string& path, std::string& out) {
     to_toml(*inner, path.empty() ? name : path + "." + name, out);
 }
 
+void add_keys_without_effect(const Description& d, const std::string& path,
+                             std::vector<std::string>& out) {
+  for (const Field& field : d.fields()) {
+    const bool is_said = field.written && value_text(field.value) != field.default_text;
+    if (is_said && field.acts && !field.acts())
+      out.push_back(fmt::format("{}: {}{}: has no effect: it acts where {}", field.written->text(),
+                                path, field.name, field.condition));
+  }
+  for (const auto& [name, inner] : d.sections())
+    add_keys_without_effect(*inner, path + name + ".", out);
+}
+
 }  // namespace
 
 std::string limit_text(double limit) {
@@ -90,6 +102,10 @@ std::string limit_text(double limit) {
 }
 
 // ---- Problems
+
+std::string Source::text() const {
+  return line > 0 ? fmt::format("{}:{}:{}", file, line, column) : file;
+}
 
 // A key that is not written stands where its section begins, or in the recipe as a whole.
 Source Problems::source_of(std::string key) const {
@@ -117,12 +133,7 @@ std::string Problems::text() const {
   std::string out;
   for (const Problem& problem : problems_) {
     if (!out.empty()) out += "\n";
-    if (!problem.source.file.empty()) {
-      out += problem.source.file;
-      if (problem.source.line > 0)
-        out += fmt::format(":{}:{}", problem.source.line, problem.source.column);
-      out += ": ";
-    }
+    if (!problem.source.file.empty()) out += problem.source.text() + ": ";
     if (!problem.key.empty()) out += problem.key + ": ";
     out += problem.message;
     if (!problem.fix.empty()) out += "\n    fix: " + problem.fix;
@@ -179,6 +190,16 @@ Field& Field::names_files() {
   return *this;
 }
 
+Field& Field::acts_where(std::string text, std::function<bool()> holds) {
+  condition = std::move(text);
+  acts = std::move(holds);
+  return *this;
+}
+
+std::string Field::meaning() const {
+  return condition.empty() ? doc : doc + "; acts where " + condition;
+}
+
 Field& Description::add_field(std::string name, Value value, std::string doc) {
   for (const Field& other : fields_)
     OCOEE_CHECK(other.name != name, "field '{}' is described twice", name);
@@ -216,12 +237,18 @@ nlohmann::json to_json(const Description& description) {
   return out;
 }
 
+std::vector<std::string> keys_without_effect(const Description& description) {
+  std::vector<std::string> out;
+  add_keys_without_effect(description, "", out);
+  return out;
+}
+
 std::string help_text(const Description& description, const std::string& path) {
   std::string out = path.empty() ? "" : fmt::format("[{}]  {}\n", path, description.doc());
   for (const Field& field : description.fields()) {
     const std::string initial = field.is_required ? "required" : "default " + field.default_text;
-    out += fmt::format("  {:<22} {}\n  {:<22} {}; {}{}\n", field.name, field.doc, "", about(field),
-                       initial, field.may_change ? "; may change on resume" : "");
+    out += fmt::format("  {:<22} {}\n  {:<22} {}; {}{}\n", field.name, field.meaning(), "",
+                       about(field), initial, field.may_change ? "; may change on resume" : "");
   }
   for (const auto& [name, inner] : description.sections()) {
     if (!out.empty()) out += "\n";
@@ -238,9 +265,10 @@ std::string to_markdown(const Description& description, const std::string& path)
         "| key | meaning | type and range | default | may change on resume |\n"
         "|---|---|---|---|---|\n";
     for (const Field& field : description.fields()) {
-      out += fmt::format("| `{}` | {} | {} | {} | {} |\n", field.name, field.doc, about(field),
-                         field.is_required ? "required" : "`" + field.default_text + "`",
-                         field.may_change ? "yes" : "");
+      out +=
+          fmt::format("| `{}` | {} | {} | {} | {} |\n", field.name, field.meaning(), about(field),
+                      field.is_required ? "required" : "`" + field.default_text + "`",
+                      field.may_change ? "yes" : "");
     }
     out += "\n";
   }
@@ -263,7 +291,7 @@ nlohmann::json to_json_schema(const Description& description) {
     if (field.maximum)
       scalar[field.maximum_is_open ? "exclusiveMaximum" : "maximum"] = *field.maximum;
     json entry = field.value.index() < 4 ? scalar : json{{"type", "array"}, {"items", scalar}};
-    entry["description"] = field.doc;
+    entry["description"] = field.meaning();
     std::visit([&](auto* value) { entry["default"] = *value; }, field.value);
     if (field.is_required) required.push_back(field.name), entry.erase("default");
     properties[field.name] = entry;

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -28,6 +29,7 @@ struct Source {      // where a value was written
   std::string file;  // recipe path, or "command line"
   int line = 0;      // 0: unknown
   int column = 0;
+  std::string text() const;  // "recipe.toml:3:7"
 };
 
 struct Problem {
@@ -73,6 +75,9 @@ class Field {
   Field& unit(std::string unit);  // shown in help: "tokens", "seconds"
   Field& may_change_on_resume();  // layout, steps, intervals: a continued run may differ here
   Field& names_files();           // a run goes on only while what these files hold is the same
+  // Elsewhere it has no effect: "schedule = wsd". `holds` is asked once all values are read.
+  Field& acts_where(std::string condition, std::function<bool()> holds);
+  std::string meaning() const;  // doc, and where it acts
 
   std::string name, doc, unit_name;
   Value value;
@@ -81,7 +86,10 @@ class Field {
   std::vector<std::string> allowed;
   bool is_required = false;
   bool may_change = false, is_files = false;
-  std::string default_text;  // as TOML, taken when described
+  std::string condition;  // empty: it always acts
+  std::function<bool()> acts;
+  std::optional<Source> written;  // where the recipe, or the command line, says its value
+  std::string default_text;       // as TOML, taken when described
 };
 
 class Description {
@@ -101,6 +109,7 @@ class Description {
   }
 
   const std::string& doc() const { return doc_; }
+  std::deque<Field>& fields() { return fields_; }
   const std::deque<Field>& fields() const { return fields_; }
   const std::vector<std::pair<std::string, std::unique_ptr<Description>>>& sections() const {
     return sections_;
@@ -146,6 +155,9 @@ std::string limit_text(double limit);  // of a range; whole numbers in full
 std::string to_toml(
     const Description& description);  // the values as they stand now: the resolved recipe
 nlohmann::json to_json(const Description& description);
+// One line for each key that was written and has no effect beside the others. Those that stand at
+// their default are left out: nothing is missed, and a resolved recipe holds them all.
+std::vector<std::string> keys_without_effect(const Description& description);
 std::string help_text(const Description& description, const std::string& path);  // for a terminal
 std::string to_markdown(const Description& description, const std::string& path);
 nlohmann::json to_json_schema(const Description& description);

@@ -220,8 +220,8 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
     const std::string key = child_key(path, child);
     problems.remember(key, source_of(node));
 
-    const Field* field = nullptr;
-    for (const Field& candidate : d.fields()) {
+    Field* field = nullptr;
+    for (Field& candidate : d.fields()) {
       if (candidate.name == child) field = &candidate;
     }
     Description* section = nullptr;
@@ -229,6 +229,7 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
       if (section_name == child) section = inner.get();
     }
     if (field) {
+      field->written = source_of(node);
       assign(node, *field, key, problems);
     } else if (section) {
       if (const toml::table* inner = node.as_table()) {

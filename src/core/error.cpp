@@ -76,7 +76,8 @@ const char* meaning_of(ErrorKind kind) {
     case ErrorKind::numerics:
       return "NaN, repeated overflow, or gradients that stay zero";
     case ErrorKind::interrupted:
-      return "stopped on request with a checkpoint written; the same command goes on";
+      return "stopped on request, with a checkpoint written where anything was computed; the same "
+             "command goes on";
   }
   return "";
 }

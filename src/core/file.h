@@ -20,6 +20,9 @@ std::string fix_of(int code, std::string_view otherwise = "");
 // A folder's path may end in "/": the same without it, so that names can be made beside it.
 std::filesystem::path without_end_slash(const std::filesystem::path& path);
 
+// The path, or where nothing is there yet, the folder that it would be made in.
+std::filesystem::path nearest_existing(std::filesystem::path path);
+
 std::string read_file(const std::filesystem::path& path);  // throws Error(file)
 
 // Writes to a temporary name beside `path`, syncs it and its folder, renames. A reader sees the old

@@ -84,12 +84,13 @@ uint64_t content_hash(std::string_view bytes) {
   return hash.value();
 }
 
-uint64_t content_hash_of_file(const std::filesystem::path& path) {
+uint64_t content_hash_of_file(const std::filesystem::path& path, void (*between)()) {
   const auto reader = open_raw_bytes(path);
   std::vector<char> chunk(size_t{1} << 18);
   ContentHash hash;
   while (const size_t got = reader->read(chunk.data(), chunk.size())) {
     hash.add({chunk.data(), got});
+    if (between) between();
   }
   return hash.value();
 }

@@ -25,6 +25,7 @@ class ContentHash {
 };
 
 uint64_t content_hash(std::string_view bytes);
-uint64_t content_hash_of_file(const std::filesystem::path& path);  // throws Error(data)
+// Throws Error(data). `between` is called between pieces of the file, and may throw as well.
+uint64_t content_hash_of_file(const std::filesystem::path& path, void (*between)() = nullptr);
 
 }  // namespace ocoee::data

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "core/stop_signals.h"
 #include "core/text.h"
 
 namespace ocoee::data {
@@ -205,6 +206,7 @@ FastaCounts parse_fasta(ByteReader& reader, const std::string& name, FastaSink& 
   Parser parser(name, sink);
   std::vector<char> chunk(size_t{1} << 18);
   while (const size_t got = reader.read(chunk.data(), chunk.size())) {
+    stop_if_signalled();
     parser.feed({chunk.data(), got});
   }
   return parser.finish();

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/stop_signals.h"
 #include "core/text.h"
 #include "data/bytes.h"
 #include "data/content_hash.h"
@@ -115,7 +116,7 @@ double Composition::gc() const {
 FileSummary inspect(const std::filesystem::path& fasta) {
   FileSummary summary;
   summary.path = fasta.string();
-  summary.content_hash = content_hash_of_file(fasta);
+  summary.content_hash = content_hash_of_file(fasta, stop_if_signalled);
   summary.file_bytes = static_cast<int64_t>(std::filesystem::file_size(fasta));
   const auto reader = open_bytes(fasta);
   Counter counter(summary);

@@ -7,12 +7,14 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/stop_signals.h"
 #include "data/nucleotide.h"
 
 namespace ocoee::data {
 namespace {
 
 constexpr std::array<double, 4> kAlphas = {0.1, 1, 4, 16};
+constexpr size_t kBetweenLooks = size_t{1} << 24;  // at signals
 using Costs = std::array<double, kAlphas.size()>;  // bits, for each alpha
 
 // Base codes of all segments, with kNotABase between them, so that no word crosses a border.
@@ -39,7 +41,8 @@ std::vector<Count> count_words(const std::vector<uint8_t>& codes, int order) {
   const uint64_t mask = counts.size() - 1;
   uint64_t forward = 0, reverse = 0;
   int known = 0;
-  for (const uint8_t code : codes) {
+  for (const uint8_t& code : codes) {
+    if (static_cast<size_t>(&code - codes.data()) % kBetweenLooks == 0) stop_if_signalled();
     if (code == kNotABase) {
       known = 0;
       continue;
@@ -66,7 +69,8 @@ HeldOutCosts score(const std::vector<Count>& counts, const std::vector<uint8_t>&
   const uint64_t mask = counts.size() - 1;
   uint64_t word = 0;
   int known = 0;
-  for (const uint8_t code : codes) {
+  for (const uint8_t& code : codes) {
+    if (static_cast<size_t>(&code - codes.data()) % kBetweenLooks == 0) stop_if_signalled();
     if (code == kNotABase) {
       known = 0;
       continue;

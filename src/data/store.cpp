@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/stop_signals.h"
 #include "data/bytes.h"
 #include "data/content_hash.h"
 #include "data/store_format.h"
@@ -48,7 +49,7 @@ std::filesystem::path default_cache_folder() {
 
 SequenceStore::SequenceStore(const std::filesystem::path& input, Kind kind,
                              const std::filesystem::path& cache)
-    : source_hash_(content_hash_of_file(input)), kind_(kind) {
+    : source_hash_(content_hash_of_file(input, stop_if_signalled)), kind_(kind) {
   path_ = cache / fmt::format("{}-{:016x}.v{}.store", kind == Kind::fasta ? "fasta" : "text",
                               source_hash_, kStoreVersion);
   std::error_code error;

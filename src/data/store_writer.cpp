@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/host.h"
+#include "core/stop_signals.h"
 #include "data/bytes.h"
 #include "data/content_hash.h"
 #include "data/fasta.h"
@@ -130,6 +131,7 @@ int64_t copy_text(ByteReader& reader, const std::string& name, StoreWriter& writ
   writer.begin_record(name, "");
   int64_t total = 0;
   while (const size_t got = reader.read(chunk.data(), chunk.size())) {
+    stop_if_signalled();
     writer.add_bases({chunk.data(), got});
     total += static_cast<int64_t>(got);
   }

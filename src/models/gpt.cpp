@@ -205,7 +205,9 @@ void GptConfig::describe(config::Description& d) {
   d.field("bias", bias, "biases in linear layers and LayerNorm").choices({"style", "yes", "no"});
   d.field("tied", tied, "input embedding and output head share their weight")
       .choices({"style", "yes", "no"});
-  d.field("rope_base", rope_base, "base of the rotary angles").above(1);
+  d.field("rope_base", rope_base, "base of the rotary angles")
+      .above(1)
+      .acts_where("positions are rope, by style or by name", [this] { return uses_rope(); });
   d.field("epsilon", epsilon, "added to the variance in norms").above(0);
   d.field("dropout", dropout, "rate on the embedding and on each residual update")
       .at_least(0)

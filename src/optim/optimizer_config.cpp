@@ -13,10 +13,22 @@ void OptimizerConfig::describe(config::Description& d) {
   for (const auto& [known, doc] : optimizer_names()) names.push_back(known);
   d.field("name", name, "the optimizer").choices(names);
   d.field("learning_rate", learning_rate, "at its peak").above(0);
-  d.field("beta1", beta1, "adamw: decay of the first moment").at_least(0).below(1);
-  d.field("beta2", beta2, "adamw: decay of the second moment").at_least(0).below(1);
-  d.field("epsilon", epsilon, "adamw: added to the root of the second moment").above(0);
-  d.field("momentum", momentum, "sgd: decay of the velocity").at_least(0).below(1);
+  const auto adamw = [this] { return name == "adamw"; };
+  d.field("beta1", beta1, "decay of the first moment")
+      .at_least(0)
+      .below(1)
+      .acts_where("name = adamw", adamw);
+  d.field("beta2", beta2, "decay of the second moment")
+      .at_least(0)
+      .below(1)
+      .acts_where("name = adamw", adamw);
+  d.field("epsilon", epsilon, "added to the root of the second moment")
+      .above(0)
+      .acts_where("name = adamw", adamw);
+  d.field("momentum", momentum, "decay of the velocity")
+      .at_least(0)
+      .below(1)
+      .acts_where("name = sgd", [this] { return name == "sgd"; });
   d.field("weight_decay", weight_decay,
           "decoupled decay (Loshchilov and Hutter 2019), none on norms and biases")
       .at_least(0);
@@ -27,10 +39,14 @@ void OptimizerConfig::describe(config::Description& d) {
   d.field("warmup_steps", warmup_steps, "steps over which the rate rises from 0")
       .at_least(0)
       .unit("steps");
-  d.field("decay_steps", decay_steps, "wsd: length of the falling part; 0 = a fifth of the run")
+  d.field("decay_steps", decay_steps, "length of the falling part; 0 = a fifth of the run")
       .at_least(0)
-      .unit("steps");
-  d.field("final_ratio", final_ratio, "rate at the end over the peak").at_least(0).at_most(1);
+      .unit("steps")
+      .acts_where("schedule = wsd", [this] { return schedule == "wsd"; });
+  d.field("final_ratio", final_ratio, "rate at the end over the peak")
+      .at_least(0)
+      .at_most(1)
+      .acts_where("schedule = linear, cosine or wsd", [this] { return schedule != "constant"; });
 }
 
 void OptimizerConfig::check(config::Problems& problems, int64_t total,

@@ -44,33 +44,41 @@ void LayoutConfig::describe(config::Description& d) {
       .at_least(0)
       .at_most(1e6)
       .unit("ranks")
-      .may_change_on_resume();
+      .may_change_on_resume()
+      .acts_where("shard = states, gradients or parameters", [this] { return shard != "none"; });
+  const auto has_stages = [this] { return pipeline > 1; };
   d.field("schedule", schedule, "order of the micro-batches through the pipeline's stages")
       .choices({"gpipe", "1f1b", "interleaved", "zero_bubble"})
-      .may_change_on_resume();
-  d.field("chunks", chunks, "interleaved: parts of the model that each stage holds")
+      .may_change_on_resume()
+      .acts_where("pipeline > 1", has_stages);
+  d.field("chunks", chunks, "parts of the model that each stage holds")
       .at_least(1)
       .at_most(1e6)
-      .may_change_on_resume();
+      .may_change_on_resume()
+      .acts_where("pipeline > 1 and schedule = interleaved",
+                  [this] { return pipeline > 1 && schedule == "interleaved"; });
   d.field("cuts", cuts,
           "the first block of each pipeline part but the first, counted from the embedding, which "
           "is block 0; empty = chosen by cost")
       .at_least(1)
       .at_most(1e6)
-      .may_change_on_resume();
+      .may_change_on_resume()
+      .acts_where("pipeline > 1", has_stages);
   d.field("context_method", context_method,
           "how attention meets a split sequence: keys and values go round, or heads are split "
           "instead")
       .choices({"ring", "all_to_all"})
-      .may_change_on_resume();
+      .may_change_on_resume()
+      .acts_where("context > 1", [this] { return context > 1; });
   d.field("recompute", recompute, "activations computed again in the backward pass instead of kept")
       .choices({"none", "selective", "full"})
       .may_change_on_resume();
   d.field("halves", halves,
-          "tensor > 1: the two halves of a micro-batch take turns, so that one computes while the "
+          "the two halves of a micro-batch take turns, so that one computes while the "
           "rows of the other travel; auto = on GPUs of their own, for an even number of samples")
       .choices({"auto", "on", "off"})
-      .may_change_on_resume();
+      .may_change_on_resume()
+      .acts_where("tensor > 1", [this] { return tensor > 1; });
   d.field("bucket_bytes", bucket_bytes,
           "gradients leave for the data axis in pieces of about this size, as soon as they are "
           "final; 0 = up to 2 GiB in one piece between GPUs of one host, else 25 MiB")
@@ -101,11 +109,15 @@ void PrecisionConfig::describe(config::Description& d) {
   d.field("float8", float8,
           "bfloat16: products of attention and feed-forward layers in float8 (E4M3, gradients "
           "E5M2; delayed scaling)");
-  d.field("loss_scale", loss_scale, "float16: the first loss scale").at_least(1).at_most(16777216);
-  d.field("loss_scale_window", loss_scale_window,
-          "float16: steps without overflow before the scale doubles")
+  const auto scales = [this] { return compute == "float16"; };
+  d.field("loss_scale", loss_scale, "the first loss scale")
       .at_least(1)
-      .unit("steps");
+      .at_most(16777216)
+      .acts_where("compute = float16", scales);
+  d.field("loss_scale_window", loss_scale_window, "steps without overflow before the scale doubles")
+      .at_least(1)
+      .unit("steps")
+      .acts_where("compute = float16", scales);
 }
 
 void PrecisionConfig::check(config::Problems& problems, bool has_float8_products) const {

@@ -8,6 +8,8 @@
 #include <map>
 #include <variant>
 
+#include "core/error.h"
+#include "core/stop_signals.h"
 #include "core/text.h"
 #include "data/content_hash.h"
 
@@ -82,8 +84,11 @@ std::string content_lines(const std::vector<std::string>& files) {
   for (const std::string& file : files) {
     try {
       if (std::filesystem::is_regular_file(file))
-        out += fmt::format("{}{} = {:016x}\n", kContent, file, data::content_hash_of_file(file));
-    } catch (const std::exception&) {  // told where it is opened
+        out += fmt::format("{}{} = {:016x}\n", kContent, file,
+                           data::content_hash_of_file(file, stop_if_signalled));
+    } catch (const Error& error) {  // told where it is opened
+      if (error.kind() == ErrorKind::interrupted) throw;
+    } catch (const std::exception&) {
     }
   }
   return out;

@@ -11,6 +11,7 @@
 #include <set>
 #include <system_error>
 
+#include "core/descriptor.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/host.h"
@@ -25,6 +26,68 @@ namespace {
 
 std::string holder_text() {
   return fmt::format("process {} on {}", ::getpid(), host_name());
+}
+
+// A run that ended before its first step holds nothing that another recipe could harm.
+bool has_begun(const std::filesystem::path& folder) {
+  if (!checkpoint_steps(folder / "checkpoints").empty()) return true;
+  std::error_code error;
+  const auto metrics = folder / "metrics.jsonl";
+  if (!std::filesystem::exists(metrics, error)) return false;
+  for (const std::string& line : split(read_file(metrics), '\n')) {
+    const auto entry = nlohmann::json::parse(line, nullptr, false);
+    if (entry.is_object() && entry.value("kind", "") == "step") return true;
+  }
+  return false;
+}
+
+// Throws where the run that is there is another one than `now` says.
+void require_same_run(const std::filesystem::path& folder, const std::string& there,
+                      const std::string& now) {
+  const std::string difference = recipe_difference(there, now);
+  if (difference.empty() || !has_begun(folder)) return;
+  const bool other_data = differs_in_content_only(difference);
+  fail(ErrorKind::config,
+       "{}: holds a run {}, so this one cannot go on from it:\n{}    fix: {}give this run "
+       "another run.name, or start over with --fresh (the old one is moved aside)",
+       folder.string(), other_data ? "on other data" : "with another recipe", difference,
+       other_data ? "put the data back as it was, " : "");
+}
+
+[[noreturn]] void fail_in_use(const std::filesystem::path& folder, int lock) {
+  char holder[256] = {};
+  const ssize_t got = ::pread(lock, holder, sizeof holder - 1, 0);
+  fail(ErrorKind::file,
+       "{}: another run is writing there ({})\n    fix: wait for it, or give this one another "
+       "run.name or run.dir",
+       folder.string(), got > 0 ? std::string(trim(holder)) : "it does not say which");
+}
+
+// As far as permissions tell, and without leaving anything behind.
+void require_writable(const std::filesystem::path& folder) {
+  const std::filesystem::path there = nearest_existing(folder);
+  std::error_code error;
+  errno = std::filesystem::is_directory(there, error) ? 0 : ENOTDIR;
+  if (errno != 0 || ::access(there.c_str(), W_OK | X_OK) != 0)
+    fail_errno(folder, "write", kElsewhere);
+}
+
+void require_unlocked(const std::filesystem::path& folder) {
+  const Descriptor lock(::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC));
+  if (lock.open() && ::flock(lock.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    fail_in_use(folder, lock.get());
+}
+
+// Reading all of larger data again would take long for a mere look.
+bool is_quickly_read(const std::vector<std::string>& files) {
+  constexpr uintmax_t kQuick = uintmax_t{1} << 30;
+  uintmax_t bytes = 0;
+  for (const std::string& file : files) {
+    std::error_code error;
+    const uintmax_t size = std::filesystem::file_size(file, error);
+    if (!error) bytes += size;
+  }
+  return bytes <= kQuick;
 }
 
 void make_folder(const std::filesystem::path& folder) {
@@ -50,19 +113,6 @@ void move_aside(const std::filesystem::path& folder, std::unique_ptr<DirectoryLo
   }
   make_folder(folder / "checkpoints");
   lock = std::make_unique<DirectoryLock>(folder);
-}
-
-// A run that ended before its first step holds nothing that another recipe could harm.
-bool has_begun(const std::filesystem::path& folder) {
-  if (!checkpoint_steps(folder / "checkpoints").empty()) return true;
-  std::error_code error;
-  const auto metrics = folder / "metrics.jsonl";
-  if (!std::filesystem::exists(metrics, error)) return false;
-  for (const std::string& line : split(read_file(metrics), '\n')) {
-    const auto entry = nlohmann::json::parse(line, nullptr, false);
-    if (entry.is_object() && entry.value("kind", "") == "step") return true;
-  }
-  return false;
 }
 
 // A folder that no run made may hold a user's own files; --fresh would move them all. What a batch
@@ -99,13 +149,8 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& folder) {
                 folder.string(), std::strerror(code));
       return;
     }
-    char holder[256] = {};
-    const ssize_t got = ::pread(fd_, holder, sizeof holder - 1, 0);
-    ::close(fd_);
-    fail(ErrorKind::file,
-         "{}: another run is writing there ({})\n    fix: wait for it, or give this one another "
-         "run.name or run.dir",
-         folder.string(), got > 0 ? std::string(trim(holder)) : "it does not say which");
+    const Descriptor lock(fd_);
+    fail_in_use(folder, lock.get());
   }
   const std::string text = holder_text() + "\n";
   if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, text.data(), text.size(), 0) < 0)
@@ -126,19 +171,45 @@ std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request
   if (std::filesystem::exists(identity)) {
     if (request.fresh) {
       move_aside(folder, lock);
-    } else if (const std::string difference = recipe_difference(read_file(identity), now);
-               !difference.empty() && has_begun(folder)) {
-      const bool other_data = differs_in_content_only(difference);
-      fail(ErrorKind::config,
-           "{}: holds a run {}, so this one cannot go on from it:\n{}    fix: {}give this run "
-           "another run.name, or start over with --fresh (the old one is moved aside)",
-           folder.string(), other_data ? "on other data" : "with another recipe", difference,
-           other_data ? "put the data back as it was, " : "");
+    } else {
+      require_same_run(folder, read_file(identity), now);
     }
   }
   write_file_atomically(identity, now, kElsewhere);
   if (checkpoint_steps(folder / "checkpoints").empty()) write_request(request);
   return lock;
+}
+
+std::string directory_outlook(const DirectoryRequest& request, int64_t steps) {
+  const std::filesystem::path& folder = request.folder;
+  const auto identity = folder / "recipe.identity";
+  const bool is_ours = std::filesystem::exists(identity);
+  if (!is_ours) require_no_strangers(folder);
+  require_writable(folder / "checkpoints");
+  require_writable(folder);
+  require_unlocked(folder);
+  const std::string name = "run directory: " + folder.string();
+  if (is_ours && request.fresh) return name + ", whose run is moved aside for a new one";
+  const bool reads_data = is_quickly_read(request.input_files);
+  if (is_ours)
+    require_same_run(
+        folder, read_file(identity),
+        request.stable_recipe + (reads_data ? content_lines(request.input_files) : ""));
+  const std::vector<int64_t> saved = checkpoint_steps(folder / "checkpoints");
+  if (saved.empty()) return name + ", a new run";
+  if (steps > 0) require_not_beyond(folder, "step", saved.back(), steps);
+  return fmt::format("{}, where the run {} step {}{}", name,
+                     saved.back() == steps ? "is at its end," : "goes on from", saved.back(),
+                     reads_data ? "" : " if its data is still the same");
+}
+
+void require_not_beyond(const std::filesystem::path& folder, const std::string& name,
+                        int64_t position, int64_t total) {
+  if (position <= total) return;
+  fail(ErrorKind::config,
+       "{}: this run is at {} {} already, and the recipe now ends at {}\n    fix: let it end at "
+       "{} or later, or start over with --fresh (this run is moved aside)",
+       folder.string(), name, position, total, position);
 }
 
 void write_request(const DirectoryRequest& request) {

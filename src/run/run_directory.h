@@ -46,6 +46,14 @@ struct DirectoryRequest {
 std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request);
 void write_request(const DirectoryRequest& request);
 
+// What prepare_directory would do, in one line, without touching anything; throws what it, or the
+// run after it, would throw, as far as that can be seen from outside. `steps`: the run's length, 0
+// = unknown. Data of more than 1 GiB is not compared with what the run has seen.
+std::string directory_outlook(const DirectoryRequest& request, int64_t steps);
+// Throws Error(config) where a run (at `name` `position`) has passed its end: there is no way back.
+void require_not_beyond(const std::filesystem::path& folder, const std::string& name,
+                        int64_t position, int64_t total);
+
 // Host, processor, memory, build, launcher, command line.
 nlohmann::json environment(const comm::World& world, const device::Device& device);
 std::string command_line();  // of this process, as a shell would take it

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/stop_signals.h"
 #include "core/text.h"
 #include "core/trace.h"
 #include "core/version.h"
@@ -16,7 +17,6 @@
 #include "run/elsewhere.h"
 #include "run/listeners.h"
 #include "run/run_directory.h"
-#include "run/signals.h"
 #include "run/summary.h"
 
 namespace ocoee::run {
@@ -61,7 +61,7 @@ class Runner {
   double own_seconds() const { return earlier_seconds_ + trace::now_seconds() - begin_; }
   void write_summary(const std::string& status, const Task& task);
   void tell_peers(const Error& error);
-  void note_failure(const std::string& what);
+  void note_failure(const Error& why);
   void report(const std::string& headline, bool failed = false) const;
 
   comm::World& world_;
@@ -107,12 +107,12 @@ Outcome Runner::run() {
     return run_in_directory();
   } catch (const AgreedError& error) {
     watchdog_.reset();  // all ranks leave together: nobody has to be told
-    note_failure(error.what());
+    note_failure(error);
     throw;
   } catch (const std::exception& thrown) {
     const Error error = as_error(thrown);
     tell_peers(error);
-    note_failure(error.what());
+    note_failure(error);
     if (told_) throw ReportedError(error.kind(), error.what());
     throw;
   }
@@ -314,10 +314,7 @@ void Runner::require_length(const Task& task) {
   if (task.position() <= task.total()) return;
   refused_ = true;
   on_first_rank(host_, [&] {
-    fail(ErrorKind::config,
-         "{}: this run is at {} {} already, and the recipe now ends at {}\n    fix: let it end at "
-         "{} or later, or start over with --fresh (this run is moved aside)",
-         folder_.string(), task.position_name(), task.position(), task.total(), task.position());
+    require_not_beyond(folder_, task.position_name(), task.position(), task.total());
   });
 }
 
@@ -337,8 +334,8 @@ void Runner::write_summary(const std::string& status, const Task& task) {
 }
 
 // Best effort: the reason may be that nothing can be written there.
-void Runner::note_failure(const std::string& what) {
-  if (!lock_ || refused_) return;
+void Runner::note_failure(const Error& why) {
+  if (!lock_ || refused_ || why.kind() == ErrorKind::interrupted) return;  // nothing failed
   try {
     // What an earlier part of this run found stays: a start that fails takes nothing away.
     json known = earlier_summary_;
@@ -347,7 +344,7 @@ void Runner::note_failure(const std::string& what) {
     summary_["task"] = request_.type->name;
     summary_["name"] = request_.run.name;
     summary_["status"] = "failed";
-    summary_["error"] = what;
+    summary_["error"] = why.what();
     summary_["ranks"] = world_.size();
     summary_["seconds"] = own_seconds();
     summary_["command"] = request_.command;

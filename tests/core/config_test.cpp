@@ -126,6 +126,53 @@ TEST(Config, SectionsOfOthersArePassedOverAndMisspellingsAreNot) {
   EXPECT_THAT(all.text(), testing::HasSubstr("r.toml:4:1: model: unknown section"));
 }
 
+struct Rate {
+  std::string schedule = "cosine";
+  int64_t falls = 0;
+  void describe(Description& d) {
+    d.field("schedule", schedule, "how it moves").choices({"cosine", "wsd"});
+    d.field("falls", falls, "length of the end").acts_where("schedule = wsd", [this] {
+      return schedule == "wsd";
+    });
+  }
+};
+
+std::vector<std::string> idle_keys(const std::string& text,
+                                   const std::vector<std::string>& overrides = {}) {
+  Rate rate;
+  Description description;
+  description.section("rate", rate, "A rate.");
+  Document document = Document::from_text("version = 1\n" + text, "r.toml");
+  for (const auto& o : overrides) document.override_value(o);
+  Problems problems;
+  document.read(description, problems);
+  EXPECT_TRUE(problems.empty()) << problems.text();
+  return keys_without_effect(description);
+}
+
+TEST(Config, TellsKeysThatWereWrittenAndHaveNoEffect) {
+  EXPECT_THAT(
+      idle_keys("[rate]\nfalls = 7\n"),
+      testing::ElementsAre("r.toml:3:9: rate.falls: has no effect: it acts where schedule = wsd"));
+  EXPECT_THAT(idle_keys("", {"rate.falls=7"}),
+              testing::ElementsAre(
+                  "command line: rate.falls: has no effect: it acts where schedule = wsd"));
+  EXPECT_THAT(idle_keys("[rate]\nfalls = 7\nschedule = 'wsd'\n"), testing::IsEmpty());
+  EXPECT_THAT(idle_keys("[rate]\nfalls = 7\n", {"rate.schedule=wsd"}), testing::IsEmpty());
+  EXPECT_THAT(idle_keys(""), testing::IsEmpty()) << "nobody wrote it";
+  EXPECT_THAT(idle_keys("[rate]\nfalls = 0\n"), testing::IsEmpty()) << "the default";
+}
+
+TEST(Config, HelpReferenceAndSchemaSayWhereAKeyActs) {
+  Rate rate;
+  Description description;
+  description.section("rate", rate, "A rate.");
+  const std::string words = "length of the end; acts where schedule = wsd";
+  EXPECT_THAT(help_text(description, ""), testing::HasSubstr(words));
+  EXPECT_THAT(to_markdown(description, ""), testing::HasSubstr("| " + words + " |"));
+  EXPECT_THAT(to_json_schema(description).dump(), testing::HasSubstr(words));
+}
+
 TEST(Config, ResolvedRecipeReadsBackTheSame) {
   Reading first("version = 1\n[batch]\nfiles = [\"a\\\"b\", \"c\"]\nrate = 0.125\n");
   Reading second(to_toml(first.description));

@@ -102,7 +102,8 @@ void LammpsConfig::describe(config::Description& d) {
       .choices({"none", "atoms", "volume", "cell"});
   d.field("force_tolerance", force_tolerance, "largest force component that counts as relaxed")
       .above(0)
-      .unit("eV/angstrom");
+      .unit("eV/angstrom")
+      .acts_where("relax = atoms, volume or cell", [this] { return relax != "none"; });
   d.field("timeout", timeout, "without a new energy: the process is killed as hung")
       .above(0)
       .unit("seconds")

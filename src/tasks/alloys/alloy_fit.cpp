@@ -35,13 +35,17 @@ void AlloyFitConfig::describe(config::Description& recipe) {
   d.field("energies", data.energies,
           "lammps: computed, also those of files; files: as the files state them")
       .choices({"lammps", "files"});
+  constexpr const char* kComputed = "data.energies = lammps";
+  const auto computes = [this] { return data.energies == "lammps"; };
   d.field("random", data.random, "random structures that are made, of every composition")
       .at_least(0)
-      .at_most(1e6);
+      .at_most(1e6)
+      .acts_where(kComputed, computes);
   d.field("ordered", data.ordered,
           "structures that are made from known orderings (L1_2, B2, ...), disordered by degrees")
       .at_least(0)
-      .at_most(1e6);
+      .at_most(1e6)
+      .acts_where(kComputed, computes);
   d.field("files", data.files, "POSCAR, extended XYZ or info_evec_out files with more structures")
       .names_files();
   d.field("check_files", data.check_files,
@@ -56,28 +60,41 @@ void AlloyFitConfig::describe(config::Description& recipe) {
       .at_most(0.5);
   d.field("block", data.block, "structures between two fits").at_least(1).at_most(1e6);
   d.field("cache", data.cache, "folder of computed energies; empty = below Ocoee's own cache")
-      .may_change_on_resume();
+      .may_change_on_resume()
+      .acts_where(kComputed, computes);
 
   config::Description& f = recipe.section("fit", "What is fitted, and how.");
   f.field("method", fit.method,
           "evidence: Bayesian, shrinkage and noise by maximum evidence; leave_one_out: ridge with "
           "the smallest leave-one-out error; ridge: lambda as given; least_squares")
       .choices({"evidence", "leave_one_out", "ridge", "least_squares"});
-  f.field("lambda", fit.lambda, "of ridge").at_least(0);
+  f.field("lambda", fit.lambda, "how strongly values are shrunk")
+      .at_least(0)
+      .acts_where("method = ridge", [this] { return fit.method == "ridge"; });
   f.field("shells", fit.shells, "coordination shells of pairs; 0 = as many as BIC says")
       .at_least(0)
       .at_most(30);
-  f.field("max_shells", fit.max_shells, "where BIC stops looking").at_least(1).at_most(30);
+  f.field("max_shells", fit.max_shells, "where BIC stops looking")
+      .at_least(1)
+      .at_most(30)
+      .acts_where("shells = 0", [this] { return fit.shells == 0; });
   f.field("triplets", fit.triplets, "shells within which the pairs of a triplet lie; 0 = none")
       .at_least(0)
       .at_most(6);
   f.field("quadruplets", fit.quadruplets, "the same for quadruplets").at_least(0).at_most(6);
-  f.field("folds", fit.folds, "of the learning curve").at_least(2).at_most(1000);
+  f.field("folds", fit.folds, "of the learning curve")
+      .at_least(2)
+      .at_most(1000)
+      .acts_where("learning_points > 0", [this] { return fit.learning_points > 0; });
   f.field("learning_points", fit.learning_points, "of the learning curve; 0 = none")
       .at_least(0)
       .at_most(1000);
 
-  recipe.section("lammps", lammps, "The program that computes energies.");
+  config::Description& program =
+      recipe.section("lammps", lammps, "The program that computes energies.");
+  for (config::Field& field : program.fields()) {
+    if (field.condition.empty()) field.acts_where(kComputed, computes);
+  }
 }
 
 void AlloyFitConfig::check(config::Problems& problems, const run::RunConfig&, int) const {

@@ -33,10 +33,14 @@ void LadderConfig::describe(config::Description& recipe) {
       recipe.section("temperatures", "Kelvin, or J/k_B where energies are in J; from low to high.");
   t.field("values", values, "every temperature; empty = count of them between low and high")
       .above(0);
-  t.field("low", low, "the lowest").at_least(0);
-  t.field("high", high, "the highest").at_least(0);
-  t.field("count", count, "how many").at_least(1).at_most(4096);
-  t.field("spacing", spacing, "between low and high").choices({"linear", "geometric"});
+  const auto is_ladder = [this] { return values.empty(); };
+  const std::string no_values = "values are empty";
+  t.field("low", low, "the lowest").at_least(0).acts_where(no_values, is_ladder);
+  t.field("high", high, "the highest").at_least(0).acts_where(no_values, is_ladder);
+  t.field("count", count, "how many").at_least(1).at_most(4096).acts_where(no_values, is_ladder);
+  t.field("spacing", spacing, "between low and high")
+      .choices({"linear", "geometric"})
+      .acts_where(no_values, is_ladder);
 
   config::Description& s =
       recipe.section("sampling", "How each temperature is sampled. A sweep is a trial a site.");
@@ -44,19 +48,19 @@ void LadderConfig::describe(config::Description& recipe) {
           "sequential: one move after another; link_cell: many near swaps at once, on threads or a "
           "GPU, canonical, on square, sc, bcc and fcc lattices")
       .choices({"sequential", "link_cell"});
-  s.field(
-       "moves", moves,
-       "of canonical runs: swaps of any two sites (far), of nearest neighbours (near), or half of "
-       "each (mixed)")
-      .choices({"far", "near", "mixed"});
+  s.field("moves", moves,
+          "swaps of any two sites (far), of nearest neighbours (near), or half of each (mixed)")
+      .choices({"far", "near", "mixed"})
+      .acts_where("composition.ensemble = canonical", [this] { return system.canonical(); });
   s.field("start", start, "random, an ordering that the composition allows, or file")
       .choices({"random", "B2", "L1_0", "L1_2", "D0_3", "B32", "file"});
   s.field("start_file", start_file,
-          "of start = \"file\": arrangements of this lattice, or of a part of the crystal that "
+          "arrangements of this lattice, or of a part of the crystal that "
           "fills it "
           "in copies; one for all temperatures, or one for each from low to high, as in another "
           "run's snapshots.extxyz")
-      .names_files();
+      .names_files()
+      .acts_where("start = file", [this] { return start == "file"; });
   s.field("exchange", exchange, "parallel tempering: neighbouring temperatures exchange replicas");
   s.field("equilibration", equilibration, "samples at the beginning that are not used")
       .at_least(0)
@@ -68,11 +72,12 @@ void LadderConfig::describe(config::Description& recipe) {
       .at_least(1)
       .at_most(1e9);
   s.field("crystal_ranks", crystal_ranks,
-          "of link_cell: ranks that share each crystal, in slabs along x; the others hold other "
-          "temperatures. No number depends on it")
+          "ranks that share each crystal, in slabs along x; the others hold other temperatures. No "
+          "number depends on it")
       .at_least(1)
       .at_most(1e6)
-      .may_change_on_resume();
+      .may_change_on_resume()
+      .acts_where("sampler = link_cell", [this] { return sampler == "link_cell"; });
   s.field("checkpoint_every", checkpoint_every, "rounds; 0 = only at the end")
       .at_least(0)
       .at_most(1e9)
@@ -82,8 +87,8 @@ void LadderConfig::describe(config::Description& recipe) {
   o.field("order", order,
           "order parameter: that of an ordering, the magnetisation, waves of your own, or none")
       .choices({"none", "B2", "L1_0", "L1_2", "D0_3", "B32", "magnetisation", "waves"});
-  o.field("waves", waves,
-          "of order = \"waves\": h, k, l of each, in units of 2 pi over the unit cell's edges");
+  o.field("waves", waves, "h, k, l of each, in units of 2 pi over the unit cell's edges")
+      .acts_where("order = waves", [this] { return order == "waves"; });
   o.field("shells", shells, "coordination shells whose Warren-Cowley parameters are measured")
       .at_least(0)
       .at_most(20);

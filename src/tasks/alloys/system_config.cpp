@@ -30,9 +30,11 @@ void LatticeConfig::describe(config::Description& d, bool with_sizes) {
       "of an info_evec_out, which holds none, angstrom: three at right angles, or nine numbers, "
       "row after row");
   d.field("a", a, "edge of the conventional cell").at_least(1e-3).at_most(1e6).unit("angstrom");
-  d.field("c_over_a", c_over_a, "for hcp, bct and L1_0; 0 = ideal: sqrt(8/3) for hcp, else 1")
+  d.field("c_over_a", c_over_a, "0 = ideal: sqrt(8/3) for hcp, else 1")
       .at_least(0)
-      .at_most(100);
+      .at_most(100)
+      .acts_where("kind = hcp, bct or L1_0",
+                  [this] { return kind == "hcp" || kind == "bct" || kind == "L1_0"; });
   d.field("cells", cells, "unit cells along the three edges").at_least(1).at_most(1e6);
   if (with_sizes)
     d.field("sizes", sizes,
@@ -103,26 +105,40 @@ void InteractionConfig::describe(config::Description& d) {
           "pairs: effective pair interactions; ising: E = -coupling sum s s'; potts: E = -coupling "
           "sum delta(s, s'), both over nearest neighbours")
       .choices({"pairs", "ising", "potts"});
-  d.field("species", species, "names of the species, in the order that other keys follow");
+  const auto has_pairs = [this] { return model == "pairs"; };
+  const auto is_of_spins = [this] { return model != "pairs"; };
+  d.field("species", species, "names of the species, in the order that other keys follow")
+      .acts_where("model = pairs", has_pairs);
   d.field(
-      "pairs", pairs,
-      "energies of unlike pairs, shell after shell: AB, AC, .., BC, .. of the first shell, then "
-      "of the next");
+       "pairs", pairs,
+       "energies of unlike pairs, shell after shell: AB, AC, .., BC, .. of the first shell, then "
+       "of the next")
+      .acts_where("model = pairs", has_pairs);
   d.field("file", file, "interactions as alloy_fit writes them, instead of species and pairs")
-      .names_files();
+      .names_files()
+      .acts_where("model = pairs", has_pairs);
   d.field("unit", unit, "of pairs: eV (temperatures in kelvin), or J (k_B = 1)")
-      .choices({"eV", "J"});
-  d.field("coupling", coupling, "of ising and potts; below zero, ising orders alternately");
-  d.field("states", states, "of potts").at_least(2).at_most(64);
+      .choices({"eV", "J"})
+      .acts_where("model = pairs and file is empty",
+                  [this] { return model == "pairs" && file.empty(); });
+  d.field("coupling", coupling, "below zero, ising orders alternately")
+      .acts_where("model = ising or potts", is_of_spins);
+  d.field("states", states, "that a site can have")
+      .at_least(2)
+      .at_most(64)
+      .acts_where("model = potts", [this] { return model == "potts"; });
 }
 
 void CompositionConfig::describe(config::Description& d) {
   d.field("ensemble", ensemble,
           "canonical: swaps at fixed composition; semi_grand: flips under chemical potentials")
       .choices({"canonical", "semi_grand"});
-  d.field("fractions", fractions, "of each species, canonical; empty = equal parts").at_least(0);
+  d.field("fractions", fractions, "of each species; empty = equal parts")
+      .at_least(0)
+      .acts_where("ensemble = canonical", [this] { return ensemble == "canonical"; });
   d.field("potentials", potentials,
-          "chemical potential of each species, semi_grand, in the unit of energy; empty = zero");
+          "chemical potential of each species, in the unit of energy; empty = zero")
+      .acts_where("ensemble = semi_grand", [this] { return ensemble == "semi_grand"; });
 }
 
 void SystemConfig::describe(config::Description& recipe, bool with_sizes) {

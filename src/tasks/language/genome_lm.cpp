@@ -22,7 +22,11 @@ void GenomeLmConfig::describe_task(config::Description& task) {
              "more genomes, for training only; keep relatives of the held-out part away")
       .names_files();
   task.field("tokens", tokens, "what one token is").choices({"nucleotide", "codon", "kmer"});
-  task.field("k", k, "bases per token of kmer").at_least(1).at_most(10).unit("bases");
+  task.field("k", k, "bases per token")
+      .at_least(1)
+      .at_most(10)
+      .unit("bases")
+      .acts_where("tokens = kmer", [this] { return tokens == "kmer"; });
   task.field("held_out", held_out, "last fraction of the letters, scored and never trained on")
       .above(0)
       .at_most(0.9);

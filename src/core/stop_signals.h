@@ -4,7 +4,7 @@
 
 #include <csignal>
 
-namespace ocoee::run {
+namespace ocoee {
 
 // While it lives, the first signal is only noted; one that comes a second or more later ends the
 // program as if nobody listened. (Launchers often deliver one request twice.) One at a time.
@@ -20,4 +20,8 @@ class StopSignals {
   struct sigaction old_[3] = {};
 };
 
-}  // namespace ocoee::run
+// Between the pieces of long work that leaves nothing behind: throws Error(interrupted) when a
+// signal was noted.
+void stop_if_signalled();
+
+}  // namespace ocoee

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "run/signals.h"
+#include "core/stop_signals.h"
 
 #include <time.h>
 
 #include <atomic>
 
-namespace ocoee::run {
+#include "core/error.h"
+
+namespace ocoee {
 namespace {
 
 std::atomic<int> first_signal{0};
@@ -43,10 +45,17 @@ StopSignals::StopSignals() {
 
 StopSignals::~StopSignals() {
   for (int i = 0; i < 3; ++i) ::sigaction(kNumbers[i], &old_[i], nullptr);
+  first_signal = 0;
 }
 
 int StopSignals::received() {
   return first_signal;
 }
 
-}  // namespace ocoee::run
+void stop_if_signalled() {
+  if (StopSignals::received() != 0)
+    fail(ErrorKind::interrupted,
+         "stopped by a signal before anything was computed; the same command begins again");
+}
+
+}  // namespace ocoee
