@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "science/alloy/cluster_model.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -91,6 +93,11 @@ struct Case {
   CellIndex repeats;
   int species, shells, triplets, quadruplets;
 };
+
+// Names of tests say which, not where it lies in memory.
+void PrintTo(const Case& one, std::ostream* out) {
+  *out << fmt::format("{} {} of {} species", one.kind, fmt::join(one.repeats, "x"), one.species);
+}
 
 class ClusterModels : public testing::TestWithParam<Case> {};
 
