@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gaussian process regression (Rasmussen, Williams 2006, algorithm 2.1) with a Matern 5/2 kernel,
-// one length a coordinate, and observation noise. Lengths, signal and noise maximise the marginal
-// likelihood times weak log-normal priors (section 5.4.1).
+// Gaussian process regression (Rasmussen, Williams 2006, algorithm 2.1) with observation noise. The
+// kernel adds what each coordinate does alone, what each pair does, and what all do together
+// (Duvenaud, Nickisch, Rasmussen 2011): products of one Matern 5/2 a coordinate, with its own
+// length. Lengths, signals and noise maximise the marginal likelihood times weak log-normal priors
+// (section 5.4.1), or are drawn from it.
 #pragma once
 
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
 #include <vector>
+
+#include "core/random.h"
 
 namespace ocoee::plan {
 
@@ -22,6 +26,10 @@ class GaussianProcess {
   // values.
   void condition(const Eigen::MatrixXd& x, const Eigen::VectorXd& y);
 
+  // `count` models of the same points, with lengths, signals and noise drawn from their posterior,
+  // which few points leave wide: the likeliest ones alone are far too sure of what was never tried.
+  std::vector<GaussianProcess> draw(int count, RandomStream& random) const;
+
   struct Prediction {
     double mean = 0, variance = 0;  // of the function, without noise
   };
@@ -35,14 +43,15 @@ class GaussianProcess {
   double objective(const Eigen::VectorXd& theta, Eigen::VectorXd* gradient) const;
   Eigen::VectorXd maximise(Eigen::VectorXd theta, double& value) const;
   void factorise();
-  double squared_distance(Eigen::Index k, double a, double b) const;
+  double covariance(const Eigen::VectorXd& a, const Eigen::VectorXd& b) const;
+  void slice(Eigen::Index k, double& value, RandomStream& random);
 
   std::vector<bool> categorical_;
   Eigen::MatrixXd x_;
   Eigen::VectorXd y_;  // standardised
   double mean_ = 0, scale_ = 1;
-  std::vector<Eigen::MatrixXd> distances_;  // squared, a coordinate
-  Eigen::VectorXd theta_;                   // logs of lengths, signal variance, noise variance
+  std::vector<Eigen::MatrixXd> distances_;  // a coordinate
+  Eigen::VectorXd theta_;                   // logs of lengths, three signals, and noise (variances)
   Eigen::LLT<Eigen::MatrixXd> cholesky_;
   Eigen::VectorXd alpha_;  // K^-1 y
   double log_posterior_ = 0;

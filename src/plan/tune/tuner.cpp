@@ -20,7 +20,7 @@ constexpr double kMostListed = 20000;  // points that are looked at one by one
 constexpr int64_t kSampled = 4000;     // else so many at random, and the neighbours of the best
 constexpr size_t kBestOnes = 8;
 constexpr int64_t kAlwaysFitted = 96;  // trials up to which the models are fitted anew each time
-constexpr double kFeasibilityNoise = 0.05;
+constexpr int kModels = 4;             // models that a suggestion asks
 constexpr double kNear = 0.05;  // of a logarithm: values within so much of the best are told apart
 
 // Values that are all positive act by their ratios: times, memory, losses.
@@ -231,11 +231,17 @@ std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
   const auto count = static_cast<int64_t>(told.size());
   const bool fit = count <= kAlwaysFitted || count >= modelled_ + 4 || modelled_ == 0;
   if (fit) modelled_ = count;
-  const auto learn = [&](GaussianProcess& model, const MatrixXd& at, const VectorXd& what) {
+  const auto learn = [&](auto& model, const MatrixXd& at, const VectorXd& what) {
     fit ? model.fit(at, what) : model.condition(at, what);
   };
   learn(value_model_, x, y);
   if (!bad.empty()) learn(feasibility_model_, rows_of(space_, told), feasible);
+  if (fit) {
+    RandomStream random(options_.seed, Purpose::tuner, trials_.size(), 2);
+    drawn_ = value_model_.draw(kModels, random);
+  } else {
+    for (GaussianProcess& model : drawn_) model.condition(x, y);
+  }
   if (!pending.empty()) {
     // Those under way are taken to end as predicted, so that the next one goes elsewhere.
     MatrixXd with(x.rows() + static_cast<Index>(pending.size()), x.cols());
@@ -247,19 +253,20 @@ std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
       with.row(row) = space_.coordinates(pending[i]->point);
       y_with[row] = value_model_.predict(with.row(row)).mean;
     }
-    value_model_.condition(with, y_with);
+    for (GaussianProcess& model : drawn_) model.condition(with, y_with);
   }
   const Point* chosen = nullptr;
   double most = -std::numeric_limits<double>::infinity();
   for (const Point& point : from) {
     const VectorXd at = space_.coordinates(point);
-    const auto value = value_model_.predict(at);
-    double score = log_expected_improvement(best, value.mean + expected(point), value.variance);
-    if (!bad.empty()) {
-      const auto label = feasibility_model_.predict(at);
-      score += std::log(
-          std::max(1e-12, normal_cdf(label.mean / std::sqrt(label.variance + kFeasibilityNoise))));
+    double sum = 0;  // of the improvements, in logs
+    for (size_t m = 0; m < drawn_.size(); ++m) {
+      const auto value = drawn_[m].predict(at);
+      const double gain =
+          log_expected_improvement(best, value.mean + expected(point), value.variance);
+      sum = m == 0 ? gain : std::max(sum, gain) + std::log1p(std::exp(-std::abs(sum - gain)));
     }
+    const double score = sum + (bad.empty() ? 0 : feasibility_model_.log_probability(at));
     if (!chosen || score > most) most = score, chosen = &point;
   }
   return chosen ? std::optional<Point>(*chosen) : std::nullopt;

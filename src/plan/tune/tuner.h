@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Black-box search for the best point of a knob space in few trials: Gaussian-process search by
 // expected improvement (Jones, Schonlau, Welch 1998) times the probability that a point is feasible
-// (Gelbart, Snoek, Adams 2014), learnt from trials that ran out of memory; or random search. What a
-// trial is, the caller knows: a training run, or the planner's simulator.
+// (Gelbart, Snoek, Adams 2014), learnt from trials that ran out of memory; or random search. The
+// improvement is averaged over models drawn from their posterior (Snoek, Larochelle, Adams 2012).
+// What a trial is, the caller knows: a training run, or the planner's simulator.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "plan/tune/gaussian_classifier.h"
 #include "plan/tune/gaussian_process.h"
 #include "plan/tune/knobs.h"
 
@@ -73,7 +75,9 @@ class Tuner {
   std::unordered_set<uint64_t> seen_;
   std::vector<Point> all_;  // every admissible point, where they are few enough to list
   bool listed_ = false;
-  GaussianProcess value_model_, feasibility_model_;
+  GaussianProcess value_model_;
+  std::vector<GaussianProcess> drawn_;  // of the value model's posterior
+  GaussianClassifier feasibility_model_;
   int64_t modelled_ = 0;  // trials the models were fitted to
 };
 
