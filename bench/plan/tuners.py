@@ -3,6 +3,7 @@
 """`ocoee tune` beside random search, Optuna's TPE and DeepHyper's CBO, with the planner as the truth.
 
     tuners.py --program build/ocoee [--seeds 20] [--budget 64] [--out FOLDER]
+    tuners.py --program build/ocoee --table 22b --out FOLDER     # visits all layouts of another case, for bench_tuner
 
 A 13B model on 128 devices of Frontier: 1,200 layouts, of which many do not fit. `ocoee tune --simulate --method random` visits all of
 them once, which gives the best there is and the table that every method searches. Each then has the same budget for each seed; an
@@ -21,9 +22,19 @@ import sys
 import warnings
 
 PEERS = ["optuna==5.0.0", "deephyper==0.13.2"]
-RANKS = "128"
 KNOBS = {"layout.tensor": "1,2,4,8", "layout.pipeline": "1,2,4,8,16", "batch.micro": "1,2,4,8,16",
          "layout.shard": "none,states,gradients,parameters", "layout.recompute": "none,selective,full"}
+# machine, devices, [model] and samples a step, and the knobs that differ
+CASES = {
+    "13b": ("frontier", 128, "layers = 16\nwidth = 8192\nheads = 64\ncontext = 2048", 1024, {}),
+    "22b": ("a100", 96, "layers = 48\nwidth = 6144\nheads = 48\ncontext = 2048", 768,
+            {"layout.tensor": "1,2,3,4,6,8", "layout.pipeline": "1,2,3,4,6,8,12,16,24,48"}),
+    "175b": ("frontier", 1024, "layers = 96\nwidth = 12288\nheads = 96\ncontext = 2048", 2048,
+             {"layout.pipeline": "1,2,4,8,16,32", "batch.micro": "1,2,4,8"}),
+    "530b": ("dgx-h100", 280, "layers = 105\nwidth = 20480\nheads = 128\ncontext = 2048", 2240,
+             {"layout.pipeline": "1,5,7,35", "batch.micro": "1,2,4,8"}),
+    "70b": ("dgx-h100", 512, "layers = 80\nwidth = 8192\nheads = 64\ncontext = 8192\nstyle = 'llama'\nkv_heads = 8\nfeed_forward = 28672", 1024, {}),
+}
 WORDS = ("layout.shard", "layout.recompute")
 RECIPE = """version = 1
 [run]
@@ -33,12 +44,9 @@ name = "text_lm"
 files = ["{text}"]
 vocabulary = 50688
 [model]
-layers = 16
-width = 8192
-heads = 64
-context = 2048
+{model}
 [batch]
-global = 1024
+global = {samples}
 [precision]
 compute = "bfloat16"
 [optimizer]
@@ -48,11 +56,12 @@ steps = 10
 """
 
 
-def tune(program, folder, name, *options):
+def tune(program, folder, name, *options, case="13b"):
     out = folder / name
     if not (out / "tune.html").exists():
-        knobs = [word for key, values in KNOBS.items() for word in ("--knob", f"{key}={values}")]
-        done = subprocess.run([program, "tune", str(folder / "recipe.toml"), *knobs, "--ranks", RANKS, "--simulate", "--machine", "frontier",
+        machine, ranks, _, _, other = CASES[case]
+        knobs = [word for key, values in (KNOBS | other).items() for word in ("--knob", f"{key}={values}")]
+        done = subprocess.run([program, "tune", str(folder / "recipe.toml"), *knobs, "--ranks", str(ranks), "--simulate", "--machine", machine,
                                "--out", str(out), *options], capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(done.stderr[-2000:])
@@ -123,20 +132,24 @@ def main():
     parser.add_argument("--budget", type=int, default=64)
     parser.add_argument("--out", default="tuners")
     parser.add_argument("--python", default="", help="an interpreter that has the peers")
+    parser.add_argument("--table", default="", choices=["", *CASES], help="only visit all layouts of this case")
     parser.add_argument("--peers", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     folder = pathlib.Path(options.out).resolve()
     if options.peers:
         return peers(options, folder)
     folder.mkdir(parents=True, exist_ok=True)
+    case = options.table or "13b"
     (folder / "text.txt").write_text("to be or not to be, " * 5000)
-    (folder / "recipe.toml").write_text(RECIPE.format(text=folder / "text.txt"))
+    (folder / "recipe.toml").write_text(RECIPE.format(text=folder / "text.txt", model=CASES[case][2], samples=CASES[case][3]))
     program = os.path.abspath(options.program)
-    table = tune(program, folder, "all", "--method", "random", "--trials", "100000")
+    table = tune(program, folder, "all", "--method", "random", "--trials", "100000", case=case)
     (folder / "truth.json").write_text(json.dumps(table))
     best = min(value for _, value in table if value)
     near = sum(bool(value) and value <= 1.02 * best for _, value in table)
     print(f"{len(table)} layouts, {sum(bool(v) for _, v in table)} fit; the best takes {best:.2f} s, {near} are within 2 % of it")
+    if options.table:
+        return
     results = {}
     for method in ("gp", "random"):
         name = "ocoee tune" if method == "gp" else "random search"
