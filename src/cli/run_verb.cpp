@@ -63,7 +63,8 @@ std::vector<std::string> not_on_this_host(const run::RunConfig& run,
                                 device::cuda_unavailable_reason()));
   const double a_rank = preview.value("memory_total_bytes", 0.0);
   const int ranks = comm::launched_local_size();
-  if (run.device != "cuda" && !has_gpu && a_rank * ranks > host_memory_bytes())
+  const bool on_cpu = run.device == "cpu" || (run.device == "auto" && !has_gpu);
+  if (on_cpu && a_rank * ranks > host_memory_bytes())
     lines.push_back(fmt::format(
         "not on this host: {} may need {}, and the host has {}",
         ranks == 1 ? "a rank" : fmt::format("its {} ranks of {} each", ranks, format_bytes(a_rank)),
