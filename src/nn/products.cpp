@@ -8,6 +8,7 @@
 #include "kernels/activation.h"
 #include "kernels/reduce.h"
 #include "nn/gpu_calls.h"
+#include "nn/matrix_product.h"
 #include "nn/tensors.h"
 
 namespace ocoee::nn {
@@ -240,11 +241,11 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tens
   }
   const Epilogue epilogue = bias.defined() ? Epilogue::bias : Epilogue::none;
   if (gpu_product(x, weight, bias, residual, epilogue, nullptr, y)) return y;
-  at::Tensor rows = rows_of(y);  // a view: y is contiguous
+  const at::Tensor rows = rows_of(y);  // a view: y is contiguous
   if (bias.defined())
-    at::addmm_out(rows, bias, rows_of(x), weight.t());
+    matrix_product(rows_of(x), weight.t(), bias, rows);
   else
-    at::mm_out(rows, rows_of(x), weight.t());
+    matrix_product(rows_of(x), weight.t(), rows);
   if (residual.defined()) y.add_(residual);
   return y;
 }
@@ -283,7 +284,8 @@ at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,
   }
   const at::Tensor dx = gpu_input_gradient(g, weight, {}, scale);
   if (dx.defined()) return dx;
-  const at::Tensor plain = at::matmul(g, weight);
+  const at::Tensor plain = at::empty(with_last(g, weight.size(1)), g.options());
+  matrix_product(rows_of(g), weight, rows_of(plain));
   return scale.defined() ? plain.mul_(scale) : plain;
 }
 
@@ -324,14 +326,11 @@ void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,
     const at::Tensor rows = rows_of(g);
     // The smaller operand takes the factor.
     const at::Tensor in = scale.defined() ? rows_of(x) * scale.to(x.scalar_type()) : rows_of(x);
-    at::Tensor target = weight_gradient;
     if (g.scalar_type() != weight_gradient.scalar_type()) {
       const at::Tensor all = at::mm(rows.t(), in);
-      adds ? target.add_(all) : target.copy_(all);
-    } else if (adds) {
-      target.addmm_(rows.t(), in);
+      adds ? weight_gradient.add_(all) : weight_gradient.copy_(all);
     } else {
-      at::mm_out(target, rows.t(), in);
+      matrix_product(rows.t(), in, weight_gradient, adds);
     }
   }
   if (bias_gradient.defined()) add_column_sums(g, bias_gradient);

@@ -144,12 +144,21 @@ class LayerCost {
   // type, and on a CPU its copy in float32 or, before that, what oneDNN packs of both operands for
   // each thread (as LibTorch 2.11 was seen to ask for).
   double weight_product(double rows, double columns) const {
+    if (e_ == 4 && !has_epilogues()) return threads_ * packed_in_float32(rows, columns);
     if (e_ != 2) return 0;
     const double copy = gradient_ == e_ ? 0 : e_ * rows * columns;
     if (has_epilogues()) return multiplies(rows, columns) ? workspace() : copy;
     const double depth = std::clamp(T_, 64.0, 512.0);
     const double packed = threads_ * (50304 + 2 * depth * (std::min(rows + 32, 288.0) + columns));
     return copy + std::max(2 * copy, packed);
+  }
+  // What a thread of oneDNN packs of a weight gradient's operands and sums, on CPUs where it makes
+  // them (nn/matrix_product.h).
+  double packed_in_float32(double rows, double columns) const {
+    if (T_ * rows * columns < (1 << 22)) return 0;
+    const double block = std::min(rows, 256.0);
+    return 4 * (block * (std::min(T_, 512.0) + 16 + std::min(columns, 1024.0)) +
+                (columns < 512 ? 0 : 64 * 512) + 320);
   }
   // The library of products adds what stands beside them: a GPU's, which also takes a workspace.
   bool has_epilogues() const { return workspace() > 0; }
