@@ -165,6 +165,8 @@ TEST(WangLandau, BinsOfRealCouplingsKeepTheirEnergies) {
     WangLandau walk(model, settings, *world.host(), starts(*model, {18, 6}, Share(1, 0, 1)));
     while (!walk.finished()) walk.advance();
     EXPECT_EQ(walk.beyond(), (std::array<int64_t, 2>{0, 0}));
+    EXPECT_NEAR(static_cast<double>(walk.expected_steps()), static_cast<double>(walk.steps()), 2)
+        << "bins of no level count, of width " << width;
     const DensityOfStates found =
         walk.density(walk.ln_g()[0], std::log(134596), walk.bin_energies()[0]);
     EXPECT_NEAR(peak_of(found), 556, 4) << width;

@@ -60,12 +60,15 @@ bool WangLandau::finished() const {
 
 int64_t WangLandau::expected_steps() const {
   if (!settings_.one_over_t) return 0;
-  int64_t widest = 0;
-  for (int64_t w = 0; w < settings_.windows; ++w)
-    widest = std::max(widest, window(w).second - window(w).first);
+  // Many bins may hold no level, so those that were met count as soon as there are any.
+  int64_t bins = 0;
+  for (size_t r = 0; r < refinements_.size(); ++r) {
+    const auto [first, end] = window(static_cast<int64_t>(r) % settings_.windows);
+    bins = std::max(bins, refinements_[r].met > 0 ? refinements_[r].met : end - first);
+  }
   const auto trials = static_cast<double>(settings_.sweeps_per_step * model_->grid()->sites());
   return static_cast<int64_t>(
-      std::min(1e15, std::ceil(static_cast<double>(widest) / settings_.final_ln_f / trials)));
+      std::min(1e15, std::ceil(static_cast<double>(bins) / settings_.final_ln_f / trials)));
 }
 
 double WangLandau::ln_f() const {
