@@ -277,6 +277,42 @@ TEST(Mbar, TemperaturesThatShareNoEnergiesAreRefused) {
                Error);
 }
 
+// Two temperatures that share energies in one stretch of the samples only: joined they are, but not
+// without that stretch, and so no error is known and no peak stands out.
+TEST(Mbar, WhatHangsOnOneBlockClaimsNothing) {
+  const auto ladder = [](uint64_t seed) {
+    RandomStream random(seed, Purpose::noise, 0, 0);
+    LadderSeries series;
+    series.sites = 100;
+    series.k_t = {1, 1.25};
+    for (const double middle : {-150.0, 150.0}) {
+      series.energy.emplace_back(), series.order.emplace_back();
+      for (int i = 0; i < 1600; ++i) {
+        const bool meets = i >= 800 && i < 820;
+        series.energy.back().push_back((meets ? 0 : middle) + 3 * random.normal());
+        series.order.back().push_back(middle < 0 ? 0.5 + 0.1 * random.uniform() : random.uniform());
+      }
+    }
+    return series;
+  };
+  const Reweighted one(ladder(3)), other(ladder(4));
+  EXPECT_FALSE(one.is_marginal());
+  EXPECT_GT(one.heat_capacity(1.03), 10 * one.heat_capacity(1.12)) << "which is a peak";
+  EXPECT_TRUE(one.heat_capacity_peaks().empty());
+  EXPECT_TRUE(one.susceptibility_peaks().empty());
+  EXPECT_TRUE(one.is_marginal());
+  const auto crossing = binder_crossing(one, other);
+  EXPECT_TRUE(!crossing || std::isnan(crossing->error));
+}
+
+// Of one sample a temperature nothing stands out.
+TEST(Mbar, OneSampleIsJoinedAndClaimsNothing) {
+  LadderSeries series;
+  series.k_t = {1, 1.1, 1.2};
+  series.energy = {{-2.0}, {-1.0}, {-0.5}};
+  EXPECT_TRUE(Reweighted(series).heat_capacity_peaks().empty());
+}
+
 TEST(Order, IsOneInEveryVariantAndLowAtRandom) {
   for (const std::string& name : ordering_names()) {
     const Ordering one = ordering(name);

@@ -37,7 +37,7 @@ std::vector<LadderPoint> analyse(const LadderSeries& series) {
     const std::vector<double> energy = centred(series.energy[t], mean);
     const std::vector<double> weighed = centred(series.weights()[t], mean_weighed);
     const bool has_order = !series.order.empty();
-    point.frozen = !varies(series.weights()[t]);
+    point.frozen = series.weights()[t].size() > 1 && !varies(series.weights()[t]);
     point.autocorrelation = autocorrelation_time(series.weights()[t]);
     const auto slower = [&](const std::vector<double>& column) {
       return varies(column) ? std::max(point.autocorrelation, autocorrelation_time(column))
@@ -108,10 +108,24 @@ Reweighted::Reweighted(const LadderSeries& series, int64_t most)
   part({});  // says now where temperatures share no energies
 }
 
-const Reweighted::Part& Reweighted::part(Without without) const {
+const Reweighted::Part* Reweighted::part(Without without) const {
   if (without.k < 0) without = {};
-  std::unique_ptr<const Part>& known = parts_[{without.blocks, without.k}];
-  if (known) return *known;
+  const auto [known, is_new] = parts_.try_emplace({without.blocks, without.k});
+  if (is_new) {
+    try {
+      known->second = std::make_unique<const Part>(solution(without));
+    } catch (const Error& error) {
+      if (without.k < 0 || error.kind() != ErrorKind::numerics) throw;
+    }
+  }
+  return known->second.get();
+}
+
+bool Reweighted::is_marginal() const {
+  return std::any_of(parts_.begin(), parts_.end(), [](const auto& one) { return !one.second; });
+}
+
+Reweighted::Part Reweighted::solution(Without without) const {
   const auto used = static_cast<int64_t>(energy_.front().size());
   std::vector<double> betas, start, order;
   std::vector<std::vector<double>> energies;
@@ -124,9 +138,8 @@ const Reweighted::Part& Reweighted::part(Without without) const {
       if (!order_.empty()) order.push_back(order_[t][static_cast<size_t>(i)]);
     }
   }
-  if (without.k >= 0) start = part({}).mbar.free_energies();
-  known = std::make_unique<const Part>(Part{Mbar(betas, std::move(energies), start), order});
-  return *known;
+  if (without.k >= 0) start = part({})->mbar.free_energies();
+  return {Mbar(betas, std::move(energies), start), std::move(order)};
 }
 
 int64_t Reweighted::blocks_at(double k_t) const {
@@ -143,15 +156,17 @@ int64_t Reweighted::blocks_at(double k_t) const {
 }
 
 double Reweighted::heat_capacity(double k_t, Without without) const {
-  return part(without).mbar.moments(1 / k_t).heat_capacity / sites_;
+  const Part* one = part(without);
+  return one ? one->mbar.moments(1 / k_t).heat_capacity / sites_ : NAN;
 }
 
 double Reweighted::binder(double k_t, Without without) const {
-  const Part& one = part(without);
-  const std::vector<double> weights = one.mbar.weights(1 / k_t);
+  const Part* one = part(without);
+  if (!one) return NAN;
+  const std::vector<double> weights = one->mbar.weights(1 / k_t);
   double second = 0, fourth = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
-    const double square = one.order[i] * one.order[i];
+    const double square = one->order[i] * one->order[i];
     second += weights[i] * square;
     fourth += weights[i] * square * square;
   }
@@ -159,12 +174,13 @@ double Reweighted::binder(double k_t, Without without) const {
 }
 
 double Reweighted::susceptibility(double k_t, Without without) const {
-  const Part& one = part(without);
-  const std::vector<double> weights = one.mbar.weights(1 / k_t);
+  const Part* one = part(without);
+  if (!one) return NAN;
+  const std::vector<double> weights = one->mbar.weights(1 / k_t);
   double first = 0, second = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
-    first += weights[i] * one.order[i];
-    second += weights[i] * one.order[i] * one.order[i];
+    first += weights[i] * one->order[i];
+    second += weights[i] * one->order[i] * one->order[i];
   }
   return sites_ * (second - first * first) / k_t;
 }
@@ -173,6 +189,7 @@ std::vector<Estimate> Reweighted::peaks_of(double (Reweighted::*curve)(double, W
                                                const) const {
   constexpr int kScan = 120, kNear = 12;
   constexpr double kSure = 3;  // errors
+  if (static_cast<int64_t>(energy_.front().size()) < Blocks::kFewest) return {};
   const double step = (high_ - low_) / kScan;
   const auto at = [&](int i) { return i == kScan ? high_ : low_ + step * i; };
   std::vector<double> height;
@@ -204,6 +221,7 @@ std::vector<Estimate> Reweighted::peaks_of(double (Reweighted::*curve)(double, W
     };
     if (!stands_above(at(left)) || !stands_above(at(right))) continue;
     const auto where = [&](Without without, double low, double high) {
+      if (!part(without)) return static_cast<double>(NAN);  // and so the error
       return find_peak([&](double k_t) { return (this->*curve)(k_t, without); }, low, high, kNear);
     };
     const double whole = where({}, at(i - 1), at(i + 1)), reach = 0.1 * (high_ - low_);

@@ -55,14 +55,17 @@ struct Without {  // block k of `blocks` is left out; -1: none
 
 // All temperatures together. Errors are by jackknife over blocks that are each at least ten
 // autocorrelation times long, of energy and order at the temperatures on either side of the answer;
-// where fewer than eight such blocks fit, no error is claimed.
+// where fewer than eight such blocks fit, no error is claimed, nor where temperatures share no
+// energies without one of the blocks.
 class Reweighted {
  public:
-  // At most `most` samples a temperature are used (evenly thinned).
+  // At most `most` samples a temperature are used (evenly thinned). Error(numerics) where
+  // neighbouring temperatures share no energies.
   explicit Reweighted(const LadderSeries& series, int64_t most = 3000);
   double low() const { return low_; }  // k_B T between which it may be asked
   double high() const { return high_; }
 
+  // NaN where temperatures share no energies without the block.
   double heat_capacity(double k_t, Without without = {}) const;  // a site
   double binder(double k_t, Without without = {}) const;
   double susceptibility(double k_t, Without without = {}) const;
@@ -74,6 +77,8 @@ class Reweighted {
   // difference. The highest first.
   std::vector<Estimate> heat_capacity_peaks() const;
   std::vector<Estimate> susceptibility_peaks() const;
+  // So far asked without a block without which temperatures share no energies.
+  bool is_marginal() const;
 
  private:
   struct Part {
@@ -81,7 +86,8 @@ class Reweighted {
     std::vector<double> order;  // state after state
   };
   std::vector<Estimate> peaks_of(double (Reweighted::*curve)(double, Without) const) const;
-  const Part& part(Without without) const;
+  Part solution(Without without) const;
+  const Part* part(Without without) const;  // nothing where there is no solution without the block
 
   double sites_, low_, high_;
   std::vector<double> k_t_, times_;                  // of each temperature; in used samples

@@ -102,7 +102,8 @@ void LadderConfig::describe(config::Description& recipe) {
           "snapshots.extxyz, snapshots.h5 (arrays, for many), or both")
       .choices({"extxyz", "hdf5", "both"});
   o.field("reweight", reweight,
-          "join all temperatures (MBAR) for curves between them and for transition temperatures");
+          "join all temperatures (MBAR) for curves between them and for transition temperatures")
+      .may_change_on_resume();
 }
 
 std::vector<double> LadderConfig::temperatures() const {
