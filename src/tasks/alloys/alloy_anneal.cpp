@@ -43,7 +43,8 @@ struct AnnealConfig final : run::TaskConfig {
         .at_most(1e9);
     d.field("chains", chains, "independent ones, dealt out to the ranks").at_least(1).at_most(1e6);
     d.field("moves", moves, "swaps of any two sites, of neighbours, or half of each")
-        .choices({"far", "near", "mixed"});
+        .choices({"far", "near", "mixed"})
+        .acts_where("composition.ensemble = canonical", [this] { return system.canonical(); });
     d.field("checkpoint_every", checkpoint_every, "temperatures; 0 = only at the end")
         .at_least(0)
         .at_most(1e9)
@@ -119,13 +120,14 @@ class AnnealTask final : public run::Task {
     const double best = *std::min_element(lowest.begin(), lowest.end()) / sites;
     curve_.insert(curve_.end(), {k_t / config_.system.k_t(1), mean, best});
     if (position() % context_.run.log_every != 0 && position() != total()) return;
+    const std::string now = key(), lowest_now = "lowest_" + key();
     context_.events.emit({"step",
                           position(),
-                          {{"energy", mean},
-                           {"lowest_energy", best},
+                          {{now, mean},
+                           {lowest_now, best},
                            {"temperature", k_t / config_.system.k_t(1)},
                            {"seconds", trace::now_seconds() - begin},
-                           {"shown", {"temperature", "energy", "lowest_energy"}}}});
+                           {"shown", {"temperature", now, lowest_now}}}});
   }
 
   run::State state() override {
@@ -147,6 +149,9 @@ class AnnealTask final : public run::Task {
     alloy::Configuration configuration(model_.energy->grid());
     configuration.assign(species);
     const double energy = model_.energy->value(model_.energy->total(configuration));
+    const double least = *std::min_element(lowest.begin(), lowest.end());
+    const bool flips = !config_.system.canonical();
+    const std::string weighed = flips ? "energy less sum mu N" : "energy";
     const alloy::BondCounts bonds = model_.bonds->count_bonds(configuration);
     const std::vector<int64_t> atoms = configuration.composition(pairs_.count());
 
@@ -171,21 +176,21 @@ class AnnealTask final : public run::Task {
       chains.push_back(static_cast<double>(c + 1));
       ends.push_back(lowest[c] / sites);
     }
-    const int64_t agree = std::count_if(lowest.begin(), lowest.end(), [&](double e) {
-      return e <= *std::min_element(lowest.begin(), lowest.end()) + 1e-9 * sites;
-    });
+    const int64_t agree = std::count_if(lowest.begin(), lowest.end(),
+                                        [&](double e) { return e <= least + 1e-9 * sites; });
     const std::string unit = config_.system.energy_unit();
     json figures = json::array();
     figures.push_back(
         {{"chart", "line"},
-         {"title", "Energy while the temperature falls"},
+         {"title", (flips ? "Energy less sum mu N" : "Energy") +
+                       std::string(" while the temperature falls")},
          {"x", {{"label", "temperature, " + config_.system.temperature_unit()}, {"log", true}}},
          {"y", {{"label", unit + " a site"}}},
          {"series", json::array({curve("mean of the chains", t, mean, {}, true),
                                  curve("lowest", t, best, {}, true)})}});
     figures.push_back(
         {{"chart", "line"},
-         {"title", "Lowest energy of each chain"},
+         {"title", "Lowest " + weighed + " of each chain"},
          {"caption", fmt::format("{} of {} chains end at the same energy.", agree, lowest.size())},
          {"x", {{"label", "chain"}}},
          {"y", {{"label", unit + " a site"}}},
@@ -207,23 +212,28 @@ class AnnealTask final : public run::Task {
         continue;  // of another lattice
       }
     }
-    write_file_atomically(context_.folder / "results.json",
-                          json{{"energy", energy},
-                               {"energy_per_site", energy / sites},
-                               {"chains_that_agree", agree},
-                               {"order", orders}}
-                                  .dump(1) +
-                              "\n");
-    context_.events.emit({"summary",
-                          position(),
-                          {{"final", {{"energy", energy / sites}}},
-                           {"figures", figures},
-                           {"headline", json::array({json{{"label", "lowest energy a site"},
-                                                          {"value", energy / sites},
-                                                          {"unit", unit}}})}}});
+    json results{{"energy", energy},
+                 {"energy_per_site", energy / sites},
+                 {"chains_that_agree", agree},
+                 {"order", orders}};
+    json final{{"energy", energy / sites}};
+    json headline = json::array(
+        {{{"label", "lowest " + weighed + " a site"}, {"value", least / sites}, {"unit", unit}}});
+    if (flips) {
+      results["energy_less_mu_n"] = least;
+      results["energy_less_mu_n_per_site"] = final["energy_less_mu_n"] = least / sites;
+      headline.push_back(
+          {{"label", "its energy a site"}, {"value", energy / sites}, {"unit", unit}});
+    }
+    write_file_atomically(context_.folder / "results.json", results.dump(1) + "\n");
+    context_.events.emit(
+        {"summary", position(), {{"final", final}, {"figures", figures}, {"headline", headline}}});
   }
 
  private:
+  // What falls: of flips it is not the energy alone.
+  std::string key() const { return config_.system.canonical() ? "energy" : "energy_less_mu_n"; }
+
   AnnealConfig config_;
   run::Context& context_;
   comm::Communicator& ranks_;
