@@ -14,8 +14,7 @@
 
 namespace ocoee::alloy::testing_support {
 
-// Weight of each energy (in quanta): the number of arrangements with that composition, or of all
-// arrangements weighed by exp(sum_a mu_a N_a beta) where `potentials` are given.
+// Weight of each energy (in quanta): the number of arrangements with that composition, or of all.
 using Levels = std::map<Energy, double>;
 
 inline Levels enumerate(const EnergyModel& model, std::vector<uint8_t> species) {
@@ -30,21 +29,18 @@ inline Levels enumerate(const EnergyModel& model, std::vector<uint8_t> species) 
 }
 
 // Every arrangement of two species, site by site in the order of a Gray code.
-inline Levels enumerate_binary(const EnergyModel& model, double beta = 0,
-                               std::vector<double> potentials = {0, 0}) {
+inline Levels enumerate_binary(const EnergyModel& model) {
   Levels levels;
   Configuration configuration(model.grid());
   Energy energy = model.total(configuration);
-  int64_t ones = 0;
   const int64_t sites = configuration.sites();
   for (uint64_t count = 0;;) {
-    levels[energy] += std::exp(beta * (potentials[1] - potentials[0]) * static_cast<double>(ones));
+    levels[energy] += 1;
     if (++count == uint64_t{1} << sites) return levels;
     const int64_t site = __builtin_ctzll(count);
     const int to = 1 - configuration[site];
     energy += model.change_by_flip(configuration, site, to);
     configuration.set(site, to);
-    ones += to == 1 ? 1 : -1;
   }
 }
 

@@ -77,49 +77,73 @@ double far_by_arrangement(const System& system, Rule rule) {
   return chi_square_p(probabilities, counts);
 }
 
-double flips(Rule rule, std::vector<double> potentials) {
-  const System system{"square", {4, 4, 1}, ising(1), {16, 0}, 3};
-  const Levels exact = boltzmann(enumerate_binary(*system.model, system.beta, potentials),
-                                 system.beta, system.model->quantum());
-  const double scale = system.beta * system.model->quantum();
-  const auto accept = [&](Energy change, int from, int to, RandomWords& random) {
-    const double gain = potentials[static_cast<size_t>(to)] - potentials[static_cast<size_t>(from)];
-    return rule(scale * static_cast<double>(change) - system.beta * gain, random);
-  };
-  return chi_square_p(exact, sample(system, 40000, [&](Configuration& c, RandomWords& r) {
-                        flip_loop(*system.model, c, accept, 10 * c.sites(), r);
-                      }));
-}
+// The energy in quanta and the atoms of each species: what a semi-grand ensemble weighs.
+using Totals = std::vector<int64_t>;
 
-// Three species under potentials, against all 6,561 arrangements of eight sites.
-double flips_of_three(Rule rule) {
+struct FlipSystem {
+  System system;
+  std::vector<double> potentials;
+  std::map<Totals, double> arrangements = {};  // how many have these totals
+
+  FlipSystem(System made_of, std::vector<double> given)
+      : system(std::move(made_of)), potentials(std::move(given)) {
+    const auto count = static_cast<uint8_t>(potentials.size());
+    Configuration all = system.configuration();
+    std::vector<uint8_t> species(system.start.size(), 0);
+    for (size_t turned = 0; turned < species.size();) {  // every arrangement, as an odometer runs
+      all.assign(species);
+      Totals totals{system.model->total(all)};
+      for (const int64_t atoms : all.composition(count)) totals.push_back(atoms);
+      ++arrangements[totals];
+      for (turned = 0; turned < species.size() && ++species[turned] == count; ++turned)
+        species[turned] = 0;
+    }
+  }
+  Moves moves(double sign = 1) const {
+    Moves out;
+    out.kind = Moves::Kind::flip;
+    for (const double mu : potentials) out.potentials.push_back(sign * mu);
+    return out;
+  }
+  std::map<Totals, double> exact(double beta) const {
+    std::map<Totals, double> out;
+    double sum = 0;
+    for (const auto& [totals, ways] : arrangements) {
+      double weighed = system.model->quantum() * static_cast<double>(totals[0]);
+      for (size_t a = 0; a < potentials.size(); ++a)
+        weighed -= potentials[a] * static_cast<double>(totals[a + 1]);
+      sum += out[totals] = ways * std::exp(-beta * weighed);
+    }
+    for (auto& [totals, p] : out) p /= sum;
+    return out;
+  }
+};
+FlipSystem flips_of_two() {
+  return {{"square", {4, 4, 1}, ising(1), {16, 0}, 3}, {0.3, -0.2}};
+}
+FlipSystem flips_of_three(double temperature = 9, double field = 1) {
   PairInteractions pairs({"A", "B", "C"}, 1);
   pairs.set(0, 0, 1, 3);
   pairs.set(0, 0, 2, -2);
   pairs.set(0, 1, 2, 1);
-  const System system{"bcc", {2, 2, 1}, pairs, {4, 2, 2}, 9};
-  const std::vector<double> potentials{0.5, -1, 0.2};
-  Levels weights;
-  Configuration all = system.configuration();
-  std::vector<uint8_t> species(8, 0);
-  for (int code = 0; code < 6561; ++code) {
-    double gain = 0;
-    for (int site = 0, rest = code; site < 8; ++site, rest /= 3) {
-      species[static_cast<size_t>(site)] = static_cast<uint8_t>(rest % 3);
-      gain += potentials[static_cast<size_t>(rest % 3)];
+  return {{"bcc", {2, 2, 1}, pairs, {4, 2, 2}, temperature}, {0.5 * field, -field, 0.2 * field}};
+}
+
+// By flip() itself; the faults: potentials of the other sign, a temperature 10 % too low.
+double flips(const FlipSystem& of, bool wrong) {
+  const System& system = of.system;
+  const auto p_value = [&](double sign, double colder) {
+    Configuration c = system.configuration();
+    std::map<Totals, int64_t> counts;
+    const Moves moves = of.moves(sign);
+    for (int64_t n = -100; n < samples_of(40000); ++n) {
+      flip(*system.model, c, colder * system.beta, moves.potentials, 10 * c.sites(),
+           {11, 0, static_cast<uint64_t>(n + 100)});
+      if (n >= 0) ++counts[moves.totals(*system.model, c, system.model->total(c))];
     }
-    all.assign(species);
-    weights[system.model->total(all)] += std::exp(system.beta * gain);
-  }
-  const double scale = system.beta * system.model->quantum();
-  const auto accept = [&](Energy change, int from, int to, RandomWords& random) {
-    const double gain = potentials[static_cast<size_t>(to)] - potentials[static_cast<size_t>(from)];
-    return rule(scale * static_cast<double>(change) - system.beta * gain, random);
+    return chi_square_p(of.exact(system.beta), counts);
   };
-  return chi_square_p(boltzmann(weights, system.beta, system.model->quantum()),
-                      sample(system, 60000, [&](Configuration& c, RandomWords& r) {
-                        flip_loop(*system.model, c, accept, 10 * c.sites(), r);
-                      }));
+  return wrong ? std::max(p_value(-1, 1), p_value(1, 1.1)) : p_value(1, 1);
 }
 
 // Pairs, triplets and a tetrahedron of three species, against all 13,860 arrangements.
@@ -152,10 +176,8 @@ double clusters(bool near, Rule rule) {
   return chi_square_p(boltzmann(enumerate(model, start), beta, model.quantum()), counts);
 }
 
-// Four temperatures with exchanges after every half sweep, so that exchanges do much of the work.
-// With link cells (two at once in the 6 x 3 square) as what moves the replicas, or single swaps.
-double tempering(const System& system, bool link_cells, bool wrong) {
-  comm::World world = comm::World::alone();
+// Four temperatures with exchanges after every sweep, so that exchanges do much of the work.
+TemperingSettings four_temperatures(const System& system, bool wrong) {
   TemperingSettings settings;
   for (const double t : {1.0, 1.15, 1.35, 1.6}) settings.betas.push_back(system.beta / t);
   if (wrong)
@@ -163,6 +185,29 @@ double tempering(const System& system, bool link_cells, bool wrong) {
       return gain >= 0 || uniform < std::exp(0.5 * gain);
     };
   settings.seed = 5;
+  return settings;
+}
+
+// `exact(t)`: the probabilities at temperature t; `key(ladder, r)`: what is counted of replica r.
+template <class Exact, class KeyOf>
+double tempering_by(Tempering& ladder, int64_t samples, int64_t apart, Exact&& exact, KeyOf&& key) {
+  std::vector<std::map<decltype(key(0)), int64_t>> counts(4);
+  for (int64_t n = -50; n < samples; ++n) {
+    for (int64_t k = 0; k < apart; ++k) ladder.advance(1);
+    if (n < 0) continue;
+    for (int64_t r = 0; r < 4; ++r)
+      ++counts[static_cast<size_t>(ladder.temperature()[static_cast<size_t>(r)])][key(r)];
+  }
+  EXPECT_GT(ladder.round_trips(), samples_of(100));
+  double lowest = 1;
+  for (size_t t = 0; t < 4; ++t) lowest = std::min(lowest, chi_square_p(exact(t), counts[t]));
+  return std::min(1.0, 4 * lowest);
+}
+
+// With link cells (two at once in the 6 x 3 square) as what moves the replicas, or single swaps.
+double tempering(const System& system, bool link_cells, bool wrong) {
+  comm::World world = comm::World::alone();
+  TemperingSettings settings = four_temperatures(system, wrong);
   const int threads = kernels::thread_count();
   if (link_cells) kernels::set_thread_count(1);  // so little work is no work for a team
   if (link_cells)
@@ -171,23 +216,26 @@ double tempering(const System& system, bool link_cells, bool wrong) {
         device::Device{});
   Tempering ladder(system.model, settings, *world.host(),
                    {system.start, system.start, system.start, system.start});
-  std::vector<Counts> counts(4);
-  const int64_t samples = samples_of(link_cells ? 8000 : 30000), apart = link_cells ? 16 : 8;
-  for (int64_t n = -50; n < samples; ++n) {
-    for (int64_t k = 0; k < apart; ++k) ladder.advance(1);
-    if (n < 0) continue;
-    for (int64_t r = 0; r < 4; ++r)
-      ++counts[static_cast<size_t>(ladder.temperature()[static_cast<size_t>(r)])][ladder.energy(r)];
-  }
-  kernels::set_thread_count(threads);
-  EXPECT_GT(ladder.round_trips(), samples_of(100));
   const Levels levels = system.levels();
-  double lowest = 1;
-  for (size_t t = 0; t < 4; ++t)
-    lowest = std::min(
-        lowest,
-        chi_square_p(boltzmann(levels, settings.betas[t], system.model->quantum()), counts[t]));
-  return std::min(1.0, 4 * lowest);
+  const double p = tempering_by(
+      ladder, samples_of(link_cells ? 8000 : 30000), link_cells ? 16 : 8,
+      [&](size_t t) { return boltzmann(levels, settings.betas[t], system.model->quantum()); },
+      [&](int64_t r) { return ladder.energy(r); });
+  kernels::set_thread_count(threads);
+  return p;
+}
+
+double tempering_of_flips(const FlipSystem& of, bool wrong) {
+  comm::World world = comm::World::alone();
+  TemperingSettings settings = four_temperatures(of.system, wrong);
+  settings.moves = of.moves();
+  const std::vector<uint8_t>& start = of.system.start;
+  Tempering ladder(of.system.model, settings, *world.host(), {start, start, start, start});
+  return tempering_by(
+      ladder, samples_of(30000), 8, [&](size_t t) { return of.exact(settings.betas[t]); },
+      [&](int64_t r) {
+        return settings.moves.totals(*of.system.model, ladder.replica(r), ladder.energy(r));
+      });
 }
 
 // Many chains at a constant temperature, looked at once each.
@@ -286,41 +334,69 @@ double exchanging_windows(bool wrong) {
 }
 
 // Samples of three temperatures, joined, weighed for a fourth, and a few drawn by these weights.
-double reweighting(Rule rule) {
-  const std::vector<double> factors{1, 1.2, 1.45};
-  std::vector<std::vector<double>> energies(3);
-  std::vector<double> betas;
-  const double target = quaternary().beta / 1.1;
+// `draw(t)`: the next sample at betas[t], as what its ensemble weighs and what is counted of it.
+template <class Key, class Draw>
+double reweighting_by(const std::map<Key, double>& exact, const std::vector<double>& betas,
+                      double target, Draw&& draw) {
   constexpr int64_t kSets = samples_of(2500), kSamples = 200, kDrawn = 5;
-  for (size_t t = 0; t < 3; ++t) {
-    System system = quaternary();
-    betas.push_back(system.beta /= factors[t]);
-    Configuration c = system.configuration();
-    RandomWords random(6, Purpose::monte_carlo, 0, t);
-    for (int64_t n = 0; n < kSets * kSamples; ++n) {
-      swap_far_loop(*system.model, c, accept_at(system, rule), 3 * c.sites(), random);
-      energies[t].push_back(system.model->value(system.model->total(c)));
-    }
-  }
-  const System system = quaternary();
   RandomStream random(9, Purpose::noise, 0, 0);
-  Counts counts;
+  std::map<Key, int64_t> counts;
   for (int64_t set = 0; set < kSets; ++set) {
-    std::vector<std::vector<double>> part;
-    std::vector<double> all;
-    for (const std::vector<double>& one : energies) {
-      part.emplace_back(one.begin() + set * kSamples, one.begin() + (set + 1) * kSamples);
-      all.insert(all.end(), part.back().begin(), part.back().end());
-    }
-    const std::vector<double> weights = Mbar(betas, part).weights(target);
+    std::vector<std::vector<double>> weighed(betas.size());
+    std::vector<Key> all;
+    for (size_t t = 0; t < betas.size(); ++t)
+      for (int64_t n = 0; n < kSamples; ++n) {
+        const auto [value, key] = draw(t);
+        weighed[t].push_back(value);
+        all.push_back(key);
+      }
+    const std::vector<double> weights = Mbar(betas, weighed).weights(target);
     for (int64_t k = 0; k < kDrawn; ++k) {
       double left = random.uniform();
       size_t at = 0;
       while (at + 1 < weights.size() && (left -= weights[at]) >= 0) ++at;
-      ++counts[std::llround(all[at] / system.model->quantum())];
+      ++counts[all[at]];
     }
   }
-  return chi_square_p(boltzmann(system.levels(), target, system.model->quantum()), counts);
+  return chi_square_p(exact, counts);
+}
+
+double reweighting(Rule rule) {
+  std::vector<System> systems;
+  std::vector<Configuration> at;
+  std::vector<RandomWords> random;
+  std::vector<double> betas;
+  for (const double factor : {1.0, 1.2, 1.45}) {
+    systems.push_back(quaternary());
+    betas.push_back(systems.back().beta /= factor);
+    at.push_back(systems.back().configuration());
+    random.emplace_back(uint64_t{6}, Purpose::monte_carlo, uint64_t{0}, random.size());
+  }
+  const EnergyModel& model = *systems[0].model;
+  const double target = betas[0] / 1.1;
+  return reweighting_by(boltzmann(systems[0].levels(), target, model.quantum()), betas, target,
+                        [&](size_t t) {
+                          swap_far_loop(*systems[t].model, at[t], accept_at(systems[t], rule),
+                                        3 * at[t].sites(), random[t]);
+                          const Energy energy = model.total(at[t]);
+                          return std::pair(model.value(energy), energy);
+                        });
+}
+
+// The fault: weighed under potentials of the other sign.
+double reweighting_of_flips(const FlipSystem& of, bool wrong) {
+  const EnergyModel& model = *of.system.model;
+  const Moves moves = of.moves(), weighing = of.moves(wrong ? -1 : 1);
+  std::vector<Configuration> at(3, of.system.configuration());
+  std::vector<double> betas;
+  for (const double factor : {1.0, 1.2, 1.45}) betas.push_back(of.system.beta / factor);
+  const double target = of.system.beta / 1.1;
+  uint64_t step = 0;
+  return reweighting_by(of.exact(target), betas, target, [&](size_t t) {
+    moves.make(model, at[t], betas[t], 6 * at[t].sites(), {6, t, step++});
+    const Energy energy = model.total(at[t]);
+    return std::pair(weighing.weighed(model, at[t], energy), moves.totals(model, at[t], energy));
+  });
 }
 
 TEST(Exactness, EverySamplerDrawsFromItsEnsembleAndAWrongRuleIsNoticed) {
@@ -335,15 +411,8 @@ TEST(Exactness, EverySamplerDrawsFromItsEnsembleAndAWrongRuleIsNoticed) {
       {"near swaps, bcc", [](bool wrong) { return near(bcc_swaps(), {wrong}); }},
       {"near swaps, quaternary", [](bool wrong) { return near(quaternary(), {wrong}); }},
       {"near swaps, unlike sites", [](bool wrong) { return near(unlike_sites(), {wrong}); }},
-      {"flips",
-       [](bool wrong) {
-         return flips({wrong}, {0, 0});
-       }},
-      {"flips in a field",
-       [](bool wrong) {
-         return flips({wrong}, {0.3, -0.2});
-       }},
-      {"flips of three species", [](bool wrong) { return flips_of_three({wrong}); }},
+      {"flips", [](bool wrong) { return flips(flips_of_two(), wrong); }},
+      {"flips of three species", [](bool wrong) { return flips(flips_of_three(), wrong); }},
       {"far swaps, clusters", [](bool wrong) { return clusters(false, {wrong}); }},
       {"near swaps, clusters", [](bool wrong) { return clusters(true, {wrong}); }},
       {"mixed swaps, quaternary", [](bool wrong) { return mixed(quaternary(), wrong); }},
@@ -352,11 +421,15 @@ TEST(Exactness, EverySamplerDrawsFromItsEnsembleAndAWrongRuleIsNoticed) {
        [](bool wrong) {
          return tempering({"square", {6, 3, 1}, ising(1), {9, 9}, 2.5}, true, wrong);
        }},
+      {"tempering of flips",
+       [](bool wrong) { return tempering_of_flips(flips_of_three(9, 3), wrong); }},
       {"annealing", [](bool wrong) { return annealing(wrong ? 0.93 : 1); }},
       {"flat walk by swaps", [](bool wrong) { return flat_walk_is_even(wrong, true); }},
       {"flat walk by flips", [](bool wrong) { return flat_walk_is_even(wrong, false); }},
       {"windows that exchange", exchanging_windows},
       {"reweighting", [](bool wrong) { return reweighting({wrong}); }},
+      {"reweighting of flips",
+       [](bool wrong) { return reweighting_of_flips(flips_of_three(9, 8), wrong); }},
   };
   std::vector<std::pair<double, std::string>> right;
   for (const auto& [name, p_value] : samplers) {
