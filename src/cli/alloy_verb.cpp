@@ -61,8 +61,8 @@ std::string orders_text(const alloy::Lattice& lattice, const alloy::Configuratio
   std::vector<std::string> parts;
   for (const std::string& name : alloy::ordering_names()) {
     try {
-      parts.push_back(fmt::format("{} {:.4f}", name,
-                                  alloy::OrderParameter(name, lattice).of(configuration, species)));
+      const alloy::OrderParameter eta(name, lattice, {}, configuration.composition(species));
+      parts.push_back(fmt::format("{} {:.4f}", name, eta.of(configuration, species)));
     } catch (const Error&) {
     }
   }

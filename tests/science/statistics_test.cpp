@@ -341,27 +341,71 @@ TEST(Order, IsOneInEveryVariantAndLowAtRandom) {
                Error);
 }
 
-// Of more than two species eta is 1 where they keep to the two sublattices as far as they can.
-TEST(Order, IsOneInPerfectOrderOfMoreSpecies) {
+double order_of(const std::string& name, const Lattice& lattice,
+                const std::vector<uint8_t>& species, bool fixed) {
+  Configuration configuration(std::make_shared<const Grid>(lattice, std::array<int, 3>{}));
+  configuration.assign(species);
+  const int count = 1 + *std::max_element(species.begin(), species.end());
+  const std::vector<int64_t> atoms =
+      fixed ? configuration.composition(count) : std::vector<int64_t>{};
+  return OrderParameter(name, lattice, {}, atoms).of(configuration, count);
+}
+
+// At fixed composition eta is 1 where it is as ordered as it can be, of any number of species.
+TEST(Order, IsOneInPerfectOrderOfAFixedComposition) {
   const Lattice bcc(lattice_cell("bcc"), {4, 4, 4});
-  const auto on = [](const Lattice& lattice, const char* kind, const std::string& name,
-                     const std::vector<std::vector<uint8_t>>& of_sublattice, int species) {
+  const auto on = [&](const std::vector<std::vector<uint8_t>>& of_sublattice) {
     std::vector<size_t> next(of_sublattice.size(), 0);
     std::vector<uint8_t> out;
-    for (const uint8_t side : arrange(ordering(name), lattice)) {
+    for (const uint8_t side : arrange(ordering("B2"), bcc)) {
       const std::vector<uint8_t>& list = of_sublattice[side];
       // in blocks of 8, so that neither species makes waves of its own within a sublattice
       out.push_back(list[(next[side]++ / 8) % list.size()]);
     }
-    const auto model = pair_model(kind, lattice.repeats(), potts(species, 1));
-    Configuration configuration(model->grid());
-    configuration.assign(out);
-    return OrderParameter(name, lattice).of(configuration, species);
+    return out;
   };
-  EXPECT_NEAR(on(bcc, "bcc", "B2", {{0, 1}, {2, 3}}, 4), 1, 1e-9);
-  EXPECT_NEAR(on(bcc, "bcc", "B2", {{0, 0, 0, 2}, {1, 1, 1, 2}}, 3), 1, 1e-9);
-  EXPECT_NEAR(on(bcc, "bcc", "B2", {{0, 0, 0, 1}, {1, 1, 2, 2}}, 3), std::sqrt(0.875 / 1.125), 1e-9)
+  EXPECT_NEAR(order_of("B2", bcc, on({{0, 1}, {2, 3}}), true), 1, 1e-9);
+  EXPECT_NEAR(order_of("B2", bcc, on({{0, 0, 0, 2}, {1, 1, 1, 2}}), true), 1, 1e-9);
+  EXPECT_NEAR(order_of("B2", bcc, on({{0, 0, 0, 1}, {1, 1, 2, 2}}), true), std::sqrt(0.875 / 1.125),
+              1e-9)
       << "the same composition, less ordered";
+  std::vector<uint8_t> quarter = on({{0, 1}, {1}});
+  EXPECT_NEAR(order_of("B2", bcc, quarter, true), 1, 1e-9);
+  quarter[static_cast<size_t>(std::find(quarter.begin(), quarter.end(), 1) - quarter.begin())] = 2;
+  EXPECT_NEAR(order_of("B2", bcc, quarter, true), 1, 0.04) << "one atom of a third species";
+}
+
+// No prototype is more of another ordering than that one's own.
+TEST(Order, IsAtMostOneInEveryPrototype) {
+  for (const std::string& held : ordering_names())
+    for (const std::string& name : ordering_names()) {
+      const Ordering one = ordering(held);
+      if (ordering(name).parent != one.parent) continue;
+      const Lattice lattice(lattice_cell(one.parent), {4, 4, 4});
+      const double eta = order_of(name, lattice, arrange(one, lattice), true);
+      EXPECT_LT(eta, 1 + 1e-9) << held << " as " << name;
+      if (held != name) continue;
+      EXPECT_NEAR(eta, 1, 1e-9) << held;
+    }
+}
+
+// Where species flip, what eta is divided by does not follow the sample: an ideal solution of three
+// species, two of them rare, is as little ordered as one of two.
+TEST(Order, IsSmallInAnIdealSolutionOfAnyNumberOfSpecies) {
+  for (const int species : {2, 3}) {
+    const auto model = pair_model("bcc", {6, 6, 6}, potts(species, 0));
+    std::vector<double> potentials(static_cast<size_t>(species), -5);
+    potentials[0] = 0;
+    const OrderParameter eta("B2", model->grid()->lattice());
+    Configuration configuration(model->grid());
+    double sum = 0;
+    for (uint64_t n = 0; n < 200; ++n) {
+      flip(*model, configuration, 1, potentials, 2 * configuration.sites(), {1, 0, n});
+      sum += eta.of(configuration, species) / 200;
+    }
+    EXPECT_LT(sum, 0.015) << species;
+    EXPECT_GT(sum, 0.001) << species;
+  }
 }
 
 // Where sites have unlike numbers of neighbours, P(b | a) is a share of a's own bonds.

@@ -6,6 +6,7 @@
 #include <complex>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "core/error.h"
 
@@ -34,10 +35,41 @@ double phase_of(const Lattice& lattice, int64_t site, const WaveVector& wave) {
   return kTurn * (turns - std::floor(turns));
 }
 
+// The amplitude of a species on two sublattices is proportional to the difference of its shares of
+// them. The sum of the differences' squares is 2 in a perfect pattern of two species; `atoms` allow
+// at most what filling the first sublattice with whole species, and one of them in part, gives: a
+// sum of squares is largest at such corners.
+double most_on_sublattices(const std::vector<uint8_t>& pattern, const std::vector<int64_t>& atoms) {
+  const auto second = static_cast<double>(std::count(pattern.begin(), pattern.end(), 1)),
+             first = static_cast<double>(pattern.size()) - second;
+  const auto square = [&](double on_first, double all) {
+    return std::pow(on_first / first - (all - on_first) / second, 2);
+  };
+  std::vector<double> present;
+  for (const int64_t n : atoms)
+    if (n > 0) present.push_back(static_cast<double>(n));
+  double largest = 0;
+  for (uint32_t whole = 0; whole < 1U << present.size(); ++whole) {
+    double taken = 0, sum = 0;
+    for (size_t a = 0; a < present.size(); ++a) {
+      const double here = (whole >> a & 1U) != 0 ? present[a] : 0;
+      taken += here;
+      sum += square(here, present[a]);
+    }
+    const double left = first - taken;
+    if (left == 0) largest = std::max(largest, sum);
+    for (size_t a = 0; left > 0 && a < present.size(); ++a)
+      if ((whole >> a & 1U) == 0 && left <= present[a])
+        largest = std::max(largest, sum - square(0, present[a]) + square(left, present[a]));
+  }
+  return largest;
+}
+
 }  // namespace
 
 OrderParameter::OrderParameter(const std::string& name, const Lattice& lattice,
-                               const std::vector<WaveVector>& waves)
+                               const std::vector<WaveVector>& waves,
+                               const std::vector<int64_t>& atoms)
     : name_(name) {
   if (name == "magnetisation") return;
   const auto add = [&](const auto& phase) {
@@ -70,7 +102,6 @@ OrderParameter::OrderParameter(const std::string& name, const Lattice& lattice,
     perfect = arrange(one, lattice);
     const ParentSites parent(lattice.cell(), one.parent);
     const std::vector<Halves> places = halves_of(parent, lattice);
-    for (const uint8_t side : perfect) ++places_[side];
     for (const WaveVector& wave : star_of(name)) {
       bool fits = true;  // a skewed supercell may have room for some of the star only
       for (const Halves& edge : edges_of(parent, lattice)) {
@@ -86,6 +117,22 @@ OrderParameter::OrderParameter(const std::string& name, const Lattice& lattice,
   Configuration configuration(std::make_shared<const Grid>(lattice, std::array<int, 3>{0, 0, 0}));
   configuration.assign(perfect);
   perfect_ = of(configuration, 2);
+  constexpr size_t kTried = 16;  // species of which every choice is tried
+  if (name == "waves" || atoms.empty() || atoms.size() > kTried) return;
+  const double of_two = std::exchange(perfect_, 1);
+  double largest = 0;
+  for (const std::string& other : ordering_names()) {
+    if (star_of(other) != star_of(name)) continue;
+    try {
+      perfect = arrange(ordering(other), lattice);
+    } catch (const Error&) {
+      continue;  // the crystal has no room for it
+    }
+    configuration.assign(perfect);
+    largest = std::max(largest,
+                       of(configuration, 2) * std::sqrt(most_on_sublattices(perfect, atoms) / 2));
+  }
+  perfect_ = largest > 0 ? largest : of_two;  // one species orders nothing
 }
 
 double OrderParameter::of(const Configuration& configuration, int species) const {
@@ -110,39 +157,7 @@ double OrderParameter::of(const Configuration& configuration, int species) const
     for (size_t a = 0; a < real.size(); ++a)
       total += (real[a] * real[a] + imaginary[a] * imaginary[a]) / (sites * sites);
   }
-  return std::sqrt(total) / perfect_ / largest_of(configuration, species);
-}
-
-// The amplitude of a species is proportional to the difference of its shares x_a of the two
-// sublattices. Of two species the sum of squares is 2 in the perfect pattern; of more it is at most
-// what filling one sublattice with whole species, and one of them in part, gives: a sum of squares
-// is largest at such corners.
-double OrderParameter::largest_of(const Configuration& configuration, int species) const {
-  constexpr size_t kTried = 12;  // species of which every choice is tried
-  if (places_[0] == 0 || places_[1] == 0) return 1;
-  std::vector<double> atoms;
-  for (const int64_t n : configuration.composition(species))
-    if (n > 0) atoms.push_back(static_cast<double>(n));
-  if (atoms.size() <= 2 || atoms.size() > kTried) return 1;
-  const auto first = static_cast<double>(places_[0]), second = static_cast<double>(places_[1]);
-  const auto square = [&](double on_first, double all) {
-    return std::pow(on_first / first - (all - on_first) / second, 2);
-  };
-  double largest = 0;
-  for (uint32_t whole = 0; whole < 1U << atoms.size(); ++whole) {
-    double taken = 0, sum = 0;
-    for (size_t a = 0; a < atoms.size(); ++a) {
-      const double here = (whole >> a & 1U) != 0 ? atoms[a] : 0;
-      taken += here;
-      sum += square(here, atoms[a]);
-    }
-    const double left = first - taken;
-    if (left == 0) largest = std::max(largest, sum);
-    for (size_t a = 0; left > 0 && a < atoms.size(); ++a)
-      if ((whole >> a & 1U) == 0 && left <= atoms[a])
-        largest = std::max(largest, sum - square(0, atoms[a]) + square(left, atoms[a]));
-  }
-  return std::sqrt(largest / 2);
+  return std::sqrt(total) / perfect_;
 }
 
 double warren_cowley(const BondCounts& bonds, const std::vector<int64_t>& atoms, int shell, int a,

@@ -19,25 +19,27 @@ using WaveVector = Vector;
 // The star of waves that an ordering is made of, and what they amount to when it is perfect.
 //   amplitude A_a(k) = 1/N sum_r delta(species(r), a) exp(i k r)
 //   order parameter eta = sqrt(sum_a sum_k |A_a(k)|^2 / the same of the perfect arrangement)
-// All variants and antiphase domains of an ordering count alike, so eta is 1 in each of them. Of
-// more than two species (up to 12), eta is 1 where they keep to the ordering's two sublattices as
-// far as the composition allows.
+// All variants and antiphase domains of an ordering count alike, so eta is 1 in each of them. What
+// is perfect does not change from sample to sample:
+//   - at a fixed composition, of any number of species: what it has room for on the two sublattices
+//     of an ordering, of those made of the same waves (L1_0 and L1_2; D0_3 and B32) the stronger;
+//   - where species flip: the ordering of two species. More species share sublattices and stay
+//     below 1.
+// Above 1 are arrangements that keep to more sublattices than two, as four species on four do.
 // "magnetisation" is the wave k = 0 less its mean over species: for two species, |N_0 - N_1| / N.
 class OrderParameter {
  public:
   // `name`: an ordering (lattice.h), "magnetisation", or "waves" with `waves` given. Error(config)
-  // where an ordering does not fit the lattice.
+  // where an ordering does not fit the lattice. `atoms`: of each species, where that is fixed.
   OrderParameter(const std::string& name, const Lattice& lattice,
-                 const std::vector<WaveVector>& waves = {});
+                 const std::vector<WaveVector>& waves = {}, const std::vector<int64_t>& atoms = {});
   const std::string& name() const { return name_; }
   double of(const Configuration& configuration, int species) const;  // eta
 
  private:
   std::string name_;
   std::vector<std::vector<double>> cosine_, sine_;  // by wave and site
-  double largest_of(const Configuration& configuration, int species) const;
   double perfect_ = 1;
-  std::array<int64_t, 2> places_{};  // sites of an ordering's sublattices; waves of your own: none
 };
 
 // alpha = 1 - P(b | a) / c_b for every shell and pair a < b, from counted bonds and the

@@ -207,7 +207,9 @@ class AnnealTask final : public run::Task {
     json orders = json::object();
     for (const std::string& name : alloy::ordering_names()) {
       try {
-        orders[name] = alloy::OrderParameter(name, lattice_).of(configuration, pairs_.count());
+        const alloy::OrderParameter eta(name, lattice_, {},
+                                        config_.system.fixed_atoms(lattice_.sites()));
+        orders[name] = eta.of(configuration, pairs_.count());
       } catch (const Error&) {
         continue;  // of another lattice
       }

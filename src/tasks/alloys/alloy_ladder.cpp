@@ -365,7 +365,8 @@ class LadderTask final : public run::Task {
       one.tempering = std::make_unique<alloy::Tempering>(one.model.energy, settings, ranks, start);
       if (config.order != "none")
         one.order =
-            std::make_unique<alloy::OrderParameter>(config.order, lattice, config.wave_vectors());
+            std::make_unique<alloy::OrderParameter>(config.order, lattice, config.wave_vectors(),
+                                                    config.system.fixed_atoms(lattice.sites()));
       if (config.measures_domains())
         one.domains =
             config.order == "magnetisation"

@@ -283,6 +283,10 @@ std::vector<int64_t> SystemConfig::atoms(int64_t sites) const {
   return alloy::atoms_for(fractions, sites);
 }
 
+std::vector<int64_t> SystemConfig::fixed_atoms(int64_t sites) const {
+  return canonical() ? atoms(sites) : std::vector<int64_t>{};
+}
+
 std::vector<double> SystemConfig::potentials() const {
   std::vector<double> out = composition.potentials;
   out.resize(static_cast<size_t>(pairs().count()), 0);

@@ -75,6 +75,7 @@ class SystemConfig {
   std::vector<int64_t> sizes() const;  // ascending
   // Atoms of each species in a start; in the flip ensemble as even as can be.
   std::vector<int64_t> atoms(int64_t sites) const;
+  std::vector<int64_t> fixed_atoms(int64_t sites) const;  // none where species flip
   // Near swaps never reach a site without neighbours in the first shell; once check() found
   // nothing.
   void check_moves(config::Problems& problems, const char* key, const std::string& kind) const;
