@@ -177,8 +177,7 @@ std::string name_text(const Options& options) {
     return structure_text(options, frame);
   }
   return fmt::format("{}: {} sites in the conventional cell, volume {:.6g} a^3 a site\n", cell.name,
-                     cell.sites.size(),
-                     alloy::volume(cell) / static_cast<double>(cell.sites.size())) +
+                     cell.sites.size(), alloy::site_volume(cell)) +
          symmetry_text(structure) +
          shells_text(alloy::find_shells(cell, options.shells, options.tolerance));
 }

@@ -52,6 +52,24 @@ timeout = 1.5
 attempts = 1
 """
 
+LADDER = """version = 1
+[run]
+name = "ladder"
+device = "cpu"
+[task]
+name = "alloy_ladder"
+[lattice]
+cells = [2, 2, 2]
+[interactions]
+file = "runs/fit/interactions.json"
+[temperatures]
+values = [900]
+[sampling]
+equilibration = 0
+samples = 1
+samples_per_round = 1
+"""
+
 
 def main():
     ocoee = os.path.abspath(sys.argv[1])
@@ -68,6 +86,13 @@ def main():
         told = {how: len(re.findall(f"random \\d+: LAMMPS {how}", done.stdout))
                 for how in ("was killed by signal 6", "hung: it was killed after", "printed 'nan'")}
         assert all(told.values()), (told, done.stdout)
+        # What samples the fit takes its lattice, also under the name of an ordering with a cell of its own.
+        (here / "ladder.toml").write_text(LADDER)
+        for kind, edge in (("fcc", 7.4), ("L1_2", 7.4), ("fcc", 8)):
+            given = ["lattice.a=4"] if edge == 8 else []
+            subprocess.run([ocoee, "run", "ladder.toml", "--fresh", f"lattice.kind={kind}", *given], cwd=here, capture_output=True, check=True)
+            frame = (here / "runs/ladder/snapshots.extxyz").read_text()
+            assert abs(float(re.search('Lattice="([0-9.]+) ', frame)[1]) - edge) < 1e-9, frame[:200]
         labelled = (here / "runs/fit/structures.extxyz").read_text().count("fitted_energy=")
         assert labelled == 42 - sum(told.values()), (labelled, told)
         assert "Structures without an energy" in (here / "runs/fit/report.html").read_text()

@@ -13,8 +13,8 @@ namespace ocoee::alloy {
 
 std::optional<LaidOver> laid_over(const UnitCell& parent, const atoms::Structure& s) {
   const auto basis = static_cast<int64_t>(parent.sites.size());
-  const double scale = std::cbrt(atoms::volume(s) / static_cast<double>(s.size()) /
-                                 (volume(parent) / static_cast<double>(basis)));
+  const double scale =
+      std::cbrt(atoms::volume(s) / static_cast<double>(s.size()) / site_volume(parent));
   const atoms::Matrix3 back = atoms::inverse(parent.edges);
   CellIndex repeats{};
   for (size_t k = 0; k < 3; ++k) {

@@ -142,6 +142,7 @@ json to_json(const PairInteractions& pairs) {
   }
   if (!pairs.covariance.empty()) out["covariance"] = covariance_to_json(pairs.covariance);
   if (!pairs.coordination.empty()) out["neighbours"] = pairs.coordination;
+  if (pairs.site_volume > 0) out["site_volume"] = pairs.site_volume;
   return out;
 }
 
@@ -189,6 +190,9 @@ PairInteractions pairs_from_json(const json& file, const std::string& where) {
     if (!out.coordination.empty() && out.coordination.size() != shells.size())
       fail(ErrorKind::data, "{}: numbers of neighbours for {} shells, energies for {}", where,
            out.coordination.size(), shells.size());
+    out.site_volume = file.value("site_volume", 0.0);
+    if (!(out.site_volume >= 0 && std::isfinite(out.site_volume)))
+      fail(ErrorKind::data, "{}: a site has a volume of {} angstrom^3", where, out.site_volume);
     return out;
   } catch (const json::exception& error) {
     fail(ErrorKind::data, "{}: {}", where, error.what());

@@ -31,6 +31,7 @@ struct PairInteractions {
   std::vector<double> covariance;
   // Neighbours in each shell of the lattice that they belong to; empty: unknown.
   std::vector<double> coordination;
+  double site_volume = 0;  // angstrom^3, of the lattice that they were fitted on; 0: unknown
 
   PairInteractions() = default;
   PairInteractions(std::vector<std::string> names, int shells);  // all zero
@@ -69,8 +70,8 @@ PairInteractions linear_mixing(std::vector<std::string> names, std::vector<doubl
 
 // {"format": "ocoee pair interactions", "version": 1, "unit", "constant", "species", "point",
 //  "shells": [{"A-B": value, ...}], "errors": [{...}], "covariance": [[..], ..],
-//  "neighbours": [...]}. A pair that is left out is zero; point, errors, covariance (a lower
-// triangle) and neighbours may be left out as well.
+//  "neighbours": [...], "site_volume"}. A pair that is left out is zero; point, errors, covariance
+// (a lower triangle), neighbours and site_volume may be left out as well.
 nlohmann::json to_json(const PairInteractions& pairs);
 PairInteractions pairs_from_json(const nlohmann::json& json, const std::string& where);
 PairInteractions read_pairs(const std::filesystem::path& path);  // Error(data)

@@ -78,6 +78,10 @@ double volume(const UnitCell& cell) {
   return std::abs(dot(cell.edges[0], cross(cell.edges[1], cell.edges[2])));
 }
 
+double site_volume(const UnitCell& cell) {
+  return volume(cell) / static_cast<double>(cell.sites.size());
+}
+
 const std::vector<std::string>& lattice_kinds() {
   static const std::vector<std::string> kKinds{"square", "sc",      "bcc", "fcc",
                                                "hcp",    "diamond", "bct"};

@@ -23,6 +23,7 @@ struct UnitCell {
   std::vector<Vector> sites;      // fractional, in [0, 1)
 };
 double volume(const UnitCell& cell);
+double site_volume(const UnitCell& cell);  // a site's share
 
 // square, sc, bcc, fcc, hcp, diamond, bct: conventional cells of edge a, and those of the orderings
 // below. c_over_a matters to hcp, bct and L1_0; 0 is the ideal one, sqrt(8/3) of hcp and else 1.

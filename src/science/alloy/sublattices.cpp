@@ -55,7 +55,7 @@ bool is_site(const Halves& h, bool bcc) {
 ParentSites::ParentSites(const UnitCell& cell, const std::string& parent) {
   const bool bcc = parent == "bcc";
   OCOEE_CHECK(bcc || parent == "fcc", "orderings are of bcc or fcc, not of {}", parent);
-  const double wanted = volume(cell) / static_cast<double>(cell.sites.size()) * (bcc ? 2 : 4);
+  const double wanted = site_volume(cell) * (bcc ? 2 : 4);
   const double edge = std::cbrt(wanted);
   const std::vector<Vector> near = edges_around(cell, edge);
   const auto at_right_angles = [&](const Vector& a, const Vector& b) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -103,6 +104,9 @@ void AlloyFitConfig::check(config::Problems& problems, const run::RunConfig&, in
       different.size() != data.species.size())
     problems.add("data.species", "an alloy has from 2 to 16 species with different names");
   lattice.check(problems);
+  if (data.energies == "lammps" && lattice.file.empty() && lattice.a == 0)
+    problems.add("lattice.a", "LAMMPS computes energies of an edge, and none is given",
+                 "that of the conventional cell, in angstrom");
   if (data.energies == "files" && data.files.empty())
     problems.add("data.files", "energies shall come from files, but there are none",
                  "name them, or data.energies = \"lammps\"");
@@ -134,6 +138,35 @@ void AlloyFitConfig::check(config::Problems& problems, const run::RunConfig&, in
         fit.triplets >= fit.quadruplets ? "fit.triplets" : "fit.quadruplets",
         fmt::format("clusters reach to shell {}, pairs only to shell {}", reach, most_shells()),
         "raise fit.shells (or fit.max_shells), or let clusters reach less far");
+  const bool cells_stay = lammps.relax == "none" || lammps.relax == "atoms";
+  if (problems.empty() && data.energies == "lammps" && cells_stay) check_volumes(problems);
+}
+
+// Where LAMMPS leaves cells as they are, energies of another volume are those of another model.
+void AlloyFitConfig::check_volumes(config::Problems& problems) const {
+  constexpr double kAlike = 1e-3;
+  const double wanted = alloy::site_volume(lattice.unit_cell());
+  for (const bool is_check : {false, true}) {
+    for (const std::string& file : is_check ? data.check_files : data.files) {
+      int number = 0;
+      for (const atoms::Frame& frame : frames_of(file)) {
+        ++number;
+        const double there =
+            atoms::volume(frame.structure) / static_cast<double>(frame.structure.size());
+        if (std::abs(there / wanted - 1) <= kAlike) continue;
+        problems.add(
+            is_check ? "data.check_files" : "data.files",
+            fmt::format("{} frame {} has {:.6g} cubic angstrom an atom, [lattice] {:.6g}, and "
+                        "LAMMPS leaves cells as they are: the energies would be of two models",
+                        file, number, there, wanted),
+            (lattice.file.empty()
+                 ? fmt::format("lattice.a = {:.6g}, ", lattice.a * std::cbrt(there / wanted))
+                 : "") +
+                std::string("structures of one volume, or lammps.relax = \"volume\""));
+        break;
+      }
+    }
+  }
 }
 
 comm::Shape AlloyFitConfig::mesh(int ranks) const {

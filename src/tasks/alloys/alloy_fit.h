@@ -46,6 +46,8 @@ class AlloyFitConfig : public run::TaskConfig {
   alloy::Shrinkage shrinkage() const;
 
  private:
+  void check_volumes(config::Problems& problems) const;
+
   std::string name_;
 };
 

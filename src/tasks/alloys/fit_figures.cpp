@@ -229,7 +229,9 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
   }
   if (!unknown.empty()) fit.covariance = plain.covariance;
 
-  const alloy::ClusterInteractions interactions = space.interactions(fit, shells);
+  alloy::ClusterInteractions interactions = space.interactions(fit, shells);
+  if (config.lattice.a > 0 || !config.lattice.file.empty())
+    interactions.pairs.site_volume = alloy::site_volume(config.lattice.unit_cell());
   write_interactions(folder / "interactions.json", interactions);
   write_structures(outcome, fit, columns, folder / "structures.extxyz");
 

@@ -29,7 +29,12 @@ void LatticeConfig::describe(config::Description& d, bool with_sizes) {
       "edges", edges,
       "of an info_evec_out, which holds none, angstrom: three at right angles, or nine numbers, "
       "row after row");
-  d.field("a", a, "edge of the conventional cell").at_least(1e-3).at_most(1e6).unit("angstrom");
+  d.field("a", a,
+          "edge of the conventional cell; 0 = that of the lattice which interactions were fitted "
+          "on, where their file holds it, else 1")
+      .at_least(0)
+      .at_most(1e6)
+      .unit("angstrom");
   d.field("c_over_a", c_over_a, "0 = ideal: sqrt(8/3) for hcp, else 1")
       .at_least(0)
       .at_most(100)
@@ -53,6 +58,8 @@ void LatticeConfig::check(config::Problems& problems) const {
                  "three: cells along each edge, as in [4, 4, 4]");
     return;
   }
+  if (a > 0 && a < 1e-3)
+    problems.add("lattice.a", fmt::format("{} angstrom is no edge", a), "0.001 or more");
   const LatticeConfig untouched;
   if (!file.empty() &&
       (kind != untouched.kind || a != untouched.a || c_over_a != untouched.c_over_a))
@@ -82,8 +89,12 @@ void LatticeConfig::check(config::Problems& problems) const {
         "fewer cells; larger crystals are for bench_alloys and the link-cell library");
 }
 
-alloy::UnitCell LatticeConfig::unit_cell() const {
-  if (file.empty()) return alloy::lattice_cell(kind, a, c_over_a);
+alloy::UnitCell LatticeConfig::unit_cell(double site_volume) const {
+  if (file.empty()) {
+    const alloy::UnitCell cell = alloy::lattice_cell(kind, a > 0 ? a : 1, c_over_a);
+    if (a > 0 || !(site_volume > 0)) return cell;
+    return alloy::lattice_cell(kind, std::cbrt(site_volume / alloy::site_volume(cell)), c_over_a);
+  }
   const std::vector<atoms::Frame> frames = atoms::read_structures(file, edges);
   if (frames.empty()) fail(ErrorKind::data, "{}: holds no structure", file);
   alloy::UnitCell cell{file, frames.front().structure.cell, frames.front().structure.positions};
@@ -92,8 +103,9 @@ alloy::UnitCell LatticeConfig::unit_cell() const {
   return cell;
 }
 
-alloy::Lattice LatticeConfig::crystal(int64_t size) const {
-  return {unit_cell(), {cells[0] * size, cells[1] * size, cells[2] * (flat() ? 1 : size)}};
+alloy::Lattice LatticeConfig::crystal(int64_t size, double site_volume) const {
+  return {unit_cell(site_volume),
+          {cells[0] * size, cells[1] * size, cells[2] * (flat() ? 1 : size)}};
 }
 
 int64_t LatticeConfig::largest() const {

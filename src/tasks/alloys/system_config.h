@@ -17,15 +17,16 @@ struct LatticeConfig {  // [lattice]
   std::string kind = "bcc";
   std::string file;  // of a structure: its sites instead of `kind`
   std::vector<double> edges;
-  double a = 1, c_over_a = 0;
+  double a = 0, c_over_a = 0;  // 0: by `site_volume`, and ideal
   std::vector<int64_t> cells{4, 4, 4};
   std::vector<int64_t> sizes;  // multiples of `cells`, where a task compares sizes
   double shell_tolerance = 1e-4;
   void describe(config::Description& d, bool with_sizes = false);
   void check(config::Problems& problems) const;  // reads the file
-  // Once check() found nothing.
-  alloy::UnitCell unit_cell() const;
-  alloy::Lattice crystal(int64_t size = 1) const;  // cells times size
+  // Once check() found nothing. `site_volume`, angstrom^3: of a named lattice whose edge is not
+  // given; 0: its edge is 1.
+  alloy::UnitCell unit_cell(double site_volume = 0) const;
+  alloy::Lattice crystal(int64_t size = 1, double site_volume = 0) const;  // cells times size
   bool flat() const { return file.empty() && kind == "square"; }
   int64_t largest() const;  // of sizes
 };
@@ -64,12 +65,14 @@ class SystemConfig {
   void check(config::Problems& problems) const;  // reads the files it names
 
   // Once check() found nothing.
-  alloy::UnitCell unit_cell() const { return lattice.unit_cell(); }
+  alloy::UnitCell unit_cell() const { return lattice.unit_cell(pairs().site_volume); }
   alloy::ClusterInteractions interactions_read() const;  // clusters where the file has them
   alloy::PairInteractions pairs() const { return interactions_read().pairs; }
   AlloyModel model(const alloy::Lattice& lattice, const alloy::ClusterInteractions& energies,
                    int counted_shells = 0) const;
-  alloy::Lattice lattice_of(int64_t size) const { return lattice.crystal(size); }
+  alloy::Lattice lattice_of(int64_t size) const {
+    return lattice.crystal(size, pairs().site_volume);
+  }
   std::vector<alloy::Shell> shells(int count) const;
   bool canonical() const { return composition.ensemble == "canonical"; }
   std::vector<int64_t> sizes() const;  // ascending
