@@ -195,6 +195,35 @@ TEST(Ladder, EnergyAndWhatFlipsWeighAreTwoThings) {
   EXPECT_NEAR(point.heat_capacity.value, c * (1 - c) / (k_t * k_t), 4 * point.heat_capacity.error);
 }
 
+// A column of which many samples say nothing: its mean is that of the others, by their weight, and
+// its interval covers the truth.
+TEST(Ladder, SamplesWithoutWeightPullNoMean) {
+  int covered = 0;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    RandomStream random(seed, Purpose::noise, 0, 3);
+    LadderSeries series;
+    series.k_t = {1, 2};
+    series.energy.resize(2), series.columns = {{{}, {}}}, series.column_names = {"alpha"};
+    std::vector<std::vector<double>>& weights = series.column_weights[0];
+    weights.resize(2);
+    for (int n = 0; n < 400; ++n) {
+      const int atoms = random.uniform() < 0.6 ? 0 : random.uniform() < 0.5 ? 1 : 3;
+      for (size_t t = 0; t < 2; ++t) {
+        series.energy[t].push_back(random.normal());
+        series.columns[0][t].push_back(atoms == 0 ? 0 : 0.5 + 0.1 * atoms + 0.1 * random.normal());
+        weights[t].push_back(t == 0 ? atoms : 0);
+      }
+    }
+    const std::vector<LadderPoint> points = analyse(series);
+    const Estimate alpha = points[0].columns.at(0);
+    constexpr double kTruth = (1 * 0.6 + 3 * 0.8) / 4;
+    EXPECT_NEAR(alpha.value, kTruth, 5 * alpha.error);
+    covered += std::abs(alpha.value - kTruth) < alpha.error;
+    EXPECT_TRUE(std::isnan(points[1].columns.at(0).value)) << "nothing was ever there";
+  }
+  EXPECT_NEAR(covered, 137, 25);
+}
+
 // No peak where the heat capacity is the same at every temperature, whatever the noise; both where
 // there are two.
 TEST(Ladder, PeaksStandOutOrAreNotClaimed) {

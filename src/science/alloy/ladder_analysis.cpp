@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "core/error.h"
 
@@ -22,6 +23,24 @@ std::vector<double> centred(const std::vector<double>& values, double& mean) {
   std::vector<double> out(values);
   for (double& value : out) value -= mean;
   return out;
+}
+
+// sum w x / sum w. Its blocks are as long as the slowest of the chain and of how far each sample
+// pulls the ratio.
+Estimate weighed_mean(const std::vector<double>& values, const std::vector<double>& weights,
+                      const std::function<double(const std::vector<double>&)>& slower) {
+  std::vector<double> products, pull;
+  double sum = 0, total = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    products.push_back(weights[i] * values[i]);
+    sum += products.back();
+    total += weights[i];
+  }
+  if (!(total > 0)) return {NAN, NAN};
+  for (size_t i = 0; i < values.size(); ++i) pull.push_back(weights[i] * (values[i] - sum / total));
+  const auto ratio = [](const std::vector<double>& m) { return m[1] > 0 ? m[0] / m[1] : NAN; };
+  return jackknife({products, weights},
+                   Blocks::for_time(static_cast<int64_t>(values.size()), slower(pull)), ratio);
 }
 
 }  // namespace
@@ -70,6 +89,11 @@ std::vector<LadderPoint> analyse(const LadderSeries& series) {
     }
     for (size_t c = 0; c < series.columns.size(); ++c) {
       const std::vector<double>& column = series.columns[c][t];
+      if (const auto weights = series.column_weights.find(c);
+          weights != series.column_weights.end()) {
+        point.columns.push_back(weighed_mean(column, weights->second[t], slower));
+        continue;
+      }
       const Blocks own = Blocks::for_time(samples, slower(column));
       point.columns.push_back(jackknife({column}, own, itself));
       if (c >= series.fractions) continue;

@@ -24,6 +24,8 @@ struct LadderSeries {
   // [column][temperature][sample], averaged only: Warren-Cowley parameters, composition.
   std::vector<std::string> column_names;
   size_t fractions = 0;  // so many of the columns, the first ones, are fractions of species
+  // What each sample of a column counts for in its mean, 0: it says nothing; empty: all the same.
+  std::map<size_t, std::vector<std::vector<double>>> column_weights;
   const std::vector<std::vector<double>>& weights() const {
     return weighed.empty() ? energy : weighed;
   }
@@ -32,13 +34,13 @@ struct LadderSeries {
 
 struct LadderPoint {  // at one temperature of the ladder
   double k_t = 0;
-  Estimate energy;          // a site
-  Estimate weighed;         // E - sum mu N, a site; the energy where nothing else is weighed
-  Estimate heat_capacity;   // k_B a site; of flips at fixed potentials: of E - sum mu N
-  Estimate order;           // <eta>
-  Estimate susceptibility;  // N (<eta^2> - <eta>^2) / k_B T
-  Estimate binder;          // 1 - <eta^4> / (3 <eta^2>^2)
-  std::vector<Estimate> columns;
+  Estimate energy;                // a site
+  Estimate weighed;               // E - sum mu N, a site; the energy where nothing else is weighed
+  Estimate heat_capacity;         // k_B a site; of flips at fixed potentials: of E - sum mu N
+  Estimate order;                 // <eta>
+  Estimate susceptibility;        // N (<eta^2> - <eta>^2) / k_B T
+  Estimate binder;                // 1 - <eta^4> / (3 <eta^2>^2)
+  std::vector<Estimate> columns;  // NaN where no sample counts
   // N (<c_a^2> - <c_a>^2) / k_B T = d c_a / d mu_a, of each fraction
   std::vector<Estimate> composition_susceptibility;
   // Of the slowest of energy and order, in samples; errors of a column are by the slowest of these

@@ -21,7 +21,24 @@ using nlohmann::json;
 
 namespace {
 const std::vector<std::string> kLinkCellLattices{"square", "sc", "bcc", "fcc"};
+// Of a column: how many pairs there would be at random, which is what a Warren-Cowley parameter of
+// one sample is worth; without one of the two species it is worth nothing.
+const std::string kWeight = "weight ";
+bool is_weight(const std::string& column) {
+  return column.starts_with(kWeight);
 }
+
+// Bonds a site between species a and b if the others' ends were at random.
+double at_random(const alloy::BondCounts& bonds, const std::vector<int64_t>& atoms, int shell,
+                 int a, int b) {
+  double ends = 0, sites = 0;  // ends of bonds at atoms of a
+  for (int i = 0; i < bonds.species; ++i) {
+    ends += static_cast<double>(bonds.at(shell, a, i)) * (i == a ? 2 : 1);
+    sites += static_cast<double>(atoms[static_cast<size_t>(i)]);
+  }
+  return ends / sites * static_cast<double>(atoms[static_cast<size_t>(b)]) / sites;
+}
+}  // namespace
 
 void LadderConfig::describe(config::Description& recipe) {
   config::Description& task = recipe.section(
@@ -144,6 +161,8 @@ std::vector<std::string> LadderConfig::columns() const {
       for (const double h : alloy::waves_along(cells, line))
         out.push_back(fmt::format("S {} {} {} {} {:.6g}", pairs.species[static_cast<size_t>(a)],
                                   line[0], line[1], line[2], h));
+  for (const std::string& name : std::vector<std::string>(out))
+    if (name.starts_with("alpha ")) out.push_back(kWeight + name);
   return out;
 }
 
@@ -484,7 +503,7 @@ class LadderTask final : public run::Task {
     for (int64_t row = 0; row < replicas.share().count; ++row) {
       const alloy::Configuration& now = replicas.replica(row);
       const std::vector<int64_t> atoms = now.composition(one.model.energy->species());
-      std::vector<double> values{one.model.energy->value(replicas.energy(row))};
+      std::vector<double> values{one.model.energy->value(replicas.energy(row))}, weights;
       if (!config_.system.canonical())
         values.push_back(one.weigh.weighed(*one.model.energy, now, replicas.energy(row)));
       if (one.order) values.push_back(one.order->of(now, one.model.energy->species()));
@@ -502,11 +521,13 @@ class LadderTask final : public run::Task {
           for (const auto& [a, b] : pairs_) {
             const double alpha = alloy::warren_cowley(bonds, atoms, shell, a, b);
             values.push_back(std::isfinite(alpha) ? alpha : 0);
+            weights.push_back(at_random(bonds, atoms, shell, a, b));
           }
       }
       for (const alloy::StructureFactorLine& line : one.lines)
         for (int a = 0; a < structure_factors_; ++a)
           for (const double s : line.of(now, a)) values.push_back(s);
+      values.insert(values.end(), weights.begin(), weights.end());
       const auto r = static_cast<size_t>(row);
       if (const auto slot = config_.snapshot(sample); slot && keeps(one)) {
         const std::vector<uint8_t> species = now.species();
@@ -574,8 +595,16 @@ class LadderTask final : public run::Task {
       out.fractions = config_.system.pairs().species.size();
     }
     if (has_order) out.order = empty;
-    out.column_names.assign(names_.begin() + static_cast<std::ptrdiff_t>(first), names_.end());
-    out.columns.assign(columns - first, empty);
+    const auto named = names_.begin() + static_cast<std::ptrdiff_t>(first),
+               end = std::find_if(named, names_.end(), is_weight);
+    out.column_names.assign(named, end);
+    out.columns.assign(out.column_names.size(), empty);
+    std::vector<std::vector<std::vector<double>>*> places;  // of the columns from `first` on
+    for (auto& column : out.columns) places.push_back(&column);
+    for (auto name = end; name != names_.end(); ++name) {
+      const auto of = std::find(named, end, name->substr(kWeight.size())) - named;
+      places.push_back(&(out.column_weights[static_cast<size_t>(of)] = empty));
+    }
     for (size_t r = 0; r < replicas; ++r) {
       for (size_t i = 0; i < samples; ++i) {
         const double* row = mine.data() + (r * samples + i) * columns;
@@ -583,7 +612,7 @@ class LadderTask final : public run::Task {
         out.energy[t][i] = row[0];
         if (weighs) out.weighed[t][i] = row[1];
         if (has_order) out.order[t][i] = row[first - 1];
-        for (size_t c = first; c < columns; ++c) out.columns[c - first][t][i] = row[c];
+        for (size_t c = first; c < columns; ++c) (*places[c - first])[t][i] = row[c];
       }
     }
     return out;

@@ -281,8 +281,6 @@ class Summary {
   void columns() {
     const size_t s = results_.size() - 1;
     const auto& names = results_[s].series.column_names;
-    std::vector<double> x;
-    for (const alloy::LadderPoint& p : points_[s]) x.push_back(p.k_t / scale_);
     for (int64_t shell = 0; shell <= config_.shells; ++shell) {
       const std::string prefix = shell == 0 ? "fraction " : fmt::format("alpha {} ", shell);
       json chart{
@@ -292,16 +290,19 @@ class Summary {
           {"y", {{"label", shell == 0 ? "fraction" : "Warren-Cowley alpha"}}},
           {"series", json::array()},
           {"caption", shell == 0 ? ""
-                                 : "Below zero: unlike neighbours are more frequent than "
-                                   "at random."}};
+                                 : "Below zero: unlike neighbours are more frequent than at "
+                                   "random. A sample weighs as many pairs as it would hold at "
+                                   "random, none where a species is absent."}};
       for (size_t c = 0; c < names.size(); ++c) {
         if (!names[c].starts_with(prefix)) continue;
-        std::vector<double> y, error;
+        std::vector<double> there, y, error;
         for (const alloy::LadderPoint& p : points_[s]) {
+          if (!std::isfinite(p.columns[c].value)) continue;  // of a species that never was there
+          there.push_back(p.k_t / scale_);
           y.push_back(p.columns[c].value);
           error.push_back(std::isfinite(p.columns[c].error) ? p.columns[c].error : 0);
         }
-        json line = curve(names[c].substr(prefix.size()), x, y, error);
+        json line = curve(names[c].substr(prefix.size()), there, y, error);
         line["draw"] = "line_and_points";
         chart["series"].push_back(line);
       }
