@@ -99,6 +99,11 @@ def main():
         (here / "fit.toml").write_text(FIT)
         (here / "ladder.toml").write_text(LADDER)
         run("fit.toml")
+        # As many are held out as asked for, from one end of the compositions to the other.
+        for part, count in ((0.2, 8), (0.35, 14), (0.4, 16), (0.5, 20)):
+            run("fit.toml", "run.name=part", "--fresh", f"data.test_fraction={part}")
+            frames = (here / "runs/part/structures.extxyz").read_text()
+            assert (frames.count("set=test"), frames.count("set=train")) == (count, 40 - count), (part, frames.count("set=test"))
         fitted = json.loads((here / "runs/fit/interactions.json").read_text())
         found = json.loads((here / "runs/fit/summary.json").read_text())
         assert found["final"]["shells"] == 2 and found["final"]["held_out_rmse_mev"] < 1e-6, found["final"]

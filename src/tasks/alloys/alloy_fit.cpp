@@ -56,7 +56,8 @@ void AlloyFitConfig::describe(config::Description& recipe) {
       "edges", data.edges,
       "of info_evec_out files, which hold none, angstrom: three at right angles, or nine numbers, "
       "row after row");
-  d.field("test_fraction", data.test_fraction, "held out, evenly over compositions")
+  d.field("test_fraction", data.test_fraction,
+          "share of the structures that is held out, rounded up, evenly over compositions")
       .above(0)
       .at_most(0.5);
   d.field("block", data.block, "structures between two fits").at_least(1).at_most(1e6);

@@ -164,9 +164,17 @@ class AlloyFit final : public run::Task {
       }
     }
     const auto seed = static_cast<uint64_t>(context_.run.seed);
-    const int folds = std::max(2, static_cast<int>(std::lround(1 / config_.data.test_fraction)));
-    const std::vector<int> fold = alloy::stratified_folds(strata, folds, seed);
-    for (size_t k = 0; k < rows.size(); ++k) (fold[k] == 0 ? test_ : train_).push_back(rows[k]);
+    // As many folds as structures: the place of each in the order of compositions. Of the first p
+    // places, p test_fraction are held out, rounded up.
+    const std::vector<int> place =
+        alloy::stratified_folds(strata, std::max(1, static_cast<int>(rows.size())), seed);
+    const auto held_of_first = [&](int places) {
+      return std::ceil(places * config_.data.test_fraction - 1e-9);
+    };
+    for (size_t k = 0; k < rows.size(); ++k) {
+      const bool is_held = held_of_first(place[k] + 1) > held_of_first(place[k]);
+      (is_held ? test_ : train_).push_back(rows[k]);
+    }
     RandomStream random(seed, Purpose::selection, 4, 0);
     for (size_t i = train_.size(); i > 1; --i) std::swap(train_[i - 1], train_[random.below(i)]);
     if (train_.empty() || test_.empty())
