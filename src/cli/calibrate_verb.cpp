@@ -3,12 +3,12 @@
 // reads.
 #include <cstdio>
 #include <filesystem>
-#include <thread>
 
 #include "cli/calibrate.h"
 #include "cli/verbs.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/host.h"
 #include "core/log.h"
 #include "plan/training_config.h"
 #include "run/run_directory.h"
@@ -32,10 +32,7 @@ int calibrate(const Options& options) {
   if (options.device == "cuda" && gpus == 0)
     fail(ErrorKind::device, "--device cuda, but {}", device::cuda_unavailable_reason());
   if (options.device != "cpu" && gpus > 0) device = {device::Kind::cuda, world.local_rank() % gpus};
-  const int threads =
-      options.threads > 0
-          ? options.threads
-          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world.local_size());
+  const int threads = options.threads > 0 ? options.threads : world.cores();
   comm::Shape shape;
   shape[comm::Axis::data] = world.size();
   shape.message_multiprocessors = options.message_multiprocessors;

@@ -7,13 +7,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
-#include <thread>
 
 #include "cli/engine.h"
 #include "cli/verbs.h"
 #include "comm/world.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/host.h"
 #include "core/text.h"
 #include "core/version.h"
 #include "data/store.h"
@@ -107,8 +107,9 @@ int doctor() {
   comm::World world = comm::World::start();
   if (world.rank() != 0) return 0;
   const auto environment = run::environment(world, {});
-  std::printf("  host  %s, %u cores (%s), %s\n", world.hosts()[0].c_str(),
-              std::thread::hardware_concurrency(),
+  const int cores = host_cores(), usable = static_cast<int>(usable_cores().size());
+  std::printf("  host  %s, %d cores%s (%s), %s\n", world.hosts()[0].c_str(), cores,
+              usable < cores ? fmt::format(", {} of them for this process", usable).c_str() : "",
               environment.value("cpu", std::string("?")).c_str(),
               environment["host_memory"].get<std::string>().c_str());
   check_training(broken);

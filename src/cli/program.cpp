@@ -13,6 +13,7 @@
 #include "cli/verbs.h"
 #include "comm/world.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/text.h"
 #include "core/version.h"
 #include "run/runner.h"
@@ -28,16 +29,21 @@ constexpr const char* kFooter =
     "  ocoee run RECIPE optimizer.learning_rate=1e-3    with one value changed\n"
     "Exit codes: ";
 
-// The last words of a failed program. Every rank may come here: a mistake that all of them see is
-// told by rank 0 alone. The others stay until mpirun ends them because rank 0 did: the first rank
-// that ends with an error makes it kill those that have not yet spoken. Where no launcher does so
-// they leave by themselves.
+// The last words of a failed program. Every rank may come here, mostly with a mistake that all of
+// them see: rank 0 tells it, and the others stay until mpirun ends them because rank 0 did, for the
+// first rank that ends with an error makes it kill those that have not yet spoken. Who is then
+// still there saw what rank 0 did not, as where a folder is missing on one host; the first rank of
+// a host speaks for it. srun ends nobody, so there the others keep silent.
 int report_failure(ErrorKind kind, const std::string& message) {
-  const bool told_by_rank_0 = kind == ErrorKind::config && comm::launched_rank() != 0;
-  if (told_by_rank_0)
-    std::this_thread::sleep_for(std::chrono::seconds(10));
-  else
+  const int rank = comm::launched_rank(), on_host = comm::launched_local_rank();
+  if (kind != ErrorKind::config || rank == 0) {
     std::fprintf(stderr, "ocoee: %s: %s\n", name_of(kind), message.c_str());
+    return exit_code(kind);
+  }
+  std::this_thread::sleep_for(std::chrono::seconds(on_host == 0 ? 10 : 12));
+  if (on_host == 0 || comm::detect_launcher() != comm::Launcher::srun)
+    std::fprintf(stderr, "ocoee: rank %d on %s: %s: %s\n", rank, host_name().c_str(), name_of(kind),
+                 message.c_str());
   return exit_code(kind);
 }
 

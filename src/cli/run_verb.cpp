@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "cli/engine.h"
 #include "cli/recipe.h"
@@ -51,6 +50,17 @@ std::string choose_machine(const run::RunConfig& run, const device::Device* devi
   if (std::filesystem::exists(calibrated)) return calibrated;
   return device && device->is_cuda() ? plan::machine_of_device(device::properties(*device).name)
                                      : "";
+}
+
+// mpirun binds the ranks of a small launch to a core each, which is seldom what was meant.
+int64_t threads_of(const comm::World& world) {
+  const int cores = world.cores(), share = host_cores() / world.local_size();
+  if (cores < share && world.size() > 1)
+    log::info(
+        "{} thread{} a rank: of this host's {} cores each was bound to {}; `mpirun --bind-to "
+        "none` leaves them free, srun has --cpus-per-task",
+        cores, cores == 1 ? "" : "s", host_cores(), cores);
+  return cores;
 }
 
 // A recipe may be meant for another machine, so this is no problem of it.
@@ -147,9 +157,7 @@ int run(const Tasks& tasks, const Options& options, const std::string& command) 
   request.type = recipe->type;
   request.config = recipe->task.get();
   request.run = recipe->run;
-  if (request.run.threads == 0)
-    request.run.threads = std::max<int64_t>(
-        1, std::thread::hardware_concurrency() / static_cast<unsigned>(world.local_size()));
+  if (request.run.threads == 0) request.run.threads = threads_of(world);
   request.recipe_toml = config::to_toml(recipe->description);
   request.recipe_path = options.recipe;
   request.stable_recipe = run::stable_recipe(recipe->description);

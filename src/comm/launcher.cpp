@@ -93,4 +93,19 @@ int launched_local_size() {
   return 1;
 }
 
+int launched_local_rank() {
+  switch (detect_launcher()) {
+    case Launcher::none:
+      return 0;
+    case Launcher::mpirun:
+      return first_number({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PALS_LOCAL_RANKID"},
+                          launched_rank());
+    case Launcher::srun:
+      return first_number({"SLURM_LOCALID"}, launched_rank());
+    case Launcher::torchrun:
+      return first_number({"LOCAL_RANK"}, launched_rank());
+  }
+  return 0;
+}
+
 }  // namespace ocoee::comm

@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <exception>
@@ -14,6 +15,7 @@
 #include "comm/world_impl.h"
 #include "core/error.h"
 #include "core/host.h"
+#include "core/text.h"
 
 namespace ocoee::comm {
 namespace {
@@ -79,9 +81,31 @@ World::~World() {
 World World::alone() {
   auto impl = std::make_unique<Impl>();
   impl->hosts = {host_name()};
+  impl->cores = static_cast<int>(usable_cores().size());
   impl->host = make_self_communicator("world", 0);
   return World(std::move(impl));
 }
+
+namespace {
+
+// Collective.
+int shared_cores(const World::Impl& impl) {
+  const std::vector<int> mine = usable_cores();
+  std::vector<std::string> words;
+  for (const int core : mine) words.push_back(std::to_string(core));
+  const std::vector<std::string> all = impl.host->all_gather_text(join(words, " "));
+  size_t sharing = 0;
+  for (size_t r = 0; r < all.size(); ++r) {
+    if (impl.hosts[r] != impl.hosts[static_cast<size_t>(impl.rank)]) continue;
+    const std::vector<std::string> theirs = split(all[r], ' ');
+    sharing += std::any_of(theirs.begin(), theirs.end(), [&](const std::string& core) {
+      return std::binary_search(mine.begin(), mine.end(), std::stoi(core));
+    });
+  }
+  return static_cast<int>(std::max<size_t>(1, mine.size() / std::max<size_t>(1, sharing)));
+}
+
+}  // namespace
 
 World World::start() {
   const Launcher launcher = detect_launcher();
@@ -121,6 +145,7 @@ World World::start() {
     if (r < impl->rank) ++impl->local_rank;
     ++impl->local_size;
   }
+  impl->cores = shared_cores(*impl);
   return World(std::move(impl));
 }
 
@@ -135,6 +160,9 @@ int World::local_rank() const {
 }
 int World::local_size() const {
   return impl_->local_size;
+}
+int World::cores() const {
+  return impl_->cores;
 }
 const std::vector<std::string>& World::hosts() const {
   return impl_->hosts;

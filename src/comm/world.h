@@ -21,6 +21,7 @@ std::string name_of(Launcher launcher);
 int launched_rank();
 int launched_size();
 int launched_local_size();  // on this host; 1 where the environment does not say
+int launched_local_rank();  // among them; launched_rank() where the environment does not say
 
 // What starts this launch again, up to the program: "mpirun -n 4 ", with the variables before it
 // that this machine needs for it; "" for one process.
@@ -54,6 +55,9 @@ class World {
   int size() const;
   int local_rank() const;  // among the ranks of this host
   int local_size() const;
+  // Cores for this rank's threads: those that it may run on, divided among the ranks of its host
+  // that may run on some of them too. At least 1.
+  int cores() const;
   const std::vector<std::string>& hosts() const;  // host name of each rank
   std::shared_ptr<Communicator> host();  // all ranks, host buffers: for control data between steps
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/host.h"
 #include "kernels/number.h"
 
 // The thread sanitizer does not understand the synchronisation inside libgomp, so under it plain
@@ -32,7 +33,7 @@ bool check_processor() {
 }
 
 #ifndef OCOEE_USE_OPENMP
-int threads_wanted = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+int threads_wanted = static_cast<int>(usable_cores().size());
 #endif
 
 }  // namespace

@@ -15,4 +15,8 @@ void matrix_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& 
 void matrix_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias,
                     const at::Tensor& c);
 
+// Whether oneDNN would take c = a b (or c += a b): float32 of some size, on a CPU where it is the
+// quicker library.
+bool takes_onednn(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c);
+
 }  // namespace ocoee::nn

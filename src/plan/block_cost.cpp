@@ -152,8 +152,8 @@ class LayerCost {
     const double packed = threads_ * (50304 + 2 * depth * (std::min(rows + 32, 288.0) + columns));
     return copy + std::max(2 * copy, packed);
   }
-  // What a thread of oneDNN packs of a weight gradient's operands and sums, on CPUs where it makes
-  // them (nn/matrix_product.h).
+  // What a thread of oneDNN packs of a weight gradient's operands and sums where it makes them
+  // (nn/matrix_product.h); elsewhere a little too much, for a plan may be of another machine's CPU.
   double packed_in_float32(double rows, double columns) const {
     if (T_ * rows * columns < (1 << 22)) return 0;
     const double block = std::min(rows, 256.0);

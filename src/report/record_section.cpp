@@ -115,10 +115,10 @@ std::string reproduce_section(const SectionContext& context) {
       context.run.recipe.empty() ? "" : " The recipe below holds every value, the seed among them.";
   if (!command.empty())
     return paragraph("The command that made this run:") + code_block(shorten(command, 4000)) +
-           (seed.empty()
-                ? ""
-                : paragraph("The same recipe, layout and build give the same numbers on CPUs." +
-                            seed));
+           (seed.empty() ? ""
+                         : paragraph("The same recipe, layout and build give the same numbers on "
+                                     "CPUs of one kind." +
+                                     seed));
   if (context.run.recipe.empty()) return "";
   return paragraph("The run did not record its command. With the recipe below:") +
          code_block("ocoee run recipe.toml");

@@ -7,7 +7,6 @@
 #include <ctime>
 #include <fstream>
 #include <string_view>
-#include <thread>
 
 #include "core/build_commit.h"
 #include "core/build_info.h"
@@ -87,7 +86,7 @@ json environment(const comm::World& world, const device::Device& device) {
   ::uname(&system);
   out["system"] = fmt::format("{} {} {}", system.sysname, system.release, system.machine);
   out["cpu"] = processor();
-  out["cores"] = std::thread::hardware_concurrency();
+  out["cores"] = host_cores();
   out["host_memory"] = format_bytes(host_memory_bytes());
   out["device"] = device::name_of(device);
   if (device.is_cuda()) {

@@ -43,6 +43,16 @@ class Answers(unittest.TestCase):
             self.assertIsNone(other.poll())
             other.terminate()
             self.assertEqual(other.communicate(timeout=60)[1], "")
+        with rank(1) as left:  # nobody ended it, so rank 0 did not see what it saw
+            told = left.communicate(timeout=60)[1]
+            self.assertEqual(left.returncode, 2)
+            self.assertRegex(told, r"^ocoee: rank 1 on \S+: recipe error: nowhere.toml: ")
+
+    def test_threads_stay_on_the_cores_that_they_may_use(self):
+        core = min(os.sched_getaffinity(0))
+        done = subprocess.run(["taskset", "-c", str(core), PROGRAM, "doctor"], cwd=self.folder, capture_output=True, text=True, check=False)
+        cores = os.cpu_count()
+        self.assertIn(f"{cores} cores, 1 of them for this process (" if cores > 1 else "1 cores (", done.stdout)
 
     def test_a_run_that_never_began_gives_way(self):
         if "without LibTorch" in self.ask("doctor"):

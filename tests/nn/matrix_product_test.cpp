@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstdio>
 
 namespace ocoee::nn {
 namespace {
@@ -52,6 +53,21 @@ TEST(MatrixProduct, EverySizeAndViewAgreesWithFloat64) {
       EXPECT_LT(error(made.c, product + made.bias), 1e-6);
     }
   }
+}
+
+TEST(MatrixProduct, SmallOnesAndOtherTypesStayWhereTheyWere) {
+  const auto takes = [](int64_t m, int64_t k, int64_t n, at::ScalarType type) {
+    const auto of = [&](int64_t rows, int64_t columns) { return at::empty({rows, columns}, type); };
+    return takes_onednn(of(m, k), of(k, n), of(m, n));
+  };
+  const bool here = takes(256, 128, 160, at::kFloat);
+  EXPECT_EQ(takes(512, 512, 512, at::kFloat), here);
+  EXPECT_FALSE(takes(64, 64, 64, at::kFloat));
+  EXPECT_FALSE(takes(512, 512, 512, at::kDouble));
+  EXPECT_FALSE(takes(512, 512, 512, at::kBFloat16));
+  RecordProperty("onednn", here);
+  std::printf("[ NOTE     ] large float32 products of this processor: %s\n",
+              here ? "oneDNN" : "MKL");
 }
 
 TEST(MatrixProduct, IsTheSameToTheBitEachTime) {

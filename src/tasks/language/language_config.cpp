@@ -5,9 +5,9 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "core/error.h"
+#include "core/host.h"
 #include "core/text.h"
 #include "plan/machine.h"
 #include "plan/placement.h"
@@ -105,7 +105,7 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) con
   plan::Planned planned = *this->planned(ranks);
   planned.workload.cuts = plan::timed_cuts(planned, run.machine);
   planned.workload.threads =
-      run.threads > 0 ? run.threads : std::max(1u, std::thread::hardware_concurrency());
+      run.threads > 0 ? run.threads : static_cast<int64_t>(usable_cores().size());
   const plan::ModelSpec& spec = planned.workload.model;
   const plan::BatchPlan split = plan::plan_batch(batch, layout, ranks);
   const double tokens = static_cast<double>(batch.global) * static_cast<double>(model.context);

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
+#include "core/host.h"
 #include "support/mpi_world.h"
 
 namespace ocoee::comm {
@@ -113,6 +115,9 @@ TEST(World, KnowsItsHosts) {
   EXPECT_LT(world.local_rank(), world.local_size());
   EXPECT_EQ(world.local_size(), world.size());  // tests run on one machine
   EXPECT_EQ(world.local_rank(), world.rank());
+  // mpirun.sh binds no rank, so all share what the machine lets them use.
+  const int usable = static_cast<int>(usable_cores().size());
+  EXPECT_EQ(world.cores(), std::max(1, usable / world.size()));
 }
 
 }  // namespace
