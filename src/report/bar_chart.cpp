@@ -93,7 +93,8 @@ std::string bar_chart(const BarChart& chart) {
       const std::string label = text(segment.value);
       svg.rect(x, y, width > 1.5 ? width - 1 : width, kBar, "seg " + colour_class(colour),
                fmt::format("{}: {} ({})", segment.name, label, percent(segment.value / totals[r])));
-      if (text_width(label, kFont) + 10 < width)
+      const bool said_by_total = chart.show_total && row.segments.size() == 1;
+      if (!said_by_total && text_width(label, kFont) + 10 < width)
         svg.text(x + width / 2, y + kBar / 2 + 4, label, "on-seg", Svg::Anchor::middle);
       x += width;
     }

@@ -73,7 +73,14 @@ std::string trial_table(const TuneSearch& search) {
   });
   std::vector<Column> columns{{"trial", true}};
   for (const std::string& knob : search.knobs) columns.push_back({knob, true});
-  columns.insert(columns.end(), {{search.metric, true}, {"seconds", true}, {"note", false}});
+  columns.push_back({search.metric, true});
+  const auto any = [&](auto has) {
+    return std::any_of(search.trials.begin(), search.trials.end(), has);
+  };
+  const bool timed = any([](const TuneTrial& trial) { return trial.seconds > 0; });
+  const bool noted = any([](const TuneTrial& trial) { return !trial.note.empty(); });
+  if (timed) columns.push_back({"seconds", true});
+  if (noted) columns.push_back({"note", false});
   std::vector<std::vector<std::string>> rows;
   for (size_t i = 0; i < std::min(order.size(), kMostRows); ++i) {
     const TuneTrial& trial = search.trials[order[i]];
@@ -81,8 +88,8 @@ std::string trial_table(const TuneSearch& search) {
     row.push_back(std::to_string(order[i]));
     row.insert(row.end(), trial.values.begin(), trial.values.end());
     row.push_back(trial.ok ? value_text(trial.value) : "");
-    row.push_back(fmt::format("{:.1f}", trial.seconds));
-    row.push_back(trial.note);
+    if (timed) row.push_back(fmt::format("{:.1f}", trial.seconds));
+    if (noted) row.push_back(trial.note);
   }
   return table(columns, rows, {0});
 }
