@@ -134,7 +134,6 @@ def check_page(page, program, only_syntax):
         environment = dict(reader_environment(), OCOEE_CACHE=os.path.join(folder, "cache"))
         if not only_syntax:
             make_scratch(folder, program)
-            environment["PATH"] = os.path.join(folder, "build") + os.pathsep + environment["PATH"]
         for line, reason, commands in blocks_of(page):
             if not commands:
                 problems.append(f"{page}:{line}: an empty console block")
@@ -162,6 +161,7 @@ def self_test():
              "```console\n$ echo one \\\n  two\none two\n```\n": 0, "<!-- not run: a test -->\n```console\n$ false\n```\n": 0,
              "<!-- not run: a test -->\n```console\n$ if\n```\n": 1, "<!-- not run: a test -->\nText\n\n```console\n$ false\n```\n": 1,
              "```console\n$ export X=1 Y=2\n```\n\n```console\n$ echo $X$Y\n12\n$ env | grep -c OMPI\n(exit code 1)\n0\n```\n": 0,
+             "```console\n$ case $PATH in *$PWD*) false;; esac\n```\n": 0,
              "```console\n$ test -d recipes -a -e build/ocoee && echo x > file\n```\n\n```console\n$ cat file\nx\n```\n": 0}
     with tempfile.TemporaryDirectory() as folder:
         for text, expected in pages.items():
