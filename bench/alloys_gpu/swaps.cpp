@@ -7,13 +7,12 @@
 #include "core/error.h"
 #include "kernels/alloy_swap.h"
 #include "kernels/parallel_for.h"
+#include "science/alloy/interactions.h"
 
 namespace ocoee::bench {
 namespace {
 
 using namespace kernels;
-
-constexpr double kBoltzmann = 8.617333262e-5;  // eV/K
 
 // Unlike-pair energies in quanta: up to 40 meV in the first shell, smaller further out.
 struct Model {
@@ -46,8 +45,8 @@ class Crystal {
         rules_(lattice_, bonds_, 4, model_.energies),
         words_(stream, lattice_.words()),
         tables_(stream, rules_.tables()),
-        beta_(stream,
-              std::vector<float>{static_cast<float>(model_.quantum / (kBoltzmann * temperature))}),
+        beta_(stream, std::vector<float>{static_cast<float>(model_.quantum /
+                                                            (alloy::kBoltzmann * temperature))}),
         sums_(stream, AlloySums::kSlots),
         device_bonds_(stream, bonds_) {
     AlloyFill fill;

@@ -301,6 +301,15 @@ TEST(Mbar, BlocksFollowTheAutocorrelationTime) {
   EXPECT_EQ(slower.blocks_at(1.0), 16) << "the coldest by itself has independent samples";
 }
 
+TEST(Mbar, NoMoreSamplesAreUsedThanAskedFor) {
+  LadderSeries series;
+  series.k_t = {1};
+  series.energy.resize(1);
+  for (int i = 0; i < 15; ++i) series.energy[0].push_back(i % 2 == 0 ? i % 4 : 1000);
+  EXPECT_LT(Reweighted(series, 10).heat_capacity(1), 2) << "every second one";
+  EXPECT_GT(Reweighted(series, 15).heat_capacity(1), 1e5);
+}
+
 TEST(Mbar, TemperaturesThatShareNoEnergiesAreRefused) {
   EXPECT_THROW(Mbar({1, 100}, {std::vector<double>(50, 0.0), std::vector<double>(50, -1e6)}),
                Error);

@@ -114,11 +114,10 @@ Reweighted::Reweighted(const LadderSeries& series, int64_t most)
       high_(*std::max_element(series.k_t.begin(), series.k_t.end())),
       k_t_(series.k_t) {
   const auto samples = static_cast<int64_t>(series.energy.front().size());
-  const int64_t stride = std::max<int64_t>(1, samples / most);
+  const int64_t stride = (samples + most - 1) / most;
   const auto thinned = [&](const std::vector<double>& all) {
     std::vector<double> out;
-    for (int64_t i = 0; i + stride <= samples; i += stride)
-      out.push_back(all[static_cast<size_t>(i)]);
+    for (int64_t i = 0; i < samples; i += stride) out.push_back(all[static_cast<size_t>(i)]);
     return out;
   };
   for (size_t t = 0; t < k_t_.size(); ++t) {

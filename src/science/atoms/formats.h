@@ -14,9 +14,8 @@
 
 namespace ocoee::atoms {
 
-inline constexpr double kBohr = 0.529177210903;          // angstrom (CODATA 2018)
-inline constexpr double kRydberg = 13.605693122994;      // eV
-inline constexpr double kBoltzmann = 8.617333262145e-5;  // eV/K
+inline constexpr double kBohr = 0.529177210903;      // angstrom (CODATA 2018)
+inline constexpr double kRydberg = 13.605693122994;  // eV
 
 // A structure and what a file says of it.
 struct Frame {

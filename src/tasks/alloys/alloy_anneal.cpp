@@ -186,8 +186,8 @@ class AnnealTask final : public run::Task {
                        std::string(" while the temperature falls")},
          {"x", {{"label", "temperature, " + config_.system.temperature_unit()}, {"log", true}}},
          {"y", {{"label", unit + " a site"}}},
-         {"series", json::array({curve("mean of the chains", t, mean, {}, true),
-                                 curve("lowest", t, best, {}, true)})}});
+         {"series", json::array({curve("mean of the chains", t, mean, {}, "line"),
+                                 curve("lowest", t, best, {}, "line")})}});
     figures.push_back(
         {{"chart", "line"},
          {"title", "Lowest " + weighed + " of each chain"},

@@ -323,7 +323,7 @@ class WangLandauTask final : public run::Task {
         high.push_back(e.value + (std::isfinite(e.error) ? e.error : 0));
         points[i][one.title] = json_of(e);
       }
-      json line = curve("", temperatures, value, {}, true);
+      json line = curve("", temperatures, value, {}, "line");
       if (estimates.size() > 1) line["low"] = low, line["high"] = high;
       json figure{{"chart", "line"},
                   {"title", one.title},
@@ -347,7 +347,7 @@ class WangLandauTask final : public run::Task {
       std::vector<double> energy = estimates[k].energy;
       for (double& e : energy) e /= sites;
       series.push_back(curve(estimates.size() > 1 ? fmt::format("estimate {}", k + 1) : "", energy,
-                             estimates[k].ln_g, {}, true));
+                             estimates[k].ln_g, {}, "line"));
     }
     figures.push_back(
         {{"chart", "line"},
@@ -398,7 +398,7 @@ class WangLandauTask final : public run::Task {
       for (double& e : energy) e /= static_cast<double>(lattice_.sites());
       series.push_back(curve(estimates.size() > 1 ? fmt::format("estimate {}", k + 1) : "", energy,
                              estimates[k].probabilities(two ? all[k].k_t : scale * peak.value), {},
-                             true));
+                             "line"));
     }
     std::string caption = fmt::format(
         "At {:.6g} {}, where the heat capacity is highest: no two phases of unlike energy stand "

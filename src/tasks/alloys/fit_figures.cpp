@@ -10,6 +10,7 @@
 #include "core/text.h"
 #include "science/alloy/cluster_model.h"
 #include "science/atoms/formats.h"
+#include "tasks/alloys/pictures.h"
 
 namespace ocoee::tasks {
 namespace {
@@ -17,6 +18,7 @@ namespace {
 using nlohmann::json;
 
 constexpr double kMilli = 1000;  // meV an eV
+constexpr const char* kDraw = "line_and_points";
 
 alloy::Design with_columns(const alloy::Design& d, const std::vector<int64_t>& columns) {
   alloy::Design out;
@@ -30,11 +32,6 @@ alloy::Design with_columns(const alloy::Design& d, const std::vector<int64_t>& c
   return out;
 }
 
-json curve(const std::string& name, const std::vector<double>& x, const std::vector<double>& y,
-           const std::vector<double>& error = {}, const char* draw = "line_and_points") {
-  return {{"name", name}, {"x", x}, {"y", y}, {"error", error}, {"draw", draw}};
-}
-
 json shells_figure(const alloy::Choice& choice, int first, int chosen) {
   std::vector<double> shells, bic, loo;
   for (size_t i = 0; i < choice.bic.size(); ++i) {
@@ -46,13 +43,13 @@ json shells_figure(const alloy::Choice& choice, int first, int chosen) {
                  {"title", "How many shells the data bear: BIC, least squares"},
                  {"x", {{"label", "shells of pairs"}}},
                  {"y", {{"label", "BIC"}}},
-                 {"series", {curve("BIC", shells, bic)}},
+                 {"series", {curve("BIC", shells, bic, {}, kDraw)}},
                  {"references", {{{"label", "chosen"}, {"value", chosen}, {"vertical", true}}}}};
   json other = {{"chart", "line"},
                 {"title", "Each structure predicted by the others"},
                 {"x", {{"label", "shells of pairs"}}},
                 {"y", {{"label", "leave-one-out error, meV/atom"}, {"log", true}}},
-                {"series", {curve("leave-one-out error", shells, loo)}}};
+                {"series", {curve("leave-one-out error", shells, loo, {}, kDraw)}}};
   return json::array({figure, other});
 }
 
@@ -64,12 +61,14 @@ json learning_figure(const std::vector<alloy::LearningPoint>& points) {
     test.push_back(kMilli * point.test_rmse);
     error.push_back(kMilli * point.test_error);
   }
-  return {{"chart", "line"},
-          {"title", "Learning curve"},
-          {"caption", "Folds are even over compositions; bars are standard errors over folds."},
-          {"x", {{"label", "structures fitted to"}}},
-          {"y", {{"label", "error, meV/atom"}, {"log", true}}},
-          {"series", {curve("held out", rows, test, error), curve("fitted to", rows, train)}}};
+  return {
+      {"chart", "line"},
+      {"title", "Learning curve"},
+      {"caption", "Folds are even over compositions; bars are standard errors over folds."},
+      {"x", {{"label", "structures fitted to"}}},
+      {"y", {{"label", "error, meV/atom"}, {"log", true}}},
+      {"series",
+       {curve("held out", rows, test, error, kDraw), curve("fitted to", rows, train, {}, kDraw)}}};
 }
 
 json interactions_figure(const alloy::PairInteractions& pairs, const alloy::FeatureSpace& space) {
@@ -86,7 +85,7 @@ json interactions_figure(const alloy::PairInteractions& pairs, const alloy::Feat
       }
       series.push_back(
           curve(pairs.species[static_cast<size_t>(a)] + "-" + pairs.species[static_cast<size_t>(b)],
-                r, v, e));
+                r, v, e, kDraw));
     }
   }
   return {
@@ -115,7 +114,7 @@ json deviations_figure(const alloy::Fit& fit,
       x.push_back(kMilli * (given - mixing));
       y.push_back(kMilli * (fit.predict(design->row(r)) - given));
     }
-    if (!x.empty()) series.push_back(curve(name, x, y, {}, "points"));
+    if (!x.empty()) series.push_back(curve(name, x, y));
   }
   return {
       {"chart", "line"},

@@ -261,13 +261,13 @@ class Summary {
           at.push_back(k_t / scale_);
           value.push_back(fine(all, k_t));
         }
-        json line = curve(label(s), at, value, {}, true);
+        json line = curve(label(s), at, value, {}, "line");
         line["colour"] = s;
         chart["series"].push_back(line);
       }
-      json points = curve(smooth ? "" : label(s), x, y, error);
+      json points =
+          curve(smooth ? "" : label(s), x, y, error, smooth ? "points" : "line_and_points");
       points["colour"] = s;
-      if (!smooth) points["draw"] = "line_and_points";
       chart["series"].push_back(points);
     }
     if (const Transition* t = best())
@@ -302,9 +302,8 @@ class Summary {
           y.push_back(p.columns[c].value);
           error.push_back(std::isfinite(p.columns[c].error) ? p.columns[c].error : 0);
         }
-        json line = curve(names[c].substr(prefix.size()), there, y, error);
-        line["draw"] = "line_and_points";
-        chart["series"].push_back(line);
+        chart["series"].push_back(
+            curve(names[c].substr(prefix.size()), there, y, error, "line_and_points"));
       }
       if (!chart["series"].empty()) figures_.push_back(chart);
     }
@@ -357,9 +356,8 @@ class Summary {
             value.push_back(std::max(e.value, 1e-3));  // a logarithm's end
             error.push_back(std::isfinite(e.error) ? e.error : 0);
           }
-          json one = curve(fmt::format("{:.5g} {}", temperature, unit_), h, value, error);
-          one["draw"] = "line_and_points";
-          chart["series"].push_back(one);
+          chart["series"].push_back(curve(fmt::format("{:.5g} {}", temperature, unit_), h, value,
+                                          error, "line_and_points"));
         }
         figures_.push_back(chart);
       }
@@ -476,7 +474,8 @@ void write_kept(const LadderConfig& config, const LadderResult& largest,
     write_snapshots(folder / "snapshots.extxyz", largest.lattice, pairs.species, all);
   if (config.snapshot_format == "extxyz") return;
   atoms::Arrangements arrays;
-  arrays.crystal = structure_of(largest.lattice, pairs.species);
+  arrays.crystal =
+      alloy::structure_of(largest.lattice, largest.snapshots.front().back(), pairs.species);
   arrays.temperature = temperatures;
   arrays.temperature_unit = config.system.temperature_unit();
   arrays.energy_unit = config.system.energy_unit();

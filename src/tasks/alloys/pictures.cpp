@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/file.h"
+#include "science/alloy/features.h"
 #include "science/atoms/formats.h"
 
 namespace ocoee::tasks {
@@ -61,30 +62,13 @@ json crystal_figure(const alloy::Lattice& lattice, const std::vector<uint8_t>& s
       {"species", kinds},   {"categories", names}, {"cell", cell}};
 }
 
-atoms::Structure structure_of(const alloy::Lattice& lattice,
-                              const std::vector<std::string>& names) {
-  atoms::Structure out;
-  out.cell = lattice.edges();
-  out.species_names = names;
-  for (int64_t site = 0; site < lattice.sites(); ++site) {
-    const alloy::CellIndex cell = lattice.cell_of(site);
-    alloy::Vector fraction = lattice.cell().sites[static_cast<size_t>(lattice.basis_of(site))];
-    for (size_t k = 0; k < 3; ++k)
-      fraction[k] =
-          (fraction[k] + static_cast<double>(cell[k])) / static_cast<double>(lattice.repeats()[k]);
-    out.positions.push_back(fraction);
-  }
-  return out;
-}
-
 void write_snapshots(const std::filesystem::path& path, const alloy::Lattice& lattice,
                      const std::vector<std::string>& names,
                      const std::vector<Snapshot>& snapshots) {
   std::string text;
   atoms::Frame frame;
-  frame.structure = structure_of(lattice, names);
   for (const Snapshot& snapshot : snapshots) {
-    frame.structure.species.assign(snapshot.species.begin(), snapshot.species.end());
+    frame.structure = alloy::structure_of(lattice, snapshot.species, names);
     frame.energy = snapshot.energy;
     frame.info = {snapshot.info.begin(), snapshot.info.end()};
     text += atoms::write_extxyz(frame);
@@ -98,8 +82,8 @@ json json_of(const alloy::Estimate& estimate) {
 }
 
 json curve(const std::string& name, const std::vector<double>& x, const std::vector<double>& y,
-           const std::vector<double>& error, bool line) {
-  json out{{"name", name}, {"x", x}, {"y", y}, {"draw", line ? "line" : "points"}};
+           const std::vector<double>& error, const char* draw) {
+  json out{{"name", name}, {"x", x}, {"y", y}, {"draw", draw}};
   if (!error.empty()) out["error"] = error;
   return out;
 }

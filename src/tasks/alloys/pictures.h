@@ -22,9 +22,6 @@ nlohmann::json crystal_figure(const alloy::Lattice& lattice, const std::vector<u
                               const std::vector<std::string>& names, const std::string& title,
                               const std::string& caption = "", int64_t most = 2000);
 
-// The lattice with its sites, on which no species are.
-atoms::Structure structure_of(const alloy::Lattice& lattice, const std::vector<std::string>& names);
-
 struct Snapshot {
   std::vector<uint8_t> species;
   double energy = 0;  // of the whole cell
@@ -37,10 +34,10 @@ void write_snapshots(const std::filesystem::path& path, const alloy::Lattice& la
 // {"value", "error"}, the error null where it is not known.
 nlohmann::json json_of(const alloy::Estimate& estimate);
 
-// Columns of a curve for "figures" of summary.json.
+// Columns of a curve for "figures" of summary.json; `draw`: points, line, line_and_points.
 nlohmann::json curve(const std::string& name, const std::vector<double>& x,
                      const std::vector<double>& y, const std::vector<double>& error = {},
-                     bool line = false);
+                     const char* draw = "points");
 
 // An entry of "headline" of summary.json: a number with its error, or the word that it has none.
 nlohmann::json headline_of(const std::string& label, const alloy::Estimate& estimate,
