@@ -3,8 +3,10 @@
 // chains: heat capacity, order, short-range order and transition temperatures with errors.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "science/alloy/link_cell.h"
@@ -41,7 +43,11 @@ struct LadderConfig final : run::TaskConfig {
   std::vector<double> temperatures() const;  // ascending
   int64_t rounds() const { return (equilibration + samples) / samples_per_round; }
   int counted_shells() const;
-  std::vector<std::string> columns() const;  // of a sample: energy, order, the rest
+  // Of a sample: energy, order, the rest; at the end the weight of each Warren-Cowley parameter:
+  // how many pairs there would be at random, none where one of the two species is absent.
+  std::vector<std::string> columns() const;
+  static bool is_weight(const std::string& column) { return column.starts_with(kWeight); }
+  static constexpr std::string_view kWeight = "weight ";  // and then the column that it is of
   // Species a < b of which there are atoms: Warren-Cowley parameters are measured of these.
   std::vector<std::pair<int, int>> pairs_present() const;
   // Which of the kept arrangements a sample is; nothing where it is none.
@@ -57,5 +63,7 @@ struct LadderConfig final : run::TaskConfig {
  private:
   std::string name_;
 };
+
+std::unique_ptr<run::Task> build_alloy_ladder(const run::TaskConfig& config, run::Context& context);
 
 }  // namespace ocoee::tasks
