@@ -90,10 +90,8 @@ std::optional<Error> enter_engine_if_it_starts() {
 
 void check_training(const std::optional<Error>& broken) {
   if (broken) {
-    const std::string said = broken->what(), mark = "\n    fix: ";
-    const size_t at = said.find(mark);
-    bad("training", said.substr(0, at),
-        at == std::string::npos ? "./dev build" : said.substr(at + mark.size()));
+    const ErrorText said = split_fix(broken->what());
+    bad("training", said.what, said.fix.empty() ? "./dev build" : said.fix);
   } else if (tasks::builder_of("genome_lm")) {
     good("training", "LibTorch is in this program");
   } else {

@@ -124,11 +124,10 @@ Document Document::from_file(const std::string& path) {
   try {
     text = read_file(path);
   } catch (const Error& error) {
-    const std::string what = error.what();
     fail(ErrorKind::config,
          "{}\n    fix: give the path of a recipe; `ocoee list recipes` shows those that come with "
          "Ocoee",
-         what.substr(0, what.find('\n')));
+         split_fix(error.what()).what);
   }
   return from_text(text, path);
 }

@@ -2,6 +2,7 @@
 #include "core/error.h"
 
 #include <new>
+#include <string_view>
 
 namespace ocoee {
 namespace {
@@ -22,6 +23,13 @@ Error as_error(const std::exception& error) {
     if (auto known = translation(error)) return *known;
   }
   return {ErrorKind::internal, error.what()};
+}
+
+ErrorText split_fix(const std::string& text) {
+  constexpr std::string_view mark = "\n    fix: ";
+  const size_t at = text.rfind(mark);
+  if (at == std::string::npos) return {text, ""};
+  return {text.substr(0, at), text.substr(at + mark.size())};
 }
 
 void translate_errors_by(Translation translation) {

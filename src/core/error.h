@@ -47,6 +47,13 @@ template <class... Args>
   throw Error(kind, fmt::format(format, std::forward<Args>(args)...));
 }
 
+// An Error's text is what is wrong and, on a line of its own, how to mend it. Of several problems
+// in one text the last one's fix is taken; the others keep theirs.
+struct ErrorText {
+  std::string what, fix;  // fix: empty where there is none
+};
+ErrorText split_fix(const std::string& text);
+
 // What was thrown, as an Error: std::bad_alloc is one of memory, what nobody knows is internal.
 Error as_error(const std::exception& error);
 // A room that uses a library with exceptions of its own says what they mean: an Error, or nothing.

@@ -27,6 +27,18 @@ TEST(Error, EveryKindHasACodeANameAndAMeaningOfItsOwn) {
   EXPECT_FALSE(meanings.contains(""));
 }
 
+TEST(Error, ATextIsWhatIsWrongAndItsFix) {
+  const auto [what, fix] = split_fix("a.fa:3: a digit\n    fix: remove it");
+  EXPECT_EQ(what, "a.fa:3: a digit");
+  EXPECT_EQ(fix, "remove it");
+  const ErrorText none = split_fix("no memory\nat all");
+  EXPECT_EQ(none.what, "no memory\nat all");
+  EXPECT_EQ(none.fix, "");
+  const ErrorText last = split_fix("a\n    fix: b\nc\n    fix: d");
+  EXPECT_EQ(last.what, "a\n    fix: b\nc");
+  EXPECT_EQ(last.fix, "d");
+}
+
 TEST(File, TheFixFollowsTheReason) {
   EXPECT_EQ(fix_of(ENOSPC), "\n    fix: free space there");
   EXPECT_EQ(fix_of(EFBIG, "write elsewhere"),

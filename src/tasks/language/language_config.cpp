@@ -35,10 +35,8 @@ void check_machine(config::Problems& problems, const std::string& machine) {
   try {
     plan::load_machine(machine);
   } catch (const Error& error) {
-    const std::string text = error.what(), mark = "\n    fix: ";
-    const size_t fix = text.rfind(mark);
-    problems.add("run.machine", text.substr(0, fix),
-                 fix == std::string::npos ? "" : text.substr(fix + mark.size()));
+    const auto [what, fix] = split_fix(error.what());
+    problems.add("run.machine", what, fix);
   }
 }
 
