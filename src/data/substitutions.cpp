@@ -158,9 +158,11 @@ std::vector<size_t> locate(const std::vector<Substitution>& substitutions, const
   }
   std::vector<size_t> places;
   std::vector<std::string> problems;
+  bool misnamed = false, ambiguous = false, misplaced = false;
   for (const Substitution& each : substitutions) {
     const auto found = by_name.find(each.record);
     if (found == by_name.end()) {
+      misnamed = true;
       const std::string near = nearest(each.record, names);
       problems.push_back(fmt::format("{}: no sequence is called '{}'{}", each.where, each.record,
                                      near.empty()
@@ -170,6 +172,7 @@ std::vector<size_t> locate(const std::vector<Substitution>& substitutions, const
     }
     places.push_back(found->second);
     if (twice.contains(each.record)) {
+      ambiguous = true;
       problems.push_back(
           fmt::format("{}: more than one sequence is called '{}'; each needs a name of its own",
                       each.where, each.record));
@@ -177,21 +180,28 @@ std::vector<size_t> locate(const std::vector<Substitution>& substitutions, const
     }
     const std::string_view letters = corpus.records()[found->second].letters;
     if (each.position > static_cast<int64_t>(letters.size())) {
+      misplaced = true;
       problems.push_back(fmt::format("{}: position {} is past the end of '{}', which has {} bases",
                                      each.where, each.position, each.record, letters.size()));
     } else if (const char there = letters[static_cast<size_t>(each.position - 1)];
                there != each.reference) {
+      misplaced = true;
       problems.push_back(fmt::format("{}: the reference is {}, but '{}' has {} at position {}",
                                      each.where, each.reference, each.record, there,
                                      each.position));
     }
   }
   if (problems.empty()) return places;
+  std::vector<std::string> fixes;
+  if (misnamed)
+    fixes.emplace_back("name sequences as the FASTA's headers do, up to the first space");
+  if (ambiguous) fixes.emplace_back("give each record of the FASTA a name of its own");
+  if (misplaced)
+    fixes.emplace_back("check that the positions count from 1 and belong to this very sequence");
   const size_t more = problems.size() - std::min(problems.size(), kShownProblems);
   problems.resize(std::min(problems.size(), kShownProblems));
-  fail(ErrorKind::data,
-       "{}{}\n    fix: check that the positions count from 1 and belong to this very sequence",
-       join(problems, "\n"), more == 0 ? "" : fmt::format("\nand {} more like these", more));
+  fail(ErrorKind::data, "{}{}\n    fix: {}", join(problems, "\n"),
+       more == 0 ? "" : fmt::format("\nand {} more like these", more), join(fixes, "; "));
 }
 
 }  // namespace ocoee::data

@@ -89,7 +89,15 @@ TEST(Substitutions, AreCheckedAgainstTheSequences) {
             "plasmid:1A>C: no sequence is called 'plasmid'; the first one is 'chr1'\n"
             "chr1:5A>C: position 5 is past the end of 'chr1', which has 4 bases\n"
             "chr2:1A>C: the reference is A, but 'chr2' has N at position 1\n"
-            "    fix: check that the positions count from 1 and belong to this very sequence");
+            "    fix: name sequences as the FASTA's headers do, up to the first space; check that "
+            "the positions count from 1 and belong to this very sequence");
+  EXPECT_EQ(message_of([&] { locate({parse_substitution("1:1A>C")}, *corpus); }),
+            "1:1A>C: no sequence is called '1'; the first one is 'chr1'\n"
+            "    fix: name sequences as the FASTA's headers do, up to the first space");
+  const auto twins = Corpus::from_records({{"a", "", "ACGT"}, {"a", "", "ACGG"}});
+  EXPECT_EQ(message_of([&] { locate({parse_substitution("a:1A>C")}, *twins); }),
+            "a:1A>C: more than one sequence is called 'a'; each needs a name of its own\n"
+            "    fix: give each record of the FASTA a name of its own");
   const std::vector<Substitution> many(12, parse_substitution("chr1:1C>G"));
   EXPECT_THAT(message_of([&] { locate(many, *corpus); }),
               ::testing::HasSubstr("\nand 2 more like these\n"));
