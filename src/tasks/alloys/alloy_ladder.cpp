@@ -140,7 +140,8 @@ std::vector<std::string> LadderConfig::columns() const {
         out.push_back(fmt::format("S {} {} {} {} {:.6g}", pairs.species[static_cast<size_t>(a)],
                                   line[0], line[1], line[2], h));
   for (const std::string& name : std::vector<std::string>(out))
-    if (name.starts_with("alpha ")) out.push_back(std::string(kWeight) + name);
+    if (!system.canonical() && name.starts_with("alpha "))
+      out.push_back(std::string(kWeight) + name);
   return out;
 }
 

@@ -43,8 +43,9 @@ struct LadderConfig final : run::TaskConfig {
   std::vector<double> temperatures() const;  // ascending
   int64_t rounds() const { return (equilibration + samples) / samples_per_round; }
   int counted_shells() const;
-  // Of a sample: energy, order, the rest; at the end the weight of each Warren-Cowley parameter:
-  // how many pairs there would be at random, none where one of the two species is absent.
+  // Of a sample: energy, order, the rest; where species flip, at the end the weight of each
+  // Warren-Cowley parameter: how many pairs there would be at random, none where one of the two
+  // species is absent.
   std::vector<std::string> columns() const;
   static bool is_weight(const std::string& column) { return column.starts_with(kWeight); }
   static constexpr std::string_view kWeight = "weight ";  // and then the column that it is of

@@ -205,7 +205,8 @@ class LadderTask final : public run::Task {
           for (const auto& [a, b] : pairs_) {
             const double alpha = alloy::warren_cowley(bonds, atoms, shell, a, b);
             values.push_back(std::isfinite(alpha) ? alpha : 0);
-            weights.push_back(at_random(bonds, atoms, shell, a, b));
+            if (!config_.system.canonical())
+              weights.push_back(at_random(bonds, atoms, shell, a, b));
           }
       }
       for (const alloy::StructureFactorLine& line : one.lines)
