@@ -191,8 +191,13 @@ Field& Field::names_files() {
 }
 
 Field& Field::acts_where(std::string text, std::function<bool()> holds) {
-  condition = std::move(text);
-  acts = std::move(holds);
+  if (acts) {
+    condition += ", and " + text;
+    acts = [first = std::move(acts), second = std::move(holds)] { return first() && second(); };
+  } else {
+    condition = std::move(text);
+    acts = std::move(holds);
+  }
   return *this;
 }
 

@@ -75,7 +75,8 @@ class Field {
   Field& unit(std::string unit);  // shown in help: "tokens", "seconds"
   Field& may_change_on_resume();  // layout, steps, intervals: a continued run may differ here
   Field& names_files();           // a run goes on only while what these files hold is the same
-  // Elsewhere it has no effect: "schedule = wsd". `holds` is asked once all values are read.
+  // Elsewhere it has no effect: "schedule = wsd". `holds` is asked once all values are read. Said
+  // twice, both must hold.
   Field& acts_where(std::string condition, std::function<bool()> holds);
   std::string meaning() const;  // doc, and where it acts
 

@@ -132,9 +132,9 @@ class Check(unittest.TestCase):
     def test_keys_without_effect(self):
         self.assertNotIn("note:", self.check())
         said = self.check("optimizer.name=sgd", "optimizer.beta1=0.5", "optimizer.decay_steps=3", "precision.loss_scale=8", "layout.halves=off",
-                          "layout.schedule=gpipe", "model.rope_base=500")
+                          "layout.schedule=gpipe", "model.rope_base=500", "task.k=5")
         for key, where in (("optimizer.beta1", "name = adamw"), ("optimizer.decay_steps", "schedule = wsd"), ("layout.halves", "tensor > 1"),
-                           ("precision.loss_scale", "compute = float16"), ("layout.schedule", "pipeline > 1"), ("model.rope_base", "positions are rope")):
+                           ("precision.loss_scale", "compute = float16"), ("layout.schedule", "pipeline > 1"), ("model.rope_base", "positions are rope"), ("task.k", "tokens = kmer")):
             self.assertRegex(said, rf"note: command line: {key}: has no effect: it acts where {where}")
         self.assertNotIn("note:", self.check("optimizer.schedule=wsd", "optimizer.decay_steps=3", "model.style=llama", "model.rope_base=500"))
 

@@ -128,12 +128,14 @@ TEST(Config, SectionsOfOthersArePassedOverAndMisspellingsAreNot) {
 
 struct Rate {
   std::string schedule = "cosine";
-  int64_t falls = 0;
+  int64_t falls = 0, steep = 0;
   void describe(Description& d) {
     d.field("schedule", schedule, "how it moves").choices({"cosine", "wsd"});
-    d.field("falls", falls, "length of the end").acts_where("schedule = wsd", [this] {
-      return schedule == "wsd";
-    });
+    const auto is_wsd = [this] { return schedule == "wsd"; };
+    d.field("falls", falls, "length of the end").acts_where("schedule = wsd", is_wsd);
+    d.field("steep", steep, "how it ends")
+        .acts_where("falls > 0", [this] { return falls > 0; })
+        .acts_where("schedule = wsd", is_wsd);
   }
 };
 
@@ -158,6 +160,13 @@ TEST(Config, TellsKeysThatWereWrittenAndHaveNoEffect) {
               testing::ElementsAre(
                   "command line: rate.falls: has no effect: it acts where schedule = wsd"));
   EXPECT_THAT(idle_keys("[rate]\nfalls = 7\nschedule = 'wsd'\n"), testing::IsEmpty());
+  for (const char* one_does_not_hold : {"rate.falls=0", "rate.schedule=cosine"})
+    EXPECT_THAT(
+        idle_keys("", {"rate.falls=7", "rate.schedule=wsd", "rate.steep=1", one_does_not_hold}),
+        testing::Contains("command line: rate.steep: has no effect: it acts where falls > "
+                          "0, and schedule = wsd"));
+  EXPECT_THAT(idle_keys("", {"rate.falls=7", "rate.schedule=wsd", "rate.steep=1"}),
+              testing::IsEmpty());
   EXPECT_THAT(idle_keys("[rate]\nfalls = 7\n", {"rate.schedule=wsd"}), testing::IsEmpty());
   EXPECT_THAT(idle_keys(""), testing::IsEmpty()) << "nobody wrote it";
   EXPECT_THAT(idle_keys("[rate]\nfalls = 0\n"), testing::IsEmpty()) << "the default";

@@ -94,9 +94,7 @@ void AlloyFitConfig::describe(config::Description& recipe) {
 
   config::Description& program =
       recipe.section("lammps", lammps, "The program that computes energies.");
-  for (config::Field& field : program.fields()) {
-    if (field.condition.empty()) field.acts_where(kComputed, computes);
-  }
+  for (config::Field& field : program.fields()) field.acts_where(kComputed, computes);
 }
 
 void AlloyFitConfig::check(config::Problems& problems, const run::RunConfig&, int) const {

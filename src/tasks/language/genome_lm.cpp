@@ -40,9 +40,6 @@ void GenomeLmConfig::describe_task(config::Description& task) {
 void GenomeLmConfig::check_task(config::Problems& problems) const {
   check_files(problems, "task.fasta", fasta);
   if (!extra_fasta.empty()) check_files(problems, "task.extra_fasta", extra_fasta);
-  if (k != GenomeLmConfig().k && tokens != "kmer")
-    problems.add("task.k", fmt::format("has no effect with tokens = \"{}\"", tokens),
-                 "write tokens = \"kmer\", or leave k out");
 }
 
 int64_t GenomeLmConfig::vocabulary() const {
