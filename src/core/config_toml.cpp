@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "core/config.h"
 #include "core/error.h"
@@ -25,6 +26,27 @@ std::vector<std::string> names_of(const Description& d) {
   for (const Field& field : d.fields()) names.push_back(field.name);
   for (const auto& section : d.sections()) names.push_back(section.first);
   return names;
+}
+
+void add_keys(const Description& d, const std::string& path,
+              std::vector<std::pair<std::string, std::string>>& name_and_key) {
+  for (const Field& field : d.fields())
+    name_and_key.emplace_back(field.name, child_key(path, field.name));
+  for (const auto& [name, inner] : d.sections())
+    add_keys(*inner, child_key(path, name), name_and_key);
+}
+
+// The keys of any section that are called `name`, or what is nearest to it; "" where none is near.
+std::string keys_called(const std::string& name, const Description& recipe) {
+  std::vector<std::pair<std::string, std::string>> all;
+  add_keys(recipe, "", all);
+  std::vector<std::string> names, keys;
+  for (const auto& entry : all) names.push_back(entry.first);
+  const std::string near = nearest(name, names);
+  for (const auto& [known, key] : all) {
+    if (!near.empty() && known == near) keys.push_back("'" + key + "'");
+  }
+  return join(keys, " or ");
 }
 
 std::string describe_node(const toml::node& node) {
@@ -105,7 +127,9 @@ struct Document::Impl {
 
   // Where a key stands; one that is missing, where its section begins.
   Source source_of(const std::string& dotted_key) const;
-  void read(const toml::table& from, Description& d, const std::string& path, Problems& problems,
+  // `recipe`: all that is described, of which `d` is the section `path`.
+  void read(const toml::table& from, Description& d, const std::string& path,
+            const Description& recipe, Problems& problems,
             const std::vector<std::string>& passed_over = {}) const;
   void assign(const toml::node& node, const Field& field, const std::string& key,
               Problems& problems) const;
@@ -206,11 +230,12 @@ void Document::read(Description& description, Problems& problems,
         fmt::format("this program reads version 1, the recipe has {}", describe_node(*version)),
         "a newer recipe needs a newer Ocoee");
   }
-  impl_->read(impl_->table, description, "", problems, passed_over);
+  impl_->read(impl_->table, description, "", description, problems, passed_over);
 }
 
 void Document::Impl::read(const toml::table& from, Description& d, const std::string& path,
-                          Problems& problems, const std::vector<std::string>& passed_over) const {
+                          const Description& recipe, Problems& problems,
+                          const std::vector<std::string>& passed_over) const {
   std::vector<std::string> names = names_of(d);
   names.insert(names.end(), passed_over.begin(), passed_over.end());
   for (const auto& [raw_key, node] : from) {
@@ -232,7 +257,7 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
       assign(node, *field, key, problems);
     } else if (section) {
       if (const toml::table* inner = node.as_table()) {
-        read(*inner, *section, key, problems);
+        read(*inner, *section, key, recipe, problems);
       } else {
         problems.add_at(source_of(node), key, "expected a section, found " + describe_node(node),
                         fmt::format("write [{}] above its keys", key));
@@ -240,8 +265,11 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
     } else if (std::count(passed_over.begin(), passed_over.end(), child) == 0) {
       const std::string near = nearest(child, names);
       const std::string kind = node.is_table() ? "section" : "key";
+      const std::string keys = !near.empty()     ? "'" + child_key(path, near) + "'"
+                               : node.is_table() ? ""
+                                                 : keys_called(child, recipe);
       problems.add_at(source_of(node), key, "unknown " + kind,
-                      !near.empty()  ? fmt::format("did you mean '{}'?", child_key(path, near))
+                      !keys.empty()  ? fmt::format("did you mean {}?", keys)
                       : path.empty() ? fmt::format("the sections are {}", join(names, ", "))
                                      : fmt::format("`ocoee help {}` lists the keys", path));
     }
@@ -256,7 +284,7 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
   static const toml::table nothing;
   for (const auto& [section_name, inner] : d.sections()) {
     if (!from.contains(section_name))
-      read(nothing, *inner, child_key(path, section_name), problems);
+      read(nothing, *inner, child_key(path, section_name), recipe, problems);
   }
 }
 

@@ -172,6 +172,30 @@ TEST(Config, TellsKeysThatWereWrittenAndHaveNoEffect) {
   EXPECT_THAT(idle_keys("[rate]\nfalls = 0\n"), testing::IsEmpty()) << "the default";
 }
 
+TEST(Config, AKeyInAWrongSectionIsFoundInItsOwn) {
+  Batch batch;
+  Rate rate;
+  int64_t steps = 1, seed = 1, other_seed = 1;
+  Description description;
+  description.section("batch", batch, "").field("seed", seed, "of samples");
+  description.section("rate", rate, "").field("seed", other_seed, "of rates");
+  description.section("train", "").field("steps", steps, "how many");
+  const auto fix_of = [&](const std::string& key) {
+    Document document = Document::from_text("version = 1\n[batch]\nfiles = ['a']\n", "r.toml");
+    document.override_value(key + "=1");
+    Problems problems;
+    document.read(description, problems);
+    EXPECT_EQ(problems.all().size(), 1U) << problems.text();
+    return problems.empty() ? "" : problems.all().front().fix;
+  };
+  EXPECT_EQ(fix_of("train.global"), "did you mean 'batch.global'?");
+  EXPECT_EQ(fix_of("train.globl"), "did you mean 'batch.global'?");
+  EXPECT_EQ(fix_of("global"), "did you mean 'batch.global'?");
+  EXPECT_EQ(fix_of("train.seed"), "did you mean 'batch.seed' or 'rate.seed'?");
+  EXPECT_EQ(fix_of("train.something"), "`ocoee help train` lists the keys");
+  EXPECT_EQ(fix_of("rate.stees"), "did you mean 'rate.steep'?") << "its own section comes first";
+}
+
 TEST(Config, HelpReferenceAndSchemaSayWhereAKeyActs) {
   Rate rate;
   Description description;
