@@ -178,7 +178,12 @@ TEST(Fit, BicStopsWhereTheTermsEnd) {
       RandomStream random(seed, Purpose::plugin_first, 9, static_cast<uint64_t>(r));
       for (int j = 0; j < 4; ++j) longer.features.push_back(random.normal());
     }
-    right += choose_by_bic(longer, {2, 3, 4, 5, 6, 7, 8, 9, 10}).best == 4;
+    std::vector<std::vector<int64_t>> nested{{0, 1}};
+    while (nested.size() < 9) {
+      nested.push_back(nested.back());
+      nested.back().push_back(static_cast<int64_t>(nested.size()));
+    }
+    right += choose_by_bic(longer, nested).best == 4;
   }
   EXPECT_GE(right, 16);
 }
@@ -212,12 +217,31 @@ TEST(LearningCurve, TestErrorFallsToTheNoise) {
   const Design d = planted(200, 10, 0.3, 7);
   std::vector<int64_t> strata(200);
   for (size_t i = 0; i < 200; ++i) strata[i] = static_cast<int64_t>(i % 4);
-  const std::vector<LearningPoint> curve = learning_curve(d, strata, Shrinkage::evidence, 8, 5, 1);
+  const std::vector<LearningPoint> curve =
+      learning_curve(d, strata, Shrinkage::evidence, 0, 8, 5, 1);
   ASSERT_EQ(curve.size(), 8U);
   EXPECT_EQ(curve.back().rows, 160);
   EXPECT_GT(curve.front().test_rmse, curve.back().test_rmse);
   EXPECT_GT(curve.front().test_rmse, curve.front().train_rmse);
   EXPECT_NEAR(curve.back().test_rmse, 0.3 * std::sqrt(1 + 12.0 / 160), 0.04);
+}
+
+// With all rows but a fold's, its last point is the mean over folds of fits by hand.
+TEST(LearningCurve, OfRidgeHasItsLambda) {
+  const Design d = planted(60, 6, 0.3, 8);
+  const std::vector<int64_t> strata(60, 0);
+  const std::vector<int> fold = stratified_folds(strata, 3, 1);
+  for (const double lambda : {0.0, 40.0}) {
+    double mean = 0;
+    for (int held = 0; held < 3; ++held) {
+      std::vector<int64_t> train, test;
+      for (int64_t r = 0; r < 60; ++r)
+        (fold[static_cast<size_t>(r)] == held ? test : train).push_back(r);
+      mean += rmse(fit(d.only_rows(train), Shrinkage::given, lambda), d.only_rows(test)) / 3;
+    }
+    const auto curve = learning_curve(d, strata, Shrinkage::given, lambda, 2, 3, 1);
+    EXPECT_NEAR(curve.back().test_rmse, mean, 1e-9) << lambda;
+  }
 }
 
 }  // namespace

@@ -47,10 +47,10 @@ class Planted {
     }
     return d;
   }
-  std::vector<int64_t> candidates() const {
-    std::vector<int64_t> out;
+  std::vector<std::vector<int64_t>> candidates() const {
+    std::vector<std::vector<int64_t>> out;
     for (int shells = 1; shells <= static_cast<int>(space_.shells().size()); ++shells)
-      out.push_back(space_.columns_of(shells));
+      out.push_back(space_.columns_with(shells));
     return out;
   }
   const std::vector<double>& truth() const { return truth_; }
@@ -88,7 +88,7 @@ TEST(PlantedFit, BicFindsTheShellsAndTheErrorIsTheNoise) {
     const Design data = planted.cells(400, kNoise, seed);
     const Choice choice = choose_by_bic(data, planted.candidates());
     right += choice.best + 1 == kShells;
-    const int64_t columns = planted.candidates()[choice.best];
+    const std::vector<int64_t> columns = planted.candidates()[choice.best];
     const Fit found = fit(data.only_columns(columns), Shrinkage::evidence);
     const Design test = planted.cells(2000, kNoise, 100 + seed).only_columns(columns);
     EXPECT_LE(rmse(found, test), 1.1 * kNoise) << seed;

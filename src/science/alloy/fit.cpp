@@ -18,16 +18,14 @@ void shuffle(std::vector<int64_t>& items, RandomStream& random) {
 
 }  // namespace
 
-Design Design::only_columns(int64_t count) const {
+Design Design::only_columns(const std::vector<int64_t>& chosen) const {
   Design out;
   out.rows = rows;
-  out.columns = count;
-  out.free = std::min(free, count);
+  out.columns = static_cast<int64_t>(chosen.size());
+  out.free = std::count_if(chosen.begin(), chosen.end(), [&](int64_t c) { return c < free; });
   out.targets = targets;
-  for (int64_t r = 0; r < rows; ++r) {
-    const std::span<const double> from = row(r).first(static_cast<size_t>(count));
-    out.features.insert(out.features.end(), from.begin(), from.end());
-  }
+  for (int64_t r = 0; r < rows; ++r)
+    for (const int64_t c : chosen) out.features.push_back(row(r)[static_cast<size_t>(c)]);
   return out;
 }
 
@@ -60,10 +58,10 @@ double rmse(const Fit& fit, const Design& design) {
   return std::sqrt(sum / static_cast<double>(design.rows));
 }
 
-Choice choose_by_bic(const Design& design, const std::vector<int64_t>& candidates) {
+Choice choose_by_bic(const Design& design, const std::vector<std::vector<int64_t>>& candidates) {
   OCOEE_CHECK(!candidates.empty(), "no model to choose from");
   Choice choice;
-  for (const int64_t columns : candidates) {
+  for (const std::vector<int64_t>& columns : candidates) {
     const Fit model = fit(design.only_columns(columns), Shrinkage::none);
     choice.bic.push_back(model.bic);
     choice.loo_rmse.push_back(model.loo_rmse);
@@ -92,7 +90,7 @@ std::vector<int> stratified_folds(const std::vector<int64_t>& strata, int folds,
 }
 
 std::vector<LearningPoint> learning_curve(const Design& design, const std::vector<int64_t>& strata,
-                                          Shrinkage shrinkage, int points, int folds,
+                                          Shrinkage shrinkage, double lambda, int points, int folds,
                                           uint64_t seed) {
   const std::vector<int> fold = stratified_folds(strata, folds, seed);
   std::vector<LearningPoint> curve;
@@ -108,7 +106,7 @@ std::vector<LearningPoint> learning_curve(const Design& design, const std::vecto
       train.resize(train.size() * static_cast<size_t>(point) / static_cast<size_t>(points));
       if (test.empty() || static_cast<int64_t>(train.size()) <= design.free) continue;
       const Design fitted_to = design.only_rows(train);
-      const Fit model = fit(fitted_to, shrinkage);
+      const Fit model = fit(fitted_to, shrinkage, lambda);
       at.rows = std::max(at.rows, fitted_to.rows);
       at.train_rmse += model.rmse;
       tests.push_back(rmse(model, design.only_rows(test)));

@@ -29,8 +29,9 @@ struct Design {
   std::span<const double> row(int64_t r) const {
     return {features.data() + r * columns, static_cast<size_t>(columns)};
   }
-  Design only_columns(int64_t count) const;                  // the first `count`
-  Design only_rows(const std::vector<int64_t>& rows) const;  // in that order
+  // In that order; free ones first.
+  Design only_columns(const std::vector<int64_t>& columns) const;
+  Design only_rows(const std::vector<int64_t>& rows) const;
 };
 
 enum class Shrinkage : uint8_t { none, given, leave_one_out, evidence };
@@ -58,25 +59,25 @@ Fit fit(const Design& design, Shrinkage shrinkage, double lambda = 0);
 // Root mean square of prediction less target.
 double rmse(const Fit& fit, const Design& design);
 
-// How many of nested models the data bear: candidates[i] is the number of columns of model i.
+// Which of several models the data bear: candidates[i] are the columns of model i.
 struct Choice {
   std::vector<double> bic, loo_rmse;  // by candidate, least squares
   size_t best = 0;                    // smallest BIC (Schwarz, Ann. Stat. 6 (1978) 461)
 };
-Choice choose_by_bic(const Design& design, const std::vector<int64_t>& candidates);
+Choice choose_by_bic(const Design& design, const std::vector<std::vector<int64_t>>& candidates);
 
 // A fold (0 .. folds - 1) for each row, such that every stratum (a composition) is spread as evenly
 // as its size allows; which rows go where is drawn by `seed`.
 std::vector<int> stratified_folds(const std::vector<int64_t>& strata, int folds, uint64_t seed);
 
 // Error on a fold that is held out, by the number of rows fitted to: means and standard errors over
-// the folds.
+// the folds. Fitted as fit() does with `shrinkage` and `lambda`.
 struct LearningPoint {
   int64_t rows = 0;
   double train_rmse = 0, test_rmse = 0, test_error = 0;
 };
 std::vector<LearningPoint> learning_curve(const Design& design, const std::vector<int64_t>& strata,
-                                          Shrinkage shrinkage, int points, int folds,
+                                          Shrinkage shrinkage, double lambda, int points, int folds,
                                           uint64_t seed);
 
 }  // namespace ocoee::alloy

@@ -20,18 +20,6 @@ using nlohmann::json;
 constexpr double kMilli = 1000;  // meV an eV
 constexpr const char* kDraw = "line_and_points";
 
-alloy::Design with_columns(const alloy::Design& d, const std::vector<int64_t>& columns) {
-  alloy::Design out;
-  out.rows = d.rows;
-  out.columns = static_cast<int64_t>(columns.size());
-  out.free = d.free;
-  out.targets = d.targets;
-  for (int64_t r = 0; r < d.rows; ++r) {
-    for (const int64_t c : columns) out.features.push_back(d.row(r)[static_cast<size_t>(c)]);
-  }
-  return out;
-}
-
 json shells_figure(const alloy::Choice& choice, int first, int chosen) {
   std::vector<double> shells, bic, loo;
   for (size_t i = 0; i < choice.bic.size(); ++i) {
@@ -148,7 +136,7 @@ void write_structures(const FitOutcome& outcome, const alloy::Fit& fit,
   std::string text;
   const auto add = [&](const std::vector<size_t>& rows, const alloy::Design& design,
                        const char* set) {
-    const alloy::Design narrow = with_columns(design, columns);
+    const alloy::Design narrow = design.only_columns(columns);
     for (size_t k = 0; k < rows.size(); ++k) {
       const FitSample& sample = outcome.samples[rows[k]];
       atoms::Frame frame;
@@ -199,22 +187,17 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
   if (shells == 0) {
     // Clusters need the pairs within their reach.
     const int first = static_cast<int>(std::max(config.fit.triplets, config.fit.quadruplets));
-    std::vector<alloy::Design> nested;
-    alloy::Choice choice;
-    for (int s = first; s <= config.fit.max_shells; ++s) {
-      const alloy::Fit model =
-          alloy::fit(with_columns(outcome.train, space.columns_with(s)), alloy::Shrinkage::none);
-      choice.bic.push_back(model.bic);
-      choice.loo_rmse.push_back(model.loo_rmse);
-      if (model.bic < choice.bic[choice.best]) choice.best = choice.bic.size() - 1;
-    }
+    std::vector<std::vector<int64_t>> candidates;
+    for (int s = first; s <= config.fit.max_shells; ++s)
+      candidates.push_back(space.columns_with(s));
+    const alloy::Choice choice = alloy::choose_by_bic(outcome.train, candidates);
     shells = first + static_cast<int>(choice.best);
     for (const json& figure : shells_figure(choice, first, shells)) figures.push_back(figure);
   }
   const std::vector<int64_t> columns = space.columns_with(shells);
-  const alloy::Design train = with_columns(outcome.train, columns),
-                      test = with_columns(outcome.test, columns),
-                      check = with_columns(outcome.check, columns);
+  const alloy::Design train = outcome.train.only_columns(columns),
+                      test = outcome.test.only_columns(columns),
+                      check = outcome.check.only_columns(columns);
   alloy::Fit fit = alloy::fit(train, config.shrinkage(), config.fit.lambda);
   std::vector<std::string> names, unknown;
   for (const int64_t c : columns) names.push_back(space.names()[static_cast<size_t>(c)]);
@@ -241,8 +224,8 @@ json conclude(const FitOutcome& outcome, const AlloyFitConfig& config,
     std::vector<int64_t> strata;
     for (const size_t i : outcome.train_rows) strata.push_back(outcome.samples[i].stratum);
     figures.push_back(learning_figure(alloy::learning_curve(
-        train, strata, config.shrinkage(), static_cast<int>(config.fit.learning_points),
-        static_cast<int>(config.fit.folds), seed)));
+        train, strata, config.shrinkage(), config.fit.lambda,
+        static_cast<int>(config.fit.learning_points), static_cast<int>(config.fit.folds), seed)));
   }
   figures.push_back(parameters_table(fit, names));
   if (!outcome.failures.empty()) {
