@@ -133,8 +133,9 @@ const ManifestArray& stored_array(const std::map<std::string, const ManifestArra
                                   const StateArray& wanted, const std::string& checkpoint) {
   const auto found = arrays.find(wanted.name);
   if (found == arrays.end())
-    fail(ErrorKind::data, "{}: holds no array '{}': it belongs to another model", checkpoint,
-         wanted.name);
+    fail(ErrorKind::data,
+         "{}: holds no array '{}': it belongs to another model, or an earlier version wrote it",
+         checkpoint, wanted.name);
   const ManifestArray& stored = *found->second;
   if (stored.shape != wanted.shape || stored.dtype != wanted.dtype)
     fail(ErrorKind::data, "{}: '{}' is {} [{}] there and {} [{}] here: it belongs to another model",

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "science/alloy/mbar.h"
 #include "science/alloy/metropolis_loops.h"
 #include "science/alloy/sublattices.h"
@@ -94,6 +96,32 @@ TEST(Restart, WangLandauGoesOnBitEqual) {
     EXPECT_TRUE(one[bin] == other[bin] || (std::isnan(one[bin]) && std::isnan(other[bin])));
 }
 
+TEST(Restart, WideBinsKeepTheirMoments) {
+  comm::World world = comm::World::alone();
+  const auto model = pair_model("square", {4, 4, 1}, ising(1));
+  const Energy unit = std::llround(1 / model->quantum());
+  WangLandauSettings settings;
+  settings.moves.kind = Moves::Kind::flip;
+  settings.moves.potentials = {0, 0};
+  settings.bins = EnergyBins::covering(-32 * unit, 32 * unit, 12 * unit);
+  const auto start = starts(*model, {8, 8}, Share(1, 0, 1));
+  WangLandau whole(model, settings, *world.host(), start), second(whole);
+  for (int step = 0; step < 4; ++step) whole.advance();
+  {
+    WangLandau first(model, settings, *world.host(), start);
+    for (int step = 0; step < 2; ++step) first.advance();
+    run::State saved, into;
+    first.add_state(saved);
+    second.add_state(into);
+    copy_state(saved, into);
+    second.loaded(saved.values);
+  }
+  for (int step = 0; step < 2; ++step) second.advance();
+  EXPECT_EQ(second.bin_moments()[0].mean, whole.bin_moments()[0].mean);
+  EXPECT_EQ(second.bin_moments()[0].variance, whole.bin_moments()[0].variance);
+  EXPECT_GT(whole.bin_moments()[0].variance[1], 0);
+}
+
 TEST(Restart, AnotherAlloysCheckpointIsRefused) {
   comm::World world = comm::World::alone();
   Tempering ladder = small_tempering(*world.host());
@@ -168,13 +196,73 @@ TEST(WangLandau, BinsOfRealCouplingsKeepTheirEnergies) {
     EXPECT_NEAR(static_cast<double>(walk.expected_steps()), static_cast<double>(walk.steps()), 2)
         << "bins of no level count, of width " << width;
     const DensityOfStates found =
-        walk.density(walk.ln_g()[0], std::log(134596), walk.bin_energies()[0]);
+        walk.density(walk.ln_g()[0], std::log(134596), walk.bin_moments()[0]);
     EXPECT_NEAR(peak_of(found), 556, 4) << width;
     ASSERT_EQ(found.energy.size(), exact.energy.size()) << width;
     for (size_t k = 0; k < found.energy.size(); ++k) {
       EXPECT_NEAR(found.energy[k], exact.energy[k], 1e-6) << width;
       EXPECT_NEAR(found.ln_g[k], exact.ln_g[k], 0.1) << width;
     }
+  }
+}
+
+// The same alloy in bins of several levels each: the walk meets their means and variances, and with
+// these the curves are those of the levels.
+TEST(WangLandau, WideBinsKnowTheirWidth) {
+  const auto model = pair_model("bcc", {3, 2, 2}, unlike_pairs({"Fe", "Al"}, {-0.05, -0.025}));
+  const Levels all = enumerate(*model, random_arrangement({18, 6}, 1, 0));
+  const EnergyBins bins = EnergyBins::covering(all.begin()->first, all.rbegin()->first,
+                                               std::llround(0.1 / model->quantum()));
+  DensityOfStates levels, exact;  // in bins
+  levels.sites = exact.sites = 24;
+  std::vector<std::array<double, 3>> sums(static_cast<size_t>(bins.count));
+  for (const auto& [energy, states] : all) {
+    const double value = model->value(energy);
+    levels.energy.push_back(value);
+    levels.ln_g.push_back(std::log(states));
+    for (int k = 0; k < 3; ++k)
+      sums[static_cast<size_t>(bins.of(energy))][static_cast<size_t>(k)] +=
+          states * std::pow(value, k);
+  }
+  for (const auto& [states, first, second] : sums) {
+    if (states == 0) continue;
+    const double mean = first / states;
+    exact.energy.push_back(mean);
+    exact.ln_g.push_back(std::log(states));
+    exact.variance.push_back(second / states - mean * mean);
+  }
+  DensityOfStates points = exact;
+  points.variance.clear();
+  double unseen = 0, most = 0;
+  for (const double t : {400.0, 556.0, 700.0, 1000.0, 2000.0}) {
+    const double k_t = kBoltzmann * t;
+    const auto truth = levels.at(k_t), found = exact.at(k_t), bare = points.at(k_t);
+    EXPECT_NEAR(found.energy, truth.energy, 2.5e-5) << t;
+    EXPECT_NEAR(found.heat_capacity, truth.heat_capacity, 2.5e-3) << t;
+    EXPECT_NEAR(found.free_energy, truth.free_energy, 2.5e-5) << t;
+    EXPECT_NEAR(found.entropy, truth.entropy, 5e-4) << t;
+    EXPECT_GT(std::abs(bare.energy - truth.energy), 9e-5) << "nothing to correct at " << t;
+    EXPECT_EQ(points.left_out(k_t).energy, 0);
+    unseen = std::max(unseen, exact.left_out(k_t).heat_capacity);
+    most = std::max(most, std::abs(found.heat_capacity - truth.heat_capacity));
+    const auto near = exact.at(k_t * (1 + 1e-5));
+    EXPECT_NEAR((near.energy - found.energy) / (1e-5 * k_t), found.heat_capacity, 1e-4);
+  }
+  EXPECT_GT(unseen, most);
+  EXPECT_LT(unseen, 5 * most);
+
+  comm::World world = comm::World::alone();
+  WangLandauSettings settings;
+  settings.bins = bins;
+  settings.final_ln_f = 5e-6;
+  WangLandau walk(model, settings, *world.host(), starts(*model, {18, 6}, Share(1, 0, 1)));
+  while (!walk.finished()) walk.advance();
+  const DensityOfStates found =
+      walk.density(walk.ln_g()[0], std::log(134596), walk.bin_moments()[0]);
+  ASSERT_EQ(found.energy.size(), exact.energy.size());
+  for (size_t k = 0; k < exact.energy.size(); ++k) {
+    EXPECT_NEAR(found.energy[k], exact.energy[k], 1e-3) << k;
+    EXPECT_NEAR(found.variance[k], exact.variance[k], 0.03 * exact.variance[k] + 1e-9) << k;
   }
 }
 

@@ -25,21 +25,42 @@ void DensityOfStates::normalise(double ln_states) {
   for (double& value : ln_g) value += shift;
 }
 
+std::vector<double> DensityOfStates::weights(double k_t) const {
+  std::vector<double> out(energy.size());
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = ln_g[i] - energy[i] / k_t + variance_of(i) / (2 * k_t * k_t);
+  return out;
+}
+
+// Derivatives of ln Z by 1 / kT.
 DensityOfStates::Thermodynamics DensityOfStates::at(double k_t) const {
-  std::vector<double> terms(energy.size());
-  for (size_t i = 0; i < terms.size(); ++i) terms[i] = ln_g[i] - energy[i] / k_t;
-  const double ln_z = ln_sum(terms);
+  const double ln_z = ln_sum(weights(k_t));
+  const std::vector<double> p = probabilities(k_t);
+  const auto inside = [&](size_t i) { return energy[i] - variance_of(i) / k_t; };
   double mean = 0, square = 0;
-  for (size_t i = 0; i < terms.size(); ++i) mean += std::exp(terms[i] - ln_z) * energy[i];
-  for (size_t i = 0; i < terms.size(); ++i)
-    square += std::exp(terms[i] - ln_z) * (energy[i] - mean) * (energy[i] - mean);
+  for (size_t i = 0; i < p.size(); ++i) mean += p[i] * inside(i);
+  for (size_t i = 0; i < p.size(); ++i)
+    square += p[i] * ((inside(i) - mean) * (inside(i) - mean) + variance_of(i));
   const auto n = static_cast<double>(sites);
   return {mean / n, square / (k_t * k_t) / n, (ln_z + mean / k_t) / n, -k_t * ln_z / n};
 }
 
+DensityOfStates::Thermodynamics DensityOfStates::left_out(double k_t) const {
+  if (variance.empty()) return {};
+  const std::vector<double> p = probabilities(k_t);
+  double mean = 0;
+  for (size_t i = 0; i < p.size(); ++i) mean += p[i] * variance[i];
+  const double width = std::sqrt(mean) / k_t;
+  const Thermodynamics with = at(k_t), without = DensityOfStates{energy, ln_g, {}, sites}.at(k_t);
+  const auto part = [&](double Thermodynamics::*field) {
+    return width * std::abs(with.*field - without.*field);
+  };
+  return {part(&Thermodynamics::energy), part(&Thermodynamics::heat_capacity),
+          part(&Thermodynamics::entropy), part(&Thermodynamics::free_energy)};
+}
+
 std::vector<double> DensityOfStates::probabilities(double k_t) const {
-  std::vector<double> out(energy.size());
-  for (size_t i = 0; i < out.size(); ++i) out[i] = ln_g[i] - energy[i] / k_t;
+  std::vector<double> out = weights(k_t);
   const double ln_z = ln_sum(out);
   for (double& value : out) value = std::exp(value - ln_z);
   return out;

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers of states by energy, and what follows from them at any temperature.
+//
+// A bin that is wider than a level holds states about its mean E, with a variance v: their sum of
+// exp(-energy / kT) is g exp(-E / kT + v / (2 (kT)^2)) by the first two cumulants, so a bin weighs
+// more the colder it is, has the energy E - v / kT and adds v to the fluctuation. What is left out
+// is of third order in sqrt(v) / kT.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -10,6 +16,7 @@ namespace ocoee::alloy {
 struct DensityOfStates {
   std::vector<double> energy;  // of each bin that was met, ascending, in the model's unit
   std::vector<double> ln_g;
+  std::vector<double> variance = {};  // of the energies in each bin; empty: bins hold one level
   int64_t sites = 1;
 
   // Shifts ln_g so that all states add up to exp(ln_states).
@@ -20,6 +27,9 @@ struct DensityOfStates {
   };
   // `k_t`: k_B T in the unit of energy.
   Thermodynamics at(double k_t) const;
+  // About how far what is left out may move each number: as far as the second cumulants do, times
+  // sqrt(v) / kT.
+  Thermodynamics left_out(double k_t) const;
   // The probability of each bin, and how it falls between the two phases of a transition.
   std::vector<double> probabilities(double k_t) const;
   struct Phases {
@@ -30,6 +40,10 @@ struct DensityOfStates {
   // The deepest valley for k_t between the two given ones. The probability is smoothed over
   // `smooth` bins on either side: levels have unlike numbers of states.
   Phases phases(double low_k_t, double high_k_t, int64_t smooth) const;
+
+ private:
+  double variance_of(size_t bin) const { return variance.empty() ? 0 : variance[bin]; }
+  std::vector<double> weights(double k_t) const;  // ln, by bin
 };
 
 double ln_factorial(int64_t n);

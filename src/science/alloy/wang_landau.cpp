@@ -36,8 +36,8 @@ WangLandau::WangLandau(std::shared_ptr<const EnergyModel> model, WangLandauSetti
   histogram_.assign(held_.size(), std::vector<int64_t>(bins, 0));
   met_.assign(held_.size(), std::vector<uint8_t>(bins, 0));
   const size_t of_bins = settings_.bins.levels ? 0 : bins;
-  energies_.assign(held_.size(),
-                   {std::vector<int64_t>(of_bins, 0), std::vector<double>(of_bins, 0)});
+  energies_.assign(held_.size(), {std::vector<int64_t>(of_bins, 0), std::vector<double>(of_bins, 0),
+                                  std::vector<double>(of_bins, 0)});
   beyond_.assign(held_.size(), {0, 0});
   refinements_.resize(static_cast<size_t>(settings_.groups * settings_.windows));
 }
@@ -279,33 +279,35 @@ std::vector<std::vector<double>> WangLandau::ln_g() {
   return out;
 }
 
-std::vector<std::vector<double>> WangLandau::bin_energies() {
+std::vector<BinMoments> WangLandau::bin_moments() {
   const auto bins = static_cast<size_t>(settings_.bins.count);
-  std::vector<std::vector<double>> out(static_cast<size_t>(settings_.groups));
+  const auto lower = [&](size_t bin) {
+    return static_cast<double>(settings_.bins.low) +
+           static_cast<double>(bin) * static_cast<double>(settings_.bins.width);
+  };
+  std::vector<BinMoments> out(static_cast<size_t>(settings_.groups));
   if (settings_.bins.levels) {
-    for (auto& group : out)
-      for (size_t bin = 0; bin < bins; ++bin)
-        group.push_back(static_cast<double>(settings_.bins.low) +
-                        static_cast<double>(bin) * static_cast<double>(settings_.bins.width));
+    for (BinMoments& group : out)
+      for (size_t bin = 0; bin < bins; ++bin) group.mean.push_back(lower(bin));
     return out;
   }
   std::vector<double> mine;
   for (const BinEnergies& one : energies_) {
     mine.insert(mine.end(), one.visits.begin(), one.visits.end());
     mine.insert(mine.end(), one.offsets.begin(), one.offsets.end());
+    mine.insert(mine.end(), one.squares.begin(), one.squares.end());
   }
-  const std::vector<double> all = gather_rows(ranks_, share_, mine, 2 * settings_.bins.count);
+  const std::vector<double> all = gather_rows(ranks_, share_, mine, 3 * settings_.bins.count);
   const auto walkers = static_cast<size_t>(settings_.windows * settings_.per_window);
   for (size_t group = 0; group < out.size(); ++group)
     for (size_t bin = 0; bin < bins; ++bin) {
-      double visits = 0, offsets = 0;
-      for (size_t walker = group * walkers; walker < (group + 1) * walkers; ++walker) {
-        visits += all[2 * walker * bins + bin];
-        offsets += all[(2 * walker + 1) * bins + bin];
-      }
-      out[group].push_back(static_cast<double>(settings_.bins.low) +
-                           static_cast<double>(bin) * static_cast<double>(settings_.bins.width) +
-                           offsets / visits);
+      std::array<double, 3> sum{};
+      for (size_t walker = group * walkers; walker < (group + 1) * walkers; ++walker)
+        for (size_t k = 0; k < 3; ++k) sum[k] += all[(3 * walker + k) * bins + bin];
+      const double offset = sum[1] / sum[0];
+      out[group].mean.push_back(lower(bin) + offset);
+      // where all are one level, rounding leaves a little on either side of zero
+      out[group].variance.push_back(std::max(0.0, sum[2] / sum[0] - offset * offset));
     }
   return out;
 }
@@ -332,16 +334,18 @@ void WangLandau::lost(int64_t index) const {
 }
 
 DensityOfStates WangLandau::density(const std::vector<double>& ln_g, double ln_states,
-                                    const std::vector<double>& energies) const {
-  OCOEE_CHECK(settings_.bins.levels || energies.size() == ln_g.size());
+                                    const BinMoments& moments) const {
+  OCOEE_CHECK(settings_.bins.levels || moments.mean.size() == ln_g.size());
   DensityOfStates out;
   out.sites = model_->grid()->sites();
   for (size_t bin = 0; bin < ln_g.size(); ++bin) {
     if (std::isnan(ln_g[bin])) continue;
     const Energy lower = settings_.bins.low + static_cast<Energy>(bin) * settings_.bins.width;
-    const double above = energies.empty() ? 0 : energies[bin] - static_cast<double>(lower);
+    const double above = moments.mean.empty() ? 0 : moments.mean[bin] - static_cast<double>(lower);
     out.energy.push_back(model_->value(lower) + above * model_->quantum());
     out.ln_g.push_back(ln_g[bin]);
+    if (!moments.variance.empty())
+      out.variance.push_back(moments.variance[bin] * model_->quantum() * model_->quantum());
   }
   OCOEE_CHECK(!out.ln_g.empty());
   if (std::isnan(ln_states)) {
@@ -363,6 +367,7 @@ void WangLandau::add_state(run::State& state) {
   run::StateArray beyond{"walkers.beyond", {share_.rows, 2}, DType::i64, {}};
   run::StateArray visits{"walkers.visits", {share_.rows, bins}, DType::i64, {}};
   run::StateArray offsets{"walkers.offsets", {share_.rows, bins}, DType::f64, {}};
+  run::StateArray squares{"walkers.squares", {share_.rows, bins}, DType::f64, {}};
   for (size_t r = 0; r < held_.size(); ++r) {
     species_[r] = held_[r].at.species();
     const std::vector<int64_t> at{share_.first + static_cast<int64_t>(r), 0};
@@ -376,9 +381,11 @@ void WangLandau::add_state(run::State& state) {
         run::host_piece({at, {1, bins}}, energies_[r].visits.data(), DType::i64));
     offsets.pieces.push_back(
         run::host_piece({at, {1, bins}}, energies_[r].offsets.data(), DType::f64));
+    squares.pieces.push_back(
+        run::host_piece({at, {1, bins}}, energies_[r].squares.data(), DType::f64));
   }
   state.arrays.insert(state.arrays.end(), {species, ln_g, counts, met, beyond});
-  if (!settings_.bins.levels) state.arrays.insert(state.arrays.end(), {visits, offsets});
+  if (!settings_.bins.levels) state.arrays.insert(state.arrays.end(), {visits, offsets, squares});
   nlohmann::json windows = nlohmann::json::array();
   for (const Refinement& one : refinements_)
     windows.push_back({one.ln_f, one.ending ? 1 : 0, one.trials, one.met});

@@ -32,10 +32,17 @@ struct EnergyBins {  // bin b holds energies [low + b width, low + (b + 1) width
   static EnergyBins covering(Energy low, Energy high, Energy width);
 };
 
-// What a walk met in each bin: visits, and the sum of energies above the bin's lower end.
+// What a walk met in each bin: visits, and sums of energies above the bin's lower end and of their
+// squares. Within a bin nothing tells states apart, so all are met alike, whatever its ln g.
 struct BinEnergies {
   std::vector<int64_t> visits;
-  std::vector<double> offsets;
+  std::vector<double> offsets, squares;
+};
+
+// Mean and variance of the energies that a group met in each bin, in quanta; the mean is NaN in
+// bins of no state. Of bins that hold a level each the variance is empty.
+struct BinMoments {
+  std::vector<double> mean, variance;
 };
 
 struct WangLandauSettings {
@@ -75,13 +82,11 @@ class WangLandau {
   // ln g of each group over all bins, NaN where none was met, up to a constant. Collective.
   // Error(numerics) where no walker has entered some window.
   std::vector<std::vector<double>> ln_g();
-  // The mean energy, in quanta, that each group met in each bin; NaN in bins of no state.
-  // Collective.
-  std::vector<std::vector<double>> bin_energies();
-  // `energies` as bin_energies() gives them; empty: lower ends, of bins that hold a level each.
+  std::vector<BinMoments> bin_moments();  // of each group; collective
+  // `moments` as bin_moments() gives them; empty: lower ends, of bins that hold a level each.
   // `ln_states`: of all states; NaN where the range leaves some out, then ln g is 0 at its lowest.
   DensityOfStates density(const std::vector<double>& ln_g, double ln_states,
-                          const std::vector<double>& energies = {}) const;
+                          const BinMoments& moments = {}) const;
   // Moves that led below and above the range, of all walkers. Collective.
   std::array<int64_t, 2> beyond();
   const Configuration& walker(int64_t row) const { return held_[static_cast<size_t>(row)].at; }

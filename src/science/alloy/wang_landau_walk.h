@@ -56,7 +56,9 @@ struct FlatWalk {
     ++histogram[at];
     if (energies) {
       ++energies->visits[at];
-      energies->offsets[at] += static_cast<double>(bins.offset(energy));
+      const auto offset = static_cast<double>(bins.offset(energy));
+      energies->offsets[at] += offset;
+      energies->squares[at] += offset * offset;
     }
     return accepted;
   }

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -173,7 +174,8 @@ class WangLandauTask final : public run::Task {
   void loaded(const json& values) override { walk_->loaded(values); }
 
   void finish() override {
-    const std::vector<std::vector<double>> ln_g = walk_->ln_g(), met = walk_->bin_energies();
+    const std::vector<std::vector<double>> ln_g = walk_->ln_g();
+    const std::vector<alloy::BinMoments> met = walk_->bin_moments();
     const std::array<int64_t, 2> beyond = walk_->beyond();
     if (ranks_.rank() != 0) return;
     if (!walk_->finished())
@@ -311,13 +313,21 @@ class WangLandauTask final : public run::Task {
     const alloy::Estimate peak = mean_of_estimates(peaks);
     const bool inside = peak.value > temperatures[1] && peak.value < temperatures[159];
 
+    std::set<std::string> wide;  // curves that the width of bins may move, and where
+    std::vector<double> too_wide;
     for (const Curve& one : curves) {
       std::vector<double> value, low, high;
       for (size_t i = 0; i < temperatures.size(); ++i) {
         std::vector<double> each;
-        for (const auto& estimate : estimates)
+        double left_out = 0;
+        for (const auto& estimate : estimates) {
           each.push_back(estimate.at(scale * temperatures[i]).*one.field);
+          left_out += estimate.left_out(scale * temperatures[i]).*one.field /
+                      static_cast<double>(estimates.size());
+        }
         const alloy::Estimate e = mean_of_estimates(each);
+        if (left_out > (std::isfinite(e.error) ? e.error : 0.01 * std::abs(e.value)))
+          wide.insert(one.title), too_wide.push_back(temperatures[i]);
         value.push_back(e.value);
         low.push_back(e.value - (std::isfinite(e.error) ? e.error : 0));
         high.push_back(e.value + (std::isfinite(e.error) ? e.error : 0));
@@ -340,6 +350,14 @@ class WangLandauTask final : public run::Task {
                               {"vertical", true}}});
       figures.push_back(figure);
     }
+    if (!wide.empty())
+      warn(
+          fmt::format("bins of {:g} {} are wide: from {:.4g} to {:.4g} {} what they leave out may "
+                      "exceed {} of: {}; give a narrower wang_landau.bin",
+                      config_.bin, unit, *std::min_element(too_wide.begin(), too_wide.end()),
+                      *std::max_element(too_wide.begin(), too_wide.end()), kelvin,
+                      estimates.size() > 1 ? "the stated error" : "a hundredth",
+                      join({wide.begin(), wide.end()}, ", ")));
     json results{{"temperatures", points}, {"estimates", json::array()}, {"absolute", absolute_}};
     if (inside) figures.push_back(energies_at_transition(estimates, peak, results));
     json series = json::array();
@@ -362,7 +380,8 @@ class WangLandauTask final : public run::Task {
                          : std::string("the range leaves states out: up to a constant, 0 "
                                        "where it is lowest."))}});
     for (const auto& one : estimates)
-      results["estimates"].push_back({{"energy", one.energy}, {"ln_g", one.ln_g}});
+      results["estimates"].push_back(
+          {{"energy", one.energy}, {"ln_g", one.ln_g}, {"variance", one.variance}});
     json headline = json::array();
     json final{{"ln_f", walk_->ln_f()}};
     if (inside) {
