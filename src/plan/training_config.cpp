@@ -177,7 +177,7 @@ void TrainConfig::describe(config::Description& d) {
       .unit("steps")
       .may_change_on_resume();
   d.field("checkpoint_every", checkpoint_every,
-          "steps between checkpoints; 0 = only after the last")
+          "steps between checkpoints, besides run.checkpoint_interval; 0 = only after the last")
       .at_least(0)
       .at_most(1e12)
       .unit("steps")
@@ -188,6 +188,20 @@ void TrainConfig::describe(config::Description& d) {
       .at_most(1e12)
       .unit("steps")
       .may_change_on_resume();
+}
+
+std::vector<std::string> TrainConfig::gaps(double checkpoint_interval) const {
+  const auto is_never = [this](int64_t every) { return every == 0 || every >= steps; };
+  std::vector<std::string> lines;
+  if (is_never(evaluate_every))
+    lines.push_back(fmt::format(
+        "evaluations: none before the last step (train.evaluate_every = {})", evaluate_every));
+  if (is_never(checkpoint_every) && checkpoint_interval == 0)
+    lines.push_back(
+        fmt::format("checkpoints: none before the last step (train.checkpoint_every = {}, "
+                    "run.checkpoint_interval = 0)",
+                    checkpoint_every));
+  return lines;
 }
 
 BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout, int64_t ranks) {

@@ -55,6 +55,8 @@ struct TrainConfig {
   int64_t checkpoint_every = 0;
   int64_t graph_after = 3;  // GPU: steps run eagerly before the step is captured; 0 = never
   void describe(config::Description& d);
+  // What a run would go without until its end, a line each; `checkpoint_interval`: run's, seconds.
+  std::vector<std::string> gaps(double checkpoint_interval) const;
 };
 
 // How the global batch falls apart on `ranks` ranks.

@@ -44,6 +44,13 @@ void RunConfig::describe(config::Description& d) {
       .at_least(1)
       .unit("steps")
       .may_change_on_resume();
+  d.field("checkpoint_interval", checkpoint_interval,
+          "longest time between checkpoints, besides those that the task writes by its own count "
+          "(checkpoint_every); 0 = no limit")
+      .at_least(0)
+      .at_most(1e9)
+      .unit("seconds")
+      .may_change_on_resume();
   d.field("keep_checkpoints", keep_checkpoints,
           "newest checkpoints that are kept, besides the best")
       .at_least(1)

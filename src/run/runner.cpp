@@ -49,6 +49,7 @@ class Runner {
   void finish_checkpoint();
   Outcome stop(Task& task, bool by_signal);
   bool time_is_nearly_over() const;
+  bool checkpoint_is_late() const;
   bool already_finished(const Task& task) const;
   DirectoryRequest directory_request() const {
     return {folder_,
@@ -84,6 +85,7 @@ class Runner {
   double earlier_seconds_ = 0;
   double wall_seconds_ = 0;  // until the limit, from begin_; 0 = none
   double slowest_save_ = 0, slowest_quantum_ = 0;
+  double saved_at_ = 0;  // when the newest checkpoint was begun, or the loop
 };
 
 Outcome Runner::run() {
@@ -202,20 +204,21 @@ Outcome Runner::drive(Task& task, comm::Mesh& mesh) {
 // One small reduction between steps: what one rank wishes, all do, at the same step.
 Outcome Runner::loop(Task& task) {
   if (task.position() < task.total() && stop_is_wished()) return stop(task, /*by_signal=*/true);
+  saved_at_ = trace::now_seconds();
   while (task.position() < task.total()) {
     const double begin = trace::now_seconds();
     trace::set_step(task.position());
     task.advance();
     if (console_) console_->at(task.position());
     slowest_quantum_ = std::max(slowest_quantum_, trace::now_seconds() - begin);
-    double wishes[3] = {StopSignals::received() != 0 ? 1.0 : 0.0, time_is_nearly_over() ? 1.0 : 0.0,
-                        writer_->shard_done() ? 0.0 : 1.0};
-    if (world_.size() > 1) host_.all_reduce({wishes, 3, DType::f64, {}}, comm::Reduce::max);
+    double wishes[4] = {StopSignals::received() != 0 ? 1.0 : 0.0, time_is_nearly_over() ? 1.0 : 0.0,
+                        writer_->shard_done() ? 0.0 : 1.0, checkpoint_is_late() ? 1.0 : 0.0};
+    if (world_.size() > 1) host_.all_reduce({wishes, 4, DType::f64, {}}, comm::Reduce::max);
     if (writer_->busy() && wishes[2] == 0) finish_checkpoint();
     if (task.position() >= task.total()) break;
     if (wishes[0] > 0 || wishes[1] > 0) return stop(task, wishes[0] > 0);
     const int64_t every = task.checkpoint_every();
-    if (every > 0 && task.position() % every == 0) begin_checkpoint(task);
+    if (wishes[3] > 0 || (every > 0 && task.position() % every == 0)) begin_checkpoint(task);
   }
   if (saved_step_ != task.position()) begin_checkpoint(task);
   if (writer_->busy()) finish_checkpoint();
@@ -273,6 +276,7 @@ void Runner::begin_checkpoint(Task& task) {
   if (writer_->busy()) finish_checkpoint();
   writer_->begin(task.position(), task.state(), task.best_metric(), own_seconds());
   saved_step_ = task.position();
+  saved_at_ = trace::now_seconds();
 }
 
 void Runner::finish_checkpoint() {
@@ -300,6 +304,11 @@ bool Runner::time_is_nearly_over() const {
   const double reserve = std::min(30.0, 0.05 * wall_seconds_);
   const double needed = 1.5 * slowest_quantum_ + 2 * slowest_save_ + reserve;
   return trace::now_seconds() - begin_ + needed > wall_seconds_;
+}
+
+bool Runner::checkpoint_is_late() const {
+  const double interval = request_.run.checkpoint_interval;
+  return interval > 0 && !writer_->busy() && trace::now_seconds() - saved_at_ > interval;
 }
 
 bool Runner::already_finished(const Task& task) const {

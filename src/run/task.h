@@ -31,11 +31,12 @@ struct RunConfig {  // section [run]
   std::string device = "auto";  // auto | cpu | cuda
   int64_t threads = 0;          // per rank; 0 = cores of this host / ranks on it
   bool deterministic = true;
-  double collective_timeout = 600;  // seconds
-  double wall_time = 0;             // seconds; 0 = what Slurm says, or none
-  int64_t log_every = 10;           // steps
-  int64_t keep_checkpoints = 2;     // the last k, besides the best
-  bool save_at_start = true;        // before the first step, so that there is always a checkpoint
+  double collective_timeout = 600;    // seconds
+  double wall_time = 0;               // seconds; 0 = what Slurm says, or none
+  int64_t log_every = 10;             // steps
+  double checkpoint_interval = 1800;  // seconds, besides Task::checkpoint_every; 0 = none
+  int64_t keep_checkpoints = 2;       // the last k, besides the best
+  bool save_at_start = true;          // before the first step, so that there is always a checkpoint
   void describe(config::Description& d);
   void check(config::Problems& problems) const;
   std::filesystem::path folder() const;

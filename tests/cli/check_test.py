@@ -129,6 +129,17 @@ class Check(unittest.TestCase):
         self.assertRegex(self.check(*words, **ranks, OMPI_COMM_WORLD_LOCAL_SIZE="4"), r"not on this host: its 4 ranks of .* each may need")
         self.assertNotIn("not on this host", self.check(*words, **ranks, OMPI_COMM_WORLD_LOCAL_SIZE="1"))
 
+    def test_what_a_run_goes_without(self):
+        evaluations, checkpoints = "evaluations: none before the last step (train.evaluate_every = ", "checkpoints: none before the last step"
+        said = self.check()
+        self.assertIn(evaluations + "0)", said)
+        self.assertNotIn(checkpoints, said)
+        self.assertIn(evaluations + "40)", self.check("train.evaluate_every=40"))
+        said = self.check("train.evaluate_every=10", "run.checkpoint_interval=0")
+        self.assertNotIn(evaluations, said)
+        self.assertIn(checkpoints + " (train.checkpoint_every = 0, run.checkpoint_interval = 0)", said)
+        self.assertNotIn(checkpoints, self.check("train.checkpoint_every=10", "run.checkpoint_interval=0"))
+
     def test_keys_without_effect(self):
         self.assertNotIn("note:", self.check())
         said = self.check("optimizer.name=sgd", "optimizer.beta1=0.5", "optimizer.decay_steps=3", "precision.loss_scale=8", "layout.halves=off",

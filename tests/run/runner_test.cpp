@@ -131,6 +131,22 @@ TEST_F(RunnerTest, TheFirstCheckpointCanBeLeftOut) {
   EXPECT_EQ(steps_of("b", "false"), (std::vector<int64_t>{12}));
 }
 
+TEST_F(RunnerTest, ACheckpointIsWrittenWhenTheLastOneIsOld) {
+  const auto steps_of = [&](const std::string& name, const Arguments& extra) {
+    Arguments all{"task.steps=12", "task.every=0", "run.keep_checkpoints=99"};
+    all.insert(all.end(), extra.begin(), extra.end());
+    const Ended ended = run(2, name, all);
+    EXPECT_EQ(ended.code, 0) << ended.output;
+    return checkpoint_steps(checkpoints(name));
+  };
+  EXPECT_EQ(steps_of("a", {}), (std::vector<int64_t>{0, 12})) << "it ends before the first is old";
+  EXPECT_EQ(steps_of("b", {"run.checkpoint_interval=0"}), (std::vector<int64_t>{0, 12}));
+  const std::vector<int64_t> often = steps_of("c", {"run.checkpoint_interval=1e-9"});
+  EXPECT_THAT(often, testing::IsSupersetOf({0, 1, 12})) << "others come while one is written";
+  for (const int64_t step : often)
+    EXPECT_NO_THROW(verify_checkpoint(checkpoint_path(checkpoints("c"), step)));
+}
+
 TEST_F(RunnerTest, ASignalToOneRankStopsAll) {
   Process process(command(2, "a", {kLong, kSlow}), scratch_ / "a.out");
   ASSERT_TRUE(wait_for_checkpoint(5, process)) << process.output();

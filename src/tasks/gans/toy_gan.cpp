@@ -71,7 +71,7 @@ plan::ModelSpec ToyGanConfig::critic_spec() const {
   return models::build_mlp({2, width, hidden_layers, 1, "leaky_relu"}, "");
 }
 
-nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
+nlohmann::json ToyGanConfig::preview(const run::RunConfig& run, int ranks) const {
   const plan::BatchPlan plan = plan::plan_batch(batch, layout, ranks);
   const int64_t parameters = generator_spec().parameters() + critic_spec().parameters();
   const double bytes = static_cast<double>(precision.compute == "float64" ? 8 : 4);
@@ -113,6 +113,7 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig&, int ranks) const {
                   "activations {})",
                   format_bytes(weights + gradients + states + activations), format_bytes(weights),
                   format_bytes(gradients), format_bytes(states), format_bytes(activations))};
+  for (const std::string& line : train.gaps(run.checkpoint_interval)) out["lines"].push_back(line);
   return out;
 }
 

@@ -137,6 +137,7 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) con
                     vocabulary(), rows, layout.tensor, rows / layout.tensor));
   }
   plan::predict_run(planned, run.machine, train.steps, out);
+  for (const std::string& line : train.gaps(run.checkpoint_interval)) out["lines"].push_back(line);
   return out;
 }
 
