@@ -82,9 +82,10 @@ std::vector<std::string> not_on_this_host(const run::RunConfig& run,
   return lines;
 }
 
-// The files that are where the recipe says, each opened and its first bytes unpacked. Others are
-// problems of the recipe, or names that a program of others looks up.
-std::string inputs_line(const std::vector<std::string>& files) {
+// The files that are where the recipe says, each opened and its first bytes unpacked, and what the
+// task finds in them. Others are problems of the recipe, or names that a program of others looks
+// up.
+std::string inputs_lines(const run::TaskConfig& task, const std::vector<std::string>& files) {
   double bytes = 0;
   int64_t count = 0;
   for (const std::string& file : files) {
@@ -94,9 +95,13 @@ std::string inputs_line(const std::vector<std::string>& files) {
     bytes += static_cast<double>(std::filesystem::file_size(file));
     ++count;
   }
-  return count == 0 ? ""
-                    : fmt::format("inputs: {}, {}, can be read", counted(count, "file"),
-                                  format_bytes(bytes));
+  if (count == 0) return "";
+  const std::string inputs =
+      fmt::format("inputs: {}, {}, can be read", counted(count, "file"), format_bytes(bytes));
+  if (!run::is_quickly_read(files))
+    return inputs + "; what they hold is left to the run (more than 1 GiB)";
+  const std::string found = task.read_inputs();
+  return found.empty() ? inputs : inputs + "\n" + found;
 }
 
 run::DirectoryRequest directory_request(const Recipe& recipe, bool fresh) {
@@ -122,7 +127,8 @@ void check(Recipe& recipe, const Options& options) {
     }
   };
   const run::DirectoryRequest directory = directory_request(recipe, options.fresh);
-  look([&] { return inputs_line(directory.input_files); });
+  look([] { return comm::require_launcher_of_mpi(), std::string(); });
+  look([&] { return inputs_lines(*recipe.task, directory.input_files); });
   look([&] { return run::directory_outlook(directory, preview.value("steps", int64_t{0})); });
   for (const std::string& line : config::keys_without_effect(recipe.description))
     lines.push_back("note: " + line);
@@ -180,8 +186,7 @@ void add_run(CLI::App& program, const Tasks& tasks, Action& chosen) {
   verb->add_option("overrides", options->overrides, "section.key=value, as often as needed");
   verb->add_flag("--fresh", options->fresh,
                  "start over: an earlier run in the same directory is moved aside");
-  verb->add_flag("--check", options->check,
-                 "only read and check the recipe, and say what would happen");
+  verb->add_flag("--check", options->check, "only check the recipe, its data and its directory");
   verb->callback([&tasks, &chosen, options] {
     chosen = [&tasks, options] {
       return run(tasks, *options, comm::launch_prefix() + run::command_line());

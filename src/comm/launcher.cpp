@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "comm/world.h"
+#include "core/error.h"
 
 namespace ocoee::comm {
 namespace {
@@ -48,6 +49,14 @@ std::string name_of(Launcher launcher) {
       return "torchrun";
   }
   return "?";
+}
+
+void require_launcher_of_mpi() {
+  if (detect_launcher() != Launcher::torchrun) return;
+  fail(ErrorKind::config,
+       "torchrun started this process, but it starts no MPI\n    fix: mpirun -n {} ocoee run "
+       "RECIPE, or srun under Slurm",
+       launched_size());
 }
 
 int launched_rank() {

@@ -111,12 +111,7 @@ World World::start() {
   const Launcher launcher = detect_launcher();
   int initialized = 0;
   MPI_Initialized(&initialized);
-  if (launcher == Launcher::torchrun && !initialized) {
-    fail(ErrorKind::config,
-         "torchrun started this process, but it starts no MPI\n    fix: mpirun -n {} ocoee run "
-         "RECIPE, or srun under Slurm",
-         launched_size());
-  }
+  if (!initialized) require_launcher_of_mpi();
   // Nobody launched us: a world of one needs no MPI, and starts in no time.
   if (launcher == Launcher::none && !initialized) return alone();
   if (!initialized) start_mpi(launcher);

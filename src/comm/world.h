@@ -40,10 +40,12 @@ MpiHere mpi_here();
 // "Open MPI", "MPICH", "Intel MPI", or "" for what is unknown; from a line such as the launcher's.
 std::string mpi_family(const std::string& text);
 
+// Under torchrun, which starts no MPI, throws Error(config) that says to use mpirun or srun.
+void require_launcher_of_mpi();
+
 class World {
  public:
-  // Starts MPI (FUNNELED). Under torchrun, which starts no MPI, throws Error(config) that says to
-  // use mpirun or srun.
+  // Starts MPI (FUNNELED), which takes a launcher of it.
   static World start();
   // A world of one, without MPI: for verbs that never talk to peers.
   static World alone();

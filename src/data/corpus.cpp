@@ -22,14 +22,29 @@ void require_some(const std::vector<std::string>& files) {
 
 }  // namespace
 
+void Corpus::take(FastaRecord record, int file) {
+  const FastaRecord& own = owned_.emplace_back(std::move(record));
+  records_.push_back({own.name, own.description, own.bases, file});
+}
+
+void Corpus::read_into_memory(const std::string& file, SequenceStore::Kind kind, int index) {
+  FastaCollector collector;
+  read_records(file, kind, collector);
+  for (FastaRecord& record : collector.records) take(std::move(record), index);
+}
+
 std::shared_ptr<const Corpus> Corpus::from_fasta(const std::vector<std::string>& files,
                                                  const std::filesystem::path& cache) {
   require_some(files);
   auto corpus = std::make_shared<Corpus>();
   corpus->files_ = files;
-  for (const std::string& file : files) {
-    const int index = static_cast<int>(corpus->stores_.size());
-    corpus->stores_.emplace_back(file, SequenceStore::Kind::fasta, cache);
+  for (size_t i = 0; i < files.size(); ++i) {
+    const int index = static_cast<int>(i);
+    if (cache.empty()) {
+      corpus->read_into_memory(files[i], SequenceStore::Kind::fasta, index);
+      continue;
+    }
+    corpus->stores_.emplace_back(files[i], SequenceStore::Kind::fasta, cache);
     for (const SequenceStore::Record& record : corpus->stores_.back().records()) {
       corpus->records_.push_back({record.name, record.description, record.letters, index});
     }
@@ -46,7 +61,12 @@ std::shared_ptr<const Corpus> Corpus::from_text(const std::vector<std::string>& 
     require_input_file(files[i]);
     MappedFile mapped(files[i]);
     std::string_view text = mapped.text();
-    if (begins_as_gzip(mapped)) {
+    const bool is_packed = begins_as_gzip(mapped);
+    if (is_packed && cache.empty()) {
+      corpus->read_into_memory(files[i], SequenceStore::Kind::text, static_cast<int>(i));
+      continue;
+    }
+    if (is_packed) {
       corpus->stores_.emplace_back(files[i], SequenceStore::Kind::text, cache);
       text = corpus->stores_.back().records().at(0).letters;
     } else {
@@ -60,10 +80,7 @@ std::shared_ptr<const Corpus> Corpus::from_text(const std::vector<std::string>& 
 
 std::shared_ptr<const Corpus> Corpus::from_records(std::vector<FastaRecord> records) {
   auto corpus = std::make_shared<Corpus>();
-  corpus->owned_ = std::move(records);
-  for (const FastaRecord& record : corpus->owned_) {
-    corpus->records_.push_back({record.name, record.description, record.bases, 0});
-  }
+  for (FastaRecord& record : records) corpus->take(std::move(record), 0);
   return corpus;
 }
 

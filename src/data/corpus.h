@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -23,9 +24,10 @@ class Corpus {
     int file = 0;              // its place in the list of files
   };
 
+  // By stores in `cache`; where it is empty, read into memory, and nothing is written.
   static std::shared_ptr<const Corpus> from_fasta(const std::vector<std::string>& files,
                                                   const std::filesystem::path& cache);
-  // One record a file: plain text is mapped as it is, gzip is unpacked into the cache.
+  // One record a file: plain text is mapped as it is, gzip is unpacked into the cache (or memory).
   static std::shared_ptr<const Corpus> from_text(const std::vector<std::string>& files,
                                                  const std::filesystem::path& cache);
   static std::shared_ptr<const Corpus> from_records(std::vector<FastaRecord> records);
@@ -35,10 +37,13 @@ class Corpus {
   int64_t letters() const;  // of all records
 
  private:
+  void take(FastaRecord record, int file);
+  void read_into_memory(const std::string& file, SequenceStore::Kind kind, int index);
+
   std::vector<std::string> files_;
   std::vector<SequenceStore> stores_;
   std::vector<MappedFile> mapped_;
-  std::vector<FastaRecord> owned_;
+  std::deque<FastaRecord> owned_;  // stay where they are while others come
   std::vector<Record> records_;
 };
 

@@ -191,15 +191,6 @@ class Parser {
   bool in_header_ = false, line_is_blank_ = true, last_was_return_ = false;
 };
 
-class Collector final : public FastaSink {
- public:
-  void begin_record(const std::string& name, const std::string& description) override {
-    records.push_back({name, description, {}});
-  }
-  void add_bases(std::string_view letters) override { records.back().bases += letters; }
-  std::vector<FastaRecord> records;
-};
-
 }  // namespace
 
 FastaCounts parse_fasta(ByteReader& reader, const std::string& name, FastaSink& sink) {
@@ -213,7 +204,7 @@ FastaCounts parse_fasta(ByteReader& reader, const std::string& name, FastaSink& 
 }
 
 std::vector<FastaRecord> read_fasta(const std::filesystem::path& path) {
-  Collector collector;
+  FastaCollector collector;
   const auto reader = open_bytes(path);
   parse_fasta(*reader, path.string(), collector);
   return std::move(collector.records);

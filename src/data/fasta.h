@@ -47,6 +47,16 @@ struct FastaRecord {
   std::string bases;
 };
 
+// Keeps all of it in memory.
+class FastaCollector final : public FastaSink {
+ public:
+  void begin_record(const std::string& name, const std::string& description) override {
+    records.push_back({name, description, {}});
+  }
+  void add_bases(std::string_view letters) override { records.back().bases += letters; }
+  std::vector<FastaRecord> records;
+};
+
 // Whole into memory: for short files, and for files read once.
 std::vector<FastaRecord> read_fasta(const std::filesystem::path& path);
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/file.h"
+#include "data/fasta.h"
 
 namespace ocoee::data {
 
@@ -54,5 +55,9 @@ class SequenceStore {
   MappedFile file_;
   std::vector<Record> records_;
 };
+
+// The records that a store of `input` would hold, one after another, and nothing is written.
+FastaCounts read_records(const std::filesystem::path& input, SequenceStore::Kind kind,
+                         FastaSink& sink);
 
 }  // namespace ocoee::data

@@ -126,22 +126,34 @@ void remove_stale(const std::filesystem::path& path) {
   }
 }
 
-int64_t copy_text(ByteReader& reader, const std::string& name, StoreWriter& writer) {
+FastaCounts copy_text(ByteReader& reader, const std::string& name, FastaSink& sink) {
   std::vector<char> chunk(size_t{1} << 18);
-  writer.begin_record(name, "");
-  int64_t total = 0;
+  sink.begin_record(name, "");
+  FastaCounts counts;
+  counts.records = 1;
   while (const size_t got = reader.read(chunk.data(), chunk.size())) {
     stop_if_signalled();
-    writer.add_bases({chunk.data(), got});
-    total += static_cast<int64_t>(got);
+    sink.add_bases({chunk.data(), got});
+    counts.bases += static_cast<int64_t>(got);
   }
-  return total;
+  return counts;
 }
 
 }  // namespace
 
 uint64_t hash_of_fields(const StoreHeader& header) {
   return content_hash({reinterpret_cast<const char*>(&header), offsetof(StoreHeader, header_hash)});
+}
+
+FastaCounts read_records(const std::filesystem::path& input, SequenceStore::Kind kind,
+                         FastaSink& sink) {
+  const auto reader = open_bytes(input);
+  if (kind == SequenceStore::Kind::fasta) return parse_fasta(*reader, input.string(), sink);
+  const FastaCounts counts = copy_text(*reader, input.filename().string(), sink);
+  if (counts.bases == 0)
+    fail(ErrorKind::data, "{}: the file holds no text once decompressed\n    fix: make it again",
+         input.string());
+  return counts;
 }
 
 void write_store(const std::filesystem::path& input, SequenceStore::Kind kind, uint64_t source_hash,
@@ -153,15 +165,8 @@ void write_store(const std::filesystem::path& input, SequenceStore::Kind kind, u
     fail_write(path, "create the folder of");
   }
   remove_stale(path);
-  const auto reader = open_bytes(input);
   StoreWriter writer(path);
-  int64_t lower_case = 0;
-  if (kind == SequenceStore::Kind::fasta) {
-    lower_case = parse_fasta(*reader, input.string(), writer).lower_case;
-  } else if (copy_text(*reader, input.filename().string(), writer) == 0) {
-    fail(ErrorKind::data, "{}: the file holds no text once decompressed\n    fix: make it again",
-         input.string());
-  }
+  const int64_t lower_case = read_records(input, kind, writer).lower_case;
   writer.finish(kind, source_hash, lower_case);
 }
 

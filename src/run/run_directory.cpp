@@ -78,18 +78,6 @@ void require_unlocked(const std::filesystem::path& folder) {
     fail_in_use(folder, lock.get());
 }
 
-// Reading all of larger data again would take long for a mere look.
-bool is_quickly_read(const std::vector<std::string>& files) {
-  constexpr uintmax_t kQuick = uintmax_t{1} << 30;
-  uintmax_t bytes = 0;
-  for (const std::string& file : files) {
-    std::error_code error;
-    const uintmax_t size = std::filesystem::file_size(file, error);
-    if (!error) bytes += size;
-  }
-  return bytes <= kQuick;
-}
-
 void make_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -178,6 +166,17 @@ std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request
   write_file_atomically(identity, now, kElsewhere);
   if (checkpoint_steps(folder / "checkpoints").empty()) write_request(request);
   return lock;
+}
+
+bool is_quickly_read(const std::vector<std::string>& files) {
+  constexpr uintmax_t kQuick = uintmax_t{1} << 30;
+  uintmax_t bytes = 0;
+  for (const std::string& file : files) {
+    std::error_code error;
+    const uintmax_t size = std::filesystem::file_size(file, error);
+    if (!error) bytes += size;
+  }
+  return bytes <= kQuick;
 }
 
 std::string directory_outlook(const DirectoryRequest& request, int64_t steps) {

@@ -46,9 +46,11 @@ struct DirectoryRequest {
 std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request);
 void write_request(const DirectoryRequest& request);
 
+// Up to 1 GiB: reading all of larger data would take long for a mere look.
+bool is_quickly_read(const std::vector<std::string>& files);
 // What prepare_directory would do, in one line, without touching anything; throws what it, or the
 // run after it, would throw, as far as that can be seen from outside. `steps`: the run's length, 0
-// = unknown. Data of more than 1 GiB is not compared with what the run has seen.
+// = unknown. Data that is not quickly read is not compared with what the run has seen.
 std::string directory_outlook(const DirectoryRequest& request, int64_t steps);
 // Throws Error(config) where a run (at `name` `position`) has passed its end: there is no way back.
 void require_not_beyond(const std::filesystem::path& folder, const std::string& name,

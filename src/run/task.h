@@ -78,6 +78,9 @@ class TaskConfig {
   // Parameters, FLOPs and a memory bound, for plan.json and the lines before step 1. Keys:
   // "parameters", "flops_per_step", "memory_bytes" {category: bytes}, "lines" [text].
   virtual nlohmann::json preview(const RunConfig& run, int ranks) const = 0;
+  // Reads the input files as a run would, without its tensors and without leaving anything behind:
+  // a line that says what they hold, "" where the task does not say. Throws what the run would.
+  virtual std::string read_inputs() const { return ""; }
   // For the planner: what is trained, and the recipe's layout on `ranks` (plan/system.h). Null
   // where the task does not say.
   virtual std::shared_ptr<const plan::Planned> planned(int64_t /*ranks*/) const { return nullptr; }

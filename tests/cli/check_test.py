@@ -120,6 +120,35 @@ class Check(unittest.TestCase):
         self.assertIn("r.fa: the file is packed with xz", both)
         self.assertIn("r.toml/r", both)  # all that is wrong is told at once
 
+    def test_inputs_are_read_as_the_run_reads_them(self):
+        self.assertIn("data: 2500 bases in 1 record, 2250 to train on and 250 held out\n", self.check())
+        self.write("r.fa", gzip.compress(b">a\n" + b"ACGGT" * 40 + b"\n>b\nACGT\n>c\n" + b"ACGGT" * 40 + b"\n"))
+        self.write("s.fa", ">s\n" + "GATTACA" * 30)
+        self.assertIn("data: 614 bases in 4 records, 573 to train on and 41 held out; 4 of those to train on lie in pieces shorter than a window\n",
+                      self.check('task.extra_fasta=["s.fa"]'))
+        self.assertIn("r.fa and r.fa are the same data", self.check('task.extra_fasta=["r.fa"]', code=3))
+        self.assertIn("no training record is as long as a window", self.check("model.context=256", code=3))
+        self.write("r.fa", ">r\n" + "ACGGT" * 2000 + "\n>protein\nMKV*\n")  # far behind the first bytes
+        self.assertIn("is not a nucleotide code", self.check(code=3))
+        self.write("r.fa", ">r\n" + "N" * 5000 + "\n")
+        self.assertIn("nothing of the 500 letters held out can be scored", self.check(code=3))
+        whole = gzip.compress(os.urandom(20000))
+        text = RECIPE.replace("genome_lm", "text_lm").replace("fasta", "files")
+        self.write("r.toml", text)
+        self.write("r.fa", whole)
+        self.assertIn("data: 20000 bytes in 1 record, 18000 to train on and 2000 held out\n", self.check())
+        self.write("r.fa", whole[:-100])
+        self.assertIn("r.fa: the gzip", self.check(code=3))
+
+    def test_data_of_more_than_a_gibibyte_is_left_to_the_run(self):
+        with open(self.path("r.fa"), "a", encoding="utf-8") as file:
+            file.truncate((1 << 30) + 1)  # a hole, which takes no room
+        self.assertIn("can be read; what they hold is left to the run (more than 1 GiB)", self.check())
+
+    def test_a_launcher_that_starts_no_mpi(self):
+        said = self.check(code=2, RANK="0", WORLD_SIZE="2", MASTER_ADDR="localhost")
+        self.assertIn("torchrun started this process, but it starts no MPI\n    fix: mpirun -n 2 ", said)
+
     def test_memory_of_all_ranks_of_this_host(self):
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         wide = int((total / 2 / 16 / 12) ** 0.5) // 64 * 64  # half of the memory for weights and what goes with them

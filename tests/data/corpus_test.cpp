@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/corpus.h"
 
+#include <iterator>
+
 #include "data/support.h"
 
 namespace ocoee::data {
@@ -33,6 +35,31 @@ TEST(Corpus, TextIsPlainOrGzip) {
   const auto nothing = folder.write("c.gz", testing::gzip(""));
   EXPECT_EQ(message_of([&] { Corpus::from_text({nothing}, folder.path / "cache"); }),
             nothing + ": the file holds no text once decompressed\n    fix: make it again");
+}
+
+TEST(Corpus, WithoutACacheAllIsInMemoryAndNothingIsWritten) {
+  const TemporaryFolder folder;
+  const auto a = folder.write("a.fa", ">a1\nAAAA\n>a2\nCC\n");
+  const auto b = folder.write("b.fa.gz", testing::gzip(">b1 of b\nggu\n"));
+  const std::string text(70000, 'x');
+  const auto packed = folder.write("b.txt.gz", testing::gzip(text));
+  const auto nothing = folder.write("c.gz", testing::gzip(""));
+  const auto bases = Corpus::from_fasta({a, b}, "");
+  ASSERT_EQ(bases->records().size(), 3u);
+  EXPECT_EQ(bases->records()[0].letters, "AAAA") << "short texts stay where they are";
+  EXPECT_EQ(bases->records()[1].name, "a2");
+  EXPECT_EQ(bases->records()[2].letters, "GGT");
+  EXPECT_EQ(bases->records()[2].description, "of b");
+  EXPECT_EQ(bases->records()[2].file, 1);
+  const auto bytes = Corpus::from_text({a, packed}, "");
+  ASSERT_EQ(bytes->records().size(), 2u);
+  EXPECT_EQ(bytes->records()[0].letters, ">a1\nAAAA\n>a2\nCC\n");
+  EXPECT_EQ(bytes->records()[1].letters, text);
+  EXPECT_EQ(bytes->records()[1].name, "b.txt.gz");
+  EXPECT_EQ(message_of([&] { Corpus::from_text({nothing}, ""); }),
+            nothing + ": the file holds no text once decompressed\n    fix: make it again");
+  const std::filesystem::directory_iterator files(folder.path);
+  EXPECT_EQ(std::distance(begin(files), end(files)), 4);
 }
 
 TEST(Corpus, HeldOutIsTheLastFractionOfAllLetters) {

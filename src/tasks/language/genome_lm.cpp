@@ -46,6 +46,19 @@ int64_t GenomeLmConfig::vocabulary() const {
   return data::make_tokenizer(tokens, static_cast<int>(k))->vocabulary();
 }
 
+LanguageData GenomeLmConfig::read_data(const std::filesystem::path& cache,
+                                       data::WindowOptions options) const {
+  std::vector corpora{data::Corpus::from_fasta(fasta, cache)};
+  if (!extra_fasta.empty()) corpora.push_back(data::Corpus::from_fasta(extra_fasta, cache));
+  data::require_different(corpora);
+  LanguageData out = split_data("base", corpora, held_out);
+  data::Part training = out.split.training;
+  if (!extra_fasta.empty()) training = data::joined(std::move(training), data::whole(corpora[1]));
+  options.both_strands = both_strands;
+  add_windows(out, std::move(training), data::make_tokenizer(tokens, static_cast<int>(k)), options);
+  return out;
+}
+
 namespace {
 
 // A repeat of 30 bases, to be learned by heart.

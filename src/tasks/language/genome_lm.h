@@ -18,6 +18,8 @@ class GenomeLmConfig final : public LanguageConfig {
   int64_t markov_order = 12;  // baselines for k = 0 .. this; -1 = none
 
   int64_t vocabulary() const override;
+  LanguageData read_data(const std::filesystem::path& cache,
+                         data::WindowOptions options) const override;
 
  protected:
   void describe_task(config::Description& task) override;

@@ -40,28 +40,11 @@ void add_baselines(train::TrainerParts& parts, run::Context& context, const data
 
 std::unique_ptr<run::Task> build_genome_lm(const run::TaskConfig& base, run::Context& context) {
   const auto& config = dynamic_cast<const GenomeLmConfig&>(base);
-  const auto cache = data::default_cache_folder();
-  std::vector corpora{data::Corpus::from_fasta(config.fasta, cache)};
-  if (!config.extra_fasta.empty())
-    corpora.push_back(data::Corpus::from_fasta(config.extra_fasta, cache));
-  data::require_different(corpora);
-  const data::Split split = data::split_last(corpora[0], config.held_out);
-  data::Part training = split.training;
-  if (!config.extra_fasta.empty())
-    training = data::joined(std::move(training), data::whole(corpora[1]));
-
-  const auto tokenizer = data::make_tokenizer(config.tokens, static_cast<int>(config.k));
-  data::WindowOptions options;
-  options.seed = static_cast<uint64_t>(context.run.seed);
-  options.context = config.model.context;
-  options.pieces = window_pieces(config, context.mesh);
-  options.both_strands = config.both_strands;
-  auto windows = std::make_shared<data::WindowSource>(std::move(training), tokenizer, options);
-  auto held_out = std::make_shared<data::HeldOutSource>(split.held_out, tokenizer,
-                                                        config.model.context, options.pieces);
-  auto parts =
-      language_parts(config, context, std::move(windows), std::move(held_out), "bits_per_base");
-  add_baselines(parts, context, split, config.markov_order);
+  LanguageData read =
+      config.read_data(data::default_cache_folder(), window_options(config, context));
+  auto parts = language_parts(config, context, std::move(read.windows), std::move(read.held_out),
+                              "bits_per_base");
+  add_baselines(parts, context, read.split, config.markov_order);
   return train::make_trainer(std::move(parts), context);
 }
 

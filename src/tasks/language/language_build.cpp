@@ -123,6 +123,14 @@ data::WindowPieces window_pieces(const LanguageConfig& config, const comm::Mesh&
                                mesh.coordinate(comm::Axis::context));
 }
 
+data::WindowOptions window_options(const LanguageConfig& config, const run::Context& context) {
+  data::WindowOptions options;
+  options.seed = static_cast<uint64_t>(context.run.seed);
+  options.context = config.model.context;
+  options.pieces = window_pieces(config, context.mesh);
+  return options;
+}
+
 parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t seed) {
   parallel::EngineOptions options;
   options.precision =

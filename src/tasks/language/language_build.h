@@ -16,6 +16,8 @@ nn::Bundle decoder_inputs(const nn::Bundle& fields, int64_t pieces = 1);
 // What this rank reads of a sample (data/windows.h).
 data::WindowPieces window_pieces(const LanguageConfig& config, const comm::Mesh& mesh);
 
+data::WindowOptions window_options(const LanguageConfig& config, const run::Context& context);
+
 parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t seed);
 
 // Everything but the data: `training` feeds the objective, `held_out` the evaluation; `unit` names

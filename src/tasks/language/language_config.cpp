@@ -141,6 +141,40 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) con
   return out;
 }
 
+std::string LanguageConfig::read_inputs() const {
+  data::WindowOptions options;
+  options.context = model.context;
+  const LanguageData read = read_data(/*cache=*/{}, options);
+  const int64_t held_out = read.split.held_out.letters();
+  std::string line = fmt::format(
+      "data: {} in {}, {} to train on and {} held out", counted(read.letters, read.letter.c_str()),
+      counted(read.records, "record"), read.letters - held_out, held_out);
+  if (const int64_t skipped = read.windows->letters_skipped(); skipped > 0)
+    line += fmt::format("; {} of those to train on lie in pieces shorter than a window", skipped);
+  return line;
+}
+
+LanguageData split_data(const std::string& letter,
+                        const std::vector<std::shared_ptr<const data::Corpus>>& corpora,
+                        double held_out) {
+  LanguageData out;
+  out.letter = letter;
+  for (const auto& corpus : corpora) {
+    out.records += static_cast<int64_t>(corpus->records().size());
+    out.letters += corpus->letters();
+  }
+  out.split = data::split_last(corpora.at(0), held_out);
+  return out;
+}
+
+void add_windows(LanguageData& to, data::Part training,
+                 const std::shared_ptr<const data::Tokenizer>& tokenizer,
+                 const data::WindowOptions& options) {
+  to.windows = std::make_shared<data::WindowSource>(std::move(training), tokenizer, options);
+  to.held_out = std::make_shared<data::HeldOutSource>(to.split.held_out, tokenizer, options.context,
+                                                      options.pieces);
+}
+
 std::vector<std::string> language_axes() {
   return {"tensor", "pipeline", "context"};
 }

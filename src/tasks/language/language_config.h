@@ -3,15 +3,27 @@
 // and what can be said of a run before it starts.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "data/windows.h"
 #include "models/gpt.h"
 #include "optim/optimizer_config.h"
 #include "plan/training_config.h"
 #include "run/task.h"
 
 namespace ocoee::tasks {
+
+struct LanguageData {
+  std::string letter;                // what one is: "base", "byte"
+  int64_t records = 0, letters = 0;  // of all files
+  data::Split split;                 // `windows` may read others besides its training part
+  std::shared_ptr<data::WindowSource> windows;
+  std::shared_ptr<data::HeldOutSource> held_out;
+};
 
 class LanguageConfig : public run::TaskConfig {
  public:
@@ -26,9 +38,14 @@ class LanguageConfig : public run::TaskConfig {
   void check(config::Problems& problems, const run::RunConfig& run, int ranks) const override;
   comm::Shape mesh(int ranks) const override;
   nlohmann::json preview(const run::RunConfig& run, int ranks) const override;
+  std::string read_inputs() const override;
   std::shared_ptr<const plan::Planned> planned(int64_t ranks) const override;
 
   virtual int64_t vocabulary() const = 0;  // of the tokenizer, special tokens counted
+  // What is trained on and scored, by stores in `cache`, or in memory where it is empty. The
+  // task itself sets `options.both_strands`.
+  virtual LanguageData read_data(const std::filesystem::path& cache,
+                                 data::WindowOptions options) const = 0;
   plan::ModelSpec model_spec() const { return models::build_gpt(model, vocabulary()); }
 
  protected:
@@ -38,6 +55,14 @@ class LanguageConfig : public run::TaskConfig {
  private:
   std::string name_;
 };
+
+// The last `held_out` of the letters of the first corpus is held out.
+LanguageData split_data(const std::string& letter,
+                        const std::vector<std::shared_ptr<const data::Corpus>>& corpora,
+                        double held_out);
+void add_windows(LanguageData& to, data::Part training,
+                 const std::shared_ptr<const data::Tokenizer>& tokenizer,
+                 const data::WindowOptions& options);
 
 std::vector<std::string> language_axes();  // run::TaskType::axes of a language task
 

@@ -37,6 +37,16 @@ int64_t TextLmConfig::vocabulary() const {
   return std::max(padded_vocabulary, data::make_tokenizer("byte")->vocabulary());
 }
 
+LanguageData TextLmConfig::read_data(const std::filesystem::path& cache,
+                                     data::WindowOptions options) const {
+  const std::vector corpora{data::Corpus::from_text(files, cache)};
+  data::require_different(corpora);
+  LanguageData out = split_data("byte", corpora, held_out);
+  options.both_strands = false;
+  add_windows(out, out.split.training, data::make_tokenizer("byte"), options);
+  return out;
+}
+
 namespace {
 
 // One line again and again, to be learned by heart.

@@ -13,6 +13,8 @@ class TextLmConfig final : public LanguageConfig {
   int64_t padded_vocabulary = 0;
 
   int64_t vocabulary() const override;
+  LanguageData read_data(const std::filesystem::path& cache,
+                         data::WindowOptions options) const override;
 
  protected:
   void describe_task(config::Description& task) override;
