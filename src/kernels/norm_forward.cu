@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// LayerNorm and RMSNorm forward on the GPU.
+#include "kernels/norm.h"
+#include "kernels/norm_rows.cuh"
+
+namespace ocoee::kernels::cuda {
+namespace {
+
+constexpr int kForwardInWarp = 8, kAddingInWarp = 4;  // packs of a thread where a row is a warp
+// Rows on their way from memory while one is worked on: the fewer packs of each, the more.
+template <int K>
+constexpr int kForwardAhead = K == 1   ? 4
+                              : K == 2 ? 2
+                                       : 1;
+
+template <class T, int K, bool Adds>
+__global__ void __launch_bounds__(32 * kWarpRows) norm_forward_kernel(NormForward a) {
+  using W = Wide<T>;
+  constexpr int N = kPack<T>;
+  const int packs = static_cast<int>(a.width / N);
+  const W scale = W(1) / static_cast<W>(a.width);
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.y;
+  constexpr int kAhead = kForwardAhead<K>;
+  constexpr bool kKeeps = K <= 4;  // weight and bias in registers, else read again for each row
+  Part<T, K> weight, bias, next[kAhead], next_add[Adds ? kAhead : 1];
+  if constexpr (kKeeps) {
+    weight.read(a.weight, 0, a.width);
+    if (a.bias) bias.read(a.bias, 0, a.width);
+  }
+  const auto fetch = [&](int slot, int64_t which) {
+    if (which >= a.rows) return;
+    next[slot].read(a.x, which, a.width);
+    if constexpr (Adds) next_add[slot].read(a.add, which, a.width);
+  };
+  int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  if (row >= a.rows) return;  // whole warps only: rows of one block are warps of their own
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) fetch(i, row + i * stride);
+  for (; row < a.rows; row += stride) {
+    Part<T, K> x = next[0];
+    if constexpr (Adds) {
+#pragma unroll
+      for (int k = 0; k < K; ++k) {
+        Pack<T, N> sum = x[k];
+        const Pack<T, N> add = next_add[0][k];
+#pragma unroll
+        for (int i = 0; i < N; ++i) sum.v[i] = narrow<T>(widen(sum.v[i]) + widen(add.v[i]));
+        x.set(k, sum);
+      }
+      x.write(a.sum, row, a.width);
+    }
+#pragma unroll
+    for (int i = 0; i + 1 < kAhead; ++i) {
+      next[i] = next[i + 1];
+      if constexpr (Adds) next_add[i] = next_add[i + 1];
+    }
+    fetch(kAhead - 1, row + kAhead * stride);
+    W mean = 0;
+    if (!a.rms) {
+      W sum = 0;  // what lies beyond the row is zero
+#pragma unroll
+      for (int k = 0; k < K; ++k) {
+        const Pack<T, N> pack = x[k];
+#pragma unroll
+        for (int i = 0; i < N; ++i) sum += widen(pack.v[i]);
+      }
+      mean = warp_combine(sum, SumOf<W>()) * scale;
+      if constexpr (K > 2) x.forget_widened();
+    }
+    W square = 0;
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (!x.inside(k, packs)) continue;
+      const Pack<T, N> pack = x[k];
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        const W d = widen(pack.v[i]) - mean;
+        square += d * d;
+      }
+    }
+    const W rstd =
+        W(1) / sqrt(warp_combine(square, SumOf<W>()) * scale + static_cast<W>(a.epsilon));
+    if constexpr (!kKeeps) {
+      weight.read(a.weight, 0, a.width);
+      if (a.bias) bias.read(a.bias, 0, a.width);
+    }
+    if constexpr (K > 2) {
+      x.forget_widened();
+      weight.forget_widened();
+      bias.forget_widened();
+    }
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      Pack<T, N> y = x[k];
+      const Pack<T, N> w = weight[k], b = bias[k];
+#pragma unroll
+      for (int i = 0; i < N; ++i)
+        y.v[i] = narrow<T>((widen(y.v[i]) - mean) * rstd * widen(w.v[i]) + widen(b.v[i]));
+      x.set(k, y);
+    }
+    x.write(a.y, row, a.width);
+    if (threadIdx.x == 0) {
+      if (a.mean) static_cast<W*>(a.mean)[row] = mean;
+      if (a.rstd) static_cast<W*>(a.rstd)[row] = rstd;
+    }
+  }
+}
+
+constexpr int kForwardPlaces = 3;
+template <class T, int K, bool Adds>
+__global__ void __launch_bounds__(kThreads<K, false>, Adds ? 1 : kBlocks<K, false>)
+    norm_forward_over_block(NormForward a) {
+  using W = Wide<T>;
+  using P = Part<T, K>;
+  constexpr int N = kPack<T>;
+  __shared__ W scratch[64];
+  extern __shared__ uint4 shared[];
+  int turn = 0, here = 0;
+  const int packs = static_cast<int>(a.width / N);
+  const W scale = W(1) / static_cast<W>(a.width);
+  Waiting<T, K> waiting(shared, Adds ? 2 : 1);
+  const auto send = [&](int place, int64_t row) {
+    if (row < a.rows) {
+      waiting.send(place, 0, a.x, row, a.width);
+      if constexpr (Adds) waiting.send(place, 1, a.add, row, a.width);
+    }
+    __pipeline_commit();
+  };
+  const auto of = [&](const void* array, int k) {
+    return load<N>(static_cast<const T*>(array) + P::index(k) * N);
+  };
+#pragma unroll
+  for (int i = 0; i + 1 < kForwardPlaces; ++i)
+    send(i, blockIdx.x + static_cast<int64_t>(i) * gridDim.x);
+  for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
+    send(here == 0 ? kForwardPlaces - 1 : here - 1,
+         row + static_cast<int64_t>(kForwardPlaces - 1) * gridDim.x);
+    __pipeline_wait_prior(kForwardPlaces - 1);
+    W sum = 0;
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (!P::inside(k, packs)) continue;
+      Pack<T, N>& x = waiting(here, 0, k);
+      if constexpr (Adds) {
+        const Pack<T, N> add = waiting(here, 1, k);
+        Pack<T, N> both = x;
+#pragma unroll
+        for (int i = 0; i < N; ++i) both.v[i] = narrow<T>(widen(both.v[i]) + widen(add.v[i]));
+        store<N>(static_cast<T*>(a.sum) + row * a.width + P::index(k) * N, both);
+        x = both;
+      }
+      const Pack<T, N> pack = x;
+#pragma unroll
+      for (int i = 0; i < N; ++i) sum += widen(pack.v[i]);
+    }
+    const W mean = a.rms ? W(0) : row_combine(sum, SumOf<W>(), scratch, turn) * scale;
+    W square = 0;
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (!P::inside(k, packs)) continue;
+      const Pack<T, N> pack = waiting(here, 0, k);
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        const W d = widen(pack.v[i]) - mean;
+        square += d * d;
+      }
+    }
+    const W rstd = W(1) / sqrt(row_combine(square, SumOf<W>(), scratch, turn) * scale +
+                               static_cast<W>(a.epsilon));
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (!P::inside(k, packs)) continue;
+      store<N>(static_cast<T*>(a.y) + row * a.width + P::index(k) * N,
+               normalised<T, N>(waiting(here, 0, k), mean, rstd, of(a.weight, k),
+                                a.bias ? of(a.bias, k) : Pack<T, N>{}));
+    }
+    if (threadIdx.x == 0) {
+      if (a.mean) static_cast<W*>(a.mean)[row] = mean;
+      if (a.rstd) static_cast<W*>(a.rstd)[row] = rstd;
+    }
+    here = here + 1 == kForwardPlaces ? 0 : here + 1;
+  }
+}
+
+// Any width and alignment: the row is read three times, out of the cache.
+template <class T>
+__global__ void __launch_bounds__(1024) norm_forward_any(NormForward a) {
+  using W = Wide<T>;
+  __shared__ W scratch[64];
+  int turn = 0;
+  const int64_t row = blockIdx.x, base = row * a.width;
+  const T* x = static_cast<const T*>(a.x) + base;
+  W sum = 0;
+  if (a.add) {
+    const T* add = static_cast<const T*>(a.add) + base;
+    T* out = static_cast<T*>(a.sum) + base;
+    for (int64_t i = threadIdx.x; i < a.width; i += blockDim.x)
+      out[i] = narrow<T>(widen(x[i]) + widen(add[i]));
+    x = out;  // each thread reads back only what it wrote
+  }
+  for (int64_t i = threadIdx.x; i < a.width; i += blockDim.x) sum += widen(x[i]);
+  const W scale = W(1) / static_cast<W>(a.width);
+  const W mean = a.rms ? W(0) : row_combine(sum, SumOf<W>(), scratch, turn) * scale;
+  W square = 0;
+  for (int64_t i = threadIdx.x; i < a.width; i += blockDim.x)
+    square += (widen(x[i]) - mean) * (widen(x[i]) - mean);
+  const W rstd = W(1) / sqrt(row_combine(square, SumOf<W>(), scratch, turn) * scale +
+                             static_cast<W>(a.epsilon));
+  for (int64_t i = threadIdx.x; i < a.width; i += blockDim.x) {
+    const Pack<T, 1> bias = a.bias ? load<1>(static_cast<const T*>(a.bias) + i) : Pack<T, 1>{};
+    store<1>(static_cast<T*>(a.y) + base + i,
+             normalised<T, 1>(load<1>(x + i), mean, rstd,
+                              load<1>(static_cast<const T*>(a.weight) + i), bias));
+  }
+  if (threadIdx.x == 0) {
+    if (a.mean) static_cast<W*>(a.mean)[row] = mean;
+    if (a.rstd) static_cast<W*>(a.rstd)[row] = rstd;
+  }
+}
+
+}  // namespace
+
+void norm_forward(const NormForward& a, const device::Stream& stream) {
+  if (a.rows == 0) return;
+  with_float_type(a.dtype, "norm_forward", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const int arrays = a.add ? 2 : 1;
+    const RowShape shape =
+        shape_for(a.width, kPack<T>, aligned16(a.x, a.add, a.sum, a.weight, a.bias, a.y), false,
+                  a.add ? kAddingInWarp : kForwardInWarp);
+    const auto launch = [&](auto* kernel, const RowShape& taken, size_t bytes) {
+      const unsigned blocks =
+          blocks_at_once(kernel, a.rows, taken, bytes, multiprocessor_count(stream.device));
+      kernel<<<blocks, dim3(taken.threads, taken.rows), bytes, handle_of(stream)>>>(a);
+    };
+    const size_t bytes = shape.waiting_bytes(kForwardPlaces * arrays);
+    if (shape.packs == 0 || bytes > shared_memory_of_a_block(stream.device)) {
+      const dim3 block(any_width(a.width).threads);
+      norm_forward_any<T><<<static_cast<unsigned>(a.rows), block, 0, handle_of(stream)>>>(a);
+    } else {
+      with_packs(shape.packs, [&](auto packs) {
+        constexpr int K = decltype(packs)::value;
+        if constexpr (K == 1 || K == 2 || K == 4) {
+          if (shape.over_block())
+            return a.add ? launch(norm_forward_over_block<T, K, true>, shape, bytes)
+                         : launch(norm_forward_over_block<T, K, false>, shape, bytes);
+        }
+        if constexpr (K <= kAddingInWarp) {
+          if (a.add) return launch(norm_forward_kernel<T, K, true>, shape, 0);
+        }
+        launch(norm_forward_kernel<T, K, false>, shape, 0);
+      });
+    }
+    check_launch("norm_forward");
+  });
+}
+
+}  // namespace ocoee::kernels::cuda
