@@ -58,6 +58,23 @@ void start_mpi(Launcher launcher) {
           : "use the mpirun of the MPI that this program was built with (ocoee doctor names it)");
 }
 
+// World::cores(). Collective.
+int shared_cores(const World::Impl& impl) {
+  const std::vector<int> mine = usable_cores();
+  std::vector<std::string> words;
+  for (const int core : mine) words.push_back(std::to_string(core));
+  const std::vector<std::string> all = impl.host->all_gather_text(join(words, " "));
+  size_t sharing = 0;
+  for (size_t r = 0; r < all.size(); ++r) {
+    if (impl.hosts[r] != impl.hosts[static_cast<size_t>(impl.rank)]) continue;
+    const std::vector<std::string> theirs = split(all[r], ' ');
+    sharing += std::any_of(theirs.begin(), theirs.end(), [&](const std::string& core) {
+      return std::binary_search(mine.begin(), mine.end(), std::stoi(core));
+    });
+  }
+  return static_cast<int>(std::max<size_t>(1, mine.size() / std::max<size_t>(1, sharing)));
+}
+
 }  // namespace
 
 World::World(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -85,27 +102,6 @@ World World::alone() {
   impl->host = make_self_communicator("world", 0);
   return World(std::move(impl));
 }
-
-namespace {
-
-// Collective.
-int shared_cores(const World::Impl& impl) {
-  const std::vector<int> mine = usable_cores();
-  std::vector<std::string> words;
-  for (const int core : mine) words.push_back(std::to_string(core));
-  const std::vector<std::string> all = impl.host->all_gather_text(join(words, " "));
-  size_t sharing = 0;
-  for (size_t r = 0; r < all.size(); ++r) {
-    if (impl.hosts[r] != impl.hosts[static_cast<size_t>(impl.rank)]) continue;
-    const std::vector<std::string> theirs = split(all[r], ' ');
-    sharing += std::any_of(theirs.begin(), theirs.end(), [&](const std::string& core) {
-      return std::binary_search(mine.begin(), mine.end(), std::stoi(core));
-    });
-  }
-  return static_cast<int>(std::max<size_t>(1, mine.size() / std::max<size_t>(1, sharing)));
-}
-
-}  // namespace
 
 World World::start() {
   const Launcher launcher = detect_launcher();

@@ -20,7 +20,7 @@ void RunConfig::describe(config::Description& d) {
        "profile that times are predicted from, a name or a TOML file; empty = machines/here.toml "
        "where `ocoee calibrate` wrote it, or the GPU's own")
       .may_change_on_resume();
-  d.field("threads", threads, "per rank; 0 = the cores of this host over the ranks on it")
+  d.field("threads", threads, "per rank; 0 = its share of the cores that it may run on")
       .at_least(0)
       .at_most(4096)
       .may_change_on_resume();

@@ -29,7 +29,7 @@ struct RunConfig {  // section [run]
   std::string machine;  // profile that times are predicted from; "" = what is known of the device
   int64_t seed = 1;
   std::string device = "auto";  // auto | cpu | cuda
-  int64_t threads = 0;          // per rank; 0 = cores of this host / ranks on it
+  int64_t threads = 0;          // per rank; 0 = World::cores()
   bool deterministic = true;
   double collective_timeout = 600;    // seconds
   double wall_time = 0;               // seconds; 0 = what Slurm says, or none
