@@ -220,9 +220,11 @@ void commit_checkpoint(const std::filesystem::path& partial, const std::filesyst
   if (replaces) std::filesystem::remove_all(whole.string() + kRemoving, error);
 }
 
-// Keeps the newest `keep_` and the one with the lowest metric.
+// Keeps the newest `keep_` and the one with the lowest metric. Later ones than the one just written
+// were passed over when the run was resumed: they do not count, and no whole one goes for them.
 void CheckpointWriter::prune(int64_t just_written) {
-  const std::vector<int64_t> steps = checkpoint_steps(folder_);
+  std::vector<int64_t> steps = checkpoint_steps(folder_);
+  std::erase_if(steps, [&](int64_t step) { return step > just_written; });
   int64_t best = just_written;
   double lowest = std::numeric_limits<double>::infinity();
   for (const int64_t step : steps) {

@@ -104,8 +104,8 @@ nlohmann::json load_checkpoint(const std::filesystem::path& checkpoint, const St
                                comm::Communicator& world, LoadCounters* counters = nullptr);
 
 // Rewrites a checkpoint as `shards` files, each array split by rows of its first dimension, a few
-// megabytes in memory at a time. Verifies the source first; `target` must not exist. Throws
-// Error(data), Error(file).
+// megabytes in memory at a time. Verifies the source first; `target` must neither exist nor be
+// named after another step. Throws Error(data), Error(file), Error(config).
 void reshard_checkpoint(const std::filesystem::path& source, const std::filesystem::path& target,
                         int64_t shards);
 

@@ -21,16 +21,20 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64
   return folder / fmt::format("step-{}", step);
 }
 
+std::optional<int64_t> step_of_name(const std::filesystem::path& checkpoint) {
+  const std::string name = checkpoint.filename().string();
+  if (!name.starts_with("step-") || name.size() < 6 || name.size() > 20) return std::nullopt;
+  if (name.find_first_not_of("0123456789", 5) != std::string::npos) return std::nullopt;
+  return std::stoll(name.substr(5));
+}
+
 std::vector<int64_t> checkpoint_steps(const std::filesystem::path& folder) {
   std::vector<int64_t> steps;
   std::error_code error;
   std::filesystem::directory_iterator entries(folder, error);
   if (error) return steps;
   for (const auto& entry : entries) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with("step-") || name.size() < 6 || name.size() > 20) continue;
-    if (name.find_first_not_of("0123456789", 5) != std::string::npos) continue;
-    steps.push_back(std::stoll(name.substr(5)));
+    if (const auto step = step_of_name(entry.path())) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end());
   return steps;

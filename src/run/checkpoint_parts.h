@@ -2,9 +2,11 @@
 // What the files of the checkpoint code share.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +17,9 @@ namespace ocoee::run {
 
 inline constexpr const char* kPartial = ".partial";    // being written
 inline constexpr const char* kRemoving = ".removing";  // being deleted
+
+// N of a folder "step-N", whether it is there or not; nothing for any other name.
+std::optional<int64_t> step_of_name(const std::filesystem::path& checkpoint);
 
 std::string shard_name(int64_t rank);  // "rank-00003.safetensors"
 

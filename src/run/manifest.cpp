@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "run/checkpoint_parts.h"
 
 namespace ocoee::run {
 namespace {
@@ -208,7 +209,13 @@ Manifest read_manifest(const std::filesystem::path& checkpoint) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
     fail(ErrorKind::data, "{}: no manifest.json there, so no checkpoint", checkpoint.string());
-  return parse_manifest(read_file(path), path.string());
+  Manifest manifest = parse_manifest(read_file(path), path.string());
+  // A run names its position by the folder and takes its state from the manifest.
+  const auto folder = without_end_slash(checkpoint);
+  if (const auto step = step_of_name(folder); step && *step != manifest.step)
+    fail(ErrorKind::data, "{}: its name says step {}, its manifest step {}", folder.string(), *step,
+         manifest.step);
+  return manifest;
 }
 
 }  // namespace ocoee::run

@@ -43,6 +43,31 @@ void copy(BoxReader& reader, const StateArray& array, const Box& box, Safetensor
   }
 }
 
+// Makes the folder in which the copy grows. What a rewrite that was killed left there goes;
+// anything else is somebody's.
+void make_partial(const std::filesystem::path& partial, const std::filesystem::path& source) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_status there = fs::symlink_status(partial, error);
+  if (fs::exists(there)) {
+    bool ours = fs::is_directory(there) && !fs::equivalent(partial, source, error);
+    if (ours)
+      for (const auto& entry : fs::directory_iterator(partial, error)) {
+        const std::string name = entry.path().filename().string();
+        const bool shard = name.starts_with("rank-") && name.ends_with(".safetensors");
+        ours = ours && entry.is_regular_file() && (shard || name == "manifest.json");
+      }
+    if (!ours || error)
+      fail(ErrorKind::file,
+           "{}: is in the way: the copy is written there before it gets its name\n    fix: name "
+           "another --to, or move that away",
+           partial.string());
+    fs::remove_all(partial, error);
+  }
+  fs::create_directories(partial, error);
+  if (error) fail(ErrorKind::file, "{}: cannot create: {}", partial.string(), error.message());
+}
+
 }  // namespace
 
 void reshard_checkpoint(const std::filesystem::path& source, const std::filesystem::path& target,
@@ -55,10 +80,13 @@ void reshard_checkpoint(const std::filesystem::path& source, const std::filesyst
          target.string());
   verify_checkpoint(source);
   Manifest manifest = read_manifest(source);
+  if (const auto step = step_of_name(target); step && *step != manifest.step)
+    fail(ErrorKind::config,
+         "{}: names step {}, but {} is of step {}\n    fix: --to {}, or a name other than step-N",
+         target.string(), *step, source.string(), manifest.step,
+         checkpoint_path(target.parent_path(), manifest.step).string());
   const std::filesystem::path partial = target.string() + kPartial;
-  std::filesystem::remove_all(partial, error);
-  std::filesystem::create_directories(partial, error);
-  if (error) fail(ErrorKind::file, "{}: cannot create: {}", partial.string(), error.message());
+  make_partial(partial, source);
   const Manifest before = manifest;
   BoxReader reader(source, before);
   std::vector<ManifestArray> arrays = manifest.arrays;

@@ -113,6 +113,7 @@ class Workshop {
       shard.put('\x55');
     }
     fs::create_directories(folder_ / "gan_run");
+    fs::create_directories(folder_ / "mine.partial/notes");
     write(folder_ / "gan_run/recipe.toml", "version = 1\n[task]\nname = \"toy_gan\"\n");
   }
 
@@ -182,6 +183,8 @@ const std::vector<std::string> kCases{
     "checkpoint reshard run",
     "checkpoint reshard empty --to resharded",
     "checkpoint reshard run --to empty",
+    "checkpoint reshard run --to step-7",
+    "checkpoint reshard run --to mine",
     "checkpoint reshard run --to resharded --files 0",
     "checkpoint reshard corrupt_run --to resharded",
 };

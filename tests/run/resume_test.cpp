@@ -258,6 +258,65 @@ TEST_F(Resume, ReshardedIsTheSame) {
   expect_as_reference("a");
 }
 
+// A folder step-N of another step would be taken for the newest, and true ones pruned for it.
+TEST_F(Resume, ACopyBearsTheStepThatItHolds) {
+  make_reference({"task.steps=20"});
+  ASSERT_EQ(run(1, "a", {"task.steps=10"}).code, 0);
+  const auto source = checkpoint_path(checkpoints(), 10),
+             other = checkpoint_path(checkpoints(), 17);
+  EXPECT_EQ(message_of([&] { reshard_checkpoint(source, other, 1); }),
+            other.string() + ": names step 17, but " + source.string() +
+                " is of step 10\n    fix: --to " + source.string() +
+                ", or a name other than step-N");
+  EXPECT_FALSE(std::filesystem::exists(other));
+  reshard_checkpoint(source, scratch_ / "step-10", 1);
+
+  // Brought there by hand it is passed over, and counts for nothing when older ones are pruned.
+  std::filesystem::rename(scratch_ / "step-10", other);
+  const std::string wrong = other.string() + ": its name says step 17, its manifest step 10";
+  EXPECT_EQ(message_of([&] { verify_checkpoint(other); }), wrong);
+  const Ended more = run(1, "a", {"task.steps=13", "run.keep_checkpoints=1"});
+  ASSERT_EQ(more.code, 0) << more.output;
+  EXPECT_THAT(more.output, HasSubstr("passing over a damaged checkpoint: " + wrong));
+  EXPECT_THAT(more.output, HasSubstr("going on from the checkpoint of step 10"));
+  EXPECT_THAT(checkpoint_steps(checkpoints()), testing::Contains(13));
+  ASSERT_EQ(run(1, "a", {"task.steps=20"}).code, 0);
+  expect_as_reference("a");
+}
+
+TEST_F(Resume, ReshardingRemovesNothingOfOthers) {
+  ASSERT_EQ(run(1, "a", {"task.steps=2"}).code, 0);
+  const auto source = checkpoint_path(checkpoints(), 2), target = scratch_ / "one",
+             partial = scratch_ / "one.partial";
+  const std::string in_the_way =
+      partial.string() +
+      ": is in the way: the copy is written there before it gets its name\n    fix: name another "
+      "--to, or move that away";
+  for (const char* name : {"notes.txt", "rank-notes.txt", "rank-00000.safetensors/notes.txt"}) {
+    std::filesystem::create_directories((partial / name).parent_path());
+    write_file_atomically(partial / name, "mine");
+    EXPECT_EQ(message_of([&] { reshard_checkpoint(source, target, 1); }), in_the_way);
+    EXPECT_EQ(read_file(partial / name), "mine");
+    std::filesystem::remove_all(partial);
+  }
+  write_file_atomically(partial, "a file of mine");
+  EXPECT_EQ(message_of([&] { reshard_checkpoint(source, target, 1); }), in_the_way);
+  EXPECT_EQ(read_file(partial), "a file of mine");
+  std::filesystem::remove(partial);
+  // The very checkpoint that is read.
+  std::filesystem::rename(source, partial);
+  EXPECT_EQ(message_of([&] { reshard_checkpoint(partial, target, 1); }), in_the_way);
+  verify_checkpoint(partial);
+  std::filesystem::rename(partial, source);
+  // What a killed rewrite left.
+  std::filesystem::create_directory(partial);
+  write_file_atomically(partial / "rank-00007.safetensors", "half");
+  write_file_atomically(partial / "manifest.json", "{");
+  reshard_checkpoint(source, target, 1);
+  EXPECT_FALSE(std::filesystem::exists(partial));
+  EXPECT_TRUE(arrays(target) == arrays(source));
+}
+
 // Loading 320 MiB holds no more than the largest piece beside the state itself, and rewriting a few
 // megabytes: as the kernel counts, not the loader.
 TEST_F(Resume, MemoryStaysWithinAPieceOfTheShard) {
