@@ -25,12 +25,28 @@ void add_memory(const Prediction& p, nlohmann::json& out) {
                                      format_bytes(p.total_bytes), join(words, ", ")));
 }
 
+// Of layout.halves where it was asked for and cannot act; how many samples a micro-batch has
+// follows from the ranks, so the key's own condition does not know it.
+std::string halves_note(const Workload& workload, const Configuration& c) {
+  if (workload.halves != "on" || c.tensor == 1 || c.micro % 2 == 0) return "";
+  const int64_t samples = workload.global_batch / c.data;
+  const std::string fix = samples % 2 == 0 ? fmt::format("batch.micro = {}", 2 * c.micro)
+                                           : fmt::format("an even batch.micro, batch.global = {}",
+                                                         c.data * (samples + 1));
+  return fmt::format(
+      "note: layout.halves: has no effect: it acts where a micro-batch has an even number of "
+      "samples, and here it has {}; fix: {}",
+      c.micro, fix);
+}
+
 }  // namespace
 
 void predict_run(const Planned& planned, const std::string& machine, int64_t steps,
                  nlohmann::json& out) {
   if (!planned.layout) return;
   const Configuration& c = *planned.layout;
+  if (const std::string note = halves_note(planned.workload, c); !note.empty())
+    out["lines"].push_back(note);
   const System& system = system_named("ocoee");
   Machine any = unknown_machine();
   if (!machine.empty()) any.device.workspace = load_machine(machine).device.workspace;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run is told before its first step, and leaves in its plan.json: bytes of the fullest rank
-// by category, and, where a profile of the machine is known, what a step will take.
+// by category, and, where a profile of the machine is known, what a step will take; and which key
+// cannot act at this split of the batch.
 #pragma once
 
 #include <nlohmann/json.hpp>

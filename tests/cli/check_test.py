@@ -178,6 +178,25 @@ class Check(unittest.TestCase):
             self.assertRegex(said, rf"note: command line: {key}: has no effect: it acts where {where}")
         self.assertNotIn("note:", self.check("optimizer.schedule=wsd", "optimizer.decay_steps=3", "model.style=llama", "model.rope_base=500"))
 
+    def test_halves_of_an_odd_micro_batch(self):
+        words = ["model.heads=2", "layout.tensor=2", "layout.halves=on"]
+        two = dict(OMPI_COMM_WORLD_SIZE="2", OMPI_COMM_WORLD_RANK="0", OMPI_COMM_WORLD_LOCAL_RANK="0", OMPI_COMM_WORLD_LOCAL_SIZE="2")
+        note = "note: layout.halves: has no effect: it acts where a micro-batch has an even number of samples, and here it has "
+        for batch, told in ((["batch.global=4", "batch.micro=1"], "1; fix: batch.micro = 2"),
+                            (["batch.global=6", "batch.micro=3"], "3; fix: batch.micro = 6"),
+                            (["batch.global=3", "batch.micro=3"], "3; fix: an even batch.micro, batch.global = 4"),
+                            (["batch.global=3", "batch.micro=2"], "1; fix: an even batch.micro, batch.global = 4")):
+            self.assertIn(note + told + "\n", self.check(*words, *batch, **two))
+            self.assertNotIn("note:", self.check(*words[:2], *batch, **two))
+        for batch in (["batch.micro=2"], ["batch.global=6", "batch.micro=6"], ["batch.global=4", "batch.micro=3"]):
+            self.assertNotIn("note:", self.check(*words, *batch, **two))
+
+    def test_a_padded_vocabulary_is_stated(self):
+        words = ["model.heads=2", "layout.tensor=2"]
+        two = dict(OMPI_COMM_WORLD_SIZE="2", OMPI_COMM_WORLD_RANK="0", OMPI_COMM_WORLD_LOCAL_RANK="0", OMPI_COMM_WORLD_LOCAL_SIZE="2")
+        self.assertIn("vocabulary: 9 padded to 10, so that 2 tensor ranks have 5 each\n", self.check(*words, "task.tokens=nucleotide", **two))
+        self.assertNotIn("padded", self.check("task.tokens=nucleotide"))
+
 
 if __name__ == "__main__":
     unittest.main()
