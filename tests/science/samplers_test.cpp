@@ -164,6 +164,71 @@ TEST(WangLandau, FindsTheExactCountsOfTheSquareLattice) {
   EXPECT_LT(error_of_ln_g(windows, 16), 8e-3);
 }
 
+// Two independent estimates at a time, as the task makes them: the stated 68 % intervals cover the
+// exact counts of 4 x 4 spins, and what follows from them, 68 % of the time. Without Student's
+// factor, 1.84 for two, they would cover 50 %.
+TEST(WangLandau, ErrorBarsCoverTheTruthAsOftenAsTheySay) {
+  constexpr int kRuns = 400, kEstimates = 2;
+  comm::World world = comm::World::alone();
+  const auto model = pair_model("square", {4, 4, 1}, ising(1));
+  const Energy unit = std::llround(1 / model->quantum());
+  WangLandauSettings settings;
+  settings.moves.kind = Moves::Kind::flip;
+  settings.moves.potentials = {0, 0};
+  settings.bins = EnergyBins::covering(-32 * unit, 32 * unit, 4 * unit);
+  settings.bins.levels = true;
+  settings.groups = kRuns * kEstimates;
+  settings.final_ln_f = 1e-3;
+  settings.sweeps_per_step = 20;
+  WangLandau walk(model, settings, *world.host(),
+                  starts(*model, {8, 8}, Share(settings.groups, 0, 1)));
+  while (!walk.finished()) walk.advance();
+
+  DensityOfStates exact;
+  exact.sites = 16;
+  const std::vector<double> ln_g = ln_g_ising_square(4);
+  for (size_t j = 0; j < ln_g.size(); ++j) {
+    if (std::isinf(ln_g[j])) continue;
+    exact.energy.push_back(-32 + 4.0 * static_cast<double>(j));
+    exact.ln_g.push_back(ln_g[j]);
+  }
+  using Thermodynamics = DensityOfStates::Thermodynamics;
+  const std::vector<double Thermodynamics::*> curves{
+      &Thermodynamics::energy, &Thermodynamics::heat_capacity, &Thermodynamics::entropy,
+      &Thermodynamics::free_energy};
+  const auto found = walk.ln_g();
+  const Thermodynamics truth = exact.at(2.3);
+  std::vector<int> states(exact.ln_g.size()), numbers(curves.size());
+  int bare = 0;  // without Student's factor
+  for (size_t run = 0; run < kRuns; ++run) {
+    std::vector<DensityOfStates> estimates;
+    for (size_t k = 0; k < kEstimates; ++k)
+      estimates.push_back(walk.density(found[run * kEstimates + k], 16 * std::log(2.0)));
+    const MeanStates mean = mean_of(estimates);
+    ASSERT_EQ(mean.energy, exact.energy);
+    for (size_t i = 0; i < states.size(); ++i)
+      states[i] += std::abs(mean.ln_g[i] - exact.ln_g[i]) < mean.error[i];
+    for (size_t c = 0; c < curves.size(); ++c) {
+      std::vector<double> each;
+      for (const auto& one : estimates) each.push_back(one.at(2.3).*curves[c]);
+      const Estimate e = mean_of_independent(each);
+      const double off = std::abs(e.value - truth.*curves[c]);
+      numbers[c] += off < e.error;
+      bare += off < e.error / student_factor(kEstimates - 1);
+    }
+  }
+  std::printf("covered of %d: ln g of %zu levels", kRuns, states.size());
+  for (const int count : states) std::printf(" %d", count);
+  std::printf(
+      "; energy %d, heat capacity %d, entropy %d, free energy %d; without Student's factor "
+      "%d on average\n",
+      numbers[0], numbers[1], numbers[2], numbers[3], bare / 4);
+  // within three standard deviations of such a count
+  for (const int count : states) EXPECT_NEAR(count, 0.683 * kRuns, 28);
+  for (const int count : numbers) EXPECT_NEAR(count, 0.683 * kRuns, 28);
+  EXPECT_LT(bare / 4, 0.6 * kRuns);
+}
+
 // Real couplings, against all 134,596 arrangements of 18 Fe and 6 Al on bcc 3 x 2 x 2: as levels,
 // whose spacing 0.05 and 0.025 have in common, and in bins whose edges levels lie on.
 TEST(WangLandau, BinsOfRealCouplingsKeepTheirEnergies) {
@@ -365,6 +430,38 @@ TEST(DensityOfStates, KnowsTheTwoPhasesOfATransition) {
     states.ln_g[i] = -low * low / 2 + states.energy[i] / 50;
   }
   EXPECT_EQ(states.phases(45, 56, 1).valley, 0);
+}
+
+// Phases of unlike width: equally probable (by their areas) is not equally high.
+TEST(DensityOfStates, PhasesWeighAlikeWhereTheirAreasDo) {
+  DensityOfStates states;
+  states.sites = 10;
+  for (int i = 0; i <= 600; ++i) {
+    const double low = (i - 150) / 20.0, high = (i - 400) / 40.0;
+    states.energy.push_back(i);
+    states.ln_g.push_back(std::log(std::exp(-low * low / 2) + std::exp(-high * high / 2)) +
+                          i / 50.0);
+  }
+  const DensityOfStates::Phases two = states.phases(47, 53, 0);
+  // ln 2 = 250 x - (40^2 - 20^2) x^2 / 2 at 1 / kT = 1 / 50 + x
+  const double x = (250 - std::sqrt(250 * 250 - 2400 * std::log(2.0))) / 1200;
+  EXPECT_NEAR(1 / two.k_t, 0.02 + x, 1e-5);
+  double below = 0;
+  const std::vector<double> p = states.probabilities(two.k_t);
+  for (size_t i = 0; i < 230; ++i) below += p[i];
+  EXPECT_NEAR(below, 0.5, 1e-3);
+  EXPECT_NEAR(two.high - two.low, 25, 0.2);
+}
+
+TEST(DensityOfStates, EstimatesShareTheBinsThatAllMet) {
+  DensityOfStates one, other;
+  one.energy = {-2, 0, 4}, one.ln_g = {1, 3, 5}, one.bin = {0, 1, 3};
+  other.energy = {-2, 1, 3}, other.ln_g = {1, 4, 2}, other.bin = {0, 1, 2};
+  const MeanStates states = mean_of({one, other});
+  EXPECT_EQ(states.energy, (std::vector<double>{-2, 0.5}));
+  EXPECT_EQ(states.ln_g, (std::vector<double>{1, 3.5}));
+  EXPECT_EQ(states.error, (std::vector<double>{0, 0.5 * student_factor(1)}));
+  EXPECT_TRUE(std::isnan(mean_of({one}).error.at(0)));
 }
 
 TEST(DensityOfStates, WindowsThatShareNothingAreRefused) {

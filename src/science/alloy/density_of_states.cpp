@@ -2,8 +2,11 @@
 #include "science/alloy/density_of_states.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <utility>
 
 #include "core/error.h"
 #include "science/alloy/mbar.h"
@@ -69,6 +72,7 @@ std::vector<double> DensityOfStates::probabilities(double k_t) const {
 DensityOfStates::Phases DensityOfStates::phases(double low_k_t, double high_k_t,
                                                 int64_t smooth) const {
   const size_t bins = energy.size();
+  size_t lowest = 0;  // bin of the valley
   const auto at = [&](double k_t) {
     const std::vector<double> p = probabilities(k_t);
     std::vector<double> curve(bins), left(bins), right(bins);
@@ -84,7 +88,6 @@ DensityOfStates::Phases DensityOfStates::phases(double low_k_t, double high_k_t,
     for (size_t i = 1; i < bins; ++i) left[i] = std::max(left[i], left[i - 1]);
     for (size_t i = bins; i-- > 1;) right[i - 1] = std::max(right[i], right[i - 1]);
     Phases found{k_t, 0, 0, 0};
-    size_t lowest = 0;
     for (size_t i = 0; i < bins; ++i) {
       const double drop = std::min(left[i], right[i]) - curve[i];
       if (drop > found.valley) found.valley = drop, lowest = i;
@@ -99,7 +102,41 @@ DensityOfStates::Phases DensityOfStates::phases(double low_k_t, double high_k_t,
     }
     return found;
   };
-  return at(find_peak([&](double k_t) { return at(k_t).valley; }, low_k_t, high_k_t));
+  Phases found = at(find_peak([&](double k_t) { return at(k_t).valley; }, low_k_t, high_k_t));
+  if (found.valley == 0) return found;
+  // Newton's method in 1 / kT, by which ln of the low side's probability over the high side's rises
+  // as their mean energies differ.
+  double beta = 1 / found.k_t;
+  for (int step = 0; step < 20; ++step) {
+    const std::vector<double> p = probabilities(1 / beta);
+    std::array<double, 2> weight{}, mean{};
+    for (size_t i = 0; i < bins; ++i) {
+      const size_t side = i > lowest ? 1 : 0;
+      weight[side] += p[i], mean[side] += p[i] * (energy[i] - variance_of(i) * beta);
+    }
+    beta -= std::log(weight[0] / weight[1]) / (mean[1] / weight[1] - mean[0] / weight[0]);
+  }
+  found.k_t = 1 / beta;
+  return found;
+}
+
+MeanStates mean_of(const std::vector<DensityOfStates>& estimates) {
+  std::map<int64_t, std::pair<std::vector<double>, std::vector<double>>> bins;  // energies, ln g
+  for (const DensityOfStates& one : estimates) {
+    OCOEE_CHECK(one.bin.size() == one.ln_g.size());
+    for (size_t i = 0; i < one.bin.size(); ++i) {
+      bins[one.bin[i]].first.push_back(one.energy[i]);
+      bins[one.bin[i]].second.push_back(one.ln_g[i]);
+    }
+  }
+  MeanStates out;
+  for (const auto& [bin, met] : bins) {
+    if (met.first.size() < estimates.size()) continue;
+    const Estimate ln_g = mean_of_independent(met.second);
+    out.energy.push_back(mean_of_independent(met.first).value);
+    out.ln_g.push_back(ln_g.value), out.error.push_back(ln_g.error);
+  }
+  return out;
 }
 
 double ln_factorial(int64_t n) {

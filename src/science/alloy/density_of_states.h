@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "science/alloy/statistics.h"
+
 namespace ocoee::alloy {
 
 struct DensityOfStates {
@@ -18,6 +20,7 @@ struct DensityOfStates {
   std::vector<double> ln_g;
   std::vector<double> variance = {};  // of the energies in each bin; empty: bins hold one level
   int64_t sites = 1;
+  std::vector<int64_t> bin = {};  // its number in the walk; empty: not known
 
   // Shifts ln_g so that all states add up to exp(ln_states).
   void normalise(double ln_states);
@@ -33,18 +36,25 @@ struct DensityOfStates {
   // The probability of each bin, and how it falls between the two phases of a transition.
   std::vector<double> probabilities(double k_t) const;
   struct Phases {
-    double k_t = 0;            // where both peaks of the probability are equally high
-    double low = 0, high = 0;  // their energies, a site
-    double valley = 0;         // ln of peak over valley; 0 where there is one peak
+    double k_t = 0;            // where both sides of the valley are equally probable
+    double low = 0, high = 0;  // energies of the peaks, a site
+    double valley = 0;         // ln of peak over valley where both peaks are equally high (as are
+                               // the energies); 0 where there is one peak
   };
   // The deepest valley for k_t between the two given ones. The probability is smoothed over
   // `smooth` bins on either side: levels have unlike numbers of states.
   Phases phases(double low_k_t, double high_k_t, int64_t smooth) const;
 
  private:
-  double variance_of(size_t bin) const { return variance.empty() ? 0 : variance[bin]; }
+  double variance_of(size_t i) const { return variance.empty() ? 0 : variance[i]; }
   std::vector<double> weights(double k_t) const;  // ln, by bin
 };
+
+// Several estimates as one: the bins that all of them met, with means of their energies and ln g.
+struct MeanStates {
+  std::vector<double> energy, ln_g, error;  // error: of the mean ln g; NaN of one estimate
+};
+MeanStates mean_of(const std::vector<DensityOfStates>& estimates);
 
 double ln_factorial(int64_t n);
 double ln_multinomial(const std::vector<int64_t>& atoms);  // ln of arrangements

@@ -116,6 +116,16 @@ Estimate mean_of(std::span<const double> series) {
                    [](const std::vector<double>& means) { return means[0]; });
 }
 
+Estimate mean_of_independent(std::span<const double> values) {
+  const auto n = static_cast<double>(values.size());
+  double mean = 0, square = 0;
+  for (const double value : values) mean += value / n;
+  for (const double value : values) square += (value - mean) * (value - mean);
+  if (values.size() < 2) return {mean, std::numeric_limits<double>::quiet_NaN()};
+  return {mean, std::sqrt(square / (n * (n - 1))) *
+                    student_factor(static_cast<int64_t>(values.size()) - 1)};
+}
+
 std::string text_of(const Estimate& estimate) {
   if (!std::isfinite(estimate.value)) return "unknown";
   if (!std::isfinite(estimate.error)) return fmt::format("{:.4g} (error unknown)", estimate.value);

@@ -40,7 +40,8 @@ Estimate jackknife(const std::vector<std::span<const double>>& series, const Blo
 // The same for any number computed without block k (k < count); k = -1: from everything.
 Estimate jackknife(int64_t blocks, const std::function<double(int64_t without)>& value);
 
-Estimate mean_of(std::span<const double> series);  // blocks of its own
+Estimate mean_of(std::span<const double> series);              // blocks of its own
+Estimate mean_of_independent(std::span<const double> values);  // error: NaN of fewer than two
 
 // Half width of the interval that holds 68.3 % of Student's t with that many degrees of freedom.
 double student_factor(int64_t degrees_of_freedom);

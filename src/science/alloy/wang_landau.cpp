@@ -344,6 +344,7 @@ DensityOfStates WangLandau::density(const std::vector<double>& ln_g, double ln_s
     const double above = moments.mean.empty() ? 0 : moments.mean[bin] - static_cast<double>(lower);
     out.energy.push_back(model_->value(lower) + above * model_->quantum());
     out.ln_g.push_back(ln_g[bin]);
+    out.bin.push_back(static_cast<int64_t>(bin));
     if (!moments.variance.empty())
       out.variance.push_back(moments.variance[bin] * model_->quantum() * model_->quantum());
   }

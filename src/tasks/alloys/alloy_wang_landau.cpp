@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <set>
 
 #include "core/error.h"
@@ -272,17 +271,6 @@ class WangLandauTask final : public run::Task {
     return model->total(lowest);
   }
 
-  // A number of each estimate: their mean, and the error of the mean.
-  static alloy::Estimate mean_of_estimates(const std::vector<double>& values) {
-    const auto n = static_cast<double>(values.size());
-    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
-    double square = 0;
-    for (const double value : values) square += (value - mean) * (value - mean);
-    if (values.size() < 2) return {mean, NAN};
-    return {mean, std::sqrt(square / (n * (n - 1))) *
-                      alloy::student_factor(static_cast<int64_t>(values.size()) - 1)};
-  }
-
   void report(const std::vector<alloy::DensityOfStates>& estimates) {
     const double scale = config_.system.k_t(1);
     const std::string unit = config_.system.energy_unit(),
@@ -310,7 +298,7 @@ class WangLandauTask final : public run::Task {
     for (const auto& one : estimates)
       peaks.push_back(alloy::find_peak([&](double t) { return one.at(scale * t).heat_capacity; },
                                        config_.from, config_.to));
-    const alloy::Estimate peak = mean_of_estimates(peaks);
+    const alloy::Estimate peak = alloy::mean_of_independent(peaks);
     const bool inside = peak.value > temperatures[1] && peak.value < temperatures[159];
 
     std::set<std::string> wide;  // curves that the width of bins may move, and where
@@ -325,7 +313,7 @@ class WangLandauTask final : public run::Task {
           left_out += estimate.left_out(scale * temperatures[i]).*one.field /
                       static_cast<double>(estimates.size());
         }
-        const alloy::Estimate e = mean_of_estimates(each);
+        const alloy::Estimate e = alloy::mean_of_independent(each);
         if (left_out > (std::isfinite(e.error) ? e.error : 0.01 * std::abs(e.value)))
           wide.insert(one.title), too_wide.push_back(temperatures[i]);
         value.push_back(e.value);
@@ -360,6 +348,13 @@ class WangLandauTask final : public run::Task {
                       join({wide.begin(), wide.end()}, ", ")));
     json results{{"temperatures", points}, {"estimates", json::array()}, {"absolute", absolute_}};
     if (inside) figures.push_back(energies_at_transition(estimates, peak, results));
+    const alloy::MeanStates states = alloy::mean_of(estimates);
+    const std::string shared =
+        estimates.size() > 1 && !states.error.empty()
+            ? fmt::format(" 68 % error of the mean of {} estimates: at most {:.2g}.",
+                          estimates.size(),
+                          *std::max_element(states.error.begin(), states.error.end()))
+            : "";
     json series = json::array();
     for (size_t k = 0; k < estimates.size(); ++k) {
       std::vector<double> energy = estimates[k].energy;
@@ -378,7 +373,9 @@ class WangLandauTask final : public run::Task {
               (absolute_ ? fmt::format("all states together: ln = {:.6g}.",
                                        config_.system.ln_states(lattice_.sites()))
                          : std::string("the range leaves states out: up to a constant, 0 "
-                                       "where it is lowest."))}});
+                                       "where it is lowest.")) +
+              shared}});
+    results["states"] = {{"energy", states.energy}, {"ln_g", states.ln_g}, {"error", states.error}};
     for (const auto& one : estimates)
       results["estimates"].push_back(
           {{"energy", one.energy}, {"ln_g", one.ln_g}, {"variance", one.variance}});
@@ -424,8 +421,9 @@ class WangLandauTask final : public run::Task {
         "side by side.",
         peak.value, kelvin);
     if (two) {
-      const alloy::Estimate where = mean_of_estimates(t), latent = mean_of_estimates(heat),
-                            depth = mean_of_estimates(valley);
+      const alloy::Estimate where = alloy::mean_of_independent(t),
+                            latent = alloy::mean_of_independent(heat),
+                            depth = alloy::mean_of_independent(valley);
       caption = fmt::format(
           "A transition of first order: at {} {} two phases are equally probable, {} {} a site "
           "apart, and the valley between them is e^-{:.2g} as high.",
