@@ -62,19 +62,15 @@ TEST(LinkCellRanks, MoveAsOne) {
   }
 }
 
-// The same on GPU buffers, through the host where ranks share one GPU.
-TEST(LinkCellGpuRanks, MoveAsOneCpu) {
-  if (device::cuda_device_count() == 0) GTEST_SKIP() << device::cuda_unavailable_reason();
-  comm::World& world = testing_support::world();
-  comm::Shape shape;
-  shape[comm::Axis::spatial] = world.size();
-  const device::Device gpu{device::Kind::cuda, 0};
-  comm::Mesh mesh(world, shape, gpu, comm::Backend::host_staged);
+// The ranks of `mesh` share crystals on its GPUs; each compares them with one that it moves on the
+// CPU alone.
+void expect_moves_of_one_cpu(comm::Mesh& mesh) {
+  const int ranks = mesh.size(comm::Axis::spatial), rank = mesh.coordinate(comm::Axis::spatial);
   for (const LinkCellSetup& s : setups()) {
-    if (s.shells == 6 && world.size() > 4) continue;
+    if (s.shells == 6 && ranks > 4) continue;
     SCOPED_TRACE(s.lattice);
-    LinkCellSampler cpu(s, comm::make_self_communicator("alone", world.rank()), {}),
-        together(s, mesh.shared_axis(comm::Axis::spatial), gpu);
+    LinkCellSampler cpu(s, comm::make_self_communicator("alone", rank), {}),
+        together(s, mesh.shared_axis(comm::Axis::spatial), mesh.device());
     const std::vector<double> shares(static_cast<size_t>(s.species), 1.0);
     cpu.fill(shares), together.fill(shares);
     for (int part = 0; part < 3; ++part) {
@@ -87,6 +83,32 @@ TEST(LinkCellGpuRanks, MoveAsOneCpu) {
     }
     EXPECT_GT(cpu.tally(0).accepted, 0);
   }
+}
+
+// Ranks that share one GPU: through the host.
+TEST(LinkCellGpuRanks, MoveAsOneCpu) {
+  if (device::cuda_device_count() == 0) GTEST_SKIP() << device::cuda_unavailable_reason();
+  comm::World& world = testing_support::world();
+  comm::Shape shape;
+  shape[comm::Axis::spatial] = world.size();
+  comm::Mesh mesh(world, shape, {device::Kind::cuda, 0}, comm::Backend::host_staged);
+  expect_moves_of_one_cpu(mesh);
+}
+
+// A GPU each, as the program takes them: NCCL where it is built with it.
+TEST(LinkCellGpuRanks, MoveAsOneCpuOnAGpuEach) {
+  comm::World& world = testing_support::world();
+  const int gpus = device::cuda_device_count();
+  if (gpus == 0) GTEST_SKIP() << device::cuda_unavailable_reason();
+  if (world.size() < 2) GTEST_SKIP() << "one rank exchanges nothing";
+  if (gpus < world.local_size())
+    GTEST_SKIP() << world.local_size() << " ranks have " << gpus << " GPU"
+                 << (gpus == 1 ? "" : "s");
+  comm::Shape shape;
+  shape[comm::Axis::spatial] = world.size();
+  comm::Mesh mesh(world, shape, {device::Kind::cuda, world.local_rank()});
+  EXPECT_EQ(mesh.axis(comm::Axis::spatial).capturable(), comm::nccl_available()) << "by NCCL";
+  expect_moves_of_one_cpu(mesh);
 }
 
 TEST(LinkCellRanks, GoOnFromOneRanksCheckpoint) {
