@@ -29,16 +29,18 @@ class Embedding final : public ExchangingLayer {
     pieces.add([this, &in, &context, now] {
       const at::NoGradGuard no_grad;
       now->tokens = in.at("tokens").contiguous();
+      if (!context.wants_output) return;
       now->rows = residual_rows(context);
       now->sum = sum_rows(lookup(now->tokens, has_positions_ && together(now->rows)), context);
     });
     pieces.end_turn();
     pieces.add([this, &out, &saved, &context, now] {
       const at::NoGradGuard no_grad;
+      if (context.save) saved.tensors = {now->tokens};
+      if (!context.wants_output) return;
       at::Tensor x = now->sum.wait();
       if (has_positions_ && !together(now->rows)) x.add_(positions(now->rows).view(x.sizes()));
       out["x"] = dropout(x, *this, /*site=*/0, context, "dropout", now->rows);
-      if (context.save) saved.tensors = {now->tokens};
       now->sum = {};
     });
   }

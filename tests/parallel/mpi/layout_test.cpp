@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <tuple>
+#include <utility>
 
 #include "parallel/mpi/layout_case.h"
 
@@ -11,6 +13,7 @@ namespace ocoee::parallel {
 namespace {
 
 constexpr int64_t kSteps = 5;
+constexpr Recompute kRecomputes[] = {Recompute::none, Recompute::selective, Recompute::full};
 
 const Outcome& reference(const LayoutCase& c) {
   static std::map<std::string, Outcome> known;
@@ -76,7 +79,6 @@ std::vector<LayoutCase> cases(int ranks) {
   const std::vector<Shard> shards{Shard::none, Shard::states, Shard::gradients, Shard::parameters};
   const std::vector<ScheduleKind> schedules{ScheduleKind::gpipe, ScheduleKind::one_f_one_b,
                                             ScheduleKind::interleaved, ScheduleKind::zero_bubble};
-  const std::vector<Recompute> recomputes{Recompute::none, Recompute::selective, Recompute::full};
   std::vector<LayoutCase> out;
   size_t turn = static_cast<size_t>(ranks);
   for (const Factors& f : factorisations(ranks)) {
@@ -84,7 +86,7 @@ std::vector<LayoutCase> cases(int ranks) {
     for (size_t i = 0; i < 4; ++i) {
       LayoutCase c;
       c.tensor = f.tensor, c.pipeline = f.pipeline, c.context = f.context, c.data = f.data;
-      c.recompute = recomputes[(i + turn / 3) % 3];
+      c.recompute = kRecomputes[(i + turn / 3) % 3];
       c.style = (i + turn / 2) % 2 == 0 ? "llama" : "gpt2";
       if (f.data * f.context > 1) c.shard = shards[i];
       if (f.pipeline > 1) c.schedule = schedules[(i + turn) % 4];
@@ -154,12 +156,23 @@ TEST(Layout, HybridShardsGiveTheSameAnswer) {
   }
 }
 
+// Each schedule with each recompute mode, in turn over the shapes of the pipeline.
 TEST(Layout, OffloadedActivationsComeBackBitEqual) {
+  using plan::ScheduleKind;
   comm::World& world = testing_support::world();
+  size_t turn = 0;
   for (const auto& [p, d] : pipelines()) {
-    for (const Recompute recompute : {Recompute::none, Recompute::full}) {
+    ++turn;
+    const std::vector<ScheduleKind> schedules{ScheduleKind::gpipe, ScheduleKind::one_f_one_b,
+                                              ScheduleKind::interleaved, ScheduleKind::zero_bubble};
+    for (size_t i = 0; i < (p > 1 ? schedules.size() : 3); ++i) {
       LayoutCase c;
-      c.pipeline = p, c.data = d, c.recompute = recompute, c.dropout = 0.1;
+      c.pipeline = p, c.data = d, c.dropout = 0.1;
+      c.layers = std::max(4, 2 * p - 2);  // with embedding and head two parts a stage
+      c.recompute = kRecomputes[(i + turn) % 3];
+      if (p > 1) c.schedule = schedules[i];
+      c.chunks = c.schedule == ScheduleKind::interleaved ? 2 : 1;
+      if (!refusal(c).empty()) continue;
       SCOPED_TRACE(c.text());
       comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
       const Outcome kept = train_case(c, mesh, &mesh.world(), 1);
@@ -286,19 +299,30 @@ TEST(Layout, BytesOfHybridShardsEqualFormulas) {
 // of the two that leave; its backward does the same with gradients, and gathers the two inputs
 // again, which are kept by rows: 6 all-gathers and 4 reduce-scatters. The embedding sums its output
 // and gathers its gradient; the head gathers twice and sums once.
-// Halves that take turns carry as much, in twice as many calls.
-class TensorTraffic : public testing::TestWithParam<Halves> {};
-INSTANTIATE_TEST_SUITE_P(Layout, TensorTraffic, testing::Values(Halves::off, Halves::on),
-                         [](const auto& one) {
-                           return one.param == Halves::on ? "InHalves" : "Whole";
-                         });
+// Halves that take turns carry as much, in twice as many calls. Full recompute brings the two
+// inputs of a layer once more, and sums the first of its outputs, which the second reads; what the
+// last makes, and an embedding, nobody asks for again, and the head goes backward at once.
+class TensorTraffic : public testing::TestWithParam<std::tuple<Halves, Recompute>> {};
+
+std::string traffic_name(const testing::TestParamInfo<TensorTraffic::ParamType>& one) {
+  static const char* const modes[] = {"None", "Selective", "Full"};
+  const auto [halves, recompute] = one.param;
+  return fmt::format("{}Recompute{}", halves == Halves::on ? "InHalves" : "Whole",
+                     modes[static_cast<size_t>(recompute)]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layout, TensorTraffic,
+                         testing::Combine(testing::Values(Halves::off, Halves::on),
+                                          testing::ValuesIn(kRecomputes)),
+                         traffic_name);
 
 TEST_P(TensorTraffic, EqualsFormulas) {
   comm::World& world = testing_support::world();
   if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   LayoutCase c;
   c.tensor = world.size(), c.style = "llama", c.type = at::kFloat;
-  c.halves = GetParam(), c.micro = 2;
+  std::tie(c.halves, c.recompute) = GetParam();
+  c.micro = 2;
   c.heads = 16;  // eight key-value heads
   comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
   int64_t unsplit = 0;
@@ -309,9 +333,11 @@ TEST_P(TensorTraffic, EqualsFormulas) {
   });
   const int64_t row = 4 * 64, rows = kSamples * kTokens, layers = 8;  // float32
   const auto bytes = [&](comm::Kind kind) { return counted.bytes[static_cast<size_t>(kind)]; };
+  const bool again = c.recompute == Recompute::full;
+  const int64_t gathers = (again ? 8 : 6) * layers + 3, sums = (again ? 5 : 4) * layers + 2;
   // Training, and one evaluation, which is a forward pass.
-  EXPECT_EQ(bytes(comm::Kind::all_gather), rows * row * ((6 * layers + 3) + (2 * layers + 1)));
-  EXPECT_EQ(bytes(comm::Kind::reduce_scatter), rows * row * ((4 * layers + 2) + (2 * layers + 1)));
+  EXPECT_EQ(bytes(comm::Kind::all_gather), rows * row * (gathers + (2 * layers + 1)));
+  EXPECT_EQ(bytes(comm::Kind::reduce_scatter), rows * row * (sums + (2 * layers + 1)));
   // The loss: a maximum, a sum and a target of each row, in each pass; once a step the norms'
   // gradients, and the norm of all gradients.
   EXPECT_EQ(unsplit, (2 * layers + 1) * 64);
@@ -319,13 +345,66 @@ TEST_P(TensorTraffic, EqualsFormulas) {
   // One evaluation of all samples at once is among them.
   const auto calls = [&](comm::Kind kind) { return counted.calls[static_cast<size_t>(kind)]; };
   const int64_t passes = kSamples / c.micro * (c.halves == Halves::on ? 2 : 1);
-  EXPECT_EQ(calls(comm::Kind::all_gather), passes * (6 * layers + 3) + (2 * layers + 1));
-  EXPECT_EQ(calls(comm::Kind::reduce_scatter), passes * (4 * layers + 2) + (2 * layers + 1));
+  EXPECT_EQ(calls(comm::Kind::all_gather), passes * gathers + (2 * layers + 1));
+  EXPECT_EQ(calls(comm::Kind::reduce_scatter), passes * sums + (2 * layers + 1));
   EXPECT_EQ(calls(comm::Kind::all_reduce), 2 * passes + 2 + 2);
+}
+
+// What this rank has sent to other stages.
+int64_t sent_to_stages(comm::Mesh& mesh) {
+  std::set<comm::Communicator*> links;
+  for (const bool forward : {true, false}) {
+    for (const int from : {0, 1}) links.insert(&mesh.link(forward, from));
+  }
+  int64_t bytes = 0;
+  for (comm::Communicator* link : links)
+    bytes += link->counters().bytes[static_cast<size_t>(comm::Kind::send)];
+  return bytes;
+}
+
+// Of a table that embedding and head share, over the ends of a pipeline: its values go to the last
+// stage at the start and after each step, its gradient comes back in each.
+int64_t times_sent(const LayoutCase& c, int stage, int64_t steps) {
+  if (c.style != "gpt2" || c.pipeline == 1) return 0;
+  return stage == 0 ? steps + 1 : stage + 1 == c.pipeline ? steps : 0;
 }
 
 // With other axes beside it, an axis carries what its formula says of the rank's own rows and
 // weights.
+void expect_bytes_of_combined_axes(const LayoutCase& c) {
+  SCOPED_TRACE(c.text());
+  comm::Mesh mesh(testing_support::world(), c.shape(), {}, comm::Backend::mpi);
+  train_case(c, mesh, &mesh.world(), 1, [&](Engine& engine, train::Update&) {
+    const auto bytes = [&](comm::Communicator& group, comm::Kind kind) {
+      return group.counters().bytes[static_cast<size_t>(kind)];
+    };
+    const int64_t again = c.recompute == Recompute::full ? 1 : 0;
+    int64_t gathers = 0, scatters = 0;  // of one activation of a micro-batch
+    for (const plan::BlockSpec& block : engine.model().blocks) {
+      for (const plan::LayerSpec& layer : block.layers) {
+        const bool mixes = layer.kind == "attention";
+        gathers += mixes || layer.kind == "mlp" ? 3 + again : 0;
+        scatters += mixes || layer.kind == "mlp" ? 2 + (mixes ? again : 0) : 0;
+        gathers += layer.kind == "embedding" ? 1 : layer.kind == "head" ? 2 : 0;
+        scatters += layer.kind == "embedding" || layer.kind == "head" ? 1 : 0;
+      }
+    }
+    const int64_t rows = kSamples * kTokens / (c.data * c.context), row = 4 * 64;
+    comm::Communicator& tensor = mesh.axis(comm::Axis::tensor);
+    EXPECT_EQ(bytes(tensor, comm::Kind::all_gather), gathers * rows * row);
+    EXPECT_EQ(bytes(tensor, comm::Kind::reduce_scatter), scatters * rows * row);
+    if (c.data * c.context > 1) {
+      EXPECT_EQ(bytes(mesh.replicas(), comm::Kind::all_reduce), 4 * engine.weights().elements());
+    }
+    // At each cut a rank sends its own rows once: x, or its gradient.
+    const int stage = mesh.coordinate(comm::Axis::pipeline);
+    const int64_t cuts = (stage > 0) + (stage + 1 < c.pipeline);
+    const int64_t table = plan::padded(kVocabulary, c.tensor) / c.tensor * row;
+    EXPECT_EQ(sent_to_stages(mesh),
+              cuts * (rows / c.tensor * row + 1024) + times_sent(c, stage, 1) * table);
+  });
+}
+
 TEST(Layout, BytesOfCombinedAxesEqualFormulas) {
   comm::World& world = testing_support::world();
   if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
@@ -333,94 +412,77 @@ TEST(Layout, BytesOfCombinedAxesEqualFormulas) {
     if (beside.tensor > 1) continue;
     LayoutCase c;
     c.tensor = 2, c.context = beside.context, c.data = beside.data, c.pipeline = beside.pipeline;
-    c.style = "llama", c.type = at::kFloat, c.losses_only = true;
-    SCOPED_TRACE(c.text());
-    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
-    train_case(c, mesh, &mesh.world(), 1, [&](Engine& engine, train::Update&) {
-      const auto bytes = [&](comm::Communicator& group, comm::Kind kind) {
-        return group.counters().bytes[static_cast<size_t>(kind)];
-      };
-      int64_t gathers = 0, scatters = 0;  // of one activation of a micro-batch
-      for (const plan::BlockSpec& block : engine.model().blocks) {
-        for (const plan::LayerSpec& layer : block.layers) {
-          gathers += layer.kind == "attention" || layer.kind == "mlp" ? 3 : 0;
-          scatters += layer.kind == "attention" || layer.kind == "mlp" ? 2 : 0;
-          gathers += layer.kind == "embedding" ? 1 : layer.kind == "head" ? 2 : 0;
-          scatters += layer.kind == "embedding" || layer.kind == "head" ? 1 : 0;
-        }
-      }
-      const int64_t rows = kSamples * kTokens / (c.data * c.context), row = 4 * 64;
-      comm::Communicator& tensor = mesh.axis(comm::Axis::tensor);
-      EXPECT_EQ(bytes(tensor, comm::Kind::all_gather), gathers * rows * row);
-      EXPECT_EQ(bytes(tensor, comm::Kind::reduce_scatter), scatters * rows * row);
-      if (c.data * c.context > 1) {
-        EXPECT_EQ(bytes(mesh.replicas(), comm::Kind::all_reduce), 4 * engine.weights().elements());
-      }
-      if (c.pipeline > 1) {  // at each cut a rank sends its own rows once: x, or its gradient
-        const int64_t sent = bytes(mesh.axis(comm::Axis::pipeline), comm::Kind::send) +
-                             bytes(mesh.pipeline_back(), comm::Kind::send);
-        const int stage = mesh.coordinate(comm::Axis::pipeline);
-        const int64_t cuts = (stage > 0) + (stage + 1 < c.pipeline);
-        EXPECT_EQ(sent, cuts * (rows / c.tensor * row + 1024));
-      }
-    });
+    c.type = at::kFloat, c.losses_only = true;
+    for (const Recompute recompute : {Recompute::none, Recompute::full}) {
+      c.recompute = recompute;
+      c.style = recompute == Recompute::none ? "llama" : "gpt2";
+      expect_bytes_of_combined_axes(c);
+    }
   }
 }
 
 // The context axis: a ring moves keys and values n - 1 times in a forward pass; in a backward pass
 // as often again, and their gradients n times. By heads, q, k, v go and the output comes back; in a
-// backward pass output and its gradient go, and the gradients of q, k, v come back.
+// backward pass output and its gradient go, and the gradients of q, k, v come back. Full recompute
+// is one more forward pass.
 TEST(Layout, ContextBytesEqualFormulas) {
   comm::World& world = testing_support::world();
   if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
-  for (const plan::ContextMethod method :
-       {plan::ContextMethod::ring, plan::ContextMethod::all_to_all}) {
-    LayoutCase c;
-    c.context = world.size(), c.style = "llama", c.type = at::kFloat, c.method = method;
-    c.heads = 16;  // eight key-value heads
-    SCOPED_TRACE(c.text());
-    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
-    comm::Counters counted;
-    train_case(c, mesh, &mesh.world(), 1, [&](Engine&, train::Update&) {
-      counted = mesh.axis(comm::Axis::context).counters();
-    });
-    const int64_t n = c.context, heads = 16, kv_heads = 8, layers = 8;
-    const int64_t head =
-        4 * 4 * kSamples * kTokens / n;  // bytes of one head, of this rank's tokens
-    const int64_t sent = counted.bytes[static_cast<size_t>(comm::Kind::send)],
-                  exchanged = counted.bytes[static_cast<size_t>(comm::Kind::all_to_all)];
-    if (method == plan::ContextMethod::ring) {
-      const int64_t passes = (n - 1) + (n - 1) + n, evaluation = n - 1;
-      EXPECT_EQ(sent, layers * 2 * kv_heads * head * (passes + evaluation));
-      EXPECT_EQ(exchanged, 0);
-    } else {
-      const int64_t forward = 2 * heads + 2 * kv_heads, backward = 3 * heads + 2 * kv_heads;
-      EXPECT_EQ(sent, 0);
-      EXPECT_EQ(exchanged, layers * head * (forward + backward + forward));
+  for (const bool full : {false, true}) {
+    for (const plan::ContextMethod method :
+         {plan::ContextMethod::ring, plan::ContextMethod::all_to_all}) {
+      LayoutCase c;
+      c.context = world.size(), c.style = "llama", c.type = at::kFloat, c.method = method;
+      c.recompute = full ? Recompute::full : Recompute::none;
+      c.heads = 16;  // eight key-value heads
+      SCOPED_TRACE(c.text());
+      comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+      comm::Counters counted;
+      train_case(c, mesh, &mesh.world(), 1, [&](Engine&, train::Update&) {
+        counted = mesh.axis(comm::Axis::context).counters();
+      });
+      const int64_t n = c.context, heads = 16, kv_heads = 8, layers = 8;
+      const int64_t head =
+          4 * 4 * kSamples * kTokens / n;  // bytes of one head, of this rank's tokens
+      const int64_t sent = counted.bytes[static_cast<size_t>(comm::Kind::send)],
+                    exchanged = counted.bytes[static_cast<size_t>(comm::Kind::all_to_all)];
+      const int64_t forwards = full ? 3 : 2;  // one evaluates
+      if (method == plan::ContextMethod::ring) {
+        const int64_t forward = n - 1, backward = (n - 1) + n;
+        EXPECT_EQ(sent, layers * 2 * kv_heads * head * (forwards * forward + backward));
+        EXPECT_EQ(exchanged, 0);
+      } else {
+        const int64_t forward = 2 * heads + 2 * kv_heads, backward = 3 * heads + 2 * kv_heads;
+        EXPECT_EQ(sent, 0);
+        EXPECT_EQ(exchanged, layers * head * (forwards * forward + backward));
+      }
     }
   }
 }
 
-// Point-to-point traffic of a pipeline: x of each micro-batch once each way at each cut.
+// Point-to-point traffic of a pipeline: x of each micro-batch once each way at each cut, and a
+// stage of several parts has a cut at either end of each.
 TEST(Layout, PipelineSendsOneActivationEachWay) {
   comm::World& world = testing_support::world();
   if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
-  LayoutCase c;
-  c.pipeline = world.size(), c.style = "llama", c.type = at::kFloat;
-  comm::Shape shape;
-  shape[comm::Axis::pipeline] = c.pipeline;
-  comm::Mesh mesh(world, shape, {}, comm::Backend::mpi);
-  int64_t sent = 0;
-  train_case(c, mesh, &mesh.world(), 1, [&](Engine&, train::Update&) {
-    const auto kind = static_cast<size_t>(comm::Kind::send);
-    sent = mesh.axis(comm::Axis::pipeline).counters().bytes[kind] +
-           mesh.pipeline_back().counters().bytes[kind];
-  });
-  const int64_t x = 4 * kTokens * 64, header = 1024;
-  const int stage = mesh.coordinate(comm::Axis::pipeline);
-  const int64_t cuts = (stage > 0) + (stage + 1 < c.pipeline);
-  const int64_t evaluation = stage + 1 < c.pipeline ? kSamples * x + header : 0;
-  EXPECT_EQ(sent, cuts * (kSamples * x + header) + evaluation);
+  for (const char* style : {"llama", "gpt2"}) {
+    for (const int chunks : {1, 2}) {
+      LayoutCase c;
+      c.pipeline = world.size(), c.style = style, c.type = at::kFloat, c.chunks = chunks;
+      c.layers = std::max(8, 2 * c.pipeline);  // enough blocks for two parts a stage
+      if (chunks > 1) c.schedule = plan::ScheduleKind::interleaved;
+      SCOPED_TRACE(c.text());
+      comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+      int64_t sent = 0;
+      train_case(c, mesh, &mesh.world(), 1,
+                 [&](Engine&, train::Update&) { sent = sent_to_stages(mesh); });
+      const int stage = mesh.coordinate(comm::Axis::pipeline);
+      const int64_t onwards = chunks - (stage + 1 == c.pipeline), back = chunks - (stage == 0);
+      const int64_t x = kSamples * 4 * kTokens * 64 + 1024;  // and a header
+      EXPECT_EQ(sent, (onwards + back) * x + onwards * x /* an evaluation */ +
+                          times_sent(c, stage, 1) * kVocabulary * 64 * 4);
+    }
+  }
 }
 
 }  // namespace
