@@ -3,6 +3,7 @@
 // same answer as one rank on the same GPU: float32 to rounding; bfloat16 to what eight bits leave.
 #include <gtest/gtest.h>
 
+#include "gpu/mpi/gpu_cases.h"
 #include "parallel/mpi/layout_case.h"
 #include "parallel/step_graph.h"
 
@@ -39,45 +40,8 @@ void expect_equal(const LayoutCase& c) {
   expect_equal(got, alone(c), c.type == at::kBFloat16 ? half : narrow);
 }
 
-// Every axis alone and with pipelines, shard levels and the rest in turn.
 std::vector<LayoutCase> cases(at::ScalarType type) {
-  std::vector<LayoutCase> out;
-  const int ranks = testing_support::world().size();
-  int turn = 0;
-  for (int pipeline = 1; pipeline <= ranks; pipeline *= 2) {
-    for (int tensor = 1; tensor * pipeline <= ranks; tensor *= 2) {
-      for (int context = 1; context * tensor * pipeline <= ranks; context *= 2) {
-        for (const Shard shard :
-             {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
-          LayoutCase c;
-          c.pipeline = pipeline, c.tensor = tensor, c.context = context;
-          c.data = ranks / (pipeline * tensor * context), c.shard = shard, c.type = type;
-          const int replicas = c.data * c.context;
-          if (c.ranks() != ranks || (replicas == 1 && shard != Shard::none)) continue;
-          c.recompute = turn % 3 == 0   ? Recompute::none
-                        : turn % 3 == 1 ? Recompute::full
-                                        : Recompute::selective;
-          c.offload = turn % 2 == 0;
-          c.style = turn % 2 == 0 ? "gpt2" : "llama";
-          c.dropout = turn % 3 == 1 ? 0.1 : 0;
-          c.method = turn % 2 == 0 ? plan::ContextMethod::ring : plan::ContextMethod::all_to_all;
-          c.shard_group = turn % 4 == 3 && shard != Shard::none && replicas > 2 ? 2 : 0;
-          if (pipeline > 1) {
-            const plan::ScheduleKind kinds[] = {
-                plan::ScheduleKind::interleaved, plan::ScheduleKind::zero_bubble,
-                plan::ScheduleKind::one_f_one_b, plan::ScheduleKind::gpipe};
-            c.schedule = kinds[turn % 4];
-            c.chunks = c.schedule == plan::ScheduleKind::interleaved ? 2 : 1;
-            if (kSamples / c.data < pipeline) c.schedule = kinds[1], c.chunks = 1;
-          }
-          if (tensor > 1 && turn % 2 == 1) c.micro = 2, c.halves = Halves::on;
-          ++turn;
-          out.push_back(c);
-        }
-      }
-    }
-  }
-  return out;
+  return gpu_cases(testing_support::world().size(), type);
 }
 
 TEST(GpuLayouts, Float32EqualsOneRank) {
@@ -175,7 +139,7 @@ TEST(GpuLayouts, NoHostWaitsInsideAStep) {
     EngineOptions options;
     options.precision.compute = c.type, options.shard = c.shard, options.schedule = c.schedule;
     options.chunks = c.chunks, options.recompute = c.recompute, options.offload = c.offload;
-    options.context_method = c.method;
+    options.context_method = c.method, options.halves = c.halves;
     Engine engine(model, options, mesh);
     engine.initialize(7);
     plan::PrecisionConfig precision;
@@ -183,15 +147,16 @@ TEST(GpuLayouts, NoHostWaitsInsideAStep) {
     optim::OptimizerConfig adamw;
     adamw.warmup_steps = 0;
     train::Update update("lm", engine, adamw, precision, 1000);
-    const int64_t rank = mesh.coordinate(comm::Axis::data), micros = kSamples / c.data;
+    const int64_t rank = mesh.coordinate(comm::Axis::data), micros = kSamples / (c.data * c.micro);
     const plan::SequencePieces pieces =
         plan::sequence_pieces(c.method, kTokens, c.context, mesh.coordinate(comm::Axis::context));
     std::vector<nn::Bundle> batches;
     std::vector<MicroStep> micro;
     for (int64_t m = 0; m < micros; ++m)
-      batches.push_back(case_batch(0, m * c.data + rank, 1, mesh.device(), pieces));
+      batches.push_back(
+          case_batch(0, (m * c.data + rank) * c.micro, c.micro, mesh.device(), pieces));
     for (int64_t m = 0; m < micros; ++m)
-      micro.push_back({&batches[static_cast<size_t>(m)], m * c.data + rank});
+      micro.push_back({&batches[static_cast<size_t>(m)], (m * c.data + rank) * c.micro});
     engine.set_random_state(at::tensor({int64_t{0}, int64_t{0}}).to(torch_device(mesh.device())));
     const StreamScope counts_the_librarys_waits(mesh.device());
     const auto score = [&](size_t, const nn::Bundle& output) {
