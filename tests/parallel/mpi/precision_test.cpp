@@ -12,7 +12,7 @@ constexpr int64_t kSteps = 4, kOverflowAt = 2;
 constexpr double kScale = 1024;
 
 struct Trained {
-  std::vector<double> losses;
+  std::vector<double> losses, norms;  // norms: of the gradients, before clipping
   std::vector<double> scales;
   int64_t updates = 0;
 };
@@ -64,6 +64,7 @@ Trained train_half(const LayoutCase& c, comm::Mesh& mesh, bool overflows) {
                          (kSamples * kTokens));
     update.prepare(s);
     update.apply();
+    out.norms.push_back(update.read().gradient_norm);
     const double now = update.loss_scale().item<double>();
     EXPECT_EQ(mesh.world().all_reduce_value(now, comm::Reduce::max), now);
     EXPECT_EQ(mesh.world().all_reduce_value(now, comm::Reduce::min), now);
@@ -103,15 +104,19 @@ const Trained& alone(at::ScalarType type, bool float8 = false) {
 }
 
 // Accumulation and clipping are on. Rounding to 8 bits moves a loss by parts in a thousand.
+// Clipping and AdamW hide a factor in all gradients from the losses, but not from the norms.
 TEST(Precision, EveryLevelTrainsInHalfPrecision) {
   for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
     for (const LayoutCase& c : half_cases(type)) {
       SCOPED_TRACE(c.text());
       comm::Mesh mesh(testing_support::world(), c.shape(), {}, comm::Backend::mpi);
       const Trained got = train_half(c, mesh, false);
-      for (size_t s = 0; s < got.losses.size(); ++s)
-        EXPECT_NEAR(got.losses[s], alone(type).losses[s],
+      const Trained& wanted = alone(type);
+      for (size_t s = 0; s < got.losses.size(); ++s) {
+        EXPECT_NEAR(got.losses[s], wanted.losses[s],
                     (type == at::kHalf ? 3e-4 : 3e-3) * got.losses[s]);
+        EXPECT_NEAR(got.norms[s], wanted.norms[s], 2e-2 * wanted.norms[s]) << "step " << s;
+      }
       EXPECT_EQ(got.updates, kSteps);
     }
   }
