@@ -58,10 +58,12 @@ LinkFigures measure_links(comm::Mesh& mesh, comm::Communicator& group, bool quic
 
 // What a GPU's products, those of a backward pass, lose to what goes on beside them.
 struct OverlapFigures {
-  double reductions = 0;  // seconds for each second of all-reduces, as the engine starts them
+  double reductions = 0;  // seconds for each second of what `beside` says, as the engine starts it
   double waiting = 0;     // share of their time, beside a message that waits for the other side
 };
-OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group);
+enum class Beside : uint8_t { sums, gathers };  // all-reduces; all-gathers and reduce-scatters
+OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group,
+                               Beside beside = Beside::sums);
 
 struct StorageFigures {
   double read = 0, write = 0;  // bytes/s of this host's ranks together
@@ -75,6 +77,8 @@ double measure_hdf5_read(comm::Mesh& mesh, const std::string& folder);
 struct Links {
   LinkFigures all, pairs;  // pairs: measured where there are four ranks and more
   std::optional<OverlapFigures> overlap;
+  std::optional<LinkFigures> copies;  // gathers by copy engines
+  double copy_loss = 0;
 };
 
 // A machine profile as TOML, with where each figure comes from.

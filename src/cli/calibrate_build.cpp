@@ -327,7 +327,7 @@ DeviceFigures measure_device(const device::Device& device, int threads, bool qui
   return figures;
 }
 
-OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
+OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group, Beside beside) {
   constexpr int kLayers = 16;
   constexpr int64_t kRows = 16384, kOut = 4096, kIn = 1024, kBucket = int64_t{8} << 20;
   const at::NoGradGuard no_grad;
@@ -354,9 +354,16 @@ OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group) {
         nn::product_input_gradient(g, w);
         nn::product_weight_gradient(g, x, into, {}, true);
       }
-      if (reductions)
-        under_way.push_back(
-            group.all_reduce_async(nn::buffer_of(bucket[layer]), comm::Reduce::sum, stream));
+      if (!reductions) continue;
+      const device::Buffer whole = nn::buffer_of(bucket[layer]);
+      if (beside == Beside::sums) {
+        under_way.push_back(group.all_reduce_async(whole, comm::Reduce::sum, stream));
+      } else {
+        const int64_t piece = kBucket / group.size();
+        const device::Buffer own = whole.slice(piece * group.rank(), piece);
+        under_way.push_back(group.reduce_scatter_async(whole, own, comm::Reduce::sum, stream));
+        under_way.push_back(group.all_gather_async(own, whole, stream));
+      }
     }
     if (message && group.rank() > neighbour) group.receive(sent, neighbour, stream);
     for (const comm::WorkHandle& work : under_way) work->wait(stream);

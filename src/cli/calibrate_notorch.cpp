@@ -15,7 +15,7 @@ namespace {
 DeviceFigures measure_device(const device::Device&, int, bool) {
   no_products();
 }
-OverlapFigures measure_overlap(comm::Mesh&, comm::Communicator&) {
+OverlapFigures measure_overlap(comm::Mesh&, comm::Communicator&, Beside) {
   no_products();
 }
 

@@ -59,8 +59,7 @@ double fastest(const std::vector<Sample>& samples, double passes, double bytes_o
 
 // The links of a group of n ranks. In an all-reduce a ring passes 2 (n - 1) messages one after the
 // other, in an all-gather n - 1, and either takes a call; each pass is (n - 1) / n of all bytes.
-std::string link_section(const std::string& name, const LinkFigures& links,
-                         const std::optional<OverlapFigures>& overlap) {
+std::string link_section(const std::string& name, const LinkFigures& links, const Links& measured) {
   if (links.ranks == 1)
     return "\n[node]\ndevices = 1  # measured with one rank; start more to measure their links\n"
            "bandwidth = 1e9\nlatency = 1e-6\n";
@@ -72,6 +71,13 @@ std::string link_section(const std::string& name, const LinkFigures& links,
   const double bandwidth =
       std::max({fastest(links.all_reduces, 2, share), fastest(links.gathers, 1, share),
                 fastest(links.messages, 1, 1)});
+  const std::optional<OverlapFigures>& overlap = measured.overlap;
+  std::string copied;
+  if (measured.copies && measured.copies->ranks == links.ranks)
+    copied = link_curve("copy_efficiency", measured.copies->gathers, 1, gather, share, bandwidth,
+                        "bytes of the same by copy engines") +
+             fmt::format("copy_loss = {:.2f}  # products beside such, of 32 MiB\n",
+                         std::min(measured.copy_loss, 2.0));
   const std::string loss =
       overlap ? fmt::format(
                     "{:.2f}  # products beside all-reduces of 32 MiB\nwaiting_loss = "
@@ -88,6 +94,7 @@ std::string link_section(const std::string& name, const LinkFigures& links,
                     "bytes of an all-reduce") +
          link_curve("gather_efficiency", links.gathers, 1, gather, share, bandwidth,
                     "bytes of an all-gather or reduce-scatter, the slower of the two") +
+         copied +
          link_curve("message_efficiency", links.messages, 1, message, 1, bandwidth,
                     "bytes of a message by itself");
 }
@@ -151,8 +158,8 @@ std::string profile_text(const std::string& name, const std::string& note,
     out += fmt::format("fixed_{} = [{:.3g}, {:.3g}]  # s, forward and backward, next to no size\n",
                        kind, seconds.forward, seconds.backward);
   out += fmt::format("random = {:.3g}  # a second, dropout of 10 %\n", device.random);
-  if (links.pairs.ranks > 1) out += link_section("package", links.pairs, links.overlap);
-  out += link_section("node", links.all, links.overlap);
+  if (links.pairs.ranks > 1) out += link_section("package", links.pairs, links);
+  out += link_section("node", links.all, links);
   out += fmt::format("\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n",
                      links.all.ranks);
   out += fmt::format(

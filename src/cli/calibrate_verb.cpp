@@ -56,6 +56,15 @@ int calibrate(const Options& options) {
   }
   if (world.size() > 1 && device.is_cuda() && mesh.capturable())
     links.overlap = measure_overlap(mesh, mesh.replicas());
+  if (links.overlap && mesh.on_one_host()) {
+    comm::Shape split;
+    split[comm::Axis::tensor] = world.size();
+    split.copy_engines = comm::CopyEngines::tensor;
+    comm::Mesh other(world, split, device);
+    comm::Communicator& group = other.axis(comm::Axis::tensor);
+    links.copies = measure_links(other, group, options.quick);
+    links.copy_loss = measure_overlap(other, group, Beside::gathers).reductions;
+  }
   say("the file system");
   const std::filesystem::path out = options.out;
   const std::string folder = out.has_parent_path() ? out.parent_path().string() : ".";

@@ -19,16 +19,19 @@ std::shared_ptr<Communicator> make_staged_communicator(std::string name,
                                                        std::shared_ptr<Communicator> host,
                                                        bool stage_all = false);
 
+struct NcclOptions {
+  int most_multiprocessors = 0;  // that a message takes; 0: as NCCL chooses
+  bool copy_engines = false;     // for large sums and gathers where they can (peer_copies.h)
+};
 // NCCL over the ranks of `control`, which carries its unique id and any host buffers. Collective.
 // `share` is an NCCL communicator over the same ranks whose connections and stream are used again,
-// since each set costs GPU memory. `most_multiprocessors` bounds what a message takes; 0: as NCCL
-// chooses. nccl_missing.cpp stands in where this program was built without
-// NCCL.
+// since each set costs GPU memory; then options are the other's. nccl_missing.cpp stands in where
+// this program was built without NCCL.
 bool nccl_available();
 std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name,
                                                      std::shared_ptr<Communicator> control,
                                                      device::Device device,
-                                                     int most_multiprocessors = 0,
+                                                     const NcclOptions& options = {},
                                                      std::shared_ptr<Communicator> share = nullptr);
 
 }  // namespace ocoee::comm

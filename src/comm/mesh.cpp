@@ -108,10 +108,12 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
     std::shared_ptr<Communicator> host = make_mpi_communicator(name, split, ranks);
     if (backend == Backend::mpi) return host;
     if (backend == Backend::host_staged) return make_staged_communicator(name, host);
-    const int most = shape.message_multiprocessors;
-    if (!shares) return make_nccl_communicator(name, host, device, most);
+    const bool copies = shape.copy_engines == CopyEngines::all ||
+                        (shape.copy_engines == CopyEngines::tensor && name == "tensor");
+    const NcclOptions options{shape.message_multiprocessors, copies && shares};
+    if (!shares) return make_nccl_communicator(name, host, device, options);
     std::shared_ptr<Communicator>& twin = connected[ranks];
-    std::shared_ptr<Communicator> made = make_nccl_communicator(name, host, device, most, twin);
+    std::shared_ptr<Communicator> made = make_nccl_communicator(name, host, device, options, twin);
     if (!twin) twin = made;
     return made;
   };

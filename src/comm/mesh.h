@@ -19,6 +19,10 @@ enum class Axis : uint8_t { tensor, context, spatial, data, pipeline, instance }
 constexpr int kAxes = 6;
 const char* name_of(Axis axis);
 
+// Of GPUs of one host: whose large sums and gathers go by copy engines (peer_copies.h), not by
+// NCCL.
+enum class CopyEngines : uint8_t { off, tensor, all };
+
 struct Shape {  // ranks along each axis
   std::array<int, kAxes> size{1, 1, 1, 1, 1, 1};
   // Hybrid sharding: of the ranks with the same weights (data x context x spatial), how many
@@ -26,6 +30,7 @@ struct Shape {  // ranks along each axis
   int shard_group = 0;
   // NCCL: multiprocessors that a message may take; 0: as NCCL chooses.
   int message_multiprocessors = 0;
+  CopyEngines copy_engines = CopyEngines::off;
   int& operator[](Axis axis) { return size[static_cast<size_t>(axis)]; }
   int operator[](Axis axis) const { return size[static_cast<size_t>(axis)]; }
   int ranks() const;

@@ -8,6 +8,7 @@
 #include <initializer_list>
 
 #include "comm/backend.h"
+#include "comm/peer_copies.h"
 #include "core/error.h"
 
 namespace ocoee::comm {
@@ -29,10 +30,12 @@ void check_cuda(cudaError_t code, const char* what) {
 struct Connections {
   ncclComm_t nccl = nullptr;
   device::OwnedStream stream;
+  std::unique_ptr<PeerCopies> copies;  // null: NCCL does all
   explicit Connections(device::Device device) : stream(device, true) {}
   ~Connections() {
     if (!nccl) return;
     if (std::uncaught_exceptions() > 0) {
+      if (copies) copies->abandon();
       ncclCommAbort(nccl);  // the peers may never come
     } else {
       ncclCommDestroy(nccl);
@@ -157,6 +160,8 @@ class NcclCommunicator final : public Communicator {
   }
 
   void enqueue(const Operation& o, cudaStream_t stream) const {
+    if (connections_->copies && connections_->copies->takes(o))
+      return connections_->copies->enqueue(o, stream);
     const ncclComm_t nccl = connections_->nccl;
     ncclResult_t code = ncclSuccess;
     switch (o.kind) {
@@ -219,7 +224,7 @@ bool nccl_available() {
 std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name,
                                                      std::shared_ptr<Communicator> control,
                                                      device::Device device,
-                                                     int most_multiprocessors,
+                                                     const NcclOptions& options,
                                                      std::shared_ptr<Communicator> share) {
   if (share) {
     const auto& other = dynamic_cast<const NcclCommunicator&>(*share);
@@ -232,10 +237,11 @@ std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name,
   auto connections = std::make_shared<Connections>(device);
   check_cuda(cudaSetDevice(device.index), "cudaSetDevice");
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-  if (most_multiprocessors > 0) config.maxCTAs = most_multiprocessors;
+  if (options.most_multiprocessors > 0) config.maxCTAs = options.most_multiprocessors;
   check_nccl(
       ncclCommInitRankConfig(&connections->nccl, control->size(), id, control->rank(), &config),
       "ncclCommInitRankConfig");
+  if (options.copy_engines) connections->copies = PeerCopies::connect(control, device);
   return std::make_shared<NcclCommunicator>(name, std::move(control), device,
                                             std::move(connections));
 }

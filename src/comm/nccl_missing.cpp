@@ -12,7 +12,7 @@ bool nccl_available() {
 // NOLINTBEGIN(performance-unnecessary-value-param): the signature of the real one
 std::shared_ptr<Communicator> make_nccl_communicator(const std::string& name,
                                                      std::shared_ptr<Communicator>,
-                                                     device::Device device, int,
+                                                     device::Device device, const NcclOptions&,
                                                      std::shared_ptr<Communicator>) {
   // NOLINTEND(performance-unnecessary-value-param)
   fail(ErrorKind::device,

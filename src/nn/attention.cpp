@@ -43,16 +43,18 @@ class Attention final : public ExchangingLayer {
     pieces.end_turn();
     pieces.add([this, &context, now] {
       const at::NoGradGuard no_grad;
-      const at::Tensor h = now->moving.wait();
+      const at::Tensor weight = weights().view(0, 3),
+                       bias = has_bias_ ? weights().view(3, 3) : at::Tensor();
+      const std::vector<int64_t> shape = now->moving.sizes(weight.size(0));
+      const at::TensorOptions options = now->moving.options();
+      // Unless others' heads are kept, and these go.
+      const at::Tensor qkv =
+          shares_heads(context) ? at::empty(shape, options) : keep(context, "qkv", shape, options);
+      for_rows(now->moving, context, [&](const at::Tensor& h, const RowRange& range) {
+        product(h, weight, bias, {}, float8(0), rows_in(qkv, range));
+      });
       now->moving = {};
-      const int64_t heads = heads_ + 2 * kv_heads_;
-      at::Tensor into;  // unless others' heads are kept, and these go
-      if (!shares_heads(context))
-        into = keep(context, "qkv", {h.size(0), h.size(1), heads * head_dim_}, h.options());
-      now->qkv =
-          heads_of(product(h, weights().view(0, 3), has_bias_ ? weights().view(3, 3) : at::Tensor(),
-                           {}, float8(0), into),
-                   heads);
+      now->qkv = heads_of(qkv, heads_ + 2 * kv_heads_);
     });
     pieces.end_turn();
     pieces.add([this, &in, &context, now] {
@@ -81,7 +83,7 @@ class Attention final : public ExchangingLayer {
     pieces.end_turn();
     pieces.add([this, &in, &out, &saved, &context, now] {
       const at::NoGradGuard no_grad;
-      out["x"] = finish_update(*this, now->moving, bias_out(), in.at("x"), context);
+      out["x"] = finish_update(*this, now->moving, in.at("x"), context);
       if (!context.save) return;
       saved.tensors = {kept_input(in.at("h"), context), now->qkv, now->mixed};
       for (at::Tensor& tensor : now->own.tensors) saved.tensors.push_back(std::move(tensor));
@@ -108,9 +110,14 @@ class Attention final : public ExchangingLayer {
     pieces.end_turn();
     pieces.add([this, &later, &context, now] {
       const at::NoGradGuard no_grad;
-      const at::Tensor g = now->gathering.wait(), own = now->own, mixed = now->mixed;
-      const at::Tensor d_mixed =
-          heads_of(product_input_gradient(g, weights().view(out_), {}, float8(1)), heads_);
+      const at::Tensor own = now->own, mixed = now->mixed, weight = weights().view(out_);
+      const at::Tensor d_flat =
+          at::empty(now->gathering.sizes(weight.size(1)), now->gathering.options());
+      const at::Tensor g =
+          for_rows(now->gathering, context, [&](const at::Tensor& rows, const RowRange& range) {
+            product_input_gradient(rows, weight, {}, float8(1), rows_in(d_flat, range));
+          });
+      const at::Tensor d_mixed = heads_of(d_flat, heads_);
       const at::Tensor d_qkv = qkv_gradient(d_mixed, now->qkv, mixed, now->rest, context);
       const at::Tensor h = now->again.wait();
       if (rope_)

@@ -35,21 +35,22 @@ class Mlp final : public ExchangingLayer {
     pieces.end_turn();
     pieces.add([this, &context, now] {
       const at::NoGradGuard no_grad;
-      const at::Tensor h = now->moving.wait();
-      now->moving = {};
       const at::Tensor up = up_weight();
       const auto array = [&](const char* name, int64_t width) {
-        return keep(context, name, {h.size(0), h.size(1), width}, h.options());
+        return keep(context, name, now->moving.sizes(width), now->moving.options());
       };
       if (swiglu_ || context.save) now->before = array("before", up.size(0));
       now->inner = array("inner", up.size(0) / static_cast<int64_t>(ups_));
-      if (swiglu_) {
-        product(h, up, up_bias(), {}, float8(0), now->before);
-        swiglu(now->before, now->inner);
-      } else {
-        product_gelu(h, up, up_bias(), context.save ? &now->before : nullptr, float8(0),
-                     now->inner);
-      }
+      for_rows(now->moving, context, [&](const at::Tensor& h, const RowRange& range) {
+        at::Tensor before = rows_in(now->before, range);
+        if (swiglu_)
+          product(h, up, up_bias(), {}, float8(0), before);
+        else
+          product_gelu(h, up, up_bias(), context.save ? &before : nullptr, float8(0),
+                       rows_in(now->inner, range));
+      });
+      if (swiglu_) swiglu(now->before, now->inner);
+      now->moving = {};
     });
     pieces.end_turn();
     pieces.add([this, &in, &context, now] {
@@ -61,8 +62,7 @@ class Mlp final : public ExchangingLayer {
     pieces.end_turn();
     pieces.add([this, &in, &out, &saved, &context, now] {
       const at::NoGradGuard no_grad;
-      if (context.wants_output)
-        out["x"] = finish_update(*this, now->moving, down_bias(), in.at("x"), context);
+      if (context.wants_output) out["x"] = finish_update(*this, now->moving, in.at("x"), context);
       if (context.save)
         saved.tensors = {kept_input(in.at("h"), context), now->before,
                          context.selective ? at::Tensor() : now->inner};
@@ -87,26 +87,31 @@ class Mlp final : public ExchangingLayer {
     pieces.end_turn();
     pieces.add([this, &later, &context, now] {
       const at::NoGradGuard no_grad;
-      const at::Tensor before = now->before, own = now->own;
-      const at::Tensor g = now->gathering.wait(), down = weights().view(down_);
+      const at::Tensor before = now->before, own = now->own, down = weights().view(down_);
       // The bias before a GELU: its sums fall out of the pass that makes their terms.
       const at::Tensor sums =
           has_bias_ && !swiglu_
-              ? at::zeros(
-                    {before.size(-1)},
-                    g.options().dtype(g.scalar_type() == at::kDouble ? at::kDouble : at::kFloat))
+              ? at::zeros({before.size(-1)},
+                          own.options().dtype(own.scalar_type() == at::kDouble ? at::kDouble
+                                                                               : at::kFloat))
               : at::Tensor();
-      at::Tensor inner = now->inner, d_before = before;
+      at::Tensor inner = now->inner;
       const bool again = !inner.defined();  // made once more, with the gradient of its argument
-      if (swiglu_) {
-        const at::Tensor d_inner = product_input_gradient(g, down, {}, float8(1)).contiguous();
-        if (again) inner = d_inner;
-        swiglu_gradient(before, d_inner, again);
-      } else if (again) {
-        inner = product_input_gradient_gelu_again(g, down, before, sums, float8(1));
-      } else {
-        d_before = product_input_gradient_gelu(g, down, before, sums, float8(1));
-      }
+      const at::Tensor made =
+          at::empty(now->gathering.sizes(down.size(1)), now->gathering.options());
+      const at::Tensor g =
+          for_rows(now->gathering, context, [&](const at::Tensor& rows, const RowRange& range) {
+            const at::Tensor into = rows_in(made, range), argument = rows_in(before, range);
+            if (swiglu_)
+              product_input_gradient(rows, down, {}, float8(1), into);
+            else if (again)
+              product_input_gradient_gelu_again(rows, down, argument, sums, float8(1), into);
+            else
+              product_input_gradient_gelu(rows, down, argument, sums, float8(1), into);
+          });
+      if (swiglu_) swiglu_gradient(before, made, again);
+      if (again) inner = made;
+      const at::Tensor d_before = swiglu_ || again ? before : made;
       const at::Tensor h = now->again.wait();
       now->sum = sum_rows(product_input_gradient(d_before, up_weight(), {}, float8(0)), context);
       now->before.reset(), now->inner.reset(), now->own.reset();

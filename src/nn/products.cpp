@@ -68,13 +68,14 @@ bool gpu_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor
 
 // dx = scale g weight, or that times gelu'(before).
 at::Tensor gpu_input_gradient(const at::Tensor& g, const at::Tensor& weight,
-                              const at::Tensor& before, const at::Tensor& scale) {
+                              const at::Tensor& before, const at::Tensor& scale,
+                              const at::Tensor& into) {
   kernels::Matmul call;
   call.k = weight.size(0);
   call.n = weight.size(1);
   call.m = call.k > 0 ? g.numel() / call.k : 0;
   if (!suits_gpu(g) || !even(call.m, call.n, call.k) || g.numel() == 0) return {};
-  const at::Tensor dx = at::empty(with_last(g, call.n), g.options());
+  const at::Tensor dx = into.defined() ? into : at::empty(with_last(g, call.n), g.options());
   call.dtype = call.d_dtype = dtype_of(g.scalar_type());
   call.a = g.data_ptr();
   call.b = weight.data_ptr();
@@ -140,22 +141,6 @@ bool gpu_weight_gradient(const at::Tensor& g, const at::Tensor& x,
   return gpu_matmul(call, x);
 }
 
-void add_column_sums(const at::Tensor& g, const at::Tensor& sums) {
-  const at::Tensor dense = rows_of(g).contiguous();
-  const device::Device place = place_of(dense);
-  kernels::ColumnSum a;
-  a.dtype = dtype_of(dense.scalar_type());
-  a.rows = dense.size(0);
-  a.width = dense.size(1);
-  a.x = dense.data_ptr();
-  a.out = sums.data_ptr();
-  a.bf16_out = sums.scalar_type() == at::kBFloat16;
-  const at::Tensor space =
-      workspace(kernels::column_sum_workspace(a.dtype, a.rows, a.width, place), dense);
-  a.workspace = space.data_ptr();
-  kernels::column_sum(a, current_stream(place));
-}
-
 // dx *= gelu'(before), with its column sums in the same pass. `again`: that takes the place of
 // `before`, and gelu(before) that of dx.
 void multiply_by_gelu_gradient(const at::Tensor& dx, const at::Tensor& before,
@@ -179,15 +164,16 @@ void multiply_by_gelu_gradient(const at::Tensor& dx, const at::Tensor& before,
 
 // The product of product_input_gradient_gelu, with gelu' in its epilogue or in a pass of its own.
 at::Tensor input_gradient_gelu(bool in_epilogue, const at::Tensor& g, const at::Tensor& weight,
-                               const at::Tensor& before, const at::Tensor& bias_gradient) {
+                               const at::Tensor& before, const at::Tensor& bias_gradient,
+                               const at::Tensor& into) {
   if (in_epilogue) {
-    const at::Tensor dx = gpu_input_gradient(g, weight, before, {});
+    const at::Tensor dx = gpu_input_gradient(g, weight, before, {}, into);
     if (dx.defined()) {
       if (bias_gradient.defined()) add_column_sums(dx, bias_gradient);
       return dx;
     }
   }
-  const at::Tensor dx = product_input_gradient(g, weight).contiguous();
+  const at::Tensor dx = product_input_gradient(g, weight, {}, {}, into).contiguous();
   multiply_by_gelu_gradient(dx, before, bias_gradient);
   return dx;
 }
@@ -210,7 +196,7 @@ bool epilogue_is_faster(const at::Tensor& g, const at::Tensor& weight, const at:
     for (const bool in_epilogue : {false, true}) {
       device::Event begin(stream.device, true), end(stream.device, true);
       begin.record(stream);
-      input_gradient_gelu(in_epilogue, g, weight, before, sums);
+      input_gradient_gelu(in_epilogue, g, weight, before, sums, {});
       end.record(stream);
       end.synchronize();
       if (round > 0) times[in_epilogue] += end.milliseconds_since(begin);
@@ -273,41 +259,61 @@ at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at:
 }
 
 at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,
-                                  const at::Tensor& scale, const Float8& float8) {
+                                  const at::Tensor& scale, const Float8& float8,
+                                  const at::Tensor& into) {
+  const auto result = [&] {
+    return into.defined() ? into : at::empty(with_last(g, weight.size(1)), g.options());
+  };
   if (float8) {
     OCOEE_CHECK(!scale.defined(), "float8 products take no factor");
-    const at::Tensor dx = at::empty(with_last(g, weight.size(1)), g.options());
+    const at::Tensor dx = result();
     if (gpu_float8(float8, {g, Float8::gradient}, {weight, Float8::weight, true}, dx, false))
       return dx;
     return product_input_gradient(float8.rounded(g, Float8::gradient),
-                                  float8.rounded(weight, Float8::weight));
+                                  float8.rounded(weight, Float8::weight), {}, {}, dx);
   }
-  const at::Tensor dx = gpu_input_gradient(g, weight, {}, scale);
+  const at::Tensor dx = gpu_input_gradient(g, weight, {}, scale, into);
   if (dx.defined()) return dx;
-  const at::Tensor plain = at::empty(with_last(g, weight.size(1)), g.options());
+  const at::Tensor plain = result();
   matrix_product(rows_of(g), weight, rows_of(plain));
   return scale.defined() ? plain.mul_(scale) : plain;
 }
 
 at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& weight,
                                        const at::Tensor& before, const at::Tensor& bias_gradient,
-                                       const Float8& float8) {
+                                       const Float8& float8, const at::Tensor& into) {
   if (float8) {
-    const at::Tensor dx = product_input_gradient(g, weight, {}, float8);
+    const at::Tensor dx = product_input_gradient(g, weight, {}, float8, into);
     multiply_by_gelu_gradient(dx, before, bias_gradient);
     return dx;
   }
   return input_gradient_gelu(epilogue_is_faster(g, weight, before, bias_gradient), g, weight,
-                             before, bias_gradient);
+                             before, bias_gradient, into);
 }
 
 at::Tensor product_input_gradient_gelu_again(const at::Tensor& g, const at::Tensor& weight,
                                              const at::Tensor& before,
-                                             const at::Tensor& bias_gradient,
-                                             const Float8& float8) {
-  const at::Tensor y = product_input_gradient(g, weight, {}, float8).contiguous();
+                                             const at::Tensor& bias_gradient, const Float8& float8,
+                                             const at::Tensor& into) {
+  const at::Tensor y = product_input_gradient(g, weight, {}, float8, into).contiguous();
   multiply_by_gelu_gradient(y, before, bias_gradient, /*again=*/true);
   return y;
+}
+
+void add_column_sums(const at::Tensor& g, const at::Tensor& sums) {
+  const at::Tensor dense = rows_of(g).contiguous();
+  const device::Device place = place_of(dense);
+  kernels::ColumnSum a;
+  a.dtype = dtype_of(dense.scalar_type());
+  a.rows = dense.size(0);
+  a.width = dense.size(1);
+  a.x = dense.data_ptr();
+  a.out = sums.data_ptr();
+  a.bf16_out = sums.scalar_type() == at::kBFloat16;
+  const at::Tensor space =
+      workspace(kernels::column_sum_workspace(a.dtype, a.rows, a.width, place), dense);
+  a.workspace = space.data_ptr();
+  kernels::column_sum(a, current_stream(place));
 }
 
 void product_weight_gradient(const at::Tensor& g, const at::Tensor& x,

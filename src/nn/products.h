@@ -22,7 +22,7 @@ namespace ocoee::nn {
 void leave_multiprocessors(int count);
 int multiprocessors_left();
 
-// Results of forward products go into `into` where that is defined.
+// Results of forward products and gradients of inputs go into `into` where that is defined.
 
 // x weight' + bias + residual; bias and residual may be undefined.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {},
@@ -40,21 +40,26 @@ at::Tensor product_gelu(const at::Tensor& x, const at::Tensor& weight, const at:
 // g weight: the gradient of x. `scale`: a float32 scalar on the device that multiplies it, or
 // undefined.
 at::Tensor product_input_gradient(const at::Tensor& g, const at::Tensor& weight,
-                                  const at::Tensor& scale = {}, const Float8& float8 = {});
+                                  const at::Tensor& scale = {}, const Float8& float8 = {},
+                                  const at::Tensor& into = {});
 
 // (g weight) * gelu'(before): the gradient of GELU's argument, g and weight being those of the
 // product that follows the GELU. Its column sums are added to `bias_gradient` unless undefined.
 at::Tensor product_input_gradient_gelu(const at::Tensor& g, const at::Tensor& weight,
                                        const at::Tensor& before,
                                        const at::Tensor& bias_gradient = {},
-                                       const Float8& float8 = {});
+                                       const Float8& float8 = {}, const at::Tensor& into = {});
 
 // The same where GELU's output was not kept: that is made once more in the same pass, and returned;
 // the gradient of GELU's argument takes the place of `before`.
 at::Tensor product_input_gradient_gelu_again(const at::Tensor& g, const at::Tensor& weight,
                                              const at::Tensor& before,
                                              const at::Tensor& bias_gradient = {},
-                                             const Float8& float8 = {});
+                                             const Float8& float8 = {},
+                                             const at::Tensor& into = {});
+
+// sums += the sums of g's columns, in float32 (float64) or, where they are kept so, bfloat16.
+void add_column_sums(const at::Tensor& g, const at::Tensor& sums);
 
 // weight_gradient += scale g' x (`adds` false: = instead), and bias_gradient += the column sums of
 // g unless undefined.

@@ -19,15 +19,17 @@ Exchange begin_update(const Layer& layer, const at::Tensor& y, const at::Tensor&
                       const Float8& float8) {
   const bool last = !drops(layer, context);  // then this becomes the output
   const at::Tensor into = last ? output(context, x.sizes(), x.options()) : at::Tensor();
-  if (tensor_ranks(context) > 1) return sum_rows(product(y, weight, {}, {}, float8), context, into);
+  if (tensor_ranks(context) > 1) {  // one of the parts that are summed brings the bias
+    const at::Tensor once = tensor_rank(context) == 0 ? bias : at::Tensor();
+    return sum_rows(product(y, weight, once, {}, float8), context, into);
+  }
   return Exchange(product(y, weight, bias, last ? x : at::Tensor(), float8, into));
 }
 
-at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& bias,
-                         const at::Tensor& x, Context& context) {
+at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& x,
+                         Context& context) {
   at::Tensor update = begun.wait();
   const bool alone = tensor_ranks(context) == 1;
-  if (!alone && bias.defined()) update.add_(bias);
   if (drops(layer, context))
     return dropout(update, layer, /*site=*/0, context, "dropout", residual_rows(context), x,
                    output(context, x.sizes(), x.options()));
@@ -44,8 +46,7 @@ void add_update_weight_gradient(const at::Tensor& own, const at::Tensor& all, co
                                 bool adds, const Float8& float8) {
   const bool alone = own.is_same(all);
   product_weight_gradient(all, y, grad_weight, alone ? grad_bias : at::Tensor(), adds, {}, float8);
-  if (!alone && grad_bias.defined())
-    grad_bias.add_(at::sum(own, {0}, /*keepdim=*/false, grad_bias.scalar_type()));
+  if (!alone && grad_bias.defined()) add_column_sums(own, grad_bias);
 }
 
 }  // namespace ocoee::nn

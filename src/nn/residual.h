@@ -14,8 +14,8 @@ namespace ocoee::nn {
 Exchange begin_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
                       const at::Tensor& bias, const at::Tensor& x, Context& context,
                       const Float8& float8 = {});
-at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& bias,
-                         const at::Tensor& x, Context& context);
+at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& x,
+                         Context& context);
 
 // The gradient of y weight' + bias from that of the sum: this rank's rows.
 at::Tensor update_gradient(const Layer& layer, const at::Tensor& grad_x, Context& context);

@@ -31,6 +31,12 @@ at::Tensor Exchange::wait() {
   return result_;
 }
 
+std::vector<int64_t> Exchange::sizes(int64_t last) const {
+  std::vector<int64_t> sizes = result_.sizes().vec();
+  sizes.back() = last;
+  return sizes;
+}
+
 int64_t tensor_ranks(const Context& context) {
   return ranks_on(context, Axis::tensor);
 }
@@ -39,6 +45,11 @@ int64_t tensor_rank(const Context& context) {
 }
 int64_t context_ranks(const Context& context) {
   return ranks_on(context, Axis::context);
+}
+
+at::Tensor rows_in(const at::Tensor& t, const RowRange& range) {
+  if (!t.defined()) return {};
+  return t.view({-1, t.size(-1)}).narrow(0, range.first, range.count);
 }
 
 Exchange gather_rows(const at::Tensor& own, Context& context) {

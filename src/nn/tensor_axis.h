@@ -16,6 +16,11 @@ class Exchange {
   Exchange(at::Tensor source, at::Tensor result, comm::WorkHandle work)
       : source_(std::move(source)), result_(std::move(result)), work_(std::move(work)) {}
   at::Tensor wait();
+  // Before wait(): what this rank put in; undefined where nothing moves.
+  const at::Tensor& source() const { return source_; }
+  // Of the result, whose values come with wait(); with another last extent.
+  std::vector<int64_t> sizes(int64_t last) const;
+  at::TensorOptions options() const { return result_.options(); }
 
  private:
   at::Tensor source_, result_;
@@ -25,6 +30,27 @@ class Exchange {
 int64_t tensor_ranks(const Context& context);
 int64_t tensor_rank(const Context& context);
 int64_t context_ranks(const Context& context);
+
+struct RowRange {
+  int64_t first = 0, count = 0;
+};
+// A view of those rows of t [..., n], as [count, n]; undefined of an undefined one.
+at::Tensor rows_in(const at::Tensor& t, const RowRange& range);
+
+// work(rows, range) for all rows of a gather under way; with context.own_rows_first it is called
+// for this rank's own ones before the others have come. Returns all, [B, T, n].
+template <class Work>
+at::Tensor for_rows(Exchange& gathering, const Context& context, Work work) {
+  const at::Tensor own = context.own_rows_first ? gathering.source() : at::Tensor();
+  const int64_t count = own.defined() ? own.numel() / own.size(-1) : 0,
+                first = count > 0 ? count * tensor_rank(context) : 0;
+  if (count > 0) work(own.view({count, -1}), RowRange{first, count});
+  const at::Tensor all = gathering.wait(), rows = all.reshape({-1, all.size(-1)});
+  for (const RowRange& range :
+       {RowRange{0, first}, RowRange{first + count, rows.size(0) - first - count}})
+    if (range.count > 0) work(rows.narrow(0, range.first, range.count), range);
+  return all;
+}
 
 // This rank's rows [B * T / ranks, n] of x or of a gradient -> all of them, [B, T, n].
 Exchange gather_rows(const at::Tensor& own, Context& context);

@@ -44,6 +44,9 @@ struct EngineOptions {
   int chunks = 1;                                                 // model parts a stage holds
   plan::ContextMethod context_method = plan::ContextMethod::ring;
   Halves halves = Halves::automatic;
+  // Where they do not, products take a rank's own rows while the others travel. Always where
+  // messages run beside computation.
+  bool own_rows_first = false;
   // GPU: multiprocessors that products leave free while messages run beside them.
   int message_multiprocessors = 0;
   bool float8 = false;        // products of layers that can, in float8 (nn/float8.h)
@@ -115,6 +118,7 @@ class Engine {
   // activations (micro-batches, in chunks) that were held at once.
   std::vector<Executed> executed() const;
   int64_t most_in_flight() const;
+  bool messages_run_beside() const;
   // Whether the halves of such a micro-batch take turns here.
   bool takes_turns(const nn::Bundle& batch) const;
   // Waits (on the stream) for the reductions; then sums over the tensor axis what is whole on each
@@ -150,7 +154,7 @@ class Engine {
   };
   void run_block(size_t block, const nn::Bundle& in, nn::Bundle& out);  // keeps nothing
   void start(Pass& pass, size_t chunk, const nn::Bundle& batch, int64_t first_sample) const;
-  static void enter(const Pass& pass, nn::Context& context);
+  void enter(const Pass& pass, nn::Context& context) const;
   void add_block(Walk& walk, size_t block, std::vector<nn::Saved>* saved, bool wants_output,
                  nn::Pieces& pieces);
   void add_forward(Walk& walk, size_t next, nn::Pieces& pieces);

@@ -13,10 +13,15 @@ using comm::Axis;
 
 // ---- halves that take turns
 
+// On GPUs of their own.
+bool Engine::messages_run_beside() const {
+  return mesh_.device().is_cuda() && mesh_.capturable();
+}
+
 bool Engine::takes_turns(const nn::Bundle& batch) const {
   if (mesh_.size(Axis::tensor) == 1 || options_.halves == Halves::off) return false;
-  const bool apart = mesh_.device().is_cuda() && mesh_.capturable();
-  return batch.at("tokens").size(0) % 2 == 0 && (apart || options_.halves == Halves::on);
+  return batch.at("tokens").size(0) % 2 == 0 &&
+         (messages_run_beside() || options_.halves == Halves::on);
 }
 
 namespace {
@@ -118,7 +123,10 @@ void Engine::start(Pass& pass, size_t chunk, const nn::Bundle& batch, int64_t fi
   if (options_.offload) pass.parked.resize(last - first);
 }
 
-void Engine::enter(const Pass& pass, nn::Context& context) {
+void Engine::enter(const Pass& pass, nn::Context& context) const {
+  const bool in_turns = pass.own_batch != nullptr;
+  context.own_rows_first =
+      (options_.own_rows_first || messages_run_beside()) && !in_turns && !options_.float8;
   context.batch = pass.batch;
   context.first_sample = pass.first_sample;
   context.save = true;

@@ -75,6 +75,11 @@ double whole_flops(const LayerSpec& layer) {
   return layer.cost.matmul_flops + layer.cost.attention_flops;
 }
 
+// What moves the rows of the tensor axis.
+Network::By messages(const System& system, const Workload& workload) {
+  return system.by_tensor && workload.copy_engines ? Network::By::copies : Network::By::kernels;
+}
+
 // One layer's part of a block.
 class LayerCost {
  public:
@@ -93,6 +98,8 @@ class LayerCost {
     group_ = {shape.tensor, 1};
     context_ = {shape.context, shape.tensor};
     Ts_ = system.norms_sharded ? T_ / t_ : T_;
+    by_ = messages(system, workload);
+    own_rows_first_ = system.by_tensor && timer.device().workspace > Bytes(0);
   }
 
   // Of the last layer's forward pass, what makes nothing but its output.
@@ -201,12 +208,14 @@ class LayerCost {
     if (group_.ranks == 1) return;
     const Bytes bytes(e_ * width * T_);
     if (system_.norms_sharded) {
-      const double gather = network_.all_gather(group_, bytes).value;
-      const double scatter = network_.reduce_scatter(group_, bytes).value;
-      b_.forward.of(Work::tensor) += (input ? gather : 0) + (output ? scatter : 0);
-      // The input is gathered again for the weight gradient, beside a product.
-      const double again = (in_turns_ ? 1 : network_.overlap_loss(group_)) * gather;
-      b_.input.of(Work::tensor) += (output ? gather : 0) + (input ? scatter + again : 0);
+      const double gather = network_.all_gather(group_, bytes, by_).value;
+      const double scatter = network_.reduce_scatter(group_, bytes, by_).value;
+      // Beside a product: what is gathered again for the weight gradient, and, where products take
+      // a rank's own rows first, all that is gathered. In turns, others see to that.
+      const double beside = (in_turns_ ? 1 : network_.overlap_loss(group_, by_)) * gather;
+      const double ahead = own_rows_first_ ? beside : gather;
+      b_.forward.of(Work::tensor) += (input ? ahead : 0) + (output ? scatter : 0);
+      b_.input.of(Work::tensor) += (output ? ahead : 0) + (input ? scatter + beside : 0);
     } else {
       const double sum = network_.all_reduce(group_, bytes).value;
       if (output) b_.forward.of(Work::tensor) += sum;
@@ -235,7 +244,7 @@ class LayerCost {
         b_.forward.of(Work::stream) += timer_.further(3 * e_ * elements, timer_.random(elements));
         b_.input.of(Work::stream) += timer_.further(2 * e_ * elements, timer_.random(elements));
       } else {
-        stream((has_epilogues() ? 1 : 3) * e_ * elements, 0);
+        stream((has_epilogues() && t_ == 1 ? 1 : 3) * e_ * elements, 0);
       }
       return;
     }
@@ -460,6 +469,8 @@ class LayerCost {
 
   const System& system_;
   const Network& network_;
+  Network::By by_;
+  bool own_rows_first_;
   Timer& timer_;
   BlockCost& b_;
   double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, gradient_ = 4,
@@ -579,7 +590,7 @@ bool BlockCosts::takes_turns(const Shape& shape) const {
 BlockCost BlockCosts::in_turns(const BlockSpec& block, const Shape& shape) const {
   BlockCost out = cost(block, shape);
   const BlockCost half = cost(block, {shape.tensor, shape.context, shape.micro / 2}, true);
-  const double loss = network_.overlap_loss({shape.tensor, 1});
+  const double loss = network_.overlap_loss({shape.tensor, 1}, messages(system_, workload_));
   const auto twice = [](const WorkSeconds& one) {
     WorkSeconds both = one;
     return both += one;

@@ -28,7 +28,9 @@ Network::Path Network::path(Group group, Bytes bytes, Kind kind) const {
       machine_.package.devices > 0 ? ranks_within(group, machine_.package.devices) : 1;
   Path path{BytesPerSecond(1e30), Seconds(0), Seconds(0)};
   const auto cross = [&](const Link& link, double shares, double hops) {
-    const Curve& curve = kind == Kind::half ? link.gather_efficiency : link.efficiency;
+    const Curve& curve = kind == Kind::copied_half ? link.copy_efficiency
+                         : kind == Kind::half      ? link.gather_efficiency
+                                                   : link.efficiency;
     path.bandwidth = std::min(path.bandwidth, reached(link, curve, bytes) * shares);
     path.latency += link.latency * hops;
     path.call = std::max(path.call, link.call);
@@ -65,9 +67,15 @@ Seconds Network::quickest_pass(Group group, Bytes whole, Kind kind) const {
       flat, ring(inner, whole, kind) + ring(outer, whole / static_cast<double>(in_node), kind));
 }
 
-Seconds Network::half(Group group, Bytes whole) const {
+bool Network::copies(Group group, By by) const {
+  return by == By::copies && ranks_in_node(group) == group.ranks &&
+         !machine_.node.copy_efficiency.at.empty();
+}
+
+Seconds Network::half(Group group, Bytes whole, By by) const {
   if (group.ranks <= 1) return Seconds(0);
-  return path(group, whole, Kind::half).call + quickest_pass(group, whole, Kind::half);
+  const Kind kind = copies(group, by) ? Kind::copied_half : Kind::half;
+  return path(group, whole, kind).call + quickest_pass(group, whole, kind);
 }
 
 Seconds Network::all_reduce(Group group, Bytes whole) const {
@@ -78,11 +86,11 @@ Seconds Network::all_reduce(Group group, Bytes whole) const {
   return p.call + std::min(quickest_pass(group, whole, Kind::all_reduce) * 2, tree);
 }
 
-Seconds Network::reduce_scatter(Group group, Bytes whole) const {
-  return half(group, whole);
+Seconds Network::reduce_scatter(Group group, Bytes whole, By by) const {
+  return half(group, whole, by);
 }
-Seconds Network::all_gather(Group group, Bytes whole) const {
-  return half(group, whole);
+Seconds Network::all_gather(Group group, Bytes whole, By by) const {
+  return half(group, whole, by);
 }
 
 const Link& Network::link_at(int64_t distance) const {
@@ -97,7 +105,8 @@ Seconds Network::message(int64_t distance, Bytes bytes) const {
          bytes / reached(link, link.message_efficiency, bytes);
 }
 
-double Network::overlap_loss(Group group) const {
+double Network::overlap_loss(Group group, By by) const {
+  if (copies(group, by)) return machine_.node.copy_loss;
   return (group.ranks > ranks_in_node(group) ? machine_.network : machine_.node).overlap_loss;
 }
 

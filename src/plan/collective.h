@@ -24,16 +24,21 @@ class Network {
   explicit Network(const Machine& machine) : machine_(machine) {}
 
   Seconds all_reduce(Group group, Bytes whole) const;
-  Seconds reduce_scatter(Group group, Bytes whole) const;  // `whole`: what one rank puts in
-  Seconds all_gather(Group group, Bytes whole) const;      // `whole`: what one rank gets
-  Seconds message(int64_t distance, Bytes bytes) const;    // to the rank `distance` devices away
-  double overlap_loss(Group group) const;                  // of the slowest links it uses
-  const Link& link_at(int64_t distance) const;             // to the rank so many devices away
+  // By kernels (NCCL), or by the copy engines of one node where the machine's profile has them.
+  enum class By : uint8_t { kernels, copies };
+  // `whole`: what one rank puts in.
+  Seconds reduce_scatter(Group group, Bytes whole, By by = By::kernels) const;
+  // `whole`: what one rank gets.
+  Seconds all_gather(Group group, Bytes whole, By by = By::kernels) const;
+  Seconds message(int64_t distance, Bytes bytes) const;  // to the rank `distance` devices away
+  double overlap_loss(Group group, By by = By::kernels) const;  // of the slowest links it uses
+  const Link& link_at(int64_t distance) const;                  // to the rank so many devices away
 
   int64_t ranks_in_node(Group group) const;
 
  private:
-  enum class Kind : uint8_t { all_reduce, half };
+  enum class Kind : uint8_t { all_reduce, half, copied_half };
+  bool copies(Group group, By by) const;
   struct Path {  // as a ring sees it
     BytesPerSecond bandwidth;
     Seconds latency, call;  // latency of the whole way round
@@ -42,7 +47,7 @@ class Network {
   // One pass, without the call: a reduce-scatter, an all-gather, half an all-reduce.
   Seconds ring(Group group, Bytes whole, Kind kind) const;
   Seconds quickest_pass(Group group, Bytes whole, Kind kind) const;  // of one and two levels
-  Seconds half(Group group, Bytes whole) const;
+  Seconds half(Group group, Bytes whole, By by) const;
 
   Machine machine_;
 };

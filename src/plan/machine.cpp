@@ -88,11 +88,18 @@ void Link::describe(config::Description& d) {
   describe_curve(d, "efficiency", efficiency, "bytes of an all-reduce");
   describe_curve(d, "gather_efficiency", gather_efficiency,
                  "bytes of an all-gather or reduce-scatter; none = as an all-reduce");
+  describe_curve(d, "copy_efficiency", copy_efficiency,
+                 "bytes of an all-gather or reduce-scatter of the tensor axis by copy engines "
+                 "(layout.copy_engines); none = gather_efficiency");
   describe_curve(d, "message_efficiency", message_efficiency,
                  "bytes of a message by itself; none = as an all-reduce");
   d.field("overlap_loss", overlap_loss,
           "share of the compute beside it that a transfer takes; above 1 where the two hinder each "
           "other")
+      .at_least(0)
+      .at_most(2);
+  d.field("copy_loss", copy_loss,
+          "share of the compute beside it that a gather or reduce-scatter by copy engines takes")
       .at_least(0)
       .at_most(2);
   d.field("waiting_loss", waiting_loss,
@@ -209,6 +216,7 @@ void Machine::check(config::Problems& problems) const {
                                     {"network", &network}}) {
     check_curve(problems, level + ".efficiency", link->efficiency);
     check_curve(problems, level + ".gather_efficiency", link->gather_efficiency);
+    check_curve(problems, level + ".copy_efficiency", link->copy_efficiency);
     check_curve(problems, level + ".message_efficiency", link->message_efficiency);
   }
   if (device.bfloat16 + device.float16 + device.float32 + device.float64 <= 0)

@@ -61,8 +61,10 @@ struct Link {
   Seconds message_latency;   // of a message by itself; 0: as within a collective
   Curve efficiency;          // over the bytes of an all-reduce
   Curve gather_efficiency;   // of an all-gather or a reduce-scatter; none: as an all-reduce
+  Curve copy_efficiency;     // of either within a node by copy engines; none: as NCCL's
   Curve message_efficiency;  // of a message by itself; none: as an all-reduce
   double overlap_loss = 0;   // share of the compute beside it that a transfer takes
+  double copy_loss = 0;      // and that a gather or reduce-scatter by copy engines takes
   double waiting_loss = 0;   // and that a message takes which waits for the other side
   void describe(config::Description& d);
 };

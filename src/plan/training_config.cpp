@@ -91,6 +91,11 @@ void LayoutConfig::describe(config::Description& d) {
       .at_least(0)
       .at_most(64)
       .may_change_on_resume();
+  d.field("copy_engines", copy_engines,
+          "GPUs of one host: whose large sums and gathers their copy engines do, not kernels of "
+          "NCCL; auto = the tensor axis")
+      .choices({"auto", "all", "off"})
+      .may_change_on_resume();
   d.field("offload", offload,
           "activations that are kept wait in host memory between forward and backward")
       .may_change_on_resume();

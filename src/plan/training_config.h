@@ -31,6 +31,7 @@ struct LayoutConfig {
   std::string halves = "auto";
   int64_t bucket_bytes = 0;  // 0: chosen
   int64_t message_multiprocessors = 0;
+  std::string copy_engines = "auto";
   void describe(config::Description& d);
   int64_t model_ranks() const { return tensor * pipeline * context; }
   int64_t data(int64_t ranks) const {

@@ -375,16 +375,46 @@ TEST(Predict, HalvesHideExchangesBesideWorkAndOnlyWhereTheEngineHasThem) {
     c.micro = micro;
     return Predictor(w, system_named("ocoee"), machine).predict(c).of(Part::tensor);
   };
-  // What is left has no work beside it: the embedding's.
-  const double hidden = exposed("auto", 4), whole = exposed("off", 4);
-  EXPECT_LT(hidden, whole / 5);
-  EXPECT_GT(exposed("auto", 1), whole / 8);  // one sample has no halves
+  // What is left in turns has no work beside it: the embedding's. Else it is the sums: what is
+  // gathered travels while own rows are multiplied.
+  const double hidden = exposed("auto", 4), sums = exposed("off", 4);
+  EXPECT_LT(hidden, sums / 3);
+  EXPECT_GT(exposed("auto", 1), sums / 8);  // one sample has no halves
+  const double workspace = machine.device.workspace.value;
+  machine.device.workspace = Bytes(0);  // a CPU's ranks move their data themselves
+  const double whole = exposed("off", 4);
+  machine.device.workspace = Bytes(workspace);
+  EXPECT_LT(sums, 0.7 * whole);
   machine.node.bandwidth = machine.node.bandwidth / 1000.0;
   EXPECT_GT(exposed("auto", 4), 100 * whole);  // longer than the work beside them
   machine.node.bandwidth = machine.node.bandwidth * 1000.0;
-  machine.device.workspace = Bytes(0);  // a CPU's ranks move their data themselves
+  machine.device.workspace = Bytes(0);
   EXPECT_EQ(exposed("auto", 4), whole);
   EXPECT_EQ(exposed("on", 4), hidden);
+}
+
+// A profile's curve of copy engines counts within a node, for the tensor axis, and only where the
+// run uses them.
+TEST(Predict, CopyEnginesMoveTheRowsOfTheTensorAxisWithinANode) {
+  Machine machine = load_machine("h200");
+  machine.node.copy_efficiency = {}, machine.node.copy_loss = 0;
+  Workload w = gpt(4, 2048, 16, 50304, 8);
+  w.halves = "off";
+  Configuration c;
+  c.tensor = 2, c.micro = 4;
+  const auto exposed = [&] {
+    return Predictor(w, system_named("ocoee"), machine).predict(c).of(Part::tensor);
+  };
+  const double by_kernels = exposed();
+  machine.node.copy_efficiency = {{1e6, 1e9}, {1, 1}};
+  EXPECT_LT(exposed(), 0.9 * by_kernels);
+  w.copy_engines = false;
+  EXPECT_EQ(exposed(), by_kernels);
+  w.copy_engines = true;
+  c.tensor = 16;  // two nodes
+  const double crosses = exposed();
+  machine.node.copy_efficiency = {};
+  EXPECT_EQ(exposed(), crosses);
 }
 
 // What the search relies on: a bound that no simulation goes below.

@@ -64,6 +64,9 @@ comm::Shape LanguageConfig::mesh(int ranks) const {
   shape[comm::Axis::context] = static_cast<int>(layout.context);
   shape.shard_group = static_cast<int>(layout.shard_group);
   shape.message_multiprocessors = static_cast<int>(layout.message_multiprocessors);
+  shape.copy_engines = layout.copy_engines == "all"   ? comm::CopyEngines::all
+                       : layout.copy_engines == "off" ? comm::CopyEngines::off
+                                                      : comm::CopyEngines::tensor;
   return shape;
 }
 
@@ -79,6 +82,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   w.cuts = layout.cuts;
   w.context_by_heads = layout.context_method == "all_to_all";
   w.halves = layout.halves;
+  w.copy_engines = layout.copy_engines != "off";
   w.optimizer_states = static_cast<double>(optimizer.states_per_parameter());
   if (ranks % layout.model_ranks() != 0) return planned;
   if (batch.global % layout.data(ranks) != 0) return planned;

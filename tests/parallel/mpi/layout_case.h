@@ -28,6 +28,7 @@ struct LayoutCase {
   Recompute recompute = Recompute::none;
   bool offload = false, float8 = false, bfloat16_gradients = false;
   Halves halves = Halves::off;
+  bool own_rows_first = false;
   std::string style = "gpt2";
   double dropout = 0, attention_dropout = 0;
   at::ScalarType type = at::kDouble;
@@ -48,12 +49,12 @@ struct LayoutCase {
     static const char* const levels[] = {"none", "states", "gradients", "parameters"};
     return fmt::format(
         "tensor {} pipeline {} context {}{} data {} shard {} in {} {} chunks {} cuts {} recompute "
-        "{} {} dropout {} {} samples {} of {}{} {}{}",
+        "{} {} dropout {} {} samples {} of {}{}{} {}{}",
         tensor, pipeline, context, method == plan::ContextMethod::ring ? "" : " by heads", data,
         levels[static_cast<size_t>(shard)], shard_group, plan::name_of(schedule), chunks,
         fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout, micro,
-        samples, halves == Halves::on ? " in halves" : "", c10::toString(type),
-        bfloat16_gradients ? " with bfloat16 gradients" : "");
+        samples, halves == Halves::on ? " in halves" : "", own_rows_first ? " own rows first" : "",
+        c10::toString(type), bfloat16_gradients ? " with bfloat16 gradients" : "");
   }
 };
 
@@ -189,6 +190,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
   options.offload = c.offload;
   options.float8 = c.float8;
   options.halves = c.halves;
+  options.own_rows_first = c.own_rows_first;
   options.shard = c.shard;
   options.schedule = c.schedule;
   options.chunks = c.chunks;

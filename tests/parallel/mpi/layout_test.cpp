@@ -218,6 +218,26 @@ TEST(Layout, HalvesThatTakeTurnsGiveTheSameAnswer) {
   }
 }
 
+// Products that take a rank's own rows while the others travel, with every style and recompute
+// mode.
+TEST(Layout, OwnRowsFirstGiveTheSameAnswer) {
+  if (testing_support::world().size() < 2) GTEST_SKIP() << "needs two ranks";
+  const int ranks = testing_support::world().size();
+  int answers = 0;
+  for (const char* style : {"gpt2", "llama"}) {
+    for (const auto recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+      LayoutCase c;
+      c.style = style, c.recompute = recompute, c.own_rows_first = true;
+      c.tensor = ranks > 2 && recompute == Recompute::full ? ranks / 2 : ranks;
+      c.pipeline = ranks / c.tensor;
+      if (!refusal(c).empty()) continue;
+      expect_equal(c);
+      ++answers;
+    }
+  }
+  EXPECT_GE(answers, 4);
+}
+
 // Each collective carries what the formulas say: per step and unit, level none sums the gradient
 // once; level states moves it once and the values once; level gradients moves gradients each
 // micro-batch; level parameters gathers values twice a micro-batch instead.

@@ -69,9 +69,10 @@ TEST(Overlap, WeightProductsRunWhileInputGradientsAreSummed) {
 
 std::vector<double> product_starts;  // of this process
 
-// While the rows of one half of a micro-batch travel, the other half multiplies: forward, where
-// the exchanges of a layer have nothing of their own pass beside them, and backward.
-TEST(Overlap, OneHalfMultipliesWhileRowsOfTheOtherTravel) {
+// While rows travel, a rank's own ones are multiplied, or those of the other half of a micro-batch:
+// forward, where the exchanges of a layer have nothing else of their own pass beside them, and
+// backward.
+TEST(Overlap, ProductsRunWhileRowsTravel) {
   comm::World& world = testing_support::world();
   if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
   const auto callback =
@@ -82,9 +83,12 @@ TEST(Overlap, OneHalfMultipliesWhileRowsOfTheOtherTravel) {
                                 product_starts.push_back(trace::now_seconds());
                               return std::unique_ptr<at::ObserverContext>();
                             }).scopes({at::RecordScope::FUNCTION}));
-  for (const Halves halves : {Halves::off, Halves::on}) {
+  enum class Way { none, own_rows, halves };
+  for (const Way way : {Way::none, Way::own_rows, Way::halves}) {
     LayoutCase c;
-    c.tensor = world.size(), c.halves = halves, c.losses_only = true, c.layers = 4;
+    c.tensor = world.size(), c.losses_only = true, c.layers = 4;
+    c.halves = way == Way::halves ? Halves::on : Halves::off;
+    c.own_rows_first = way == Way::own_rows;
     c.micro = c.samples = kSamples;
     comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
     train_case(c, mesh, &mesh.world(), 1, [&](Engine& engine, train::Update&) {
@@ -108,11 +112,16 @@ TEST(Overlap, OneHalfMultipliesWhileRowsOfTheOtherTravel) {
             product_starts.begin(), product_starts.end(),
             [&](double start) { return entry.started < start && start < entry.finished; });
       }
-      const int64_t parts = halves == Halves::on ? 2 : 1;
+      const int64_t parts = way == Way::halves ? 2 : 1;
       EXPECT_EQ(all[0], parts * (4 * c.layers + 2));
       EXPECT_EQ(all[1], parts * (6 * c.layers + 3));
-      if (halves == Halves::off) {
+      if (way == Way::none) {
         EXPECT_EQ(beside[0], 0);
+        return;
+      }
+      if (way == Way::own_rows) {  // the gathers of a forward pass; backward, sums as well
+        EXPECT_GE(beside[0], 2 * c.layers);
+        EXPECT_GE(beside[1], 4 * c.layers);
         return;
       }
       // But for the ends of a pass, where the other half has not begun or is through.

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Collectives between the GPUs of one host by their copy engines: each rank pushes its blocks into
+// memory that the others have opened to it (CUDA IPC), so that messages take no multiprocessors
+// from the products beside them, but for sums, which read what has arrived once. Plain allocations,
+// no multicast. Works inside CUDA graphs: ranks meet by counting flags in each other's memory.
+//
+//   all_gather:      meet, push to each, meet, copy out
+//   reduce_scatter:  meet, push to each its block, meet, sum in the order of ranks
+//   all_reduce:      the two, one after the other
+//
+// The first meeting says that the others have read what the last collective left in their memory.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+#include "comm/communicator.h"
+#include "comm/peer_kernels.h"
+
+namespace ocoee::comm {
+
+class PeerCopies {
+ public:
+  // Collective over `control`, which carries host data. Null, on all ranks, where one of them
+  // cannot: another host, no way between two GPUs, more than kMostRanks.
+  static std::unique_ptr<PeerCopies> connect(std::shared_ptr<Communicator> control,
+                                             const device::Device& device);
+  ~PeerCopies();  // collective, unless abandoned: memory goes when the others have closed it
+  PeerCopies(const PeerCopies&) = delete;
+
+  // Sums, and gathers of blocks large enough to be worth it. The same answer on all ranks.
+  bool takes(const Communicator::Operation& operation) const;
+  void enqueue(const Communicator::Operation& operation, cudaStream_t stream) const;
+  // The others will not come: whoever waits for them goes on, with whatever there is.
+  void abandon();
+
+ private:
+  PeerCopies(std::shared_ptr<Communicator> control, const device::Device& device);
+  bool open(int peer, const cudaIpcMemHandle_t& handle);
+  char* slot(int owner, int source) const;  // where `source` writes in `owner`'s memory
+  void push(int to, const void* from, size_t bytes, cudaStream_t stream) const;
+  void all_gather(const device::Buffer& in, const device::Buffer& out, cudaStream_t stream) const;
+  void reduce_scatter(const device::Buffer& in, const device::Buffer& out,
+                      cudaStream_t stream) const;
+
+  std::shared_ptr<Communicator> control_;
+  int rank_, size_;
+  bool connected_ = false, abandoned_ = false;
+  size_t slot_bytes_;
+  device::Memory own_;                   // flags, then a slot for each other rank
+  device::Memory count_;                 // meetings
+  device::Memory stop_;                  // host
+  char* memory_[cuda::kMostRanks] = {};  // of each rank, as seen from here
+  cuda::Meeting meeting_{};
+};
+
+}  // namespace ocoee::comm
