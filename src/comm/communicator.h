@@ -82,6 +82,8 @@ class Communicator {
   void count_replay(const Counters& operations) { counters_ += operations; }
   // Whether operations on GPU buffers may be part of a CUDA graph.
   virtual bool capturable() const { return true; }
+  // Whether large sums and gathers leave the multiprocessors to others (peer_copies.h).
+  virtual bool has_copy_engines() const { return false; }
 
   // In place unless said otherwise. `stream` orders GPU work: the operation starts after what is
   // queued there. The asynchronous calls return at once; their buffers must live, untouched, until

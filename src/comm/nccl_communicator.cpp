@@ -118,6 +118,7 @@ class NcclCommunicator final : public Communicator {
         connections_(std::move(connections)) {}
 
   std::shared_ptr<Connections> connections() const { return connections_; }
+  bool has_copy_engines() const override { return connections_->copies != nullptr; }
 
   WorkHandle start(const Operation& o) override {
     if (!on_device(o)) return control_->start(o);  // host buffers, barriers

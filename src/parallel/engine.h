@@ -28,7 +28,8 @@ enum class Recompute : uint8_t { none, selective, full };
 Recompute recompute_from_name(const std::string& name);  // as in a recipe
 
 // Over the tensor axis the two halves of a micro-batch, by samples, can take turns: while the rows
-// of the one travel, the other computes. automatic: where messages run beside computation (NCCL).
+// of the one travel, the other computes. automatic: where kernels of NCCL move them. Copy engines
+// are quick enough beside a rank's own rows, and whole micro-batches make better products.
 enum class Halves : uint8_t { automatic, on, off };
 Halves halves_from_name(const std::string& name);  // as in a recipe
 

@@ -20,8 +20,9 @@ bool Engine::messages_run_beside() const {
 
 bool Engine::takes_turns(const nn::Bundle& batch) const {
   if (mesh_.size(Axis::tensor) == 1 || options_.halves == Halves::off) return false;
-  return batch.at("tokens").size(0) % 2 == 0 &&
-         (messages_run_beside() || options_.halves == Halves::on);
+  const bool wanted = options_.halves == Halves::on ||
+                      (messages_run_beside() && !mesh_.axis(Axis::tensor).has_copy_engines());
+  return wanted && batch.at("tokens").size(0) % 2 == 0;
 }
 
 namespace {

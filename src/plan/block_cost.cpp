@@ -582,7 +582,8 @@ const std::vector<BlockCost>& BlockCosts::at(const Shape& shape) {
 bool BlockCosts::takes_turns(const Shape& shape) const {
   if (!system_.by_tensor || shape.tensor == 1 || shape.micro % 2 != 0) return false;
   const bool gpu = machine_.device.workspace > Bytes(0);
-  return workload_.halves == "on" || (workload_.halves == "auto" && gpu);
+  const bool copies = network_.copies({shape.tensor, 1}, messages(system_, workload_));
+  return workload_.halves == "on" || (workload_.halves == "auto" && gpu && !copies);
 }
 
 // The exchanges of one half run beside the work of the other, and take a share of it. Memory is at

@@ -34,11 +34,11 @@ class Network {
   double overlap_loss(Group group, By by = By::kernels) const;  // of the slowest links it uses
   const Link& link_at(int64_t distance) const;                  // to the rank so many devices away
 
+  bool copies(Group group, By by) const;
   int64_t ranks_in_node(Group group) const;
 
  private:
   enum class Kind : uint8_t { all_reduce, half, copied_half };
-  bool copies(Group group, By by) const;
   struct Path {  // as a ring sees it
     BytesPerSecond bandwidth;
     Seconds latency, call;  // latency of the whole way round

@@ -75,7 +75,8 @@ void LayoutConfig::describe(config::Description& d) {
       .may_change_on_resume();
   d.field("halves", halves,
           "the two halves of a micro-batch take turns, so that one computes while the "
-          "rows of the other travel; auto = on GPUs of their own, for an even number of samples")
+          "rows of the other travel; auto = on GPUs whose rows NCCL moves, for an even number of "
+          "samples; else products take a rank's own rows first")
       .choices({"auto", "on", "off"})
       .may_change_on_resume()
       .acts_where("tensor > 1", [this] { return tensor > 1; });

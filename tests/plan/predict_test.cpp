@@ -367,6 +367,7 @@ TEST(Predict, PartsAddUpAndNothingIsNegative) {
 TEST(Predict, HalvesHideExchangesBesideWorkAndOnlyWhereTheEngineHasThem) {
   Machine machine = load_machine("h200");
   machine.node.overlap_loss = 0;
+  machine.node.copy_efficiency = {};
   Workload w = gpt(4, 2048, 16, 50304, 8);
   Configuration c;
   c.tensor = 2;
@@ -391,6 +392,9 @@ TEST(Predict, HalvesHideExchangesBesideWorkAndOnlyWhereTheEngineHasThem) {
   machine.device.workspace = Bytes(0);
   EXPECT_EQ(exposed("auto", 4), whole);
   EXPECT_EQ(exposed("on", 4), hidden);
+  machine.device.workspace = Bytes(workspace);
+  machine.node.copy_efficiency = {{1e6, 1e9}, {0.5, 0.5}};  // no halves beside copy engines
+  EXPECT_EQ(exposed("auto", 4), exposed("off", 4));
 }
 
 // A profile's curve of copy engines counts within a node, for the tensor axis, and only where the
