@@ -7,6 +7,7 @@
 
 #include "core/text.h"
 #include "tasks/builders.h"
+#include "tasks/mesh_shape.h"
 #include "tasks/registry.h"
 
 namespace ocoee::tasks {
@@ -58,9 +59,7 @@ void ToyGanConfig::check(config::Problems& problems, const run::RunConfig&, int 
 }
 
 comm::Shape ToyGanConfig::mesh(int ranks) const {
-  comm::Shape shape;
-  shape[comm::Axis::data] = static_cast<int>(layout.data(ranks));
-  return shape;
+  return mesh_shape(layout, ranks);
 }
 
 plan::ModelSpec ToyGanConfig::generator_spec() const {

@@ -13,6 +13,7 @@
 #include "plan/placement.h"
 #include "plan/run_plan.h"
 #include "plan/timed_cuts.h"
+#include "tasks/mesh_shape.h"
 
 namespace ocoee::tasks {
 
@@ -57,17 +58,7 @@ void LanguageConfig::check(config::Problems& problems, const run::RunConfig& run
 }
 
 comm::Shape LanguageConfig::mesh(int ranks) const {
-  comm::Shape shape;
-  shape[comm::Axis::data] = static_cast<int>(layout.data(ranks));
-  shape[comm::Axis::tensor] = static_cast<int>(layout.tensor);
-  shape[comm::Axis::pipeline] = static_cast<int>(layout.pipeline);
-  shape[comm::Axis::context] = static_cast<int>(layout.context);
-  shape.shard_group = static_cast<int>(layout.shard_group);
-  shape.message_multiprocessors = static_cast<int>(layout.message_multiprocessors);
-  shape.copy_engines = layout.copy_engines == "all"   ? comm::CopyEngines::all
-                       : layout.copy_engines == "off" ? comm::CopyEngines::off
-                                                      : comm::CopyEngines::tensor;
-  return shape;
+  return mesh_shape(layout, ranks);
 }
 
 std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) const {
