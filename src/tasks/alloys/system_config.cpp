@@ -91,7 +91,7 @@ void LatticeConfig::check(config::Problems& problems) const {
 
 alloy::UnitCell LatticeConfig::unit_cell(double site_volume) const {
   if (file.empty()) {
-    const alloy::UnitCell cell = alloy::lattice_cell(kind, a > 0 ? a : 1, c_over_a);
+    alloy::UnitCell cell = alloy::lattice_cell(kind, a > 0 ? a : 1, c_over_a);
     if (a > 0 || !(site_volume > 0)) return cell;
     return alloy::lattice_cell(kind, std::cbrt(site_volume / alloy::site_volume(cell)), c_over_a);
   }
