@@ -343,8 +343,9 @@ TEST_P(TensorTraffic, EqualsFormulas) {
   c.tensor = world.size(), c.style = "llama", c.type = at::kFloat;
   std::tie(c.halves, c.recompute) = GetParam();
   c.micro = 2;
-  c.losses_only = c.recompute != Recompute::none;  // else there is one evaluation, a forward pass
-  c.heads = 16;                                    // eight key-value heads
+  // Without recompute there is an evaluation, too: a forward pass.
+  c.losses_only = c.recompute != Recompute::none;
+  c.heads = 16;  // eight key-value heads
   comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
   int64_t unsplit = 0;
   comm::Counters counted;
