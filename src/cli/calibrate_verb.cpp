@@ -62,8 +62,10 @@ int calibrate(const Options& options) {
     split.copy_engines = comm::CopyEngines::tensor;
     comm::Mesh other(world, split, device);
     comm::Communicator& group = other.axis(comm::Axis::tensor);
-    links.copies = measure_links(other, group, options.quick);
-    links.copy_loss = measure_overlap(other, group, Beside::gathers).reductions;
+    if (group.has_copy_engines()) {
+      links.copies = measure_links(other, group, options.quick);
+      links.copy_loss = measure_overlap(other, group, Beside::gathers).reductions;
+    }
   }
   say("the file system");
   const std::filesystem::path out = options.out;

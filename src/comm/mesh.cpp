@@ -100,7 +100,8 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
 
   std::map<std::vector<int>, std::shared_ptr<Communicator>> connected;  // NCCL, by ranks
   const auto make_over = [&](const std::string& name, const std::vector<int>& ranks,
-                             bool shares = true) -> std::shared_ptr<Communicator> {
+                             bool shares = true,
+                             bool copies = false) -> std::shared_ptr<Communicator> {
     if (ranks.size() == 1) return make_self_communicator(name, world.rank());
     MPI_Comm split = MPI_COMM_NULL;
     check_mpi(MPI_Comm_split(world.impl().mpi, ranks.front(), world.rank(), &split),
@@ -108,9 +109,8 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
     std::shared_ptr<Communicator> host = make_mpi_communicator(name, split, ranks);
     if (backend == Backend::mpi) return host;
     if (backend == Backend::host_staged) return make_staged_communicator(name, host);
-    const bool copies = shape.copy_engines == CopyEngines::all ||
-                        (shape.copy_engines == CopyEngines::tensor && name == "tensor");
-    const NcclOptions options{shape.message_multiprocessors, copies && shares};
+    const bool by_copies = copies || shape.copy_engines == CopyEngines::all;
+    const NcclOptions options{shape.message_multiprocessors, by_copies && shares};
     if (!shares) return make_nccl_communicator(name, host, device, options);
     std::shared_ptr<Communicator>& twin = connected[ranks];
     std::shared_ptr<Communicator> made = make_nccl_communicator(name, host, device, options, twin);
@@ -118,13 +118,14 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
     return made;
   };
   const auto make = [&](const std::string& name, const std::vector<Axis>& varying,
-                        bool shares = true) {
-    return make_over(name, group_of(shape, world.rank(), varying), shares);
+                        bool shares = true, bool copies = false) {
+    return make_over(name, group_of(shape, world.rank(), varying), shares, copies);
   };
   for (size_t a = 0; a < kAxes; ++a) {
     const auto axis = static_cast<Axis>(a);
     // What goes round the context axis does not queue behind gradients of the same ranks.
-    axes_[a] = make(name_of(axis), {axis}, /*shares=*/axis != Axis::context);
+    axes_[a] = make(name_of(axis), {axis}, /*shares=*/axis != Axis::context,
+                    axis == Axis::tensor && shape.copy_engines != CopyEngines::off);
   }
   model_ = make("model", {Axis::tensor, Axis::context, Axis::spatial, Axis::pipeline});
   loss_ = make("loss", {Axis::data, Axis::context, Axis::spatial});

@@ -386,6 +386,7 @@ TEST(Predict, HalvesHideExchangesBesideWorkAndOnlyWhereTheEngineHasThem) {
   const double whole = exposed("off", 4);
   machine.device.workspace = Bytes(workspace);
   EXPECT_LT(sums, 0.7 * whole);
+  EXPECT_LT(hidden, whole / 5);
   machine.node.bandwidth = machine.node.bandwidth / 1000.0;
   EXPECT_GT(exposed("auto", 4), 100 * whole);  // longer than the work beside them
   machine.node.bandwidth = machine.node.bandwidth * 1000.0;

@@ -410,16 +410,26 @@ TEST(DensityOfStates, GivesThermodynamicsOfTheExactCounts) {
   EXPECT_NEAR(warm.free_energy, warm.energy - 2 * warm.entropy, 1e-12);
 }
 
-TEST(DensityOfStates, KnowsTheTwoPhasesOfATransition) {
-  // Two Gaussians, equally high at k_t = 50: 200 apart and 25 wide.
+struct Gaussian {
+  double centre, width;
+};
+// Ten sites with energies 0 to `last`, of which k_t = 50 makes two Gaussians that are equally high.
+DensityOfStates two_phases(int last, const Gaussian& low, const Gaussian& high) {
+  const auto value = [](const Gaussian& one, double energy) {
+    const double x = (energy - one.centre) / one.width;
+    return std::exp(-x * x / 2);
+  };
   DensityOfStates states;
   states.sites = 10;
-  for (int i = 0; i <= 400; ++i) {
-    const double low = (i - 100) / 25.0, high = (i - 300) / 25.0;
+  for (int i = 0; i <= last; ++i) {
     states.energy.push_back(i);
-    states.ln_g.push_back(std::log(std::exp(-low * low / 2) + std::exp(-high * high / 2)) +
-                          i / 50.0);
+    states.ln_g.push_back(std::log(value(low, i) + value(high, i)) + i / 50.0);
   }
+  return states;
+}
+
+TEST(DensityOfStates, KnowsTheTwoPhasesOfATransition) {
+  DensityOfStates states = two_phases(400, {100, 25}, {300, 25});
   const DensityOfStates::Phases two = states.phases(45, 56, 1);
   EXPECT_NEAR(two.k_t, 50, 0.02);
   EXPECT_NEAR(two.low, 10, 0.11);
@@ -434,14 +444,7 @@ TEST(DensityOfStates, KnowsTheTwoPhasesOfATransition) {
 
 // Phases of unlike width: equally probable (by their areas) is not equally high.
 TEST(DensityOfStates, PhasesWeighAlikeWhereTheirAreasDo) {
-  DensityOfStates states;
-  states.sites = 10;
-  for (int i = 0; i <= 600; ++i) {
-    const double low = (i - 150) / 20.0, high = (i - 400) / 40.0;
-    states.energy.push_back(i);
-    states.ln_g.push_back(std::log(std::exp(-low * low / 2) + std::exp(-high * high / 2)) +
-                          i / 50.0);
-  }
+  const DensityOfStates states = two_phases(600, {150, 20}, {400, 40});
   const DensityOfStates::Phases two = states.phases(47, 53, 0);
   // ln 2 = 250 x - (40^2 - 20^2) x^2 / 2 at 1 / kT = 1 / 50 + x
   const double x = (250 - std::sqrt(250 * 250 - 2400 * std::log(2.0))) / 1200;
