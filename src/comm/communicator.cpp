@@ -2,8 +2,12 @@
 #include "comm/communicator.h"
 
 #include <algorithm>
+#include <exception>
+#include <optional>
+#include <utility>
 
 #include "comm/flight_recorder.h"
+#include "comm/wait_observer.h"
 #include "core/error.h"
 #include "core/random.h"
 
@@ -58,6 +62,24 @@ uint64_t signature_of(const Communicator::Operation& o, const Buffer& payload) {
   return mix64(mix64(hash ^ word(payload.dtype)) ^ word(payload.count));
 }
 
+thread_local WaitObserver wait_observer;
+
+class ObservedWait {
+ public:
+  explicit ObservedWait(const device::Stream& stream) : stream_(stream) {
+    if (wait_observer) wait_observer(stream_, /*begins=*/true);
+  }
+  ~ObservedWait() noexcept(false) {
+    if (wait_observer && std::uncaught_exceptions() == exceptions_)
+      wait_observer(stream_, /*begins=*/false);
+  }
+  ObservedWait(const ObservedWait&) = delete;
+
+ private:
+  const device::Stream& stream_;
+  int exceptions_ = std::uncaught_exceptions();
+};
+
 // Marks the operation in the flight record when it is waited for, and when it is over.
 class RecordedWork final : public Work {
  public:
@@ -74,7 +96,10 @@ class RecordedWork final : public Work {
   }
   void wait(const device::Stream& stream) override {
     if (open_) flight_waiting(entry_);
-    inner_->wait(stream);
+    {
+      const ObservedWait observed(stream);
+      inner_->wait(stream);
+    }
     finish();
   }
   bool done() override {
@@ -113,6 +138,10 @@ class Exchange final : public Work {
 
 }  // namespace
 
+void observe_waits(WaitObserver observer) {
+  wait_observer = std::move(observer);
+}
+
 Communicator::Sequence& Communicator::sequence_of(const Operation& operation) {
   if (!is_message(operation.kind)) return collectives_;
   if (peers_.empty()) peers_.resize(static_cast<size_t>(size_));
@@ -123,6 +152,8 @@ Communicator::Sequence& Communicator::sequence_of(const Operation& operation) {
 WorkHandle Communicator::run(const Operation& operation, const Site& site) {
   if (!flight_) return start(operation);
   const FlightEntryId id = record(operation, site);
+  std::optional<ObservedWait> copy;
+  if (!capturable()) copy.emplace(operation.stream);  // staged: it waits for what it copies
   return std::make_unique<RecordedWork>(start(operation), id);
 }
 
@@ -208,6 +239,8 @@ WorkHandle Communicator::exchange_async(const Buffer& leaving, int to, const Buf
       receive{Kind::receive, {}, arriving, Reduce::sum, from, stream};
   OCOEE_CHECK(flight_, "an exchange on '{}', a group of one", name_);
   const FlightEntryId sent = record(send, site), received = record(receive, site);
+  std::optional<ObservedWait> copy;
+  if (!capturable()) copy.emplace(stream);
   auto [leaves, arrives] = start_exchange(send, receive);
   return std::make_unique<Exchange>(std::make_unique<RecordedWork>(std::move(leaves), sent),
                                     std::make_unique<RecordedWork>(std::move(arrives), received));

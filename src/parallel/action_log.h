@@ -14,14 +14,16 @@ namespace ocoee::parallel {
 struct Executed {
   plan::Step step;
   double begin, end;  // seconds since tracing began
-  // Of these in messages of the action itself, as the host saw them; 0 on a GPU, where the host
-  // does not wait for them.
+  // Of these in messages of the action itself: what the host waited, on a GPU what the compute
+  // stream did (events around each wait; the host waits for none).
   double waited = 0;
 };
 
 class ActionLog {
  public:
   explicit ActionLog(device::Device device) : device_(device) {}
+  ~ActionLog();
+  ActionLog(const ActionLog&) = delete;
   void start(const device::Stream& stream);  // of a step; forgets the one before
   void begin(const plan::Step& step);
   void end();
@@ -31,11 +33,17 @@ class ActionLog {
   struct Marks {
     device::Event begin, end;
   };
+  struct Waiting {
+    size_t action;
+    Marks marks;
+  };
+  void mark_wait(const device::Stream& stream, bool begins);
   device::Device device_;
   device::Stream stream_;
-  bool off_ = false;
+  bool off_ = false, observing_ = false;
   std::vector<Executed> executed_;
-  std::vector<Marks> marks_;  // GPU; the first is the start of the step
+  std::vector<Marks> marks_;    // GPU; the first is the start of the step
+  std::vector<Waiting> waits_;  // GPU
   double host_start_ = 0, waited_before_ = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "core/text.h"
 #include "report/bar_chart.h"
@@ -35,66 +36,138 @@ std::vector<TimelineSpan> spans_of(const json& stage) {
   return out;
 }
 
+double waited_seconds(const json& stage) {
+  double sum = 0;
+  for (const json& action : stage) {
+    if (!action.is_array() || action.size() < 6 || !action[5].is_number()) continue;
+    const double waited = action[5].get<double>();
+    if (drawable(waited)) sum += waited;
+  }
+  return sum;
+}
+
 // Seconds of a stage without those in messages inside of its actions.
 double computed_seconds(const json& stage) {
   double sum = 0;
   for (const TimelineSpan& span : spans_of(stage)) sum += span.end - span.begin;
-  for (const json& action : stage) {
-    if (!action.is_array() || action.size() < 6 || !action[5].is_number()) continue;
-    const double waited = action[5].get<double>();
-    if (drawable(waited)) sum -= waited;
+  return std::max(sum - waited_seconds(stage), 0.0);
+}
+
+struct Stage {
+  std::string pipeline, name;
+  json actions;
+};
+
+// Of every pipeline that the record shows. Earlier records are of one, without a list of them.
+std::vector<Stage> stages_of(const json& record) {
+  json list = child(record, "shown");
+  if (!list.is_array()) list = json::array({record});
+  std::vector<Stage> out;
+  for (size_t p = 0; p < list.size(); ++p) {
+    const json &stages = child(list[p], "stages"), &ranks = child(list[p], "ranks");
+    if (!stages.is_array()) continue;
+    const double number = number_at(list[p], "pipeline");
+    const std::string place = string_at(list[p], "place");
+    const std::string pipeline =
+        drawable(number) && !place.empty()
+            ? fmt::format("pipeline {}: {}", static_cast<int64_t>(number), shorten(place, 40))
+            : "pipeline";
+    for (size_t s = 0; s < stages.size(); ++s) {
+      const json rank = ranks.is_array() && s < ranks.size() ? ranks[s] : json();
+      out.push_back({pipeline,
+                     rank.is_number_integer()
+                         ? fmt::format("stage {}, rank {}", s, rank.get<int64_t>())
+                         : fmt::format("stage {}", s),
+                     stages[s]});
+    }
   }
-  return std::max(sum, 0.0);
+  return out;
+}
+
+std::string slowest_stage(const json& record) {
+  const json& slowest = child(record, "slowest");
+  const double rank = number_at(slowest, "rank"), stage = number_at(slowest, "stage"),
+               pipeline = number_at(slowest, "pipeline"), seconds = number_at(slowest, "computed");
+  if (!drawable(rank) || !drawable(stage) || !drawable(pipeline) || !drawable(seconds)) return "";
+  return fmt::format(
+      " Of all ranks the slowest in it is rank {} on {} (stage {}{}): it computed {}.",
+      static_cast<int64_t>(rank), shorten(string_at(slowest, "host", "?"), 60),
+      static_cast<int64_t>(stage),
+      number_at(record, "pipelines") > 1
+          ? fmt::format(" of pipeline {}", static_cast<int64_t>(pipeline))
+          : "",
+      format_seconds(seconds));
+}
+
+std::string bubble_text(const json& record) {
+  const double predicted = number_at(record, "bubble_predicted"),
+               measured = number_at(record, "bubble_measured");
+  if (!drawable(measured)) return "";
+  std::string text = fmt::format(" Time lost over time computed: {} measured", percent(measured));
+  if (drawable(predicted))
+    text += fmt::format(", {} by the formula for equal stages", percent(predicted));
+  text += "; waits for messages count as lost, between actions and within them.";
+  const json& on_device = child(record, "on_device");
+  if (on_device.is_boolean() && on_device.get<bool>())
+    text +=
+        " Times are the device's, of a step that was not replayed as a graph: what it idled "
+        "between launches of an action counts as computed.";
+  return text;
 }
 
 }  // namespace
 
 std::string pipeline_section(const SectionContext& context) {
   const json& record = child(context.run.summary, "pipeline");
-  const json& stages = child(record, "stages");
-  if (!stages.is_array() || stages.empty()) return "";
-  const json& ranks = child(record, "ranks");
+  const std::vector<Stage> stages = stages_of(record);
   constexpr size_t kMostStages = 64;
   Timeline picture;
   picture.title = "One step through the pipeline";
-  std::vector<std::vector<std::string>> rows;
-  for (size_t s = 0; s < stages.size() && s < kMostStages; ++s) {
-    const json rank = ranks.is_array() && s < ranks.size() ? ranks[s] : json();
-    const std::string name = rank.is_number_integer()
-                                 ? fmt::format("stage {}, rank {}", s, rank.get<int64_t>())
-                                 : fmt::format("stage {}", s);
-    TimelineTrack track{name, "", spans_of(stages[s])};
+  std::set<std::string> shown;
+  for (const Stage& stage : stages) {
+    if (picture.tracks.size() >= kMostStages) break;
+    TimelineTrack track{stage.pipeline, stage.name, spans_of(stage.actions)};
     for (const TimelineSpan& span : track.spans) picture.end = std::max(picture.end, span.end);
-    rows.push_back({name, format_seconds(computed_seconds(stages[s]))});
-    if (!track.spans.empty()) picture.tracks.push_back(std::move(track));
+    if (track.spans.empty()) continue;
+    shown.insert(stage.pipeline);
+    picture.tracks.push_back(std::move(track));
   }
   if (picture.tracks.empty() || !(picture.end > 0)) return "";
-  for (size_t s = 0; s < rows.size(); ++s)
-    rows[s].push_back(percent(computed_seconds(stages[s]) / picture.end));
+  std::vector<std::vector<std::string>> rows;
+  for (const Stage& stage : stages) {
+    if (rows.size() >= kMostStages) break;
+    rows.push_back({stage.pipeline, stage.name, format_seconds(computed_seconds(stage.actions)),
+                    format_seconds(waited_seconds(stage.actions)),
+                    percent(computed_seconds(stage.actions) / picture.end)});
+  }
   const double micro = number_at(record, "micro_batches"), chunks = number_at(record, "chunks"),
-               predicted = number_at(record, "bubble_predicted"),
-               measured = number_at(record, "bubble_measured");
-  picture.description =
-      fmt::format("{} stages, schedule {}, {} micro-batches{}.", stages.size(),
-                  shorten(string_at(record, "schedule", "?"), 40), drawable(micro) ? micro : 0,
-                  chunks > 1 ? fmt::format(", {} chunks a stage", chunks) : "");
+               all = number_at(record, "pipelines");
+  picture.description = fmt::format(
+      "{} stages, schedule {}, {} micro-batches{}.",
+      std::count_if(stages.begin(), stages.end(),
+                    [&](const Stage& s) { return s.pipeline == stages.front().pipeline; }),
+      shorten(string_at(record, "schedule", "?"), 40), drawable(micro) ? micro : 0,
+      chunks > 1 ? fmt::format(", {} chunks a stage", chunks) : "");
   std::string caption = picture.description + " The last step that ran action by action";
-  const double pipelines = number_at(record, "pipelines");
-  caption += pipelines > 1
-                 ? fmt::format(", in the first of {} pipelines that run side by side.", pipelines)
-                 : ".";
-  if (drawable(measured))
-    caption += fmt::format(" Time lost over time computed: {} measured", percent(measured));
-  if (drawable(measured) && drawable(predicted))
-    caption += fmt::format(", {} by the formula for equal stages", percent(predicted));
-  if (drawable(measured)) caption += "; messages inside of an action count as lost.";
+  if (all > static_cast<double>(shown.size()))
+    caption += fmt::format(
+        ", in {} of {} pipelines that run side by side: the one with the "
+        "slowest rank.",
+        shown.size(), all);
+  else
+    caption += all > 1 ? fmt::format(", in all {} pipelines, which run side by side.", all) : ".";
   return figure("One step through the pipeline",
                 responsive([&](double width) {
                   picture.width = width;
                   return timeline(picture);
                 }) + "<div class=\"gap\"></div>" +
-                    table({{"stage"}, {"computed", true}, {"share of the step", true}}, rows),
-                caption);
+                    table({{"pipeline"},
+                           {"stage"},
+                           {"computed", true},
+                           {"waited within actions", true},
+                           {"computed, share of the step", true}},
+                          rows),
+                caption + slowest_stage(record) + bubble_text(record));
 }
 
 std::string ranks_section(const SectionContext& context) {

@@ -85,8 +85,7 @@ int work_colour(const std::string& name) {
 std::string timeline(const Timeline& picture) {
   double widest = 0;
   for (const TimelineTrack& track : picture.tracks)
-    widest =
-        std::max({widest, text_width(track.name, kFont - 1) + 14, text_width(track.group, kFont)});
+    widest = std::max(widest, text_width(track.name, kFont - 1) + 14);  // groups have own lines
   const double left = std::clamp(widest + 10, 40.0, picture.width * 0.3);
   const Scale x(picture.begin, picture.end, left, picture.width - 2, false);
 
@@ -142,7 +141,7 @@ std::string timeline(const Timeline& picture) {
   for (size_t t = 0; t < picture.tracks.size(); ++t) {
     const TimelineTrack& track = picture.tracks[t];
     const bool new_group = t == 0 || track.group != picture.tracks[t - 1].group;
-    if (new_group) svg.text(0, offset[t] - 4, shorten(track.group, 24), "l");
+    if (new_group) svg.text(0, offset[t] - 4, shorten(track.group, 48), "l");
     svg.text(left - 8, offset[t] + kLane - 4, shorten(track.name, 24), "t dim", Svg::Anchor::end);
     svg.rect(left, offset[t], picture.width - 2 - left, lanes[t] * kLane - 1, "lane");
     draw_track(svg, placed[t], x, offset[t]);

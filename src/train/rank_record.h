@@ -13,14 +13,20 @@ namespace ocoee::train {
 // rank's phases of a step on a device (StepProfile); null takes the host's over the whole run.
 nlohmann::json ranks_record(comm::Mesh& mesh, const nlohmann::json& profile);
 
-// The last step of a pipelined engine, on clocks that agree (collective over the pipeline axis):
+// The last step of a pipelined engine, of all pipelines that ran side by side, on clocks that agree
+// (collective over the mesh; null but on its first rank):
 //   {"schedule", "chunks", "micro_batches",
-//    "pipelines",                        that run side by side; this is one of them
-//    "ranks",                            of the stages
-//    "stages": [[[action, chunk, micro-batch, begin, end, waited], ...]],   computing actions, in
-//                                        seconds, and what messages inside of them took of these
-//    "bubble_predicted", "bubble_measured"}  time lost over time computed; the first only where
-//                                        there are as many micro-batches as stages
+//    "pipelines",                        how many there are
+//    "shown": [{"pipeline", "place",     its number, and where it lies on the other axes; all of
+//                                        them, or of many the one with the slowest rank
+//               "ranks",                 of its stages
+//               "stages": [[[action, chunk, micro-batch, begin, end, waited], ...]]}],   computing
+//                                        actions, in seconds, and what messages inside of them took
+//    "slowest": {"rank", "host", "stage", "pipeline", "computed"},   of all ranks
+//    "on_device",                        whether the times are a GPU's
+//    "bubble_predicted", "bubble_measured"}  time lost over time computed, the second of all ranks;
+//                                        the first only where there are as many micro-batches as
+//                                        stages
 // Null for an engine of one stage.
 nlohmann::json pipeline_record(parallel::Engine& engine);
 

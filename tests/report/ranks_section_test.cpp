@@ -42,26 +42,76 @@ json two_stages() {
           {"bubble_predicted", 0.5}, {"bubble_measured", 1.0 / 3}};
 }
 
+// Pipelines like the one above, one for each place on the other axes.
+json side_by_side(const std::vector<std::string>& places) {
+  json record = two_stages();
+  json shown = json::array();
+  for (size_t p = 0; p < places.size(); ++p)
+    shown.push_back({{"pipeline", p},
+                     {"place", places[p]},
+                     {"ranks", {p, p + places.size()}},
+                     {"stages", record["stages"]}});
+  record.erase("stages");
+  record["shown"] = shown, record["pipelines"] = places.size();
+  return record;
+}
+
 TEST(RanksSection, AMeasuredPipelineStepIsDrawnBesideTheFormula) {
-  const XmlDocument page = page_with({{"pipeline", two_stages()}});
+  const XmlDocument page = page_with({{"pipeline", side_by_side({""})}});
   EXPECT_TRUE(page.has_text("One step through the pipeline"));
-  EXPECT_TRUE(page.has_text("2 stages, schedule 1f1b, 2 micro-batches."));
+  EXPECT_TRUE(
+      page.has_text("2 stages, schedule 1f1b, 2 micro-batches. The last step that ran "
+                    "action by action."));
   EXPECT_TRUE(page.has_text("33.3\u202F% measured, 50.0\u202F% by the formula"));
-  EXPECT_TRUE(page.has_text("stage 1"));
+  EXPECT_FALSE(page.has_text("Times are the device"));
+  EXPECT_TRUE(page.has_text("stage 1, rank 1"));
   EXPECT_TRUE(page.has_text("75.0\u202F%"));  // six units of eight, on both stages
 }
 
+// As runs before wrote it: one pipeline, without a list.
+TEST(RanksSection, AnEarlierRecordIsDrawn) {
+  const XmlDocument page = page_with({{"pipeline", two_stages()}});
+  EXPECT_TRUE(page.has_text("2 stages, schedule 1f1b, 2 micro-batches."));
+  EXPECT_TRUE(page.has_text("stage 1"));
+}
+
+TEST(RanksSection, EveryPipelineIsDrawn) {
+  const XmlDocument page =
+      page_with({{"pipeline", side_by_side({"tensor 0, data 0", "tensor 1, data 0",
+                                            "tensor 0, data 1", "tensor 1, data 1"})}});
+  EXPECT_TRUE(page.has_text("in all 4 pipelines, which run side by side."));
+  for (const char* text : {"pipeline 0: tensor 0, data 0", "pipeline 3: tensor 1, data 1",
+                           "stage 0, rank 0", "stage 1, rank 7"})
+    EXPECT_TRUE(page.has_text(text)) << text;
+}
+
+TEST(RanksSection, OfManyPipelinesThereIsSaidWhichIsDrawnAndWhichRankIsSlowest) {
+  json record = side_by_side({"data 0"});
+  record["shown"][0]["pipeline"] = 37, record["shown"][0]["place"] = "data 37";
+  record["pipelines"] = 64;
+  record["slowest"] = {
+      {"rank", 101}, {"host", "node-17"}, {"stage", 1}, {"pipeline", 37}, {"computed", 6.0}};
+  const XmlDocument page = page_with({{"pipeline", record}});
+  EXPECT_TRUE(
+      page.has_text("in 1 of 64 pipelines that run side by side: the one with the slowest rank."));
+  EXPECT_TRUE(page.has_text("pipeline 37: data 37"));
+  EXPECT_TRUE(
+      page.has_text("Of all ranks the slowest in it is rank 101 on node-17 (stage 1 of "
+                    "pipeline 37): it computed 6.0 s."));
+}
+
 TEST(RanksSection, WhatMessagesTookInsideAnActionIsNotComputed) {
-  json record = two_stages();
-  for (json& stage : record["stages"])
-    for (json& action : stage) action.push_back(0.25);
-  record["ranks"] = {1, 3}, record["pipelines"] = 2;
+  json record = side_by_side({"tensor 0", "tensor 1"});
+  for (json& pipeline : record["shown"])
+    for (json& stage : pipeline["stages"])
+      for (json& action : stage) action.push_back(0.25);
+  record["on_device"] = true;
   record.erase("bubble_predicted");
   const XmlDocument page = page_with({{"pipeline", record}});
   EXPECT_TRUE(page.has_text("62.5\u202F%"));  // five units of eight
-  EXPECT_TRUE(page.has_text("stage 1, rank 3"));
-  EXPECT_TRUE(page.has_text("in the first of 2 pipelines that run side by side"));
-  EXPECT_TRUE(page.has_text("33.3\u202F% measured; messages"));
+  EXPECT_TRUE(page.has_text("1.0 s"));        // four times a quarter
+  EXPECT_TRUE(page.has_text("33.3\u202F% measured; waits for messages count as lost"));
+  EXPECT_TRUE(page.has_text("Times are the device"));
 }
 
 TEST(RanksSection, TheSlowestRankIsNamed) {

@@ -210,8 +210,13 @@ def layouts(bench):
             record = summary["pipeline"]
             stages, micro = int(layout[0][-1]), record["micro_batches"]
             # The first stage makes weight gradients in its backward passes, whatever the schedule.
-            if len(record["stages"]) != stages or len(record["stages"][0]) != 2 * micro * record["chunks"]:
-                fail(f"{name}: its pipeline is not on record")
+            if record["pipelines"] != ranks // stages or len(record["shown"]) != ranks // stages:
+                fail(f"{name}: its pipelines are not on record")
+            if not 0 <= record["slowest"]["rank"] < ranks:
+                fail(f"{name}: the slowest rank of its pipelines is not on record")
+            for pipeline in record["shown"]:
+                if len(pipeline["stages"]) != stages or len(pipeline["stages"][0]) != 2 * micro * record["chunks"]:
+                    fail(f"{name}: a pipeline is not on record action by action")
             if micro >= stages and "zero_bubble" not in layout[-1] and record["bubble_predicted"] != (stages - 1) / (micro * record["chunks"]):
                 fail(f"{name}: another bubble than the formula's")
     interchange(bench, "layout-0")
