@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 #include "parallel/mpi/layout_case.h"
 #include "run/checkpoint.h"
+#include "support/peak_memory.h"
 
 namespace ocoee::parallel {
 namespace {
@@ -157,6 +159,69 @@ TEST(Resume, EveryLayoutGoesOnInEveryOther) {
       }
     }
   }
+  world.host()->barrier();
+  if (world.rank() == 0) fs::remove_all(folder);
+}
+
+// Bytes that this process has read from files and pipes, by the count of the kernel (proc(5)).
+int64_t bytes_read_so_far() {
+  std::ifstream io("/proc/self/io");
+  std::string word;
+  int64_t bytes = -1;
+  while (bytes < 0 && io >> word)
+    if (word == "rchar:") io >> bytes;
+  return bytes;
+}
+
+// As the kernel sees it: what a rank's memory rises by while it saves or loads, beside the arrays
+// themselves, and what it reads. A rank that read, mapped or gathered the whole checkpoint would
+// show in either.
+TEST(Resume, ARankHoldsAndReadsItsOwnShard) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 2) GTEST_SKIP() << "one rank's shard is the whole";
+  constexpr int64_t kMiB = 1 << 20, kSlack = 4 * kMiB;  // MPI's buffers, manifest, pages
+  LayoutCase from, to;
+  for (LayoutCase* c : {&from, &to})
+    c->type = at::kFloat, c->layers = 6, c->width = 384, c->style = "llama", c->losses_only = true;
+  from.data = world.size(), from.shard = Shard::parameters;
+  to.tensor = 2, to.pipeline = world.size() / 2;
+  const fs::path folder = folder_for(*world.host());
+  const auto whole = [&](int64_t own) {
+    return static_cast<int64_t>(
+        world.host()->all_reduce_value(static_cast<double>(own), comm::Reduce::sum));
+  };
+  {
+    comm::Mesh mesh(world, from.shape(), {}, comm::Backend::mpi);
+    train_case(from, mesh, &mesh.world(), 1, [&](Engine& engine, train::Update& update) {
+      const run::State state = state_of(engine, update);
+      const int64_t shard = bytes_of(state);
+      ASSERT_GT(whole(shard), shard + shard / 10 + 8 * kSlack) << "else nothing is proven";
+      run::CheckpointWriter writer(folder, mesh.world(), 100);
+      const testing_support::PeakMemory peak;
+      writer.begin(1, state, 0);
+      writer.finish();
+      EXPECT_LE(peak.rise(), shard + shard / 10 + kSlack);
+      EXPECT_GE(peak.rise(), shard / 2) << "the copy was not seen";
+    });
+  }
+  comm::Mesh mesh(world, to.shape(), {}, comm::Backend::mpi);
+  train_case(to, mesh, &mesh.world(), 1, {}, [&](Engine& engine, train::Update& update) {
+    const run::State state = state_of(engine, update);
+    const int64_t shard = bytes_of(state);
+    engine.weights().master().fill_(1);  // its pages are there
+    for (const run::StateArray& array : update.arrays())
+      for (const run::Piece& piece : array.pieces) {
+        std::vector<char> values(static_cast<size_t>(piece.box.elements()) * size_of(array.dtype));
+        piece.load(values.data());
+      }
+    const testing_support::PeakMemory peak;
+    const int64_t before = bytes_read_so_far();
+    run::load_checkpoint(run::checkpoint_path(folder, 1), state, mesh.world());
+    const int64_t read = bytes_read_so_far() - before;
+    EXPECT_LE(peak.rise(), shard / 10 + kSlack);
+    EXPECT_GE(read, shard);
+    EXPECT_LE(read, shard + shard / 8 + kSlack);
+  });
   world.host()->barrier();
   if (world.rank() == 0) fs::remove_all(folder);
 }
