@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ocoee tune` beside random search, Optuna's TPE and DeepHyper's CBO, with the planner as the truth.
 
-    tuners.py --program build/ocoee [--seeds 20] [--budget 64] [--out FOLDER]
+    tuners.py --program build/ocoee [--seeds 20] [--budget 64] [--out FOLDER] [--methods gp,random,optuna,deephyper]
     tuners.py --program build/ocoee --table 22b --out FOLDER     # visits all layouts of another case, for bench_tuner
 
 A 13B model on 128 devices of Frontier: 1,200 layouts, of which many do not fit. `ocoee tune --simulate --method random` visits all of
 them once, which gives the best there is and the table that every method searches. Each then has the same budget for each seed; an
 evaluation that does not fit is told as such in each tool's own way. Counted is the first evaluation within 2 % of the best; a search
 that ends without one counts its budget. The peers come from PyPI into a virtual environment in FOLDER; --python names one that has them.
+
+Each finished seed is a line of FOLDER/results.jsonl: a comparison that was cut short goes on from there, several at once can take a
+method each, and the table is of what stands there. An evaluation of `ocoee tune` that differs from the table of all layouts ends it: another planner.
 """
 import argparse
 import contextlib
@@ -36,6 +39,7 @@ CASES = {
     "70b": ("dgx-h100", 512, "layers = 80\nwidth = 8192\nheads = 64\ncontext = 8192\nstyle = 'llama'\nkv_heads = 8\nfeed_forward = 28672", 1024, {}),
 }
 WORDS = ("layout.shard", "layout.recompute")
+METHODS = {"gp": "ocoee tune", "random": "random search", "optuna": "Optuna TPE", "deephyper": "DeepHyper CBO"}
 RECIPE = """version = 1
 [run]
 name = "tuners"
@@ -110,19 +114,34 @@ def first_within(values, goal, budget):
     return budget, False
 
 
-def peers(options, folder):
-    table = json.loads((folder / "truth.json").read_text())
-    truth = {tuple(point): value for point, value in table}
+def results_of(folder):
+    file = folder / "results.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return {(line["method"], line["seed"]): (line["evaluations"], line["found"]) for line in lines}
+
+
+def search(options, folder, method):
+    """The seeds that results.jsonl lacks."""
+    truth = {tuple(point): value for point, value in json.loads((folder / "truth.json").read_text())}
     goal = 1.02 * min(value for value in truth.values() if value)
-    file = folder / "peers.json"
-    out = json.loads(file.read_text()) if file.exists() else {}
     warnings.simplefilter("ignore")
-    for name, search in (("Optuna TPE", search_optuna), ("DeepHyper CBO", lambda *a: search_deephyper(*a, folder))):
-        done = out.setdefault(name, [])
-        for seed in range(len(done) + 1, options.seeds + 1):
-            with contextlib.redirect_stdout(io.StringIO()):
-                done.append(first_within(search(truth, seed, options.budget), goal, options.budget))
-            file.write_text(json.dumps(out))
+    for seed in range(1, options.seeds + 1):
+        if (method, seed) in results_of(folder):
+            continue
+        if method == "optuna":
+            values = search_optuna(truth, seed, options.budget)
+        elif method == "deephyper":
+            values = search_deephyper(truth, seed, options.budget, folder)
+        else:
+            trials = tune(os.path.abspath(options.program), folder, f"{method}-{seed}", "--method", method, "--seed", str(seed),
+                          "--trials", str(options.budget))
+            assert len({point for point, _ in trials}) == len(trials), "a trial was repeated"
+            assert all(truth[point] == value for point, value in trials), "the table of all layouts is another planner's"
+            values = [value for _, value in trials]
+        with contextlib.redirect_stdout(io.StringIO()):
+            count, found = first_within(values, goal, options.budget)
+        with open(folder / "results.jsonl", "a") as file:
+            file.write(json.dumps({"method": method, "seed": seed, "evaluations": count, "found": found}) + "\n")
 
 
 def main():
@@ -133,11 +152,12 @@ def main():
     parser.add_argument("--out", default="tuners")
     parser.add_argument("--python", default="", help="an interpreter that has the peers")
     parser.add_argument("--table", default="", choices=["", *CASES], help="only visit all layouts of this case")
-    parser.add_argument("--peers", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--methods", default=",".join(METHODS), help="which of them to run")
+    parser.add_argument("--peer", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     folder = pathlib.Path(options.out).resolve()
-    if options.peers:
-        return peers(options, folder)
+    if options.peer:
+        return search(options, folder, options.peer)
     folder.mkdir(parents=True, exist_ok=True)
     case = options.table or "13b"
     (folder / "text.txt").write_text("to be or not to be, " * 5000)
@@ -150,25 +170,25 @@ def main():
     print(f"{len(table)} layouts, {sum(bool(v) for _, v in table)} fit; the best takes {best:.2f} s, {near} are within 2 % of it")
     if options.table:
         return
-    results = {}
-    for method in ("gp", "random"):
-        name = "ocoee tune" if method == "gp" else "random search"
-        results[name] = []
-        for seed in range(1, options.seeds + 1):
-            trials = tune(program, folder, f"{method}-{seed}", "--method", method, "--seed", str(seed), "--trials", str(options.budget))
-            assert len({point for point, _ in trials}) == len(trials), "a trial was repeated"
-            results[name].append(first_within([value for _, value in trials], 1.02 * best, options.budget))
+    methods = options.methods.split(",")
     python = options.python
-    if not python:
+    if not python and {"optuna", "deephyper"} & set(methods):
         python = str(folder / "venv" / "bin" / "python")
         if not os.path.exists(python):
             subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
             subprocess.run([python, "-m", "pip", "install", "-q", *PEERS], check=True)
-    subprocess.run([python, __file__, "--peers", "--program", program, "--seeds", str(options.seeds), "--budget", str(options.budget),
-                    "--out", str(folder)], check=True)
-    results.update(json.loads((folder / "peers.json").read_text()))
+    for method in methods:
+        if method in ("gp", "random"):
+            search(options, folder, method)
+        else:
+            subprocess.run([python, __file__, "--peer", method, "--program", program, "--seeds", str(options.seeds),
+                            "--budget", str(options.budget), "--out", str(folder)], check=True)
+    results = results_of(folder)
     print(f"{'':16}{'within 2 % in ' + str(options.budget):>20}{'evaluations: median':>21}{'mean':>7}{'most':>6}")
-    for name, of_seeds in results.items():
+    for method, name in METHODS.items():
+        of_seeds = [result for (which, _), result in results.items() if which == method]
+        if not of_seeds:
+            continue
         counts = [count for count, _ in of_seeds]
         print(f"{name:16}{sum(found for _, found in of_seeds):>13} of {len(of_seeds):<4}{statistics.median(counts):>20}"
               f"{statistics.mean(counts):>7.1f}{max(counts):>6}")

@@ -206,6 +206,40 @@ TEST(GaussianClassifier, AddsUpWhatMakesTrialsFail) {
             corner.log_probability((VectorXd(3) << 1, 0, 0).finished()));
 }
 
+// Against the integral over the latent values of two trials on both sides of a sharp limit.
+TEST(GaussianClassifier, ProbabilitiesAreThoseOfTheIntegral) {
+  const auto k = [](double r) {  // of the scales it starts with
+    const auto matern = [](double d) {
+      const double s = std::sqrt(5.0) * d;
+      return (1 + s + s * s / 3) * std::exp(-s);
+    };
+    return 1 + 9 * matern(r) + matern(r / 0.5);
+  };
+  const auto cdf = [](double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); };
+  MatrixXd x(2, 1);
+  x << 0.2, 0.6;
+  GaussianClassifier model({false});
+  model.condition(x, (VectorXd(2) << 1.0, -1.0).finished());
+  const double d = k(0), off = k(0.4), determinant = d * d - off * off;
+  for (const double at : {0.0, 0.2, 0.35, 0.6, 0.9}) {
+    const double to_first = k(std::abs(at - 0.2)), to_second = k(std::abs(at - 0.6));
+    const double a = (d * to_first - off * to_second) / determinant,
+                 b = (d * to_second - off * to_first) / determinant;
+    const double rest = std::max(0.0, d - a * to_first - b * to_second);
+    double all = 0, works = 0;
+    for (double f = -14; f <= 14; f += 0.1) {
+      for (double g = -14; g <= 14; g += 0.1) {
+        const double weight =
+            cdf(f) * cdf(-g) *
+            std::exp(-0.5 * (d * f * f - 2 * off * f * g + d * g * g) / determinant);
+        all += weight, works += weight * cdf((a * f + b * g) / std::sqrt(1 + rest));
+      }
+    }
+    EXPECT_NEAR(std::exp(model.log_probability(VectorXd::Constant(1, at))), works / all, 0.02)
+        << at;
+  }
+}
+
 // ---- search
 
 KnobSpace layout_space() {

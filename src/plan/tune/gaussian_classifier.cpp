@@ -17,12 +17,15 @@ using Eigen::VectorXd;
 constexpr double kSignals[] = {1, 3, 10, 30}, kLengths[] = {0.5, 1, 2};
 constexpr double kExceptionLength = 0.5;
 
-double logistic(double z) {
-  return 1 / (1 + std::exp(-z));
+// Of the normal distribution; far below, the tail's expansion.
+double log_normal_cdf(double z) {
+  if (z > -6) return std::log(0.5 * std::erfc(-z / std::sqrt(2.0)));
+  return -z * z / 2 - 0.5 * std::log(2 * M_PI) - std::log(-z) + std::log1p(-1 / (z * z));
 }
 
-double log_logistic(double z) {
-  return z > 0 ? -std::log1p(std::exp(-z)) : z - std::log1p(std::exp(z));
+// Density over distribution.
+double hazard(double z) {
+  return std::exp(-z * z / 2 - 0.5 * std::log(2 * M_PI) - log_normal_cdf(z));
 }
 
 }  // namespace
@@ -42,39 +45,56 @@ double GaussianClassifier::covariance(const VectorXd& a, const VectorXd& b) cons
   return 1 + scales_.signal * scales_.signal * sum + matern(std::sqrt(r2) / kExceptionLength);
 }
 
-// Newton's method from zero (algorithm 3.1).
+// Each trial's likelihood becomes a Gaussian site of precision tau and shift nu, fitted in turn
+// with the others in place, until the evidence (equation 3.65) settles.
 double GaussianClassifier::settle() {
   const Index n = x_.rows();
   MatrixXd k(n, n);
   for (Index i = 0; i < n; ++i) {
     for (Index j = 0; j <= i; ++j) k(i, j) = k(j, i) = covariance(x_.row(i), x_.row(j));
   }
-  constexpr int kMostSteps = 50;
-  constexpr double kLeastCurvature = 1e-12, kSettled = 1e-6;
-  VectorXd f = VectorXd::Zero(n);
+  constexpr int kMostSweeps = 12;
+  constexpr double kSettled = 1e-3, kLeast = 1e-12;  // the evidence; precisions
+  MatrixXd sigma = k;
+  VectorXd mean = VectorXd::Zero(n), nu = mean, tau = mean;
   double before = -std::numeric_limits<double>::infinity(), value = before;
-  const auto slopes = [&] {
-    return VectorXd(((labels_.array() + 1) / 2) - f.array().unaryExpr(&logistic));
-  };
-  for (int step = 0; step < kMostSteps; ++step) {
-    slope_ = slopes();
-    const Eigen::ArrayXd p = f.array().unaryExpr(&logistic);
-    const VectorXd curvature = (p * (1 - p)).max(kLeastCurvature).matrix();
-    root_ = curvature.cwiseSqrt();
+  for (int sweep = 0; sweep < kMostSweeps; ++sweep) {
+    for (Index i = 0; i < n; ++i) {
+      const double precision = 1 / sigma(i, i) - tau[i];  // of the cavity: without this trial
+      if (precision <= kLeast) continue;
+      const double shift = mean[i] / sigma(i, i) - nu[i], variance = 1 / precision;
+      const double width = std::sqrt(1 + variance), z = labels_[i] * shift * variance / width;
+      const double ratio = hazard(z);
+      const double tilted_mean = variance * (shift + labels_[i] * ratio / width);
+      const double tilted = variance * (1 - variance * ratio * (z + ratio) / (1 + variance));
+      const double change = std::max(1 / tilted - precision, kLeast) - tau[i];
+      tau[i] += change;
+      nu[i] = tilted_mean / tilted - shift;
+      const VectorXd column = sigma.col(i);
+      sigma.noalias() -= change / (1 + change * column[i]) * column * column.transpose();
+      mean = sigma * nu;
+    }
+    root_ = tau.cwiseSqrt();
     MatrixXd b = root_.asDiagonal() * k * root_.asDiagonal();
     b.diagonal().array() += 1;
     cholesky_.compute(b);
-    const VectorXd target = curvature.cwiseProduct(f) + slope_;
-    const VectorXd alpha =
-        target - root_.cwiseProduct(cholesky_.solve(root_.cwiseProduct(k * target)));
-    f = k * alpha;
-    value = -0.5 * alpha.dot(f);
-    for (Index i = 0; i < n; ++i) value += log_logistic(labels_[i] * f[i]);
+    const MatrixXd v = cholesky_.matrixL().solve(MatrixXd(root_.asDiagonal() * k));
+    sigma = k - v.transpose() * v;
+    mean = sigma * nu;
+    value = 0.5 * nu.dot(mean) - MatrixXd(cholesky_.matrixL()).diagonal().array().log().sum();
+    for (Index i = 0; i < n; ++i) {
+      const double precision = 1 / sigma(i, i) - tau[i];
+      const double shift = mean[i] / sigma(i, i) - nu[i], at = shift / precision;
+      value += log_normal_cdf(labels_[i] * at / std::sqrt(1 + 1 / precision)) +
+               0.5 * std::log1p(tau[i] / precision) +
+               (0.5 * at * precision * (tau[i] * at - 2 * nu[i]) - 0.5 * nu[i] * nu[i]) /
+                   (precision + tau[i]);
+    }
     if (std::abs(value - before) < kSettled) break;
     before = value;
   }
-  slope_ = slopes();
-  return value - MatrixXd(cholesky_.matrixL()).diagonal().array().log().sum();
+  weights_ = nu - root_.cwiseProduct(cholesky_.solve(root_.cwiseProduct(k * nu)));
+  return value;
 }
 
 void GaussianClassifier::condition(const MatrixXd& x, const VectorXd& labels) {
@@ -99,14 +119,13 @@ void GaussianClassifier::fit(const MatrixXd& x, const VectorXd& labels) {
   settle();
 }
 
-// The logistic averaged over the posterior, nearly (MacKay 1992).
 double GaussianClassifier::log_probability(const VectorXd& x) const {
   const Index n = x_.rows();
   VectorXd k(n);
   for (Index i = 0; i < n; ++i) k[i] = covariance(x, x_.row(i));
   const double explained = cholesky_.matrixL().solve(root_.cwiseProduct(k)).squaredNorm();
   const double variance = std::max(0.0, covariance(x, x) - explained);
-  return log_logistic(k.dot(slope_) / std::sqrt(1 + M_PI * variance / 8));
+  return log_normal_cdf(k.dot(weights_) / std::sqrt(1 + variance));
 }
 
 }  // namespace ocoee::plan

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gaussian process classification with a logistic likelihood, by Laplace's approximation
-// (Rasmussen, Williams 2006, algorithms 3.1 and 3.2). Its kernel is a sum over coordinates, as what
-// makes a trial fail (memory, mostly) adds up: what one knob does to a trial is learnt from all
-// trials, whatever their other knobs; a weak product kernel is left for exceptions.
+// Gaussian process classification with a probit likelihood, by expectation propagation (Rasmussen,
+// Williams 2006, algorithms 3.5 and 3.6): Laplace's approximation is far too unsure of what lies
+// deep on one side of a sharp limit (Kuss, Rasmussen 2005). Its kernel is a sum over coordinates,
+// as what makes a trial fail (memory, mostly) adds up: what one knob does to a trial is learnt from
+// all trials, whatever their other knobs; a weak product kernel is left for exceptions.
 #pragma once
 
 #include <Eigen/Cholesky>
@@ -29,13 +30,13 @@ class GaussianClassifier {
     double length = 1;
   };
   double covariance(const Eigen::VectorXd& a, const Eigen::VectorXd& b) const;
-  double settle();  // finds the mode; returns the log evidence
+  double settle();  // fits the sites; returns the log evidence
 
   std::vector<bool> categorical_;
   Scales scales_;
   Eigen::MatrixXd x_;
   Eigen::VectorXd labels_;
-  Eigen::VectorXd slope_, root_;  // of the log likelihood at the mode; of minus its curvature
+  Eigen::VectorXd weights_, root_;        // of the mean's kernels; of the sites' precisions
   Eigen::LLT<Eigen::MatrixXd> cholesky_;  // of I + root K root
 };
 
