@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
+#include <utility>
 
 #include "core/error.h"
 #include "core/text.h"
@@ -74,36 +76,83 @@ StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard,
           {8, level >= 1}};
 }
 
-int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard,
-                        int64_t gradient_bytes) {
-  if (shard != "gradients" && shard != "parameters") return 0;
-  std::vector<int64_t> units;
-  std::map<std::string, size_t> owner;
-  int64_t lent = 0;  // the unit of a tied parameter lives with the block that borrows it
+namespace {
+
+struct FlowingUnit {
+  int64_t elements = 0, largest_product = 0;
+  size_t lender = 0;  // where it borrows
+  bool borrows = false;
+};
+
+std::vector<FlowingUnit> flowing_units(const ModelSpec& model) {
+  std::vector<FlowingUnit> units;
+  std::map<std::string, std::pair<size_t, int64_t>> owner;  // unit and elements
   for (const BlockSpec& block : model.blocks) {
-    int64_t elements = 0;
+    FlowingUnit unit;
     for (const LayerSpec& layer : block.layers) {
       for (const ParameterSpec& parameter : layer.parameters) {
+        int64_t elements = parameter.elements();
         if (parameter.tied_to.empty()) {
-          elements += parameter.elements();
-          owner[parameter.name] = units.size();
-        } else if (owner.contains(parameter.tied_to)) {
-          lent = units[owner[parameter.tied_to]];
+          unit.elements += elements;
+          owner[parameter.name] = {units.size(), elements};
+        } else if (const auto lender = owner.find(parameter.tied_to); lender != owner.end()) {
+          unit.borrows = true;
+          std::tie(unit.lender, elements) = lender->second;
         }
+        if (layer.kind != "embedding")  // rows are added, without a product
+          unit.largest_product = std::max(unit.largest_product, elements);
       }
     }
-    units.push_back(elements);
+    units.push_back(unit);
   }
-  const auto window = [&](size_t blocks) {
-    int64_t most = 0;
-    for (size_t first = 0; first < units.size(); ++first) {
-      int64_t sum = first > 0 ? lent : 0;
-      for (size_t b = first; b < std::min(units.size(), first + blocks); ++b) sum += units[b];
-      most = std::max(most, sum);
-    }
-    return most;
+  return units;
+}
+
+}  // namespace
+
+int64_t live_unit_bytes(const ModelSpec& model, const UnitFlow& flow) {
+  check_at_least_one("the ranks that share", flow.ranks);
+  const std::vector<FlowingUnit> units = flowing_units(model);
+  const bool apart = flow.compute_bytes < flow.gradient_bytes && !flow.adds_products,
+             gathers = flow.shard == "parameters", splits = gathers || flow.shard == "gradients";
+  // The first product of a step is written where nothing is split, and needs no copy to be added.
+  const bool adds = flow.goes_on || flow.shard != "none";
+  const auto product = [&](const FlowingUnit& unit) {
+    return apart ? (flow.compute_bytes + (adds ? flow.gradient_bytes : 0)) * unit.largest_product
+                 : 0;
   };
-  return gradient_bytes * window(3) + (shard == "parameters" ? compute_bytes * window(2) : 0);
+  const auto slice = [&](int64_t elements) { return elements / flow.ranks; };
+  const bool tied =
+      std::any_of(units.begin(), units.end(), [](const auto& u) { return u.borrows; });
+  int64_t most = 0;
+  for (size_t b = 0; b < units.size(); ++b) {
+    const FlowingUnit& unit = units[b];
+    if (!splits) {
+      most = std::max(most, product(unit));
+      continue;
+    }
+    // A tied matrix's own block has to be through with its sum before it is lent again.
+    const auto before = [&](size_t steps) {
+      const size_t other = b + steps;
+      if (other < units.size()) return units[other].elements;
+      return flow.goes_on && !tied && steps < units.size() ? units[other - units.size()].elements
+                                                           : int64_t{0};
+    };
+    const int64_t summed = before(1) + before(2);
+    int64_t lent = 0;  // open since the block that borrows it
+    for (size_t other = std::max<size_t>(b, 1); other < units.size(); ++other)
+      if (units[other].borrows && units[other].lender < b)
+        lent = units[units[other].lender].elements;
+    const int64_t whole = flow.gradient_bytes * (unit.elements + summed + lent);
+    const int64_t next = gathers && b > 0 ? flow.compute_bytes * units[b - 1].elements : 0,
+                  borrowed = unit.borrows ? units[unit.lender].elements : 0,
+                  own = gathers ? flow.compute_bytes * (unit.elements + borrowed) : 0;
+    const int64_t arriving = flow.gradient_bytes * slice(summed);
+    const int64_t own_sum = flow.gradient_bytes * slice(unit.elements) + (b == 0 ? own : 0);
+    most = std::max(
+        {most, whole + arriving + next + own + product(unit), whole + arriving + next + own_sum});
+  }
+  return most;
 }
 
 int64_t tensor_rank_parameters(const ModelSpec& model, int64_t tensor) {

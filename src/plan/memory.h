@@ -35,13 +35,24 @@ StateRules state_rules(const std::string& name);
 StateRules engine_state_rules(int64_t compute_bytes, const std::string& shard,
                               int64_t gradient_bytes = 4);
 
-// Whole gradients and values that exist beside the slices while a step runs, of one stage: at level
-// gradients the gradients of three blocks in a row (one runs backward, the sums of two are under
-// way), at level parameters also the values of two (one runs, the next is gathered). A tied
-// parameter's block lives as long as the one that borrows it. An upper bound within the blocks'
-// difference in size.
-int64_t live_unit_bytes(const ModelSpec& model, int64_t compute_bytes, const std::string& shard,
-                        int64_t gradient_bytes = 4);
+// What decides how much passes through a rank beside the states of its stage.
+struct UnitFlow {
+  int64_t compute_bytes = 4, gradient_bytes = 4;
+  std::string shard = "none";
+  int64_t ranks = 1;          // that share what `shard` splits
+  bool goes_on = true;        // a step has more micro-batches than one
+  bool adds_products = true;  // a library adds 16-bit products to float32 gradients (not on a CPU)
+};
+
+// Bytes of what comes and goes while the blocks of one stage run backward, at the worst moment of a
+// step. From level gradients on the whole gradient of the block that runs, and those of the two
+// before it, whose sums over the ranks are under way (after the first block they go on while the
+// last one runs in the next micro-batch); the slices that these sums arrive in, and that of the
+// block itself when its sum begins. At level parameters also whole values: the block's until its
+// sum begins (the first block's longer), and the next one's. Where no library adds a product to its
+// gradient, that of a block's largest matrix in both types. What a tied matrix lies in lives as
+// long as the block that borrows it. Beside it there is what a pass holds for a moment.
+int64_t live_unit_bytes(const ModelSpec& model, const UnitFlow& flow);
 
 // Parameters that one of `tensor` ranks holds of `model`, which may be one stage. Throws
 // Error(config) when a split dimension is not divisible.

@@ -21,34 +21,10 @@ struct MemoryCase {
 
 struct MeasuredMemory {
   int64_t parameters = 0;
-  double states = 0, live = 0, activations = 0, beside = 0;  // bytes by the formulas
+  double states = 0, live = 0, activations = 0;  // bytes by the formulas
   int64_t peak = 0, resident = 0;  // bytes measured; resident: of the process, its most
-  double formula() const { return states + live + activations + beside; }
+  double formula() const { return states + live + activations; }
 };
-
-// What passes beside the live units while gradients are summed, which no plan counts: of levels
-// gradients and parameters, a rank's own slices of the two units whose sums are under way; and
-// where no library adds a 16-bit product to a float32 gradient (`adds_products` false: a CPU), the
-// largest parameter's gradient in 16 bit and a copy in float32.
-inline int64_t passing_bytes(const plan::ModelSpec& model, int64_t compute_bytes,
-                             const std::string& shard, int64_t data, bool adds_products,
-                             int64_t gradient_bytes) {
-  int64_t largest = 0, unit = 0;
-  for (const plan::BlockSpec& block : model.blocks) {
-    int64_t elements = 0;
-    for (const plan::LayerSpec& layer : block.layers) {
-      for (const plan::ParameterSpec& parameter : layer.parameters) {
-        if (!parameter.tied_to.empty()) continue;
-        elements += parameter.elements();
-        largest = std::max(largest, parameter.elements());
-      }
-    }
-    unit = std::max(unit, (elements + data - 1) / data);
-  }
-  const bool slices = shard == "gradients" || shard == "parameters";
-  const bool apart = compute_bytes == 2 && gradient_bytes == 4 && !adds_products;
-  return (slices ? 2 * gradient_bytes * unit : 0) + (apart ? (2 + 4) * largest : 0);
-}
 
 inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
   const plan::ModelSpec model = models::build_gpt(c.model, c.vocabulary);
@@ -95,11 +71,11 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
     out.states = static_cast<double>(engine.weights().elements()) *
                  plan::engine_state_rules(width, c.shard, gradient)
                      .bytes_per_parameter(engine.weights().layout().ways());
-    out.live = static_cast<double>(plan::live_unit_bytes(model, width, c.shard, gradient));
+    out.live = static_cast<double>(
+        plan::live_unit_bytes(model, {width, gradient, c.shard, engine.weights().layout().ways(),
+                                      c.micro_batches > 1, device.is_cuda()}));
     out.activations = model.saved_bytes_per_token(static_cast<int>(width)) *
                       static_cast<double>(c.samples * c.model.context);
-    out.beside = static_cast<double>(passing_bytes(
-        model, width, c.shard, engine.weights().layout().ways(), device.is_cuda(), gradient));
   }
   out.peak = tensor_memory(device).peak - before;
   out.resident = peak_resident_bytes();

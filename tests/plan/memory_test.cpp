@@ -49,6 +49,44 @@ TEST(Memory, TwelvePublishedOracles) {
   }
 }
 
+// One matrix a block, of so many elements.
+ModelSpec blocks_of(const std::vector<int64_t>& elements) {
+  ModelSpec model;
+  for (const int64_t count : elements) {
+    LayerSpec layer;
+    layer.kind = "mlp", layer.name = "block" + std::to_string(model.blocks.size());
+    ParameterSpec& matrix = layer.parameters.emplace_back();
+    matrix.name = layer.name + ".weight", matrix.shape = {count};
+    model.blocks.emplace_back().layers.push_back(layer);
+  }
+  return model;
+}
+
+// By hand, on two ranks in float32. tests/parallel holds the engine to the same form.
+TEST(Memory, WhatFlowsThroughARankIsThatOfTheWorstBlock) {
+  const ModelSpec model = blocks_of({10, 20, 30, 40});
+  UnitFlow flow{4, 4, "gradients", 2};
+  // The second block: its own gradient and those of the third and fourth, and slices of all three.
+  EXPECT_EQ(live_unit_bytes(model, flow), 4 * (20 + 30 + 40) + 4 * (10 + 15 + 20));
+  flow.shard =
+      "parameters";  // any but the first: as it runs its values and the next ones are there
+  EXPECT_EQ(live_unit_bytes(model, flow), 4 * (20 + 30 + 40) + 4 * (15 + 20) + 4 * (20 + 10));
+  const ModelSpec ends = blocks_of({100, 2, 2, 2, 100});
+  flow.shard = "gradients";
+  // The last block of the next micro-batch, with the first one's sum under way.
+  EXPECT_EQ(live_unit_bytes(ends, flow), 4 * (100 + 100 + 2) + 4 * (50 + 50 + 1));
+  flow.goes_on = false;  // the first block, as its own sum begins
+  EXPECT_EQ(live_unit_bytes(ends, flow), 4 * (100 + 2 + 2) + 4 * (50 + 1 + 1));
+  flow.shard = "parameters";  // its values are there still
+  EXPECT_EQ(live_unit_bytes(ends, flow), 4 * (100 + 2 + 2) + 4 * (50 + 1 + 1) + 4 * 100);
+  flow.shard = "states";
+  EXPECT_EQ(live_unit_bytes(ends, flow), 0);
+  flow.compute_bytes = 2, flow.adds_products = false;
+  EXPECT_EQ(live_unit_bytes(ends, flow), (2 + 4) * 100);
+  flow.shard = "none";  // written, not added
+  EXPECT_EQ(live_unit_bytes(ends, flow), 2 * 100);
+}
+
 ModelSpec slice(const ModelSpec& model, size_t first, size_t last) {
   ModelSpec part;
   part.family = model.family;

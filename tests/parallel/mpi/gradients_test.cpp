@@ -41,6 +41,8 @@ void expect_near(const Outcome& got, const Outcome& wanted, double limit) {
   const double all = norm_of(wanted.gradients);
   for (const auto& [name, gradient] : wanted.gradients)
     EXPECT_LT(difference(got.gradients.at(name), gradient, all), limit) << name;
+  for (const auto& [name, parameter] : wanted.parameters)
+    EXPECT_LT(apart(got.parameters.at(name), parameter), parted_by(limit)) << name;
 }
 
 // On one rank an element is rounded once, a tied one twice: 2^-9 of it each time.

@@ -136,10 +136,27 @@ struct Outcome {
   std::vector<double> norms;
 };
 
-// Relative, but for parameters: absolute.
+// Relative, but for parameters: absolute; `apart` is that of apart().
 struct Tolerances {
-  double loss, first_norm, norms, gradient, parameter;
+  double loss, first_norm, norms, gradient, parameter,
+      apart = std::numeric_limits<double>::infinity();
 };
+
+// How far a tensor of two runs is apart: the root mean square of the difference. One of fewer than
+// 1,024 elements counts as so many: in a small one a single sign makes all the difference.
+inline double apart(const at::Tensor& got, const at::Tensor& wanted) {
+  return (got - wanted).norm().item<double>() /
+         std::sqrt(static_cast<double>(std::max<int64_t>(1024, wanted.numel())));
+}
+
+// How far AdamW takes two runs apart whose gradients differ by `error` of a tensor's norm. Its
+// first steps are one learning rate long, whatever the gradient's size, so what counts are signs:
+// of elements spread about zero (normally) 0.8 x error lie nearer to it than the error does, and
+// where these change sign a step is off by two learning rates. Later steps follow averages, in
+// which as many are right again as go wrong anew.
+inline double parted_by(double error) {
+  return 2 * std::sqrt(0.8 * error) * kLearningRate;
+}
 
 // Losses, norms, the evaluation after them, the first gradients and the last parameters.
 inline void expect_equal(const Outcome& got, const Outcome& wanted, const Tolerances& near) {
@@ -158,9 +175,11 @@ inline void expect_equal(const Outcome& got, const Outcome& wanted, const Tolera
     EXPECT_LT((got.gradients.at(name) - gradient).norm().item<double>(), near.gradient * scale)
         << name;
   }
-  for (const auto& [name, parameter] : wanted.parameters)
-    EXPECT_LT((got.parameters.at(name) - parameter).abs().max().item<double>(), near.parameter)
-        << name;
+  for (const auto& [name, parameter] : wanted.parameters) {
+    const at::Tensor& other = got.parameters.at(name);
+    EXPECT_LT((other - parameter).abs().max().item<double>(), near.parameter) << name;
+    EXPECT_LT(apart(other, parameter), near.apart) << name;
+  }
 }
 
 using Visit = std::function<void(Engine&, train::Update&)>;
