@@ -622,7 +622,10 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape, bool in_t
   BlockCost out;
   LayerCost layers(workload_, system_, network_, timer, shape, in_turns, out);
   for (const LayerSpec& layer : block.layers) {
+    const std::array<double, 3> before = out.saved;
     layers.add(layer);
+    std::array<double, 3>& kept = out.saved_by_kind[layer.kind];
+    for (const size_t mode : {0, 1}) kept[mode] += out.saved[mode] - before[mode];
     for (const ParameterSpec& p : layer.parameters) {
       auto count = static_cast<double>(p.elements());
       // Gradients of what tensor ranks hold whole are summed in an array that stays.
@@ -640,9 +643,12 @@ BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape, bool in_t
   out.saved[full] = out.saved[0];
   out.alive[full] = out.alive[0];
   out.putting_off[full] = out.putting_off[0];
+  for (auto& [kind, kept] : out.saved_by_kind) kept[full] = kept[0];
   if (is_recomputed(block)) {
     const double split = system_.norms_sharded ? static_cast<double>(shape.tensor) : 1;
     out.saved[full] = element * static_cast<double>(width_) * tokens / split;
+    for (auto& [kind, kept] : out.saved_by_kind) kept[full] = 0;
+    out.saved_by_kind["inputs of blocks"][full] = out.saved[full];
     out.again[full] = out.forward;
     if (system_.by_tensor)
       for (size_t i = 0; i < kWorks; ++i) out.again[full][i] -= layers.output()[i];

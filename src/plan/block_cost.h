@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "plan/collective.h"
@@ -29,9 +30,10 @@ struct WorkSeconds : std::array<double, kWorks> {
 };
 
 struct BlockCost {
-  WorkSeconds forward, input, weight;   // backward: input gradients, weight gradients
-  std::array<WorkSeconds, 3> again;     // recomputed in the backward pass, by Recompute
-  std::array<double, 3> saved{};        // bytes kept for the backward pass, by Recompute
+  WorkSeconds forward, input, weight;  // backward: input gradients, weight gradients
+  std::array<WorkSeconds, 3> again;    // recomputed in the backward pass, by Recompute
+  std::array<double, 3> saved{};       // bytes kept for the backward pass, by Recompute
+  std::map<std::string, std::array<double, 3>> saved_by_kind;  // of layer; they add up to `saved`
   std::array<double, 3> alive{};        // the most its backward pass holds: those, and its own
   std::array<double, 3> putting_off{};  // the same where its weight work is put off
   double waiting = 0;                   // bytes that its put-off weight work waits with

@@ -54,6 +54,19 @@ json timeline_json(Predictor& predictor, const Configuration& c) {
   return {{"micro_batches", micro_batches}, {"stages", c.pipeline}, {"spans", spans}};
 }
 
+// A rank of each stage: bytes by category, and of its activations by kind of layer.
+json stages_json(Predictor& predictor, const Configuration& c) {
+  json out = json::array();
+  for (const StageMemory& stage : predictor.stage_memory(c)) {
+    json memory = json::object();
+    for (size_t i = 0; i < kHeld; ++i) memory[name_of(static_cast<Held>(i))] = stage.bytes[i];
+    out.push_back({{"in_flight", stage.in_flight},
+                   {"memory_bytes", memory},
+                   {"activation_bytes", stage.activations}});
+  }
+  return out;
+}
+
 json curves_json(const std::vector<WhatIf>& curves) {
   json out = json::array();
   for (const WhatIf& curve : curves) {
@@ -219,6 +232,7 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
     out["own"] = proposal_json(predictor, *request.own, predictor.simulate(*request.own));
     out["own"]["why"] = explain(predictor, *request.own);
   }
+  out["stages"] = stages_json(predictor, best);
   out["timeline"] = timeline_json(predictor, best);
   out["what_if"] = curves_json(what_if(w, predictor.system(), m, best));
   out["checkpoint"] = checkpoint_json(predictor, request.search.devices);

@@ -550,7 +550,24 @@ int64_t Predictor::shards(const Configuration& c) {
   return c.shard_group > 0 ? c.shard_group : c.data * c.context;
 }
 
-void Predictor::set_memory(const Configuration& c, Prediction& out) const {
+// Of a stage's activations; where they wait in the host's memory, what is here has the same shares.
+std::map<std::string, double> Predictor::activations_by_kind(const Configuration& c, size_t stage,
+                                                             double activations,
+                                                             double put_off) const {
+  const double kept = saved_bytes(stage, c);
+  std::map<std::string, double> out;
+  if (put_off > 0) out["weight work put off"] = put_off;
+  for (size_t k = 0; kept > 0 && k < blocks_->size(); ++k) {
+    for (const auto& [kind, saved] : (*blocks_)[k].saved_by_kind) {
+      const double share = cut_->blocks[stage][k] * saved[static_cast<size_t>(c.recompute)] / kept;
+      if (share > 0) out[kind] += share * (activations - put_off);
+    }
+  }
+  return out;
+}
+
+void Predictor::set_memory(const Configuration& c, Prediction& out,
+                           std::vector<StageMemory>* stages) const {
   const auto element = static_cast<double>(workload_.compute_bytes());
   const int64_t ranks = shards(c);
   const StateRules& states =
@@ -594,9 +611,11 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
         of(Held::activations) = std::max(of(Held::activations), most_here(chunk, mode));
     }
     // Weight work of as many micro-batches as the stage's number waits.
-    if (c.schedule == ScheduleKind::zero_bubble && c.pipeline > 1)
-      of(Held::activations) +=
-          static_cast<double>(std::min<int64_t>(static_cast<int64_t>(s), m)) * queued;
+    const double put_off =
+        c.schedule == ScheduleKind::zero_bubble && c.pipeline > 1
+            ? static_cast<double>(std::min<int64_t>(static_cast<int64_t>(s), m)) * queued
+            : 0;
+    of(Held::activations) += put_off;
     const Moment moment = fullest_moment(c, s);
     of(Held::temporary) = moment.passing + tables;
     if (system_.by_tensor && c.tensor * c.context > 1)  // where a rank's rows stand
@@ -620,6 +639,9 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
       if (const double arrays = workload_.optimizer_states; arrays > 0)
         of(Held::slack) += arrays * block_of(of(Held::optimizer) / arrays) - of(Held::optimizer);
     }
+    if (stages)
+      stages->push_back({bytes, static_cast<int64_t>(in_flight),
+                         activations_by_kind(c, s, of(Held::activations), put_off)});
     const double total = std::accumulate(bytes.begin(), bytes.end(), 0.0);
     if (total > out.total_bytes) {
       out.total_bytes = total;
@@ -630,6 +652,14 @@ void Predictor::set_memory(const Configuration& c, Prediction& out) const {
   out.fits = out.total_bytes <= usable_bytes();
   if (c.offload)  // half of a node's memory is left to the rest
     out.fits &= host * static_cast<double>(machine_.node.devices) <= machine_.host.memory.value / 2;
+}
+
+std::vector<StageMemory> Predictor::stage_memory(const Configuration& c) {
+  Prediction p;
+  std::vector<StageMemory> stages;
+  set_stages(c);
+  set_memory(c, p, &stages);
+  return stages;
 }
 
 Prediction Predictor::predict(const Configuration& c) {

@@ -64,6 +64,14 @@ struct Prediction {
   double of(Held held) const { return bytes[static_cast<size_t>(held)]; }
 };
 
+struct StageMemory {  // of a rank of one stage
+  std::array<double, kHeld> bytes{};
+  int64_t in_flight =
+      1;  // micro-batches, or those of one chunk, whose activations it holds at most
+  // By kind of layer, what waits for its weight work apart; they add up to its activations.
+  std::map<std::string, double> activations;
+};
+
 class Predictor {
  public:
   Predictor(const Workload& workload, const System& system, const Machine& machine);
@@ -75,6 +83,7 @@ class Predictor {
   Prediction predict(const Configuration& configuration);
   // The same, its pipeline played over the schedule that the engine executes.
   Prediction simulate(const Configuration& configuration, Timeline* timeline = nullptr);
+  std::vector<StageMemory> stage_memory(const Configuration& configuration);
   // As layout.cuts, where its pipeline is cut: as the workload says, else by the times of blocks on
   // this machine, as a run does that knows it (plan/timed_cuts.h).
   std::vector<int64_t> cuts(const Configuration& configuration);
@@ -106,7 +115,10 @@ class Predictor {
   std::vector<size_t> first_blocks(const Configuration& c);  // of each part, and all blocks
   const Cut& cut(const Configuration& c);
   void set_stages(const Configuration& c);
-  void set_memory(const Configuration& c, Prediction& p) const;
+  void set_memory(const Configuration& c, Prediction& p,
+                  std::vector<StageMemory>* stages = nullptr) const;
+  std::map<std::string, double> activations_by_kind(const Configuration& c, size_t stage,
+                                                    double activations, double put_off) const;
   double saved_bytes(size_t stage, const Configuration& c) const;
   double most_here(const std::vector<uint16_t>& chunk, size_t mode) const;
   double pipeline_seconds(const Configuration& c, double& least) const;

@@ -146,6 +146,42 @@ std::string bars(const json& plan, const char* key, const std::string& title, bo
                         : "Of the fullest rank.");
 }
 
+std::string stages_of_the_first(const json& plan) {
+  std::vector<std::string> held;  // in the plan's order
+  for (const json& stage : child(plan, "stages")) {
+    for (const auto& [kind, bytes] : child(stage, "activation_bytes").items()) {
+      if (std::find(held.begin(), held.end(), kind) == held.end()) held.push_back(kind);
+    }
+  }
+  std::vector<Column> columns{{"stage", true}, {"in flight", true}};
+  for (const std::string& kind : held) columns.push_back({kind, true});
+  for (const char* rest : {"parameters", "gradients", "masters, optimizer", "other", "all"})
+    columns.push_back({rest, true});
+  std::vector<std::vector<std::string>> rows;
+  for (const json& stage : child(plan, "stages")) {
+    const json& bytes = child(stage, "memory_bytes");
+    const double states = number_at(bytes, "masters") + number_at(bytes, "optimizer"),
+                 other = number_at(bytes, "communication") + number_at(bytes, "temporary") +
+                         number_at(bytes, "slack");
+    std::vector<std::string> row{std::to_string(rows.size()),
+                                 grouped(number_at(stage, "in_flight"))};
+    for (const std::string& kind : held)
+      row.push_back(format_bytes(child(stage, "activation_bytes").value(kind, 0.0)));
+    double all = 0;
+    for (const auto& [name, value] : bytes.items()) all += value.get<double>();
+    for (const double value :
+         {number_at(bytes, "parameters"), number_at(bytes, "gradients"), states, other, all})
+      row.push_back(format_bytes(value));
+    rows.push_back(std::move(row));
+  }
+  if (rows.empty()) return "";
+  return fold(
+      "A rank of each stage of the first",
+      table(columns, rows) +
+          paragraph("In flight: micro-batches (of a chunk, where a stage has several) whose "
+                    "activations it holds at most. Activations stand by kind of layer."));
+}
+
 std::string reasons(const json& plan) {
   std::string out;
   const std::vector<const json*> all = rows_of(plan);
@@ -262,7 +298,8 @@ std::string plan_page(const json& plan) {
   page.add("time", "Time",
            bars(plan, "parts", "Where a step's time goes", true) +
                (storage.empty() ? "" : paragraph(storage + ".")));
-  page.add("memory", "Memory", bars(plan, "memory_bytes", "What a rank holds", false));
+  page.add("memory", "Memory",
+           bars(plan, "memory_bytes", "What a rank holds", false) + stages_of_the_first(plan));
   page.add("why", "Why", reasons(plan));
   page.add("schedule", "Schedule", schedule_picture(plan));
   std::vector<std::string> curves;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "core/error.h"
 #include "models/shapes.h"
 #include "plan/run_plan.h"
@@ -47,6 +49,54 @@ TEST(PlanFile, HoldsProposalsReasonsCurvesAndTheScheduleOfTheFirst) {
   const std::string text = plan_text(plan);
   EXPECT_NE(text.find("recipe"), std::string::npos);
   EXPECT_NE(text.find("node-hours"), std::string::npos);
+}
+
+// What is told of stages and kinds of layers is what the plan counts.
+TEST(PlanFile, StagesAndKindsOfLayersAddUp) {
+  struct Case {
+    Recompute recompute;
+    ScheduleKind schedule;
+    bool offload;
+    const char* kind;  // that holds the most of the first stage
+  };
+  for (const Case& one :
+       {Case{Recompute::none, ScheduleKind::one_f_one_b, false, "mlp"},
+        Case{Recompute::selective, ScheduleKind::zero_bubble, false, ""},
+        Case{Recompute::full, ScheduleKind::one_f_one_b, false, "inputs of blocks"},
+        Case{Recompute::none, ScheduleKind::one_f_one_b, true, "mlp"}}) {
+    Predictor predictor(planned("22b", 640).workload, system_named("ocoee"),
+                        load_machine("frontier"));
+    Configuration c;
+    c.tensor = 2, c.pipeline = 8, c.data = 4, c.micro = 2;
+    c.recompute = one.recompute, c.schedule = one.schedule, c.offload = one.offload;
+    ASSERT_EQ(predictor.problem(c), "");
+    const Prediction p = predictor.predict(c);
+    const std::vector<StageMemory> stages = predictor.stage_memory(c);
+    ASSERT_EQ(stages.size(), 8u);
+    double most = 0;
+    for (const StageMemory& stage : stages) {
+      double activations = 0, largest = 0;
+      std::string kind;
+      for (const auto& [name, bytes] : stage.activations) {
+        activations += bytes;
+        if (bytes > largest) largest = bytes, kind = name;
+      }
+      const double told = stage.bytes[static_cast<size_t>(Held::activations)];
+      EXPECT_NEAR(activations, told, 1e-9 * told);
+      if (*one.kind && &stage == &stages.front()) {  // the last one also has the head's
+        EXPECT_EQ(kind, one.kind);
+      }
+      most = std::max(most, std::accumulate(stage.bytes.begin(), stage.bytes.end(), 0.0));
+    }
+    EXPECT_EQ(most, p.total_bytes);
+    EXPECT_EQ(stages[static_cast<size_t>(p.fullest)].bytes, p.bytes);
+    if (one.schedule == ScheduleKind::one_f_one_b) {
+      for (int64_t s = 0; s < 8; ++s) EXPECT_EQ(stages[static_cast<size_t>(s)].in_flight, 8 - s);
+      EXPECT_FALSE(stages[7].activations.contains("weight work put off"));
+    } else {
+      EXPECT_GT(stages[7].activations.at("weight work put off"), 0);
+    }
+  }
 }
 
 TEST(PlanFile, ReadingOfSamplesIsSaidBesideTheStep) {
