@@ -84,10 +84,7 @@ class ObservedWait {
 class RecordedWork final : public Work {
  public:
   RecordedWork(WorkHandle inner, FlightEntryId entry) : inner_(std::move(inner)), entry_(entry) {
-    if (auto completion = inner_->completion()) {
-      flight_follow(entry_, std::move(completion));
-      open_ = false;
-    }
+    follow();
   }
   ~RecordedWork() override {
     if (open_) flight_waiting(entry_);
@@ -107,9 +104,19 @@ class RecordedWork final : public Work {
     if (is_done) finish();
     return is_done;
   }
+  void own_block_queued(const device::Stream& stream) override {
+    inner_->own_block_queued(stream);
+    follow();
+  }
   std::shared_ptr<const device::Event> completion() const override { return inner_->completion(); }
 
  private:
+  void follow() {
+    if (auto completion = inner_->completion()) {
+      flight_follow(entry_, std::move(completion));
+      open_ = false;
+    }
+  }
   void finish() {
     if (open_) flight_finished(entry_);
     open_ = false;
@@ -117,6 +124,29 @@ class RecordedWork final : public Work {
   WorkHandle inner_;
   FlightEntryId entry_;
   bool open_ = true;
+};
+
+// An operation that starts when its last input is there.
+class Postponed final : public Work {
+ public:
+  Postponed(Communicator& by, Communicator::Operation operation) : by_(by), operation_(operation) {}
+  void own_block_queued(const device::Stream& stream) override {
+    operation_.stream = stream;
+    started_ = by_.start(operation_);
+  }
+  void wait(const device::Stream& stream) override {
+    OCOEE_CHECK(started_, "a sum is waited for before this rank's own block is made");
+    started_->wait(stream);
+  }
+  bool done() override { return started_ && started_->done(); }
+  std::shared_ptr<const device::Event> completion() const override {
+    return started_ ? started_->completion() : nullptr;
+  }
+
+ private:
+  Communicator& by_;
+  Communicator::Operation operation_;
+  WorkHandle started_;
 };
 
 class Exchange final : public Work {
@@ -150,11 +180,14 @@ Communicator::Sequence& Communicator::sequence_of(const Operation& operation) {
 }
 
 WorkHandle Communicator::run(const Operation& operation, const Site& site) {
-  if (!flight_) return start(operation);
+  const auto begin = [&] {
+    return operation.own_later ? start_own_later(operation) : start(operation);
+  };
+  if (!flight_) return begin();
   const FlightEntryId id = record(operation, site);
   std::optional<ObservedWait> copy;
   if (!capturable()) copy.emplace(operation.stream);  // staged: it waits for what it copies
-  return std::make_unique<RecordedWork>(start(operation), id);
+  return std::make_unique<RecordedWork>(begin(), id);
 }
 
 FlightEntryId Communicator::record(const Operation& operation, const Site& site) {
@@ -198,6 +231,10 @@ std::pair<WorkHandle, WorkHandle> Communicator::start_exchange(const Operation& 
   return {start(send), std::move(arriving)};
 }
 
+WorkHandle Communicator::start_own_later(const Operation& operation) {
+  return std::make_unique<Postponed>(*this, operation);
+}
+
 WorkHandle Communicator::all_reduce_async(const Buffer& buffer, Reduce op,
                                           const device::Stream& stream, Site site) {
   return run({Kind::all_reduce, buffer, buffer, op, -1, stream}, site);
@@ -209,11 +246,29 @@ WorkHandle Communicator::reduce_scatter_async(const Buffer& input, const Buffer&
               size_);
   return run({Kind::reduce_scatter, input, output, op, -1, stream}, site);
 }
+WorkHandle Communicator::reduce_scatter_own_later(const Buffer& input, const Buffer& output,
+                                                  Reduce op, const device::Stream& stream,
+                                                  Site site) {
+  OCOEE_CHECK(input.count == output.count * size_,
+              "reduce_scatter of {} elements into {} on {} ranks", input.count, output.count,
+              size_);
+  Operation operation{Kind::reduce_scatter, input, output, op, -1, stream};
+  operation.own_later = true;
+  return run(operation, site);
+}
 WorkHandle Communicator::all_gather_async(const Buffer& input, const Buffer& output,
                                           const device::Stream& stream, Site site) {
   OCOEE_CHECK(output.count == input.count * size_, "all_gather of {} elements into {} on {} ranks",
               input.count, output.count, size_);
   return run({Kind::all_gather, input, output, Reduce::sum, -1, stream}, site);
+}
+WorkHandle Communicator::all_gather_others_async(const Buffer& input, const Buffer& output,
+                                                 const device::Stream& stream, Site site) {
+  OCOEE_CHECK(output.count == input.count * size_, "all_gather of {} elements into {} on {} ranks",
+              input.count, output.count, size_);
+  Operation operation{Kind::all_gather, input, output, Reduce::sum, -1, stream};
+  operation.others_alone = true;
+  return run(operation, site);
 }
 WorkHandle Communicator::broadcast_async(const Buffer& buffer, int root,
                                          const device::Stream& stream, Site site) {

@@ -45,6 +45,9 @@ class Work {
   // not.
   virtual void wait(const device::Stream& stream) = 0;
   virtual bool done() = 0;  // never blocks; also gives MPI a chance to progress
+  // Of a sum that began without it (reduce_scatter_own_later): this rank's own block is made by
+  // what is queued on `stream`.
+  virtual void own_block_queued(const device::Stream& /*stream*/) {}
   // GPU backends: set when the operation has run; null on the host, and inside a graph capture.
   virtual std::shared_ptr<const device::Event> completion() const { return nullptr; }
 };
@@ -94,9 +97,18 @@ class Communicator {
   // input's own block.
   WorkHandle reduce_scatter_async(const Buffer& input, const Buffer& output, Reduce op,
                                   const device::Stream& stream = {}, Site site = Site::current());
+  // The same where this rank's own block of `input` is not made yet: the others may leave at once.
+  // Before wait(), and before any other operation here, comes own_block_queued().
+  WorkHandle reduce_scatter_own_later(const Buffer& input, const Buffer& output, Reduce op,
+                                      const device::Stream& stream = {},
+                                      Site site = Site::current());
   // output holds size() blocks of input.count. input may be output's own block.
   WorkHandle all_gather_async(const Buffer& input, const Buffer& output,
                               const device::Stream& stream = {}, Site site = Site::current());
+  // The same where this rank's own block of `output` is not asked for: it may be left as it was.
+  WorkHandle all_gather_others_async(const Buffer& input, const Buffer& output,
+                                     const device::Stream& stream = {},
+                                     Site site = Site::current());
   WorkHandle broadcast_async(const Buffer& buffer, int root, const device::Stream& stream = {},
                              Site site = Site::current());
   // size() equal blocks each way.
@@ -141,8 +153,12 @@ class Communicator {
     Reduce op = Reduce::sum;
     int peer = -1;  // root, destination or source
     device::Stream stream;
+    bool own_later = false, others_alone = false;  // of a reduce_scatter; of an all_gather
   };
   virtual WorkHandle start(const Operation& operation) = 0;
+  // A reduce_scatter whose own block comes later; all of it waits for that where a backend says
+  // nothing else.
+  virtual WorkHandle start_own_later(const Operation& operation);
   // Both of an exchange; one after the other where a backend says nothing else.
   virtual std::pair<WorkHandle, WorkHandle> start_exchange(const Operation& send,
                                                            const Operation& receive);

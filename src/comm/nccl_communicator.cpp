@@ -125,6 +125,14 @@ class NcclCommunicator final : public Communicator {
     return work(queue({&o}), o.stream);
   }
 
+  WorkHandle start_own_later(const Operation& o) override {
+    if (!on_device(o) || !connections_->copies || !connections_->copies->takes_own_later(o))
+      return Communicator::start_own_later(o);
+    join(o.stream);
+    connections_->copies->push_blocks(o, own_stream());
+    return std::make_unique<LateSum>(*this, o);
+  }
+
   // In one group: the two run at the same time.
   std::pair<WorkHandle, WorkHandle> start_exchange(const Operation& send,
                                                    const Operation& receive) override {
@@ -134,6 +142,30 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
+  // A sum whose blocks have left, all but this rank's own.
+  class LateSum final : public Work {
+   public:
+    LateSum(const NcclCommunicator& by, Operation o) : by_(by), operation_(std::move(o)) {}
+    void own_block_queued(const device::Stream& stream) override {
+      by_.join(stream);
+      by_.connections_->copies->sum_blocks(operation_, by_.own_stream());
+      summed_ = by_.work(by_.reached(), stream);
+    }
+    void wait(const device::Stream& stream) override {
+      OCOEE_CHECK(summed_, "a sum is waited for before this rank's own block is made");
+      summed_->wait(stream);
+    }
+    bool done() override { return summed_ && summed_->done(); }
+    std::shared_ptr<const device::Event> completion() const override {
+      return summed_ ? summed_->completion() : nullptr;
+    }
+
+   private:
+    const NcclCommunicator& by_;
+    Operation operation_;
+    WorkHandle summed_;
+  };
+
   static bool on_device(const Operation& o) {
     return o.input.device.is_cuda() || o.output.device.is_cuda();
   }
@@ -147,16 +179,25 @@ class NcclCommunicator final : public Communicator {
 
   // After what is queued on the caller's stream. The event: they have run.
   std::shared_ptr<device::Event> queue(std::initializer_list<const Operation*> operations) const {
-    const device::Stream own = connections_->stream.view();
-    device::Event before(device_);
-    before.record(from((*operations.begin())->stream));
-    before.wait_on(own);
+    join((*operations.begin())->stream);
     const bool together = operations.size() > 1;
     if (together) check_nccl(ncclGroupStart(), "ncclGroupStart");
-    for (const Operation* o : operations) enqueue(*o, static_cast<cudaStream_t>(own.handle));
+    for (const Operation* o : operations) enqueue(*o, own_stream());
     if (together) check_nccl(ncclGroupEnd(), "ncclGroupEnd", connections_->nccl);
+    return reached();
+  }
+  cudaStream_t own_stream() const {
+    return static_cast<cudaStream_t>(connections_->stream.view().handle);
+  }
+  // Our stream waits for what is queued on the caller's.
+  void join(const device::Stream& caller) const {
+    device::Event before(device_);
+    before.record(from(caller));
+    before.wait_on(connections_->stream.view());
+  }
+  std::shared_ptr<device::Event> reached() const {
     auto after = std::make_shared<device::Event>(device_);
-    after->record(own);
+    after->record(connections_->stream.view());
     return after;
   }
 

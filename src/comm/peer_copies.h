@@ -5,7 +5,8 @@
 // no multicast. Works inside CUDA graphs: ranks meet by counting flags in each other's memory.
 //
 //   all_gather:      meet, push to each, meet, copy out
-//   reduce_scatter:  meet, push to each its block, meet, sum in the order of ranks
+//   reduce_scatter:  meet, push to each its block, meet, sum in the order of ranks; a rank's own
+//                    block may come after the pushes
 //   all_reduce:      the two, one after the other
 //
 // Takes 64 MiB of a GPU for each group, which plans leave to the reserve of the machine's profile.
@@ -34,6 +35,10 @@ class PeerCopies {
   // Sums, and gathers of blocks large enough to be worth it. The same answer on all ranks.
   bool takes(const Communicator::Operation& operation) const;
   void enqueue(const Communicator::Operation& operation, cudaStream_t stream) const;
+  // A reduce_scatter in two steps, where blocks fit: what others wait for leaves, then the rest.
+  bool takes_own_later(const Communicator::Operation& operation) const;
+  void push_blocks(const Communicator::Operation& operation, cudaStream_t stream) const;
+  void sum_blocks(const Communicator::Operation& operation, cudaStream_t stream) const;
   // The others will not come: whoever waits for them goes on, with whatever there is.
   void abandon();
 
@@ -42,9 +47,17 @@ class PeerCopies {
   bool open(int peer, const cudaIpcMemHandle_t& handle);
   char* slot(int owner, int source) const;  // where `source` writes in `owner`'s memory
   void push(int to, const void* from, size_t bytes, cudaStream_t stream) const;
-  void all_gather(const device::Buffer& in, const device::Buffer& out, cudaStream_t stream) const;
+  void all_gather(const device::Buffer& in, const device::Buffer& out, bool own_too,
+                  cudaStream_t stream) const;
   void reduce_scatter(const device::Buffer& in, const device::Buffer& out,
                       cudaStream_t stream) const;
+  // Those of a piece of every block, which fits into a slot.
+  struct Piece {
+    size_t first, bytes;
+  };
+  void push_piece(const device::Buffer& in, size_t block, Piece piece, cudaStream_t stream) const;
+  void sum_piece(const device::Buffer& in, const device::Buffer& out, Piece piece,
+                 cudaStream_t stream) const;
 
   std::shared_ptr<Communicator> control_;
   int rank_, size_;

@@ -127,12 +127,12 @@ bool PeerCopies::takes(const Communicator::Operation& o) const {
 }
 
 void PeerCopies::enqueue(const Communicator::Operation& o, cudaStream_t stream) const {
-  if (o.kind == Kind::all_gather) return all_gather(o.input, o.output, stream);
+  if (o.kind == Kind::all_gather) return all_gather(o.input, o.output, !o.others_alone, stream);
   if (o.kind == Kind::reduce_scatter) return reduce_scatter(o.input, o.output, stream);
   const int64_t block = o.input.count / size_;
   const device::Buffer own = o.output.slice(rank_ * block, block);
   reduce_scatter(o.input, own, stream);
-  all_gather(own, o.output, stream);
+  all_gather(own, o.output, /*own_too=*/true, stream);
 }
 
 char* PeerCopies::slot(int owner, int source) const {
@@ -145,14 +145,14 @@ void PeerCopies::push(int to, const void* from, size_t bytes, cudaStream_t strea
         "cudaMemcpyAsync to another GPU");
 }
 
-void PeerCopies::all_gather(const device::Buffer& in, const device::Buffer& out,
+void PeerCopies::all_gather(const device::Buffer& in, const device::Buffer& out, bool own_too,
                             cudaStream_t stream) const {
   const size_t block = in.bytes();
   const char* from = static_cast<const char*>(in.data);
   char* to = static_cast<char*>(out.data);
   const auto own = [&](size_t first, size_t bytes) {
     char* place = to + static_cast<size_t>(rank_) * block + first;
-    if (place != from + first)
+    if (own_too && place != from + first)
       check(cudaMemcpyAsync(place, from + first, bytes, cudaMemcpyDeviceToDevice, stream),
             "cudaMemcpyAsync");
   };
@@ -173,27 +173,50 @@ void PeerCopies::all_gather(const device::Buffer& in, const device::Buffer& out,
 
 void PeerCopies::reduce_scatter(const device::Buffer& in, const device::Buffer& out,
                                 cudaStream_t stream) const {
-  const size_t block = out.bytes(), element = size_of(out.dtype);
-  const char* from = static_cast<const char*>(in.data);
-  const auto block_of = [&](int rank) { return from + static_cast<size_t>(rank) * block; };
+  const size_t block = out.bytes();
   for (size_t first = 0; first < block; first += slot_bytes_) {
-    const size_t bytes = std::min(slot_bytes_, block - first);
-    cuda::meet(meeting_, stream);
-    for (int k = 1; k < size_; ++k) {
-      const int to = (rank_ + k) % size_;
-      push(to, block_of(to) + first, bytes, stream);
-    }
-    cuda::meet(meeting_, stream);
-    cuda::BlockSum sum{};
-    sum.count = size_;
-    for (int r = 0; r < size_; ++r)
-      sum.blocks[r] = r == rank_ ? block_of(r) + first : slot(rank_, r);
-    sum.out = static_cast<char*>(out.data) + first;
-    sum.elements = static_cast<int64_t>(bytes / element);
-    sum.dtype = out.dtype;
-    cuda::sum_blocks(sum, stream);
+    const Piece piece{first, std::min(slot_bytes_, block - first)};
+    push_piece(in, block, piece, stream);
+    sum_piece(in, out, piece, stream);
   }
+}
+
+void PeerCopies::push_piece(const device::Buffer& in, size_t block, Piece piece,
+                            cudaStream_t stream) const {
+  cuda::meet(meeting_, stream);
+  for (int k = 1; k < size_; ++k) {
+    const int to = (rank_ + k) % size_;
+    push(to, static_cast<const char*>(in.data) + static_cast<size_t>(to) * block + piece.first,
+         piece.bytes, stream);
+  }
+}
+
+void PeerCopies::sum_piece(const device::Buffer& in, const device::Buffer& out, Piece piece,
+                           cudaStream_t stream) const {
+  cuda::meet(meeting_, stream);
+  cuda::BlockSum sum{};
+  sum.count = size_;
+  for (int r = 0; r < size_; ++r)
+    sum.blocks[r] = r == rank_ ? static_cast<const char*>(in.data) +
+                                     static_cast<size_t>(r) * out.bytes() + piece.first
+                               : slot(rank_, r);
+  sum.out = static_cast<char*>(out.data) + piece.first;
+  sum.elements = static_cast<int64_t>(piece.bytes / size_of(out.dtype));
+  sum.dtype = out.dtype;
+  cuda::sum_blocks(sum, stream);
   check(cudaGetLastError(), "a sum of blocks");
+}
+
+bool PeerCopies::takes_own_later(const Communicator::Operation& o) const {
+  return takes(o) && o.output.bytes() <= slot_bytes_;
+}
+
+void PeerCopies::push_blocks(const Communicator::Operation& o, cudaStream_t stream) const {
+  push_piece(o.input, o.output.bytes(), {0, o.output.bytes()}, stream);
+}
+
+void PeerCopies::sum_blocks(const Communicator::Operation& o, cudaStream_t stream) const {
+  sum_piece(o.input, o.output, {0, o.output.bytes()}, stream);
 }
 
 }  // namespace ocoee::comm

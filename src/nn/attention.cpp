@@ -39,7 +39,7 @@ class Attention final : public ExchangingLayer {
       Saved own;
     };
     const auto now = std::make_shared<Between>();
-    pieces.add([&in, &context, now] { now->moving = gather_rows(in.at("h"), context); });
+    pieces.add([&in, &context, now] { now->moving = gather_others(in.at("h"), context); });
     pieces.end_turn();
     pieces.add([this, &context, now] {
       const at::NoGradGuard no_grad;
@@ -63,22 +63,31 @@ class Attention final : public ExchangingLayer {
       const int64_t samples = qkv.size(0), length = qkv.size(1);
       if (rope_)
         rotate(qkv.narrow(2, 0, heads_ + kv_heads_), rotation(qkv, context), /*back=*/false);
-      const bool shares = shares_heads(context);
+      const bool shares = shares_heads(context), apart = samples_apart(qkv, context);
       if (shares)
         qkv = keep(context, "qkv",
                    share_heads({q(qkv), k(qkv), v(qkv)}, context.mesh->axis(comm::Axis::context)));
       at::Tensor& mixed = now->mixed;
-      if (shares || context.save)
+      if (shares || apart || context.save)
         mixed = keep(context, "mixed", {samples, length, heads_, head_dim_}, qkv.options());
-      const at::Tensor attended = attend(qkv, now->own, context, shares ? at::Tensor() : mixed);
-      if (shares)
-        share_sequence(attended, {mixed}, context.mesh->axis(comm::Axis::context));
-      else if (!mixed.defined())
-        mixed = attended;
-      else if (!attended.is_same(mixed))
-        mixed.copy_(attended);
-      now->moving = begin_update(*this, flat(now->mixed), weights().view(out_), bias_out(),
-                                 in.at("x"), context, float8(1));
+      const at::Tensor log_sum_exp = apart ? kept_log_sum_exp(qkv, context) : at::Tensor();
+      if (apart) {
+        now->own.tensors = {log_sum_exp};
+      } else {
+        const at::Tensor attended = attend(qkv, now->own, context, shares ? at::Tensor() : mixed);
+        if (shares)
+          share_sequence(attended, {mixed}, context.mesh->axis(comm::Axis::context));
+        else if (!mixed.defined())
+          mixed = attended;
+        else if (!attended.is_same(mixed))
+          mixed.copy_(attended);
+      }
+      const auto rows_of_mixed = [&](const RowRange& range) {
+        if (apart) attend_samples(qkv, mixed, log_sum_exp, range);
+        return rows_in(flat(mixed), range);
+      };
+      now->moving = begin_update(*this, rows_of_mixed, weights().view(out_), bias_out(), in.at("x"),
+                                 context, float8(1));
     });
     pieces.end_turn();
     pieces.add([this, &in, &out, &saved, &context, now] {
@@ -113,12 +122,16 @@ class Attention final : public ExchangingLayer {
       const at::Tensor own = now->own, mixed = now->mixed, weight = weights().view(out_);
       const at::Tensor d_flat =
           at::empty(now->gathering.sizes(weight.size(1)), now->gathering.options());
+      const at::Tensor d_mixed = heads_of(d_flat, heads_);
+      const bool apart = samples_apart(now->qkv, context);
+      at::Tensor d_qkv = apart ? at::empty_like(now->qkv) : at::Tensor();
       const at::Tensor g =
           for_rows(now->gathering, context, [&](const at::Tensor& rows, const RowRange& range) {
             product_input_gradient(rows, weight, {}, float8(1), rows_in(d_flat, range));
+            if (apart)
+              attend_samples_backward(d_mixed, now->qkv, mixed, now->rest[0], range, d_qkv);
           });
-      const at::Tensor d_mixed = heads_of(d_flat, heads_);
-      const at::Tensor d_qkv = qkv_gradient(d_mixed, now->qkv, mixed, now->rest, context);
+      if (!apart) d_qkv = qkv_gradient(d_mixed, now->qkv, mixed, now->rest, context);
       const at::Tensor h = now->again.wait();
       if (rope_)
         rotate(d_qkv.narrow(2, 0, heads_ + kv_heads_), rotation(d_qkv, context), /*back=*/true);
@@ -185,12 +198,7 @@ class Attention final : public ExchangingLayer {
     }
     AttentionSaved kept;
     AttentionSaved* const wanted = context.save ? &kept : nullptr;
-    if (wanted) {
-      kept.out = mixed;
-      kept.log_sum_exp =
-          keep(context, "log_sum_exp", {samples, heads, length},
-               qkv.options().dtype(qkv.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
-    }
+    if (wanted) kept = {mixed, kept_log_sum_exp(qkv, context), {}};
     const at::Tensor attended =
         goes_round(context)
             ? ring_attention_forward(q(qkv), k(qkv), v(qkv),
@@ -201,6 +209,38 @@ class Attention final : public ExchangingLayer {
       for (at::Tensor& state : kept.random_state) saved.tensors.push_back(std::move(state));
     }
     return attended;
+  }
+
+  at::Tensor kept_log_sum_exp(const at::Tensor& qkv, const Context& context) const {
+    const bool wide = qkv.scalar_type() == at::kDouble;
+    return keep(context, "log_sum_exp", {qkv.size(0), q(qkv).size(2), qkv.size(1)},
+                qkv.options().dtype(wide ? at::kDouble : at::kFloat));
+  }
+
+  // Where rows of the tensor axis are whole samples, attention too is taken rank by rank: it runs
+  // while the rows of others, or for others, travel.
+  bool samples_apart(const at::Tensor& qkv, const Context& context) const {
+    const int64_t rows = qkv.size(0) * qkv.size(1) / tensor_ranks(context);
+    return own_rows_apart(context) && context_ranks(context) == 1 && !drops(context) &&
+           rows % qkv.size(1) == 0;
+  }
+  static at::Tensor samples_in(const at::Tensor& t, const RowRange& rows, int64_t length) {
+    return t.narrow(0, rows.first / length, rows.count / length);
+  }
+  void attend_samples(const at::Tensor& all, const at::Tensor& mixed, const at::Tensor& log_sum_exp,
+                      const RowRange& rows) const {
+    const auto part = [&](const at::Tensor& t) { return samples_in(t, rows, all.size(1)); };
+    const at::Tensor qkv = part(all);
+    AttentionSaved kept{part(mixed), part(log_sum_exp), {}};
+    attention_forward(q(qkv), k(qkv), v(qkv), true, &kept);
+  }
+  void attend_samples_backward(const at::Tensor& d_mixed, const at::Tensor& all,
+                               const at::Tensor& mixed, const at::Tensor& log_sum_exp,
+                               const RowRange& rows, const at::Tensor& d_all) const {
+    const auto part = [&](const at::Tensor& t) { return samples_in(t, rows, all.size(1)); };
+    const at::Tensor qkv = part(all), d_qkv = part(d_all);
+    attention_backward(part(d_mixed), q(qkv), k(qkv), v(qkv), true,
+                       {part(mixed), part(log_sum_exp), {}}, q(d_qkv), k(d_qkv), v(d_qkv));
   }
 
   void attend_backward(const at::Tensor& d_mixed, const at::Tensor& qkv, const at::Tensor& mixed,

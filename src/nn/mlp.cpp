@@ -31,7 +31,7 @@ class Mlp final : public ExchangingLayer {
       at::Tensor before, inner;
     };
     const auto now = std::make_shared<Between>();
-    pieces.add([&in, &context, now] { now->moving = gather_rows(in.at("h"), context); });
+    pieces.add([&in, &context, now] { now->moving = gather_others(in.at("h"), context); });
     pieces.end_turn();
     pieces.add([this, &context, now] {
       const at::NoGradGuard no_grad;
@@ -56,8 +56,9 @@ class Mlp final : public ExchangingLayer {
     pieces.add([this, &in, &context, now] {
       const at::NoGradGuard no_grad;
       if (!context.wants_output) return;
-      now->moving = begin_update(*this, now->inner, weights().view(down_), down_bias(), in.at("x"),
-                                 context, float8(1));
+      now->moving = begin_update(
+          *this, [&](const RowRange& range) { return rows_in(now->inner, range); },
+          weights().view(down_), down_bias(), in.at("x"), context, float8(1));
     });
     pieces.end_turn();
     pieces.add([this, &in, &out, &saved, &context, now] {

@@ -14,26 +14,47 @@ bool drops(const Layer& layer, const Context& context) {
 
 }  // namespace
 
-Exchange begin_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
+Exchange begin_update(const Layer& layer, const RowsOf& rows_of_y, const at::Tensor& weight,
                       const at::Tensor& bias, const at::Tensor& x, Context& context,
                       const Float8& float8) {
   const bool last = !drops(layer, context);  // then this becomes the output
-  const at::Tensor into = last ? output(context, x.sizes(), x.options()) : at::Tensor();
-  if (tensor_ranks(context) > 1) {  // one of the parts that are summed brings the bias
-    const at::Tensor once = tensor_rank(context) == 0 ? bias : at::Tensor();
-    return sum_rows(product(y, weight, once, {}, float8), context, into);
+  const at::Tensor into = last ? output(context, x.sizes(), x.options()) : at::Tensor(),
+                   residual = last ? x : at::Tensor();
+  const int64_t ranks = tensor_ranks(context), own = x.numel() / x.size(-1),
+                first = own * tensor_rank(context), all = own * ranks;
+  if (ranks == 1) {
+    const RowRange rows{0, all};
+    const at::Tensor sum = product(rows_of_y(rows), weight, bias, rows_in(residual, rows), float8,
+                                   rows_in(into, rows));
+    return Exchange(last ? into : sum.view(x.sizes()));
   }
-  return Exchange(product(y, weight, bias, last ? x : at::Tensor(), float8, into));
+  const at::Tensor part = at::empty({all, x.size(-1)}, x.options());
+  const auto make = [&](const RowRange& rows, const at::Tensor& bias_too,
+                        const at::Tensor& residual_too) {
+    if (rows.count > 0)
+      product(rows_of_y(rows), weight, bias_too, residual_too, float8, rows_in(part, rows));
+  };
+  if (!own_rows_apart(context)) {  // one of the parts that are summed brings the bias
+    make({0, all}, tensor_rank(context) == 0 ? bias : at::Tensor(), {});
+    return sum_rows(part, context, into);
+  }
+  // Others' rows leave while this rank makes its own, which bring what is added.
+  make({0, first}, {}, {});
+  make({first + own, all - first - own}, {}, {});
+  Exchange sum = begin_sum(part, context, into);
+  make({first, own}, bias, residual);
+  sum.own_rows_queued();
+  return sum;
 }
 
 at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& x,
                          Context& context) {
   at::Tensor update = begun.wait();
-  const bool alone = tensor_ranks(context) == 1;
   if (drops(layer, context))
     return dropout(update, layer, /*site=*/0, context, "dropout", residual_rows(context), x,
                    output(context, x.sizes(), x.options()));
-  return alone ? update : update.add_(x);
+  const bool added = tensor_ranks(context) == 1 || own_rows_apart(context);
+  return added ? update : update.add_(x);
 }
 
 at::Tensor update_gradient(const Layer& layer, const at::Tensor& grad_x, Context& context) {

@@ -3,15 +3,20 @@
 // the addition. The weight is split by columns over the tensor axis, the bias is whole.
 #pragma once
 
+#include <functional>
+
 #include "nn/float8.h"
 #include "nn/tensor_axis.h"
 
 namespace ocoee::nn {
 
-// x + dropout(y weight' + bias): y [B, T, n] with this rank's columns, x and the result as a layer
-// gets them; bias may be undefined. The dropout is site 0 of the layer.
+// Gives some rows of y [B * T, k]; called for each row once.
+using RowsOf = std::function<at::Tensor(const RowRange&)>;
+
+// x + dropout(y weight' + bias): y with this rank's columns, x and the result as a layer gets them;
+// bias may be undefined. The dropout is site 0 of the layer.
 // In two steps: over the tensor axis the sum of y weight' is under way between them.
-Exchange begin_update(const Layer& layer, const at::Tensor& y, const at::Tensor& weight,
+Exchange begin_update(const Layer& layer, const RowsOf& rows_of_y, const at::Tensor& weight,
                       const at::Tensor& bias, const at::Tensor& x, Context& context,
                       const Float8& float8 = {});
 at::Tensor finish_update(const Layer& layer, Exchange& begun, const at::Tensor& x,

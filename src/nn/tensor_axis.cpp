@@ -31,6 +31,11 @@ at::Tensor Exchange::wait() {
   return result_;
 }
 
+void Exchange::own_rows_queued() {
+  const trace::Scope scope("communication", "comm:tensor");
+  work_->own_block_queued(current_stream(place_of(result_)));
+}
+
 std::vector<int64_t> Exchange::sizes(int64_t last) const {
   std::vector<int64_t> sizes = result_.sizes().vec();
   sizes.back() = last;
@@ -52,25 +57,59 @@ at::Tensor rows_in(const at::Tensor& t, const RowRange& range) {
   return t.view({-1, t.size(-1)}).narrow(0, range.first, range.count);
 }
 
-Exchange gather_rows(const at::Tensor& own, Context& context) {
+namespace {
+
+Exchange gather(const at::Tensor& own, Context& context, bool others_alone) {
   if (tensor_ranks(context) == 1) return Exchange(own);
   const at::Tensor& tokens = tokens_of(context);
   const at::Tensor source = own.contiguous(),
                    all = at::empty({tokens.size(0), tokens.size(1), own.size(-1)}, own.options());
   const trace::Scope scope("communication", "comm:tensor");
+  comm::Communicator& axis = context.mesh->axis(Axis::tensor);
+  const device::Buffer from = buffer_of(source), to = buffer_of(all);
+  const device::Stream stream = current_stream(place_of(source));
+  return {source, all,
+          others_alone ? axis.all_gather_others_async(from, to, stream)
+                       : axis.all_gather_async(from, to, stream)};
+}
+
+}  // namespace
+
+Exchange gather_rows(const at::Tensor& own, Context& context) {
+  return gather(own, context, /*others_alone=*/false);
+}
+Exchange gather_others(const at::Tensor& own, Context& context) {
+  return gather(own, context, own_rows_apart(context));
+}
+
+bool own_rows_apart(const Context& context) {
+  return context.own_rows_first && tensor_ranks(context) > 1;
+}
+
+namespace {
+
+// This rank's rows of a sum, to be filled.
+at::Tensor rows_of_sum(const at::Tensor& part, const Context& context, const at::Tensor& into) {
+  const int64_t rows = part.numel() / part.size(-1), ranks = tensor_ranks(context);
+  OCOEE_CHECK(rows % ranks == 0, "{} rows over {} tensor ranks", rows, ranks);
+  return into.defined() ? into : at::empty({rows / ranks, part.size(-1)}, part.options());
+}
+
+}  // namespace
+
+Exchange begin_sum(const at::Tensor& part, Context& context, const at::Tensor& into) {
+  const at::Tensor own = rows_of_sum(part, context, into);
+  const trace::Scope scope("communication", "comm:tensor");
   comm::WorkHandle work =
       context.mesh->axis(Axis::tensor)
-          .all_gather_async(buffer_of(source), buffer_of(all), current_stream(place_of(source)));
-  return {source, all, std::move(work)};
+          .reduce_scatter_own_later(buffer_of(part), buffer_of(own), comm::Reduce::sum,
+                                    current_stream(place_of(part)));
+  return {part, own, std::move(work)};
 }
 
 Exchange sum_rows(const at::Tensor& part, Context& context, const at::Tensor& into) {
-  const int64_t ranks = tensor_ranks(context);
-  if (ranks == 1) return Exchange(part);
-  const int64_t rows = part.numel() / part.size(-1);
-  OCOEE_CHECK(rows % ranks == 0, "{} rows over {} tensor ranks", rows, ranks);
-  const at::Tensor own =
-      into.defined() ? into : at::empty({rows / ranks, part.size(-1)}, part.options());
+  if (tensor_ranks(context) == 1) return Exchange(part);
+  const at::Tensor own = rows_of_sum(part, context, into);
   const trace::Scope scope("communication", "comm:tensor");
   comm::WorkHandle work =
       context.mesh->axis(Axis::tensor)

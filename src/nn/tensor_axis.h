@@ -16,6 +16,8 @@ class Exchange {
   Exchange(at::Tensor source, at::Tensor result, comm::WorkHandle work)
       : source_(std::move(source)), result_(std::move(result)), work_(std::move(work)) {}
   at::Tensor wait();
+  // Of a sum that began with the others' rows: this rank's own are queued.
+  void own_rows_queued();
   // Before wait(): what this rank put in; undefined where nothing moves.
   const at::Tensor& source() const { return source_; }
   // Of the result, whose values come with wait(); with another last extent.
@@ -38,7 +40,8 @@ struct RowRange {
 at::Tensor rows_in(const at::Tensor& t, const RowRange& range);
 
 // work(rows, range) for all rows of a gather under way; with context.own_rows_first it is called
-// for this rank's own ones before the others have come. Returns all, [B, T, n].
+// for this rank's own ones before the others have come. Returns all, [B, T, n] (of gather_others:
+// all that were gathered).
 template <class Work>
 at::Tensor for_rows(Exchange& gathering, const Context& context, Work work) {
   const at::Tensor own = context.own_rows_first ? gathering.source() : at::Tensor();
@@ -52,11 +55,18 @@ at::Tensor for_rows(Exchange& gathering, const Context& context, Work work) {
   return all;
 }
 
+// Does a product over the tensor axis make this rank's own rows apart from the others'?
+bool own_rows_apart(const Context& context);
+
 // This rank's rows [B * T / ranks, n] of x or of a gradient -> all of them, [B, T, n].
 Exchange gather_rows(const at::Tensor& own, Context& context);
+// The same for for_rows() alone: where own rows are apart, they stay where they are.
+Exchange gather_others(const at::Tensor& own, Context& context);
 // [B, T, n], a part of a sum on each rank -> this rank's rows of the sum, [B * T / ranks, n].
 // `into`, where defined, receives them, on several ranks.
 Exchange sum_rows(const at::Tensor& part, Context& context, const at::Tensor& into = {});
+// The same before this rank's own rows of `part` are made; own_rows_queued() follows.
+Exchange begin_sum(const at::Tensor& part, Context& context, const at::Tensor& into);
 
 // The input `h` of a layer, gathered, in a backward pass: as it was kept, or as it was computed
 // again.

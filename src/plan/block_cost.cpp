@@ -99,7 +99,7 @@ class LayerCost {
     context_ = {shape.context, shape.tensor};
     Ts_ = system.norms_sharded ? T_ / t_ : T_;
     by_ = messages(system, workload);
-    own_rows_first_ = system.by_tensor && timer.device().workspace > Bytes(0);
+    own_rows_apart_ = system.by_tensor && timer.device().workspace > Bytes(0) && !in_turns;
   }
 
   // Of the last layer's forward pass, what makes nothing but its output.
@@ -211,10 +211,13 @@ class LayerCost {
       const double gather = network_.all_gather(group_, bytes, by_).value;
       const double scatter = network_.reduce_scatter(group_, bytes, by_).value;
       // Beside a product: what is gathered again for the weight gradient, and, where products take
-      // a rank's own rows first, all that is gathered. In turns, others see to that.
-      const double beside = (in_turns_ ? 1 : network_.overlap_loss(group_, by_)) * gather;
-      const double ahead = own_rows_first_ ? beside : gather;
-      b_.forward.of(Work::tensor) += (input ? ahead : 0) + (output ? scatter : 0);
+      // a rank's own rows apart, all that is gathered, and the sums of a forward pass. In turns,
+      // others see to that.
+      const double loss = in_turns_ ? 1 : network_.overlap_loss(group_, by_),
+                   beside = loss * gather;
+      const double ahead = own_rows_apart_ ? beside : gather,
+                   behind = own_rows_apart_ ? loss * scatter : scatter;
+      b_.forward.of(Work::tensor) += (input ? ahead : 0) + (output ? behind : 0);
       b_.input.of(Work::tensor) += (output ? ahead : 0) + (input ? scatter + beside : 0);
     } else {
       const double sum = network_.all_reduce(group_, bytes).value;
@@ -244,7 +247,7 @@ class LayerCost {
         b_.forward.of(Work::stream) += timer_.further(3 * e_ * elements, timer_.random(elements));
         b_.input.of(Work::stream) += timer_.further(2 * e_ * elements, timer_.random(elements));
       } else {
-        stream((has_epilogues() && t_ == 1 ? 1 : 3) * e_ * elements, 0);
+        stream((has_epilogues() && (t_ == 1 || own_rows_apart_) ? 1 : 3) * e_ * elements, 0);
       }
       return;
     }
@@ -470,7 +473,7 @@ class LayerCost {
   const System& system_;
   const Network& network_;
   Network::By by_;
-  bool own_rows_first_;
+  bool own_rows_apart_;
   Timer& timer_;
   BlockCost& b_;
   double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, gradient_ = 4,

@@ -111,6 +111,23 @@ TEST_P(Collectives, ReduceScatterIntoItsOwnBlock) {
   }
 }
 
+// Others' blocks may leave before this rank's own is made.
+TEST_P(Collectives, ReduceScatterWhoseOwnBlockComesLater) {
+  for (const int64_t count : kCounts) {
+    for (const Reduce op : operations()) {
+      Elements in = own(count * size()), out(dtype(), count);
+      for (int64_t i = 0; i < count; ++i) in.set(rank() * count + i, 0);
+      const WorkHandle work = group().reduce_scatter_own_later(in.buffer(), out.buffer(), op);
+      for (int64_t i = rank() * count; i < (rank() + 1) * count; ++i)
+        in.set(i, value_of(rank(), i, dtype()));
+      work->own_block_queued({});
+      work->wait({});
+      for (int64_t i = 0; i < count; ++i)
+        ASSERT_EQ(out.get(i), reduced(op, size(), rank() * count + i, dtype()));
+    }
+  }
+}
+
 TEST_P(Collectives, AllGather) {
   for (const int64_t count : kCounts) {
     Elements in = own(count), out(dtype(), count * size()), same(dtype(), count * size());

@@ -116,18 +116,22 @@ TEST(Layout, HalvesThatTakeTurnsGiveTheSameAnswer) {
   }
 }
 
-// Products that take a rank's own rows while the others travel, with every style and recompute
-// mode.
-TEST(Layout, OwnRowsFirstGiveTheSameAnswer) {
+// Products that take a rank's own rows while the others come, and last while the others leave, with
+// every style and recompute mode; micro-batches of as many samples as ranks, whose attention goes
+// with them, and of fewer; without dropout and with it, which comes after a sum.
+TEST(Layout, OwnRowsApartGiveTheSameAnswer) {
   if (testing_support::world().size() < 2) GTEST_SKIP() << "needs two ranks";
   const int ranks = testing_support::world().size();
-  int answers = 0;
+  int turn = 0, answers = 0;
   for (const char* style : {"gpt2", "llama"}) {
     for (const auto recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
       LayoutCase c;
       c.style = style, c.recompute = recompute, c.own_rows_first = true;
       c.tensor = ranks > 2 && recompute == Recompute::full ? ranks / 2 : ranks;
       c.pipeline = ranks / c.tensor;
+      c.micro = turn % 2 == 0 ? 1 : c.tensor;
+      c.dropout = turn % 3 == 0 ? 0 : 0.1;
+      ++turn;
       if (!refusal(c).empty()) continue;
       expect_equal(c);
       ++answers;

@@ -119,8 +119,8 @@ TEST(Overlap, ProductsRunWhileRowsTravel) {
         EXPECT_EQ(beside[0], 0);
         return;
       }
-      if (way == Way::own_rows) {  // the gathers of a forward pass; backward, sums as well
-        EXPECT_GE(beside[0], 2 * c.layers);
+      if (way == Way::own_rows) {  // what is gathered again may arrive beside attention alone
+        EXPECT_GE(beside[0], 4 * c.layers);
         EXPECT_GE(beside[1], 4 * c.layers);
         return;
       }

@@ -61,8 +61,10 @@ class PeerCopiesOnGpu : public testing::Test {
   void run(Kind kind, const Buffer& in, const Buffer& out) const {
     const Communicator::Operation o{kind, in, out, Reduce::sum, -1, stream_->view()};
     ASSERT_TRUE(copies_->takes(o));
-    copies_->enqueue(o, static_cast<cudaStream_t>(stream_->view().handle));
+    copies_->enqueue(o, stream());
   }
+
+  cudaStream_t stream() const { return static_cast<cudaStream_t>(stream_->view().handle); }
 
   int size_ = 1, rank_ = 0;
   device::Device gpu_;
@@ -96,6 +98,43 @@ TEST_F(PeerCopiesOnGpu, OwnBlocksInPlace) {
   run(Kind::all_gather, own, view(whole));
   const std::vector<float> all = read(whole);
   for (int64_t i = 0; i < block * size_; ++i) ASSERT_EQ(all[static_cast<size_t>(i)], sum(i)) << i;
+}
+
+// What the others wait for leaves before this rank's own block is made.
+TEST_F(PeerCopiesOnGpu, AnOwnBlockMayComeLater) {
+  const int64_t block = 1 << 20;
+  const Memory whole = array(block * size_), kept = array(block * size_), out = array(block);
+  const Buffer own = view(whole).slice(rank_ * block, block),
+               made = view(kept).slice(rank_ * block, block);
+  Communicator::Operation o{Kind::reduce_scatter, view(whole), view(out)};
+  o.own_later = true;
+  ASSERT_TRUE(copies_->takes_own_later(o));
+  for (int time = 0; time < 3; ++time) {
+    device::set_zero(own, stream_->view());
+    copies_->push_blocks(o, stream());
+    device::copy(own.data, gpu_, made.data, gpu_, own.bytes(), stream_->view());
+    copies_->sum_blocks(o, stream());
+    const std::vector<float> sums = read(out);
+    for (int64_t i = 0; i < block; ++i)
+      ASSERT_EQ(sums[static_cast<size_t>(i)], sum(rank_ * block + i)) << i;
+  }
+  const int64_t large = 17'500'000;  // more than a slot holds
+  const Memory more = array(large * size_), sums = array(large);
+  EXPECT_FALSE(copies_->takes_own_later({Kind::reduce_scatter, view(more), view(sums)}));
+}
+
+TEST_F(PeerCopiesOnGpu, AGatherMayLeaveOutItsOwnBlock) {
+  const int64_t block = 1 << 20;
+  const Memory own = array(block), gathered = array(block * size_);
+  Communicator::Operation o{Kind::all_gather, view(own), view(gathered)};
+  o.others_alone = true;
+  copies_->enqueue(o, stream());
+  const std::vector<float> all = read(gathered);
+  for (int64_t i = 0; i < block * size_; ++i) {
+    const auto from = static_cast<int>(i / block);
+    const float left = number(rank_, i), sent = number(from, i % block);
+    ASSERT_EQ(all[static_cast<size_t>(i)], from == rank_ ? left : sent) << i;
+  }
 }
 
 // An odd number of collectives in a graph, replayed, with others between: nobody overtakes.
