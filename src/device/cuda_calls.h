@@ -23,6 +23,7 @@ void release_pinned(void* data);
 void* create_event(const Device& device, bool timing);
 void destroy_event(void* event);
 void record(void* event, const Stream& stream);
+void record_by_replays(void* event, const Stream& stream);
 void wait(const Stream& stream, void* event);
 bool done(void* event);
 void synchronize_event(void* event);

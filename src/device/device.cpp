@@ -142,6 +142,13 @@ void Event::record(const Stream& stream) {
   }
 }
 
+void Event::record_by_replays(const Stream& stream) {
+  if (device_.is_cuda())
+    cuda::record_by_replays(handle_, stream);
+  else
+    record(stream);
+}
+
 void Event::wait_on(const Stream& stream) const {
   if (device_.is_cuda()) cuda::wait(stream, handle_);
 }

@@ -84,6 +84,8 @@ class Event {
   Event(Event&& other) noexcept;
   Event& operator=(Event&& other) noexcept;
   void record(const Stream& stream);
+  // The same; while a graph is captured: by each of its replays, for which the event must live.
+  void record_by_replays(const Stream& stream);
   void wait_on(const Stream& stream) const;  // the stream waits; the host does not
   bool done() const;
   void synchronize() const;  // the host waits; counted in host_waits()

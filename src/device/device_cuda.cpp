@@ -136,6 +136,13 @@ void record(void* event, const Stream& stream) {
   check(cudaEventRecord(event_of(event), stream_of(stream)), "cudaEventRecord");
 }
 
+void record_by_replays(void* event, const Stream& stream) {
+  const OnDevice on(stream.device);
+  const unsigned flags = cuda::capturing(stream) ? cudaEventRecordExternal : cudaEventRecordDefault;
+  check(cudaEventRecordWithFlags(event_of(event), stream_of(stream), flags),
+        "cudaEventRecordWithFlags");
+}
+
 void wait(const Stream& stream, void* event) {
   check(cudaStreamWaitEvent(stream_of(stream), event_of(event), 0), "cudaStreamWaitEvent");
 }

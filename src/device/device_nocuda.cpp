@@ -43,6 +43,9 @@ void destroy_event(void*) {}
 void record(void*, const Stream& stream) {
   no_cuda(name_of(stream.device));
 }
+void record_by_replays(void*, const Stream& stream) {
+  no_cuda(name_of(stream.device));
+}
 void wait(const Stream& stream, void*) {
   no_cuda(name_of(stream.device));
 }

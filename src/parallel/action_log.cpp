@@ -7,32 +7,32 @@
 namespace ocoee::parallel {
 
 ActionLog::~ActionLog() {
-  if (observing_) comm::observe_waits({});  // an error ended the step within an action
+  if (open_) comm::observe_waits({});  // an error ended the step within an action
 }
 
 void ActionLog::start(const device::Stream& stream) {
-  stream_ = stream;
-  off_ = device_.is_cuda() && device::capturing(stream);
+  const bool captures = device_.is_cuda() && device::capturing(stream);
+  off_ = captures && !of_graphs_;
   if (off_) return;
+  stream_ = stream;
   executed_.clear();
+  if (captured_) kept_.push_back(std::move(marks_));
   marks_.clear();
   waits_.clear();
-  host_start_ = trace::now_seconds();
-  if (!device_.is_cuda()) return;
-  marks_.push_back({device::Event(device_, true), device::Event(device_, true)});
-  marks_.back().begin.record(stream_);
+  captured_ = captures;
 }
 
 void ActionLog::begin(const plan::Step& step) {
-  if (off_) return;
+  if (off_ || (device_.is_cuda() && !plan::computes(step.action))) return;
+  open_ = true;
   executed_.push_back({step, trace::now_seconds(), 0});
   waited_before_ = trace::total_seconds("communication");
   if (!device_.is_cuda()) return;
   marks_.push_back({device::Event(device_, true), device::Event(device_, true)});
-  marks_.back().begin.record(stream_);
-  comm::observe_waits(
-      [this](const device::Stream& stream, bool begins) { mark_wait(stream, begins); });
-  observing_ = true;
+  marks_.back().begin.record_by_replays(stream_);
+  if (!captured_)
+    comm::observe_waits(
+        [this](const device::Stream& stream, bool begins) { mark_wait(stream, begins); });
 }
 
 void ActionLog::mark_wait(const device::Stream& stream, bool begins) {
@@ -45,26 +45,29 @@ void ActionLog::mark_wait(const device::Stream& stream, bool begins) {
 }
 
 void ActionLog::end() {
-  if (off_) return;
+  if (!open_) return;
+  open_ = false;
   executed_.back().end = trace::now_seconds();
   if (!device_.is_cuda()) {
     executed_.back().waited = trace::total_seconds("communication") - waited_before_;
     return;
   }
   comm::observe_waits({});
-  observing_ = false;
-  marks_.back().end.record(stream_);
+  marks_.back().end.record_by_replays(stream_);
 }
 
 std::vector<Executed> ActionLog::read() const {
   std::vector<Executed> out = executed_;
   if (!device_.is_cuda() || out.empty()) return out;
-  marks_.back().end.synchronize();
+  device::Event here(device_, true);  // what the device's times are told by
+  here.record(stream_);
+  here.synchronize();
+  const double now = trace::now_seconds();
   const auto at = [&](const device::Event& event) {
-    return host_start_ + 1e-3 * event.milliseconds_since(marks_[0].begin);
+    return now - 1e-3 * here.milliseconds_since(event);
   };
   for (size_t i = 0; i < out.size(); ++i)
-    out[i].begin = at(marks_[i + 1].begin), out[i].end = at(marks_[i + 1].end);
+    out[i].begin = at(marks_[i].begin), out[i].end = at(marks_[i].end);
   for (const Waiting& one : waits_)
     out[one.action].waited += 1e-3 * one.marks.end.milliseconds_since(one.marks.begin);
   return out;

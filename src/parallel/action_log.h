@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // When each action of the last pipelined step ran here; weight work that was not put off is part of
-// its backward. On a GPU the times are the device's, from events on the compute stream; a step that
-// is captured into a graph leaves the log of the one before.
+// its backward. On a GPU the times are the device's, from events on the compute stream, and only of
+// actions that compute; a captured graph records them each time it is replayed.
 #pragma once
 
 #include <vector>
@@ -21,7 +21,10 @@ struct Executed {
 
 class ActionLog {
  public:
-  explicit ActionLog(device::Device device) : device_(device) {}
+  // `of_graphs`: actions hold no messages of their own. Where they do, a captured graph, which
+  // events around each wait would slow, leaves the log of the step before it was captured.
+  explicit ActionLog(device::Device device, bool of_graphs = false)
+      : device_(device), of_graphs_(of_graphs) {}
   ~ActionLog();
   ActionLog(const ActionLog&) = delete;
   void start(const device::Stream& stream);  // of a step; forgets the one before
@@ -38,13 +41,16 @@ class ActionLog {
     Marks marks;
   };
   void mark_wait(const device::Stream& stream, bool begins);
+
   device::Device device_;
+  bool of_graphs_;
   device::Stream stream_;
-  bool off_ = false, observing_ = false;
+  bool captured_ = false, off_ = false, open_ = false;
   std::vector<Executed> executed_;
-  std::vector<Marks> marks_;    // GPU; the first is the start of the step
-  std::vector<Waiting> waits_;  // GPU
-  double host_start_ = 0, waited_before_ = 0;
+  std::vector<Marks> marks_;              // GPU, of each executed
+  std::vector<Waiting> waits_;            // GPU
+  std::vector<std::vector<Marks>> kept_;  // of earlier captures, whose graphs record them
+  double waited_before_ = 0;
 };
 
 }  // namespace ocoee::parallel

@@ -136,6 +136,14 @@ using Way = BundleTransport::Way;
 
 namespace {
 
+// Whether actions compute alone: their messages come before or after them.
+bool messages_stand_apart(Engine& engine) {
+  const comm::Mesh& mesh = engine.mesh();
+  const Shard level = engine.weights().level();
+  return mesh.size(Axis::tensor) * mesh.size(Axis::context) == 1 &&
+         (level == Shard::none || level == Shard::states);
+}
+
 // A message that has not arrived belongs to a micro-batch that the stage holds, or its neighbour;
 // where stages have one part, each takes turns with the other, and is at most one behind.
 int64_t most_unseen(Engine& engine) {
@@ -147,7 +155,9 @@ int64_t most_unseen(Engine& engine) {
 }  // namespace
 
 Engine::Pipeline::Pipeline(Engine& engine)
-    : log(engine.mesh().device()), engine_(engine), transport_(engine.mesh(), most_unseen(engine)) {
+    : log(engine.mesh().device(), messages_stand_apart(engine)),
+      engine_(engine),
+      transport_(engine.mesh(), most_unseen(engine)) {
   const std::string problem = engine.options().schedule == plan::ScheduleKind::zero_bubble
                                   ? plan::zero_bubble_problem(engine.model())
                                   : "";

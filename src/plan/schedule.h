@@ -36,6 +36,9 @@ enum class Action : uint8_t {
   release
 };
 const char* name_of(Action action);
+constexpr bool computes(Action action) {
+  return action == Action::forward || action == Action::backward || action == Action::weight;
+}
 
 struct Step {  // 8 bytes: a trillion-parameter run has a million of these
   Action action;

@@ -148,7 +148,7 @@ std::string pipeline_section(const SectionContext& context) {
                     [&](const Stage& s) { return s.pipeline == stages.front().pipeline; }),
       shorten(string_at(record, "schedule", "?"), 40), drawable(micro) ? micro : 0,
       chunks > 1 ? fmt::format(", {} chunks a stage", chunks) : "");
-  std::string caption = picture.description + " The last step that ran action by action";
+  std::string caption = picture.description + " The last step whose actions were timed";
   if (all > static_cast<double>(shown.size()))
     caption += fmt::format(
         ", in {} of {} pipelines that run side by side: the one with the "

@@ -15,15 +15,10 @@ namespace ocoee::train {
 namespace {
 
 using nlohmann::json;
-using plan::Action;
 
 std::string host_name() {
   char name[256] = {};
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "?";
-}
-
-bool computes(Action action) {
-  return action == Action::forward || action == Action::backward || action == Action::weight;
 }
 
 }  // namespace
@@ -99,7 +94,8 @@ json pipeline_record(parallel::Engine& engine) {
   comm::Mesh& mesh = engine.mesh();
   comm::Communicator &world = mesh.world(), &stages = mesh.axis(comm::Axis::pipeline);
   std::vector<parallel::Executed> own = engine.executed();
-  std::erase_if(own, [](const parallel::Executed& one) { return !computes(one.step.action); });
+  std::erase_if(own,
+                [](const parallel::Executed& one) { return !plan::computes(one.step.action); });
   world.barrier();  // the ranks leave it together: their clocks agree here
   const double here = trace::now_seconds();
   PipelineRank me;
