@@ -126,9 +126,15 @@ def figures_of(run, every, clock):
             "planned_seconds": plan.get("predicted", {}).get("seconds"), "clocks": clock}
 
 
-def train(build, recipe, ranks, keys, steps, every, timeout, cards=None):
+def bubble_of(run):
+    """What the stages' own events say of its last step, and the formula: time lost over time computed."""
+    record = json.loads((run.folder / "summary.json").read_text())["pipeline"]
+    return {"bubble": record["bubble_measured"], "ideal_bubble": record["bubble_predicted"]}
+
+
+def train(build, recipe, ranks, keys, steps, every, timeout, cards=None, pipeline=False):
     """Figures of one run over `ranks` GPUs, or of one run on each of `cards` at the same time. A run ends with its last logged
-    step: the checkpoint after it is no part of this."""
+    step: the checkpoint after it is no part of this. That of a pipeline ends by itself, and has written how its stages went."""
     keys = [f"train.steps={steps + 1}", f"run.log_every={every}", "run.deterministic=false", "run.save_at_start=false",
             "train.evaluate_every=0", *keys]
     with contextlib.ExitStack() as stack:
@@ -136,10 +142,14 @@ def train(build, recipe, ranks, keys, steps, every, timeout, cards=None):
         for card in cards or [None]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
             runs.append(stack.enter_context(Run(build, recipe, ranks, keys, folder + "/run", card, len(cards or []) or ranks)))
+        begin = time.monotonic()
         if not wait_for(runs, lambda run: run.look() >= steps, timeout):
             return None
         clock = clocks()
-        return [figures_of(run, every, clock) for run in runs]
+        figures = [figures_of(run, every, clock) for run in runs]
+        if pipeline and wait_for(runs, lambda run: run.process.poll() == 0, timeout - (time.monotonic() - begin)):
+            figures[0] |= bubble_of(runs[0])
+        return figures
 
 
 def engines(run):

@@ -95,13 +95,15 @@ class Bench:
     def run(self, model, ranks, keys):
         cards = list(range(self.o.gpus)) if ranks == 1 else None
         keys = [f"run.machine={self.o.machine}", *keys, *self.o.keys]
-        return jobs.train(self.o.build, model["recipe"], ranks, keys, self.o.steps, self.o.every, self.limit(), cards)
+        return jobs.train(self.o.build, model["recipe"], ranks, keys, self.o.steps, self.o.every, self.limit(), cards,
+                          pipeline=any(key.startswith("layout.pipeline=") for key in keys))
 
     def training(self):
         self.results["training"] = []
         for name in self.o.models.split(","):
             model, bases = MODELS[name], {}
-            print(f"\n{name:36} {'tokens/s':>10} {'a GPU':>9} {'of slowest':>10} {'of mean':>8} {'of bubble':>9} {'step ms':>8} "
+            print(f"\n{name:36} {'tokens/s':>10} {'a GPU':>9} {'of slowest':>10} {'of mean':>8} {'of bubble':>9} "
+                  f"{'bubble':>7} {'formula':>7} {'step ms':>8} "
                   f"{'planned':>8} {'peak GB':>8} {'planned':>8} {'loss':>8}  MHz, W of each card", flush=True)
             for index, (what, ranks, keys, base, share) in enumerate(cases(name, model, self.o.gpus)):
                 wanted = not self.o.cases or index in self.o.cases
@@ -135,9 +137,11 @@ class Bench:
         self.results["training"].append(row)
         self.write()
         number = {key: row.get(key) if row.get(key) is not None else nan
-                  for key in ("of_slowest", "of_mean", "of_bubble", "step_seconds", "planned_seconds", "peak_bytes", "planned_bytes", "loss")}
+                  for key in ("of_slowest", "of_mean", "of_bubble", "bubble", "ideal_bubble", "step_seconds", "planned_seconds",
+                              "peak_bytes", "planned_bytes", "loss")}
         print(f"{what:36} {row['tokens_per_second']:>10,.0f} {each:>9,.0f} {number['of_slowest']:>10.3f} {number['of_mean']:>8.3f} "
-              f"{number['of_bubble']:>9.3f} {number['step_seconds'] * 1e3:>8.1f} {number['planned_seconds'] * 1e3:>8.1f} "
+              f"{number['of_bubble']:>9.3f} {number['bubble']:>7.4f} {number['ideal_bubble']:>7.4f} "
+              f"{number['step_seconds'] * 1e3:>8.1f} {number['planned_seconds'] * 1e3:>8.1f} "
               f"{number['peak_bytes'] / 1e9:>8.1f} {number['planned_bytes'] / 1e9:>8.1f} {number['loss']:>8.4f}  "
               f"{', '.join('/'.join(f'{x:.0f}' for x in card) for card in row.get('clocks', []))}", flush=True)
 

@@ -60,8 +60,8 @@ TEST(RanksSection, AMeasuredPipelineStepIsDrawnBesideTheFormula) {
   const XmlDocument page = page_with({{"pipeline", side_by_side({""})}});
   EXPECT_TRUE(page.has_text("One step through the pipeline"));
   EXPECT_TRUE(
-      page.has_text("2 stages, schedule 1f1b, 2 micro-batches. The last step that ran "
-                    "action by action."));
+      page.has_text("2 stages, schedule 1f1b, 2 micro-batches. The last step whose actions were "
+                    "timed."));
   EXPECT_TRUE(page.has_text("33.3\u202F% measured, 50.0\u202F% by the formula"));
   EXPECT_FALSE(page.has_text("Times are the device"));
   EXPECT_TRUE(page.has_text("stage 1, rank 1"));
