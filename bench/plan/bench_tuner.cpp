@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How often, and after how many evaluations, a search comes within 2 % of the best of a table that
 // holds every point: trials.jsonl of `ocoee tune ... --simulate --method random --trials 1000000`.
-//   bench_tuner TRIALS METHOD FIRST_SEED SEEDS BUDGET
+//   bench_tuner TRIALS METHOD FIRST_SEED SEEDS BUDGET [fits]
+// `fits`: the search is told beforehand which points fit, which shows what learning that costs.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <limits>
@@ -55,11 +57,13 @@ Table read_table(const char* path) {
 }
 
 // Evaluations until one is within 2 % of the best; budget + 1 where none is.
-int evaluations(const Table& table, const std::string& method, uint64_t seed, int budget) {
+int evaluations(const Table& table, const std::string& method, uint64_t seed, int budget,
+                bool fits) {
   TunerOptions options;
   options.method = method, options.seed = seed;
   options.admissible = [&](const Point& p) {
-    return table.seconds.contains(table.space.number(p));
+    const auto found = table.seconds.find(table.space.number(p));
+    return found != table.seconds.end() && (!fits || std::isfinite(found->second));
   };
   Tuner tuner(table.space, options);
   for (int n = 1; n <= budget; ++n) {
@@ -77,8 +81,9 @@ int evaluations(const Table& table, const std::string& method, uint64_t seed, in
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::fprintf(stderr, "bench_tuner TRIALS METHOD FIRST_SEED SEEDS BUDGET\n");
+  const bool fits = argc == 7 && std::string(argv[6]) == "fits";
+  if (argc != 6 && !fits) {
+    std::fprintf(stderr, "bench_tuner TRIALS METHOD FIRST_SEED SEEDS BUDGET [fits]\n");
     return 2;
   }
   try {
@@ -89,7 +94,7 @@ int main(int argc, char** argv) {
     std::vector<int> counts;
     int found = 0;
     for (int s = 0; s < seeds; ++s) {
-      const int n = evaluations(table, method, first + static_cast<uint64_t>(s), budget);
+      const int n = evaluations(table, method, first + static_cast<uint64_t>(s), budget, fits);
       found += n <= budget;
       counts.push_back(std::min(n, budget));
     }
