@@ -110,8 +110,8 @@ std::string bubble_text(const json& record) {
   const json& on_device = child(record, "on_device");
   if (on_device.is_boolean() && on_device.get<bool>())
     text +=
-        " Times are the device's, of a step that was not replayed as a graph: what it idled "
-        "between launches of an action counts as computed.";
+        " Times are the device's: what it idles within an action for other reasons, as between "
+        "launches of a step that is not replayed as a graph, counts as computed.";
   return text;
 }
 
