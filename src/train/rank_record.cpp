@@ -48,7 +48,7 @@ json ranks_record(comm::Mesh& mesh, const json& profile) {
 
 namespace {
 
-constexpr size_t kMostPipelines = 8, kMostRows = 64;  // that are shown
+constexpr size_t kMostRows = 64;  // that are shown
 
 // Where this rank's pipeline lies: "tensor 1, data 0"; "" where there is one.
 std::string place_of(const comm::Mesh& mesh) {
@@ -89,7 +89,7 @@ std::vector<std::vector<PipelineRank>> all_pipelines(comm::Mesh& mesh, const jso
 
 }  // namespace
 
-json pipeline_record(parallel::Engine& engine) {
+json pipeline_record(parallel::Engine& engine, size_t most) {
   if (!engine.pipelined()) return nullptr;
   comm::Mesh& mesh = engine.mesh();
   comm::Communicator &world = mesh.world(), &stages = mesh.axis(comm::Axis::pipeline);
@@ -123,8 +123,7 @@ json pipeline_record(parallel::Engine& engine) {
       if (!longest || rank.computed > longest->computed) longest = &rank, slowest = p;
     }
   }
-  const bool all =
-      pipelines.size() <= kMostPipelines && static_cast<size_t>(world.size()) <= kMostRows;
+  const bool all = pipelines.size() <= most && static_cast<size_t>(world.size()) <= kMostRows;
   const auto shown = [&](size_t p) { return all || p == slowest; };
 
   json mine = json::array();

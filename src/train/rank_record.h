@@ -18,7 +18,7 @@ nlohmann::json ranks_record(comm::Mesh& mesh, const nlohmann::json& profile);
 //   {"schedule", "chunks", "micro_batches",
 //    "pipelines",                        how many there are
 //    "shown": [{"pipeline", "place",     its number, and where it lies on the other axes; all of
-//                                        them, or of many the one with the slowest rank
+//                                        them, or of more than `most` the one with the slowest rank
 //               "ranks",                 of its stages
 //               "stages": [[[action, chunk, micro-batch, begin, end, waited], ...]]}],   computing
 //                                        actions, in seconds, and what messages inside of them took
@@ -28,6 +28,6 @@ nlohmann::json ranks_record(comm::Mesh& mesh, const nlohmann::json& profile);
 //                                        the first only where there are as many micro-batches as
 //                                        stages
 // Null for an engine of one stage.
-nlohmann::json pipeline_record(parallel::Engine& engine);
+nlohmann::json pipeline_record(parallel::Engine& engine, size_t most = 8);
 
 }  // namespace ocoee::train

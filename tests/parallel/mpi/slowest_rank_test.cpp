@@ -151,7 +151,19 @@ TEST(Waiting, MessagesInsideOfAnActionAreNotComputed) {
         waited += one.waited;
       }
       EXPECT_GT(waited, 0);
-      expect_all_pipelines(train::pipeline_record(engine), mesh);
+      const nlohmann::json all = train::pipeline_record(engine),
+                           one = train::pipeline_record(engine, /*most=*/1);
+      expect_all_pipelines(all, mesh);
+      if (world.rank() > 0) return;
+      // Of too many, the one with the slowest rank; what is said of all stays.
+      EXPECT_EQ(one.at("slowest"), all.at("slowest"));
+      EXPECT_EQ(one.at("pipelines"), beside);
+      ASSERT_EQ(one.at("shown").size(), 1u);
+      const nlohmann::json& of = one.at("shown")[0];
+      EXPECT_EQ(of.at("pipeline"), one.at("slowest").at("pipeline"));
+      EXPECT_EQ(of.at("ranks").at(one.at("slowest").at("stage").get<size_t>()),
+                one.at("slowest").at("rank"));
+      EXPECT_EQ(of.at("stages").size(), 2u);
     });
     trace::take();
   }
