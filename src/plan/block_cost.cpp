@@ -203,8 +203,9 @@ class LayerCost {
     if (bias && column_sums && system_.by_tensor)
       b_.weight.of(Work::stream) += timer_.stream(e_ * n * T_);
   }
-  // Gathers the input of a split layer and sums its output, there and back.
-  void tensor_traffic(double width, bool input, bool output) {
+  // Gathers the input of a split layer and sums its output, there and back. `products`: between the
+  // two stand products that rows can travel beside.
+  void tensor_traffic(double width, bool input, bool output, bool products) {
     if (group_.ranks == 1) return;
     const Bytes bytes(e_ * width * T_);
     if (system_.norms_sharded) {
@@ -215,8 +216,8 @@ class LayerCost {
       // others see to that.
       const double loss = in_turns_ ? 1 : network_.overlap_loss(group_, by_),
                    beside = loss * gather;
-      const double ahead = own_rows_apart_ ? beside : gather,
-                   behind = own_rows_apart_ ? loss * scatter : scatter;
+      const bool apart = own_rows_apart_ && products;
+      const double ahead = apart ? beside : gather, behind = apart ? loss * scatter : scatter;
       b_.forward.of(Work::tensor) += (input ? ahead : 0) + (output ? behind : 0);
       b_.input.of(Work::tensor) += (output ? ahead : 0) + (input ? scatter + beside : 0);
     } else {
@@ -278,7 +279,7 @@ class LayerCost {
     linear(w, q, bias);
     if (!system_.by_tensor)  // into the kernel's order; this engine's calls were timed with it
       stream(2 * e_ * (q + 2 * kv) * T_, 2 * e_ * (q + 2 * kv) * T_);
-    tensor_traffic(w, true, true);
+    tensor_traffic(w, true, true, /*products=*/true);
     residual(w, drops(layer, "dropout"));
     const double kept = e_ * (w * Ts_ + 2 * (q + kv) * T_);
     // A fused kernel holds no probabilities that dropout could fall on.
@@ -390,10 +391,10 @@ class LayerCost {
     stream(e_ * (up + inner) * T_, e_ * (2 * up + inner) * T_,
            timer_.device().activation * inner * T_,
            timer_.device().activation_gradient * inner * T_);
-    tensor_traffic(w, true, false);
+    tensor_traffic(w, true, false, /*products=*/true);
     const WorkSeconds without_output = b_.forward;
     linear(w, inner, bias);
-    tensor_traffic(w, false, true);
+    tensor_traffic(w, false, true, /*products=*/true);
     residual(w, drops(layer, "dropout"));
     for (size_t i = 0; i < kWorks; ++i) output_[i] = b_.forward[i] - without_output[i];
     const double kept = e_ * (w * Ts_ + (layer.cost.saved_elements - w) / t_ * T_);
@@ -422,7 +423,7 @@ class LayerCost {
   void embedding(const LayerSpec& layer) {
     const double w = layer.option("width");
     stream(2 * e_ * w * T_, (e_ + 2 * gradient_) * w * T_);
-    tensor_traffic(w, false, true);
+    tensor_traffic(w, false, true, /*products=*/false);
     const double kept = 8 * T_ + mask(w, drops(layer, "dropout"));
     keep(kept, kept);
     hold(system_.by_tensor ? 2 * e_ * w * T_ : others(w), 0, e_ * w * T_);
@@ -432,7 +433,7 @@ class LayerCost {
     const double w = layer.option("width");
     const double vocabulary = std::ceil(layer.option("vocabulary") / t_);  // padded
     linear(vocabulary, w, false);
-    tensor_traffic(w, true, false);
+    tensor_traffic(w, true, false, /*products=*/false);
     const double logits = vocabulary * T_;
     if (system_.by_tensor)  // logits become their gradient in place, in the forward pass
       stream(2 * e_ * logits, 0, timer_.device().loss * logits);
