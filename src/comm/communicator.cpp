@@ -83,10 +83,14 @@ class ObservedWait {
 // Marks the operation in the flight record when it is waited for, and when it is over.
 class RecordedWork final : public Work {
  public:
-  RecordedWork(WorkHandle inner, FlightEntryId entry) : inner_(std::move(inner)), entry_(entry) {
+  // Of a sum whose own block comes later, `owed` is set until then; `copies`: it starts with a copy
+  // that it waits for.
+  RecordedWork(WorkHandle inner, FlightEntryId entry, bool* owed = nullptr, bool copies = false)
+      : inner_(std::move(inner)), entry_(entry), owed_(owed), copies_(copies) {
     follow();
   }
   ~RecordedWork() override {
+    if (owed_) *owed_ = false;
     if (open_) flight_waiting(entry_);
     inner_.reset();
     finish();
@@ -105,6 +109,9 @@ class RecordedWork final : public Work {
     return is_done;
   }
   void own_block_queued(const device::Stream& stream) override {
+    *std::exchange(owed_, nullptr) = false;
+    std::optional<ObservedWait> copy;
+    if (copies_) copy.emplace(stream);
     inner_->own_block_queued(stream);
     follow();
   }
@@ -123,6 +130,8 @@ class RecordedWork final : public Work {
   }
   WorkHandle inner_;
   FlightEntryId entry_;
+  bool* owed_;
+  bool copies_;
   bool open_ = true;
 };
 
@@ -180,14 +189,19 @@ Communicator::Sequence& Communicator::sequence_of(const Operation& operation) {
 }
 
 WorkHandle Communicator::run(const Operation& operation, const Site& site) {
-  const auto begin = [&] {
-    return operation.own_later ? start_own_later(operation) : start(operation);
-  };
-  if (!flight_) return begin();
+  if (!flight_) return operation.own_later ? start_own_later(operation) : start(operation);
+  OCOEE_CHECK(!own_block_owed_, "{} on '{}' before the own block of a sum that is under way",
+              name_of(operation.kind), name_);
   const FlightEntryId id = record(operation, site);
+  const bool copies = !capturable();  // staged: it waits for what it copies
+  if (operation.own_later) {
+    WorkHandle begun = start_own_later(operation);
+    own_block_owed_ = true;
+    return std::make_unique<RecordedWork>(std::move(begun), id, &own_block_owed_, copies);
+  }
   std::optional<ObservedWait> copy;
-  if (!capturable()) copy.emplace(operation.stream);  // staged: it waits for what it copies
-  return std::make_unique<RecordedWork>(begin(), id);
+  if (copies) copy.emplace(operation.stream);
+  return std::make_unique<RecordedWork>(start(operation), id);
 }
 
 FlightEntryId Communicator::record(const Operation& operation, const Site& site) {

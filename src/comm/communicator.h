@@ -182,6 +182,7 @@ class Communicator {
   int rank_, size_;
   std::vector<int> world_ranks_;
   Counters counters_;
+  bool own_block_owed_ = false;          // of a sum that has begun
   const FlightGroup* flight_ = nullptr;  // null for a group of one
   Sequence collectives_;
   std::vector<Peer> peers_;  // by rank, from the first send or receive on

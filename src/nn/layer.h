@@ -82,7 +82,9 @@ struct Context {
   at::Tensor random_state;   // int64 [2]
   int64_t first_sample = 0;  // of this micro-batch within the step's global batch
   plan::ContextMethod context_method = plan::ContextMethod::ring;
-  // Over the tensor axis a product takes this rank's own rows while the others travel.
+  // Over the tensor axis this rank's own rows are taken apart from the others': first by a product
+  // whose rows are gathered, last by one whose rows are summed, and attention, where they are whole
+  // samples, goes with them.
   bool own_rows_first = false;
   // By samples and length of a micro-batch: where its rows stand (nn/tensor_axis.h fills it).
   std::map<std::pair<int64_t, int64_t>, at::Tensor> row_index = {};

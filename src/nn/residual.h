@@ -15,7 +15,8 @@ using RowsOf = std::function<at::Tensor(const RowRange&)>;
 
 // x + dropout(y weight' + bias): y with this rank's columns, x and the result as a layer gets them;
 // bias may be undefined. The dropout is site 0 of the layer.
-// In two steps: over the tensor axis the sum of y weight' is under way between them.
+// In two steps: over the tensor axis the sum of y weight' is under way between them, with the bias
+// and, where own rows are apart and nothing is dropped, x.
 Exchange begin_update(const Layer& layer, const RowsOf& rows_of_y, const at::Tensor& weight,
                       const at::Tensor& bias, const at::Tensor& x, Context& context,
                       const Float8& float8 = {});

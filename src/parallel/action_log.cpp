@@ -13,6 +13,8 @@ ActionLog::~ActionLog() {
 void ActionLog::start(const device::Stream& stream) {
   const bool captures = device_.is_cuda() && device::capturing(stream);
   off_ = captures && !of_graphs_;
+  if (open_) comm::observe_waits({});  // an error ended the step before within an action
+  open_ = false;
   if (off_) return;
   stream_ = stream;
   executed_.clear();

@@ -45,8 +45,8 @@ struct EngineOptions {
   int chunks = 1;                                                 // model parts a stage holds
   plan::ContextMethod context_method = plan::ContextMethod::ring;
   Halves halves = Halves::automatic;
-  // Where they do not, products take a rank's own rows while the others travel. Always where
-  // messages run beside computation.
+  // Where they do not, products take a rank's own rows apart from the others' (nn::Context). Always
+  // where messages run beside computation.
   bool own_rows_first = false;
   // GPU: multiprocessors that products leave free while messages run beside them.
   int message_multiprocessors = 0;

@@ -76,7 +76,8 @@ void LayoutConfig::describe(config::Description& d) {
   d.field("halves", halves,
           "the two halves of a micro-batch take turns, so that one computes while the "
           "rows of the other travel; auto = on GPUs whose rows NCCL moves, for an even number of "
-          "samples; without them a GPU's products take the rank's own rows first")
+          "samples; without them a GPU takes the rank's own rows apart, beside which the others "
+          "travel")
       .choices({"auto", "on", "off"})
       .may_change_on_resume()
       .acts_where("tensor > 1", [this] { return tensor > 1; });

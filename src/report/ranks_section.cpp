@@ -150,10 +150,8 @@ std::string pipeline_section(const SectionContext& context) {
       chunks > 1 ? fmt::format(", {} chunks a stage", chunks) : "");
   std::string caption = picture.description + " The last step whose actions were timed";
   if (all > static_cast<double>(shown.size()))
-    caption += fmt::format(
-        ", in {} of {} pipelines that run side by side: the one with the "
-        "slowest rank.",
-        shown.size(), all);
+    caption += fmt::format(", in {} of {} pipelines that run side by side{}.", shown.size(), all,
+                           record.contains("shown") ? ": the one with the slowest rank" : "");
   else
     caption += all > 1 ? fmt::format(", in all {} pipelines, which run side by side.", all) : ".";
   return figure("One step through the pipeline",

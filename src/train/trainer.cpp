@@ -140,7 +140,7 @@ Trainer::Trainer(TrainerParts parts, run::Context& context)
   }
   for (ObjectiveParts& objective : parts.objectives) {
     ObjectiveRun part{std::move(objective), parallel::StepGraph(device_, eager_runs)};
-    if (device_.is_cuda())
+    if (device_.is_cuda())  // not the last eager step, of which a pipeline may keep the timeline
       part.profile =
           StepProfile(device_, eager_runs > 0 ? std::max<int64_t>(0, eager_runs - 2) : 2);
     if (device_.is_cuda()) part.copied = std::make_unique<device::Event>(device_);

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "comm/elements.h"
+#include "comm/mesh.h"
 #include "comm/mpi_support.h"
 #include "comm/wire.h"
 #include "comm/world_impl.h"
@@ -242,6 +243,24 @@ TEST(Communicator, HostBuffersNeedNoAlignment) {
   double last = 0;
   std::memcpy(&last, bytes.data() + 1 + 8 * 4, 8);
   EXPECT_EQ(last, group.size());
+}
+
+TEST(Communicator, NothingComesBetweenASumAndItsOwnBlock) {
+  World& world = testing_support::world();
+  if (world.size() == 1) GTEST_SKIP() << "one rank sums nothing";
+  Shape shape;
+  shape[Axis::data] = world.size();
+  Mesh mesh(world, shape, {});
+  Communicator& group = mesh.axis(Axis::data);
+  std::vector<float> all(static_cast<size_t>(world.size()), 1.0F);
+  float one = 0;
+  const Buffer in{all.data(), world.size(), DType::f32, {}}, out{&one, 1, DType::f32, {}};
+  const WorkHandle work = group.reduce_scatter_own_later(in, out, Reduce::sum);
+  EXPECT_THROW(group.barrier(), Error);
+  work->own_block_queued({});
+  work->wait({});
+  EXPECT_EQ(one, static_cast<float>(world.size()));
+  group.barrier();
 }
 
 TEST(Communicator, CarriesControlData) {

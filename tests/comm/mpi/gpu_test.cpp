@@ -176,6 +176,45 @@ TEST_P(OnGpu, InsideAGraph) {
   for (int64_t i = 0; i < 500; ++i) ASSERT_EQ(values[static_cast<size_t>(i)], sum(i));
 }
 
+// Large enough for copy engines, which the tensor axis has; eager, and as part of a graph.
+TEST_P(OnGpu, ASumWhoseOwnBlockComesLater) {
+  World& world = testing_support::world();
+  if (world.size() == 1) GTEST_SKIP() << "nobody to sum with";
+  Shape shape;
+  shape[Axis::tensor] = world.size();
+  Mesh mesh(world, shape, gpu_, GetParam());
+  Communicator& g = mesh.axis(Axis::tensor);
+  const bool nccl = GetParam() == Backend::nccl;
+  EXPECT_EQ(g.has_copy_engines(), nccl);
+  const int64_t block = 1 << 19;
+  const Array whole = own(block * g.size()), made = own(block * g.size()), out = own(block);
+  const Buffer late = whole.buffer().slice(g.rank() * block, block),
+               from = made.buffer().slice(g.rank() * block, block);
+  const auto sum_late = [&] {
+    device::set_zero(late, stream());
+    const WorkHandle work =
+        g.reduce_scatter_own_later(whole.buffer(), out.buffer(), Reduce::sum, stream());
+    device::copy(late.data, gpu_, from.data, gpu_, from.bytes(), stream());
+    work->own_block_queued(stream());
+    work->wait(stream());
+  };
+  const auto expect_sums = [&] {
+    const auto values = out.read();
+    for (int64_t i = 0; i < block; ++i)
+      ASSERT_EQ(values[static_cast<size_t>(i)], sum(g.rank() * block + i)) << i;
+  };
+  sum_late();
+  expect_sums();
+  if (!nccl) return;
+  device::Graph graph;
+  graph.capture(stream(), sum_late);
+  for (int i = 0; i < 3; ++i) {
+    device::set_zero(out.buffer(), stream());
+    graph.replay(stream());
+    expect_sums();
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, OnGpu, testing::Values(Backend::host_staged, Backend::nccl),
                          [](const auto& chosen) {
                            return chosen.param == Backend::nccl ? "Nccl" : "Staged";

@@ -39,6 +39,9 @@ inline std::vector<LayoutCase> gpu_cases(int ranks, at::ScalarType type) {
           if (pipeline > 1) c.schedule = schedules[(turn + turn / 2) % 4];
           c.chunks = c.schedule == ScheduleKind::interleaved ? 2 : 1;
           if (tensor > 1 && turn % 2 == 1) c.micro = 2, c.halves = Halves::on;
+          // Whole samples of a rank, whose attention goes with their rows, and parts of one.
+          if (tensor > 1 && turn % 2 == 0)
+            c.own_rows_first = true, c.micro = turn % 4 == 0 ? tensor : 1;
           out.push_back(c);
         }
       }

@@ -108,6 +108,7 @@ TEST(GpuLayouts, CapturedPipelinesGoOnWhileMessagesTravel) {
     const std::vector<MicroStep> micro(4, {&batch, 0});
     engine.set_random_state(at::zeros({2}, batch.at("tokens").options()));
     StepGraph graph(mesh.device(), eager_steps);
+    double last = 0;  // action of the step before
     for (int64_t s = 0; s < 5; ++s) {
       update.prepare(s);
       graph.run([&] {
@@ -120,6 +121,14 @@ TEST(GpuLayouts, CapturedPipelinesGoOnWhileMessagesTravel) {
         engine.finish_gradients();
         update.apply();
       });
+      // Each replay tells its own times.
+      const std::vector<Executed> seen = engine.executed();
+      EXPECT_GE(seen.size(), 2 * micro.size());
+      for (const Executed& one : seen) {
+        EXPECT_LE(last, one.begin + 1e-5);  // events tell half microseconds
+        EXPECT_LT(one.begin, one.end);
+        last = one.end;
+      }
     }
     EXPECT_EQ(graph.captured(), eager_steps > 0);
     return engine.weights().master().to(at::kCPU);
