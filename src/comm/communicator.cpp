@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "comm/flight_recorder.h"
+#include "comm/postponed.h"
 #include "comm/wait_observer.h"
 #include "core/error.h"
 #include "core/random.h"
@@ -135,29 +136,6 @@ class RecordedWork final : public Work {
   bool open_ = true;
 };
 
-// An operation that starts when its last input is there.
-class Postponed final : public Work {
- public:
-  Postponed(Communicator& by, Communicator::Operation operation) : by_(by), operation_(operation) {}
-  void own_block_queued(const device::Stream& stream) override {
-    operation_.stream = stream;
-    started_ = by_.start(operation_);
-  }
-  void wait(const device::Stream& stream) override {
-    OCOEE_CHECK(started_, "a sum is waited for before this rank's own block is made");
-    started_->wait(stream);
-  }
-  bool done() override { return started_ && started_->done(); }
-  std::shared_ptr<const device::Event> completion() const override {
-    return started_ ? started_->completion() : nullptr;
-  }
-
- private:
-  Communicator& by_;
-  Communicator::Operation operation_;
-  WorkHandle started_;
-};
-
 class Exchange final : public Work {
  public:
   Exchange(WorkHandle send, WorkHandle receive)
@@ -246,7 +224,11 @@ std::pair<WorkHandle, WorkHandle> Communicator::start_exchange(const Operation& 
 }
 
 WorkHandle Communicator::start_own_later(const Operation& operation) {
-  return std::make_unique<Postponed>(*this, operation);
+  return std::make_unique<Postponed>([this, operation](const device::Stream& stream) {
+    Operation now = operation;
+    now.stream = stream;
+    return start(now);
+  });
 }
 
 WorkHandle Communicator::all_reduce_async(const Buffer& buffer, Reduce op,

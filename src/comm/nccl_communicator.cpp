@@ -9,6 +9,7 @@
 
 #include "comm/backend.h"
 #include "comm/peer_copies.h"
+#include "comm/postponed.h"
 #include "core/error.h"
 
 namespace ocoee::comm {
@@ -130,7 +131,11 @@ class NcclCommunicator final : public Communicator {
       return Communicator::start_own_later(o);
     join(o.stream);
     connections_->copies->push_blocks(o, own_stream());
-    return std::make_unique<LateSum>(*this, o);
+    return std::make_unique<Postponed>([this, o](const device::Stream& stream) {
+      join(stream);
+      connections_->copies->sum_blocks(o, own_stream());
+      return work(reached(), stream);
+    });
   }
 
   // In one group: the two run at the same time.
@@ -142,30 +147,6 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  // A sum whose blocks have left, all but this rank's own.
-  class LateSum final : public Work {
-   public:
-    LateSum(const NcclCommunicator& by, Operation o) : by_(by), operation_(std::move(o)) {}
-    void own_block_queued(const device::Stream& stream) override {
-      by_.join(stream);
-      by_.connections_->copies->sum_blocks(operation_, by_.own_stream());
-      summed_ = by_.work(by_.reached(), stream);
-    }
-    void wait(const device::Stream& stream) override {
-      OCOEE_CHECK(summed_, "a sum is waited for before this rank's own block is made");
-      summed_->wait(stream);
-    }
-    bool done() override { return summed_ && summed_->done(); }
-    std::shared_ptr<const device::Event> completion() const override {
-      return summed_ ? summed_->completion() : nullptr;
-    }
-
-   private:
-    const NcclCommunicator& by_;
-    Operation operation_;
-    WorkHandle summed_;
-  };
-
   static bool on_device(const Operation& o) {
     return o.input.device.is_cuda() || o.output.device.is_cuda();
   }
