@@ -6,6 +6,7 @@
 // unfused form of probabilities.h. A sequence that is split over ranks meets itself as
 // sequence_exchange.h says.
 #include "nn/dropout.h"
+#include "nn/no_tape.h"
 #include "nn/probabilities.h"
 #include "nn/products.h"
 #include "nn/registry.h"
@@ -42,7 +43,7 @@ class Attention final : public ExchangingLayer {
     pieces.add([&in, &context, now] { now->moving = gather_others(in.at("h"), context); });
     pieces.end_turn();
     pieces.add([this, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       const at::Tensor weight = weights().view(0, 3),
                        bias = has_bias_ ? weights().view(3, 3) : at::Tensor();
       const std::vector<int64_t> shape = now->moving.sizes(weight.size(0));
@@ -58,7 +59,7 @@ class Attention final : public ExchangingLayer {
     });
     pieces.end_turn();
     pieces.add([this, &in, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       at::Tensor& qkv = now->qkv;
       const int64_t samples = qkv.size(0), length = qkv.size(1);
       if (rope_)
@@ -91,7 +92,7 @@ class Attention final : public ExchangingLayer {
     });
     pieces.end_turn();
     pieces.add([this, &in, &out, &saved, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       out["x"] = finish_update(*this, now->moving, in.at("x"), context);
       if (!context.save) return;
       saved.tensors = {kept_input(in.at("h"), context), now->qkv, now->mixed};
@@ -108,7 +109,7 @@ class Attention final : public ExchangingLayer {
     };
     const auto now = std::make_shared<Between>();
     pieces.add([this, &grad_out, &saved, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       now->qkv = saved.tensors[1], now->mixed = saved.tensors[2];
       now->own = update_gradient(*this, grad_out.at("x"), context);
       now->gathering = gather_rows(now->own, context);
@@ -118,7 +119,7 @@ class Attention final : public ExchangingLayer {
     });
     pieces.end_turn();
     pieces.add([this, &later, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       const at::Tensor own = now->own, mixed = now->mixed, weight = weights().view(out_);
       const at::Tensor d_flat =
           at::empty(now->gathering.sizes(weight.size(1)), now->gathering.options());
@@ -140,7 +141,7 @@ class Attention final : public ExchangingLayer {
       now->qkv.reset(), now->own.reset(), now->mixed.reset(), now->rest.clear();
       now->gathering = {}, now->again = {};
       later.add([this, own, g, mixed, d_qkv, h, lent = weights()] {
-        const at::NoGradGuard inside;
+        const NoTape inside;
         add_update_weight_gradient(own, g, flat(mixed), lent.gradient_view(out_),
                                    has_bias_ ? lent.gradient_view(out_ + 1) : at::Tensor(),
                                    adds_gradient(out_), float8(1));

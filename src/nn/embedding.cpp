@@ -5,6 +5,7 @@
 #include "kernels/embedding.h"
 
 #include "nn/dropout.h"
+#include "nn/no_tape.h"
 #include "nn/registry.h"
 #include "nn/tensors.h"
 
@@ -27,7 +28,7 @@ class Embedding final : public ExchangingLayer {
     };
     const auto now = std::make_shared<Between>();
     pieces.add([this, &in, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       now->tokens = in.at("tokens").contiguous();
       if (!context.wants_output) return;
       now->rows = residual_rows(context);
@@ -35,7 +36,7 @@ class Embedding final : public ExchangingLayer {
     });
     pieces.end_turn();
     pieces.add([this, &out, &saved, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       if (context.save) saved.tensors = {now->tokens};
       if (!context.wants_output) return;
       at::Tensor x = now->sum.wait();
@@ -54,7 +55,7 @@ class Embedding final : public ExchangingLayer {
     };
     const auto now = std::make_shared<Between>();
     pieces.add([this, &grad_out, &saved, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       now->tokens = saved.tensors[0];
       saved.clear();
       now->rows = residual_rows(context);
@@ -78,7 +79,7 @@ class Embedding final : public ExchangingLayer {
 
   void add_gradients(const at::Tensor& own, const at::Tensor& all, const at::Tensor& tokens,
                      const Rows& rows, const Weights& lent) const {
-    const at::NoGradGuard no_grad;
+    const NoTape no_grad;
     kernels::EmbeddingBackward a = backward_arguments(all, tokens, lent);
     a.vocabulary = spec().parameters[0].shape[0];
     a.first_id = spec().parameters[0].first;

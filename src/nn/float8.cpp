@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/float8.h"
 
+#include "nn/no_tape.h"
 #include "nn/tensors.h"
 
 namespace ocoee::nn {
 
 Float8Table::Float8Table(int64_t products, const c10::Device& device) {
-  const at::NoGradGuard no_grad;
+  const NoTape no_grad;
   const auto floats = at::TensorOptions().dtype(at::kFloat).device(device);
   const auto e4m3 = static_cast<int64_t>(kernels::Float8::e4m3),
              e5m2 = static_cast<int64_t>(kernels::Float8::e5m2);

@@ -10,6 +10,7 @@
 #include "core/trace.h"
 #include "kernels/cross_entropy.h"
 
+#include "nn/no_tape.h"
 #include "nn/products.h"
 #include "nn/registry.h"
 #include "nn/tensor_axis.h"
@@ -29,7 +30,7 @@ class Head final : public ExchangingLayer {
     pieces.add([&in, &context, gathering] { *gathering = gather_rows(in.at("h"), context); });
     pieces.end_turn();
     pieces.add([this, &in, &out, &saved, &context, gathering] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       const at::Tensor h = gathering->wait();
       *gathering = {};
       const int64_t columns = weights().view(0).size(0);
@@ -60,7 +61,7 @@ class Head final : public ExchangingLayer {
     });
     pieces.end_turn();
     pieces.add([this, &grad_out, &later, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       const at::Tensor gradient = now->gradient;
       // What the step makes of the sum: a scalar that stays on the device. The gradient of the
       // logits is the largest array of the model, so the factor goes to its products instead.
@@ -72,7 +73,7 @@ class Head final : public ExchangingLayer {
       now->sum = sum_rows(part, context);
       now->gradient.reset(), now->again = {};
       later.add([this, gradient, h, scale, lent = weights()] {
-        const at::NoGradGuard inside;
+        const NoTape inside;
         product_weight_gradient(gradient, h, lent.gradient_view(0), {}, adds_gradient(0), scale);
       });
     });

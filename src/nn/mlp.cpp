@@ -3,6 +3,7 @@
 // down(activation(up(h)))}. gelu is the tanh form of GPT-2; swiglu is silu(gate(h)) * up(h)
 // (Shazeer 2020), with gate and up as one product.
 #include "kernels/activation.h"
+#include "nn/no_tape.h"
 #include "nn/products.h"
 #include "nn/registry.h"
 #include "nn/residual.h"
@@ -34,7 +35,7 @@ class Mlp final : public ExchangingLayer {
     pieces.add([&in, &context, now] { now->moving = gather_others(in.at("h"), context); });
     pieces.end_turn();
     pieces.add([this, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       const at::Tensor up = up_weight();
       const auto array = [&](const char* name, int64_t width) {
         return keep(context, name, now->moving.sizes(width), now->moving.options());
@@ -54,7 +55,7 @@ class Mlp final : public ExchangingLayer {
     });
     pieces.end_turn();
     pieces.add([this, &in, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       if (!context.wants_output) return;
       now->moving = begin_update(
           *this, [&](const RowRange& range) { return rows_in(now->inner, range); },
@@ -62,7 +63,7 @@ class Mlp final : public ExchangingLayer {
     });
     pieces.end_turn();
     pieces.add([this, &in, &out, &saved, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       if (context.wants_output) out["x"] = finish_update(*this, now->moving, in.at("x"), context);
       if (context.save)
         saved.tensors = {kept_input(in.at("h"), context), now->before,
@@ -78,7 +79,7 @@ class Mlp final : public ExchangingLayer {
     };
     const auto now = std::make_shared<Between>();
     pieces.add([this, &grad_out, &saved, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       now->before = saved.tensors[1], now->inner = saved.tensors[2];
       now->own = update_gradient(*this, grad_out.at("x"), context);
       now->gathering = gather_rows(now->own, context);
@@ -87,7 +88,7 @@ class Mlp final : public ExchangingLayer {
     });
     pieces.end_turn();
     pieces.add([this, &later, &context, now] {
-      const at::NoGradGuard no_grad;
+      const NoTape no_grad;
       const at::Tensor before = now->before, own = now->own, down = weights().view(down_);
       // The bias before a GELU: its sums fall out of the pass that makes their terms.
       const at::Tensor sums =
@@ -118,7 +119,7 @@ class Mlp final : public ExchangingLayer {
       now->before.reset(), now->inner.reset(), now->own.reset();
       now->gathering = {}, now->again = {};
       later.add([this, own, g, inner, d_before, h, sums, lent = weights()] {
-        const at::NoGradGuard inside;
+        const NoTape inside;
         add_update_weight_gradient(own, g, inner, lent.gradient_view(down_),
                                    has_bias_ ? lent.gradient_view(down_ + 1) : at::Tensor(),
                                    adds_gradient(down_), float8(1));

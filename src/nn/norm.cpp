@@ -5,6 +5,7 @@
 #include "kernels/norm.h"
 
 #include "core/error.h"
+#include "nn/no_tape.h"
 #include "nn/registry.h"
 #include "nn/tensors.h"
 
@@ -23,7 +24,7 @@ class Norm final : public Layer {
   bool repeats() const override { return true; }
 
   void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) override {
-    const at::NoGradGuard no_grad;
+    const NoTape no_grad;
     const at::Tensor x = in.at("x").contiguous();
     at::Tensor mean, rstd;
     if (context.save) {
@@ -38,7 +39,7 @@ class Norm final : public Layer {
   }
 
   void repeat(const Saved& saved, Bundle& out, Context&, bool with_backward) override {
-    const at::NoGradGuard no_grad;
+    const NoTape no_grad;
     const at::Tensor& x = saved.tensors[0];
     out["h"] = at::empty_like(x);
     if (!with_backward) normalise(x, {}, {}, out["h"]);
@@ -46,7 +47,7 @@ class Norm final : public Layer {
 
   void backward(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
                 Context& context) override {
-    const at::NoGradGuard no_grad;
+    const NoTape no_grad;
     const at::Tensor x = saved.tensors[0];
     const at::Tensor grad_h = grad_out.at("h").contiguous();
     const at::Tensor passing = grad_out.has("x") ? grad_out.at("x").contiguous() : at::Tensor();
@@ -72,7 +73,7 @@ class Norm final : public Layer {
     if (later.puts_off()) {
       into.gradient = at::zeros_like(into.gradient);
       later.add([sums = into.gradient, lent = weights()] {
-        const at::NoGradGuard inside;
+        const NoTape inside;
         lent.gradient.add_(sums);
       });
     }

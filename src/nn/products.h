@@ -4,7 +4,7 @@
 // library can. Tensors are contiguous; leading dimensions are rows: x [..., in], weight [out, in],
 // bias [out], g [..., out].
 //
-// No tape: call under NoGradGuard. Weight gradients gather in float32 (float64 when computing in
+// No tape: call under NoTape. Weight gradients gather in float32 (float64 when computing in
 // it), without a copy of the product in the compute type where the library allows; where they are
 // kept in bfloat16, sums are rounded to it as they are written.
 //

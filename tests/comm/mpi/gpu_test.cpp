@@ -43,9 +43,12 @@ class Array {
   device::Stream stream_;
 };
 
+float number(int rank, int64_t i) {
+  return static_cast<float>((rank * 7 + i * 3) % 11);
+}
 std::vector<float> numbers(int rank, int64_t count) {
   std::vector<float> out;
-  for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<float>((rank * 7 + i * 3) % 11));
+  for (int64_t i = 0; i < count; ++i) out.push_back(number(rank, i));
   return out;
 }
 
@@ -74,7 +77,7 @@ class OnGpu : public testing::TestWithParam<Backend> {
   device::Stream stream() const { return stream_->view(); }
   float sum(int64_t i) {
     float out = 0;
-    for (int r = 0; r < group().size(); ++r) out += numbers(r, i + 1).back();
+    for (int r = 0; r < group().size(); ++r) out += number(r, i);
     return out;
   }
 
@@ -99,12 +102,10 @@ TEST_P(OnGpu, EveryKind) {
   for (int64_t i = 0; i < 1000; ++i) ASSERT_EQ(a[static_cast<size_t>(i)], sum(i));
   for (int64_t i = 0; i < 100; ++i) ASSERT_EQ(b[static_cast<size_t>(i)], sum(rank * 100 + i));
   for (int64_t i = 0; i < 50 * n; ++i)
-    ASSERT_EQ(c[static_cast<size_t>(i)], numbers(static_cast<int>(i / 50), i % 50 + 1).back());
+    ASSERT_EQ(c[static_cast<size_t>(i)], number(static_cast<int>(i / 50), i % 50));
   for (int64_t i = 0; i < 10 * n; ++i)
-    ASSERT_EQ(d[static_cast<size_t>(i)],
-              numbers(static_cast<int>(i / 10), rank * 10 + i % 10 + 1).back());
-  for (int64_t i = 0; i < 20; ++i)
-    ASSERT_EQ(e[static_cast<size_t>(i)], numbers(n - 1, i + 1).back());
+    ASSERT_EQ(d[static_cast<size_t>(i)], number(static_cast<int>(i / 10), rank * 10 + i % 10));
+  for (int64_t i = 0; i < 20; ++i) ASSERT_EQ(e[static_cast<size_t>(i)], number(n - 1, i));
 }
 
 TEST_P(OnGpu, OwnBlocksInPlace) {
@@ -117,7 +118,7 @@ TEST_P(OnGpu, OwnBlocksInPlace) {
   for (int64_t i = 0; i < 64; ++i)
     ASSERT_EQ(a[static_cast<size_t>(rank * 64 + i)], sum(rank * 64 + i));
   for (int64_t i = 0; i < 64 * n; ++i)
-    ASSERT_EQ(b[static_cast<size_t>(i)], numbers(static_cast<int>(i / 64), i + 1).back());
+    ASSERT_EQ(b[static_cast<size_t>(i)], number(static_cast<int>(i / 64), i));
 }
 
 TEST_P(OnGpu, MessagesAndHostBuffers) {
@@ -176,42 +177,44 @@ TEST_P(OnGpu, InsideAGraph) {
   for (int64_t i = 0; i < 500; ++i) ASSERT_EQ(values[static_cast<size_t>(i)], sum(i));
 }
 
-// Large enough for copy engines, which the tensor axis has; eager, and as part of a graph.
+// By kernels, and by copy engines, for which it is large enough; eager, and as part of a graph.
 TEST_P(OnGpu, ASumWhoseOwnBlockComesLater) {
   World& world = testing_support::world();
   if (world.size() == 1) GTEST_SKIP() << "nobody to sum with";
-  Shape shape;
-  shape[Axis::tensor] = world.size();
-  Mesh mesh(world, shape, gpu_, GetParam());
-  Communicator& g = mesh.axis(Axis::tensor);
   const bool nccl = GetParam() == Backend::nccl;
-  EXPECT_EQ(g.has_copy_engines(), nccl);
-  const int64_t block = 1 << 19;
-  const Array whole = own(block * g.size()), made = own(block * g.size()), out = own(block);
-  const Buffer late = whole.buffer().slice(g.rank() * block, block),
-               from = made.buffer().slice(g.rank() * block, block);
-  const auto sum_late = [&] {
-    device::set_zero(late, stream());
-    const WorkHandle work =
-        g.reduce_scatter_own_later(whole.buffer(), out.buffer(), Reduce::sum, stream());
-    device::copy(late.data, gpu_, from.data, gpu_, from.bytes(), stream());
-    work->own_block_queued(stream());
-    work->wait(stream());
-  };
-  const auto expect_sums = [&] {
-    const auto values = out.read();
-    for (int64_t i = 0; i < block; ++i)
-      ASSERT_EQ(values[static_cast<size_t>(i)], sum(g.rank() * block + i)) << i;
-  };
-  sum_late();
-  expect_sums();
-  if (!nccl) return;
-  device::Graph graph;
-  graph.capture(stream(), sum_late);
-  for (int i = 0; i < 3; ++i) {
-    device::set_zero(out.buffer(), stream());
-    graph.replay(stream());
+  for (const CopyEngines copies : {CopyEngines::off, CopyEngines::tensor}) {
+    Shape shape;
+    shape[Axis::tensor] = world.size(), shape.copy_engines = copies;
+    Mesh mesh(world, shape, gpu_, GetParam());
+    Communicator& g = mesh.axis(Axis::tensor);
+    EXPECT_EQ(g.has_copy_engines(), nccl && copies == CopyEngines::tensor);
+    const int64_t block = 1 << 19;
+    const Array whole = own(block * g.size()), made = own(block * g.size()), out = own(block);
+    const Buffer late = whole.buffer().slice(g.rank() * block, block),
+                 from = made.buffer().slice(g.rank() * block, block);
+    const auto sum_late = [&] {
+      device::set_zero(late, stream());
+      const WorkHandle work =
+          g.reduce_scatter_own_later(whole.buffer(), out.buffer(), Reduce::sum, stream());
+      device::copy(late.data, gpu_, from.data, gpu_, from.bytes(), stream());
+      work->own_block_queued(stream());
+      work->wait(stream());
+    };
+    const auto expect_sums = [&] {
+      const auto values = out.read();
+      for (int64_t i = 0; i < block; ++i)
+        ASSERT_EQ(values[static_cast<size_t>(i)], sum(g.rank() * block + i)) << i;
+    };
+    sum_late();
     expect_sums();
+    if (!nccl) continue;
+    device::Graph graph;
+    graph.capture(stream(), sum_late);
+    for (int i = 0; i < 3; ++i) {
+      device::set_zero(out.buffer(), stream());
+      graph.replay(stream());
+      expect_sums();
+    }
   }
 }
 

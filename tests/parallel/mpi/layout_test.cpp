@@ -101,18 +101,21 @@ TEST(Layout, OffloadedActivationsComeBackBitEqual) {
   }
 }
 
-// Micro-batches of two samples whose halves take turns over the tensor axis.
+// Micro-batches of two samples whose halves take turns over the tensor axis. On eight ranks, of
+// which a core has many, every third layout.
 TEST(Layout, HalvesThatTakeTurnsGiveTheSameAnswer) {
   if (testing_support::world().size() < 2) GTEST_SKIP() << "needs two ranks";
-  size_t turn = 0;
-  for (const LayoutCase& any : cases(testing_support::world().size())) {
+  const int ranks = testing_support::world().size();
+  size_t turn = 0, answers = 0;
+  for (const LayoutCase& any : cases(ranks)) {
     LayoutCase c = any;
     if (c.tensor == 1 || kSamples / c.data < 2) continue;
     c.halves = Halves::on, c.micro = 2;
     const bool by_heads = c.context == 1 || c.method == plan::ContextMethod::all_to_all;
     if (++turn % 2 == 0) c.dropout = 0.1, c.attention_dropout = by_heads ? 0.1 : 0;
     c.offload = turn % 3 == 0;
-    if (refusal(c).empty()) expect_equal(c);
+    if (!refusal(c).empty() || (ranks > 4 && ++answers % 3 > 0)) continue;
+    expect_equal(c);
   }
 }
 
