@@ -476,7 +476,9 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
   const auto mode = static_cast<size_t>(c.recompute);
   const int64_t ranks = shards(c);
   const bool gathers = ranks > 1 && at_least(c.shard, Shard::parameters);
-  const bool splits = ranks > 1 && at_least(c.shard, Shard::gradients);
+  // Other software sums its gradients by the bucket, whatever their blocks.
+  const bool by_bucket = system_.bucket_elements > 0;
+  const bool splits = ranks > 1 && at_least(c.shard, Shard::gradients) && !by_bucket;
   // The first stage of zero_bubble puts nothing off.
   const bool waits =
       system_.by_tensor && c.schedule == ScheduleKind::zero_bubble && c.pipeline > 1 && stage > 0;
@@ -529,6 +531,9 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
     }
     if (waits) consider(waiting - all, gradient * most_whole);  // then the weight work
   }
+  if (by_bucket && ranks > 1)
+    most.units += std::min(system_.bucket_elements, parameters_[stage]) *
+                  system_.states(c.shard, workload_.compute_bytes()).gradients.bytes;
   return most;
 }
 

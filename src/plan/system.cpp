@@ -89,8 +89,12 @@ System megatron_deepspeed() {
   s.stage_start = Seconds(2.1);
   s.schedules = {ScheduleKind::one_f_one_b};
   s.recomputes = {Recompute::full};  // every launch script asks for it
-  s.states16.fill(state_rules("deepspeed_frontier"));
-  s.states16[0] = {"fp16", {2, false}, {2, false}, {4, false}, {8, false}};
+  s.bucket_elements = 5e8;           // DeepSpeed's reduce_bucket_size
+  s.states16 = {StateRules{"fp16", {2, false}, {2, false}, {4, false}, {8, false}},
+                state_rules("deepspeed_frontier"), state_rules("zero2"), state_rules("zero3")};
+  for (size_t level = 0; level < 4; ++level)
+    s.states32[level] = engine_state_rules(4, name_of(static_cast<Shard>(level)));
+  set_float64(s);
   return s;
 }
 

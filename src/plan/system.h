@@ -87,6 +87,7 @@ struct System {
   double optimizer_bytes = 0;      // moved for each parameter that a rank updates
   double gradient_bytes = 0;       // moved for each parameter that it holds: zeroing, norms
   double data_bytes = 4;           // of a gradient element on the wire
+  double bucket_elements = 0;      // gradients that are summed together; 0: those of a block
   Seconds stage_start;             // lost once a step for each stage after the first
   double slack = 0.02;             // of what the allocator holds, lost to fragments
   std::vector<Shard> shards;
