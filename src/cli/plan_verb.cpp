@@ -139,35 +139,55 @@ struct ImportOptions {
 };
 
 std::string text_of(const plan::LaunchedRun& run, const plan::Workload& w) {
-  return fmt::format(
-      "model: {} parameters, {} layers, width {}, {} heads, {} tokens a sample, {}\nlayout: tensor "
-      "{}, pipeline {}, data {}, {} samples a micro-batch, {} a step, ZeRO {}{}{}\n",
+  std::string layout = fmt::format("tensor {}, ", run.tensor);
+  if (run.context > 1) layout += fmt::format("context {}, ", run.context);
+  layout += fmt::format("pipeline {}, data {}", run.pipeline,
+                        run.data() > 0 ? std::to_string(run.data()) : "?");
+  if (run.chunks > 1) layout += fmt::format(", {} chunks a stage", run.chunks);
+  std::string text = fmt::format(
+      "model: {} parameters, {} layers, width {}, {} heads, {} tokens a sample, {}\nlayout: {}, {} "
+      "samples a micro-batch, {} a step, ZeRO {}{}{}\n",
       format_count(static_cast<double>(w.model.parameters())), run.layers, run.width, run.heads,
-      run.sequence, run.compute, run.tensor, run.pipeline,
-      run.data() > 0 ? std::to_string(run.data()) : "?", run.micro, run.global_batch, run.zero,
-      run.recompute ? ", recompute" : "", run.fused_attention ? ", fused attention" : "");
+      run.sequence, run.compute, layout, run.micro, run.global_batch, run.zero,
+      run.recompute == plan::Recompute::none
+          ? ""
+          : fmt::format(", {} recompute", plan::name_of(run.recompute)),
+      run.fused_attention ? ", fused attention" : "");
+  if (!run.not_read.empty())
+    text += "not read, though it may change the step: " + join(run.not_read, ", ") + "\n";
+  return text;
 }
 
-int import_script(const ImportOptions& o) {
-  const std::string script = read_file(o.script);
-  const std::string json = o.json.empty() ? "" : read_file(o.json);
-  plan::LaunchedRun run = plan::read_launch(script, o.script, json, o.json);
-  if (o.devices > 0) {
-    run = plan::read_launch(script + fmt::format("\n--ntasks {}\n", o.devices), o.script, json,
-                            o.json);
-  }
+plan::Workload workload_of(const plan::LaunchedRun& run, const std::string& script) {
+  const auto word = [](bool yes) { return yes ? "yes" : "no"; };
   models::GptConfig shape;
   shape.layers = run.layers;
   shape.width = run.width;
   shape.heads = run.heads;
+  shape.kv_heads = run.kv_heads;
   shape.context = run.sequence;
   shape.feed_forward = run.feed_forward;
+  shape.activation = run.swiglu ? "swiglu" : "gelu";
+  shape.norm = run.rms_norm ? "rms" : "layer";
+  shape.positions = run.rope ? "rope" : "learned";
+  shape.tied = word(run.tied);
+  shape.bias = word(run.bias);
+  config::Problems problems;
+  shape.check(problems);
+  if (!problems.empty()) fail(ErrorKind::config, "{}: {}", script, problems.text());
   plan::Workload w;
-  w.name = fs::path(o.script).filename().string();
+  w.name = fs::path(script).filename().string();
   w.model = models::build_gpt(shape, run.vocabulary);
   w.sequence = run.sequence;
   w.global_batch = run.global_batch;
   w.compute = run.compute;
+  return w;
+}
+
+int import_script(const ImportOptions& o) {
+  const plan::LaunchedRun run = plan::read_launch(
+      read_file(o.script), o.script, o.json.empty() ? "" : read_file(o.json), o.json, o.devices);
+  const plan::Workload w = workload_of(run, o.script);
   print_answer(text_of(run, w));
   if (!run.contradictions.empty())
     fail(ErrorKind::config, "{} contradiction{} between {} and {}\n{}", run.contradictions.size(),
@@ -179,27 +199,20 @@ int import_script(const ImportOptions& o) {
         "its step is predicted\n");
     return 0;
   }
-  plan::System system = plan::system_named("megatron_deepspeed");
-  system.fused_attention = run.fused_attention;
-  system.norms_sharded = run.norms_sharded;
-  plan::Predictor predictor(w, system, plan::load_machine(o.machine));
-  plan::Configuration c;
-  c.tensor = run.tensor;
-  c.pipeline = run.pipeline;
-  c.data = run.data();
-  c.micro = run.micro;
-  c.shard = run.shard();
-  c.recompute = run.recompute ? plan::Recompute::full : plan::Recompute::none;
+  plan::Predictor predictor(w, run.system(), plan::load_machine(o.machine));
+  const plan::Configuration c = run.configuration();
   if (const std::string problem = predictor.problem(c); !problem.empty())
     fail(ErrorKind::config, "{}: this layout cannot be: {}", o.script, problem);
   const plan::Prediction p = predictor.simulate(c);
   const nlohmann::json out = plan::proposal_json(predictor, c, p);
-  print_answer(fmt::format(
-      "no contradiction\npredicted: {} a step, {:.0f} tokens/s and device, MFU {:.1f} %, HFU "
-      "{:.1f} %; {} of {} a device\n",
-      format_seconds(p.seconds), out.at("tokens_per_second_device").get<double>(),
-      100 * out.at("mfu").get<double>(), 100 * out.at("hfu").get<double>(),
-      format_bytes(p.total_bytes), format_bytes(predictor.usable_bytes())));
+  print_answer(
+      fmt::format("no contradiction\npredicted, as {} trains: {} a step, {:.0f} tokens/s and "
+                  "device, MFU {:.1f} "
+                  "%, HFU {:.1f} %; {}\n",
+                  predictor.system().name, format_seconds(p.seconds),
+                  out.at("tokens_per_second_device").get<double>(),
+                  100 * out.at("mfu").get<double>(), 100 * out.at("hfu").get<double>(),
+                  plan::memory_words(p.total_bytes, predictor.usable_bytes())));
   return 0;
 }
 

@@ -4,202 +4,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <tuple>
 
 #include "core/error.h"
 #include "core/text.h"
+#include "plan/shell_script.h"
 
 namespace ocoee::plan {
 namespace {
 
 using nlohmann::json;
-
-struct Word {
-  std::string text;
-  int line;
-};
-
-bool is_name(char c, bool first) {
-  return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         (!first && c >= '0' && c <= '9');
-}
-
-// Variables of the script in the order they are given; unknown ones come from no environment.
-class Variables {
- public:
-  // $NAME, ${NAME}, ${NAME:-otherwise}; what is not known stays as it stands.
-  std::string put_in(const std::string& text) const {
-    std::string out;
-    for (size_t i = 0; i < text.size(); ++i) {
-      if (text[i] != '$' || i + 1 >= text.size()) {
-        out += text[i];
-        continue;
-      }
-      const bool braced = text[i + 1] == '{';
-      const size_t begin = i + (braced ? 2 : 1);
-      size_t end = begin;
-      while (end < text.size() && is_name(text[end], end == begin)) ++end;
-      const std::string name = text.substr(begin, end - begin);
-      const size_t close = braced ? text.find('}', end) : end;
-      if (name.empty() || close == std::string::npos) {
-        out += text[i];
-        continue;
-      }
-      const std::string rest = braced ? text.substr(end, close - end) : "";
-      const auto found = values_.find(name);
-      if (found != values_.end())
-        out += found->second;
-      else if (rest.starts_with(":-") || rest.starts_with(":="))
-        out += put_in(rest.substr(2));
-      else
-        out += text.substr(i, close - i + (braced ? 1 : 0));
-      i = close - (braced ? 0 : 1);
-    }
-    return out;
-  }
-  // NAME=value at the beginning of a line.
-  void take(const std::string& line) {
-    std::string text(trim(line));
-    if (text.starts_with("export ")) text = std::string(trim(text.substr(7)));
-    size_t end = 0;
-    while (end < text.size() && is_name(text[end], end == 0)) ++end;
-    if (end == 0 || end >= text.size() || text[end] != '=') return;
-    std::string value = text.substr(end + 1);
-    if (!value.empty() && (value[0] == '"' || value[0] == '\'')) {
-      const size_t close = value.find(value[0], 1);
-      value = value.substr(1, close == std::string::npos ? close : close - 1);
-    } else {
-      value = value.substr(0, value.find_first_of(" ;#"));
-    }
-    values_[text.substr(0, end)] = put_in(arithmetic(value));
-  }
-
- private:
-  // $((A * B)) and $((A / B)), as scripts count their ranks.
-  std::string arithmetic(const std::string& value) const {
-    if (!value.starts_with("$((") || !value.ends_with("))")) return value;
-    const std::string inside = value.substr(3, value.size() - 5);
-    const size_t at = inside.find_first_of("*/");
-    if (at == std::string::npos) return value;
-    const auto number = [&](std::string text) -> std::optional<int64_t> {
-      text = std::string(trim(text));
-      if (!text.empty() && is_name(text[0], true)) text = "$" + text;
-      text = put_in(text);
-      int64_t n = 0;
-      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-      if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-      return n;
-    };
-    const auto a = number(inside.substr(0, at)), b = number(inside.substr(at + 1));
-    if (!a || !b || *b == 0) return value;
-    return std::to_string(inside[at] == '*' ? *a * *b : *a / *b);
-  }
-  std::map<std::string, std::string> values_;
-};
-
-class Script {
- public:
-  Script(const std::string& text, std::string name) : name_(std::move(name)) {
-    std::string document;  // the end word of a here-document
-    int number = 0;
-    for (const std::string& line : split(text, '\n')) {
-      ++number;
-      if (!document.empty()) {
-        if (trim(line) == document)
-          document.clear();
-        else
-          here_ += variables_.put_in(line) + "\n";
-        continue;
-      }
-      const std::string_view bare = trim(line);
-      if (bare.starts_with("#SBATCH")) {
-        batch_line(std::string(bare.substr(7)), number);
-        continue;
-      }
-      if (bare.empty() || bare[0] == '#') continue;
-      const size_t here = line.find("<<");
-      if (here != std::string::npos && here_.empty()) {
-        document = std::string(trim(line.substr(here + 2)));
-        document = document.substr(0, document.find_first_of(" \t>"));
-        std::erase_if(document, [](char c) { return c == '-' || c == '\'' || c == '"'; });
-        continue;
-      }
-      variables_.take(line);
-      const std::string whole = variables_.put_in(line);
-      std::string word;
-      for (const char c : whole + " ") {
-        if (c != ' ' && c != '\t' && c != '"' && c != '\'' && c != '\\' && c != '=') {
-          word += c;
-        } else if (!word.empty()) {
-          words_.push_back({word, number});
-          word.clear();
-        }
-      }
-    }
-    for (size_t i = 0; i < words_.size(); ++i) {
-      if (!words_[i].text.starts_with("--")) continue;
-      const bool has_value = i + 1 < words_.size() && !words_[i + 1].text.starts_with("--");
-      flags_[words_[i].text] = {has_value ? words_[i + 1].text : "", words_[i].line};
-    }
-  }
-
-  bool has(const std::string& flag) const { return flags_.contains(flag); }
-  std::string place(const std::string& flag) const {
-    const auto found = flags_.find(flag);
-    return found == flags_.end() ? name_ : fmt::format("{}:{}", name_, found->second.line);
-  }
-  std::optional<int64_t> number(const std::string& flag) const {
-    const auto found = flags_.find(flag);
-    if (found == flags_.end()) return std::nullopt;
-    const std::string& text = found->second.text;
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size())
-      fail(ErrorKind::config,
-           "{}: {} is '{}', no whole number\n    fix: give its value where the script sets it, "
-           "variables of the environment are not read",
-           place(flag), flag, text);
-    return value;
-  }
-  int64_t needed(const std::string& flag) const {
-    const auto value = number(flag);
-    if (!value)
-      fail(ErrorKind::config,
-           "{}: {} is missing, so the run is not known\n    fix: give the script that starts "
-           "pretrain_gpt.py with all its flags",
-           name_, flag);
-    return *value;
-  }
-  std::optional<int64_t> first_of(std::initializer_list<const char*> flags) const {
-    for (const char* flag : flags) {
-      if (const auto value = number(flag)) return value;
-    }
-    return std::nullopt;
-  }
-  const std::string& here_document() const { return here_; }
-  int64_t nodes() const { return nodes_; }
-
- private:
-  void batch_line(const std::string& text, int) {
-    std::string all = text;
-    for (char& c : all) {
-      if (c == '=') c = ' ';
-    }
-    const std::vector<std::string> parts = split(std::string(trim(all)), ' ');
-    if (parts.size() >= 2 && (parts[0] == "-N" || parts[0] == "--nodes"))
-      std::from_chars(parts.back().data(), parts.back().data() + parts.back().size(), nodes_);
-  }
-
-  std::string name_, here_;
-  int64_t nodes_ = 0;
-  Variables variables_;
-  std::vector<Word> words_;
-  std::map<std::string, Word> flags_;
-};
+using Script = ShellScript;
 
 class DeepSpeed {
  public:
@@ -212,6 +29,8 @@ class DeepSpeed {
            error.what());
     }
   }
+  bool is_given() const { return !json_.empty(); }
+  bool has(const std::string& key) const { return at(key) != nullptr; }
   std::optional<int64_t> number(const std::string& key) const {
     const json* value = at(key);
     return value && value->is_number() ? std::optional(value->get<int64_t>()) : std::nullopt;
@@ -284,10 +103,107 @@ void check_precision(LaunchedRun& run, const Script& script, const DeepSpeed& de
   }
 }
 
+// Megatron-LM's words; Megatron-DeepSpeed's old one means full.
+Recompute recompute_of(const Script& script) {
+  const std::string granularity = script.one_of("--recompute-granularity", {"selective", "full"});
+  const bool old = script.has("--checkpoint-activations");
+  if (script.has("--recompute-activations") || granularity == "selective")
+    return Recompute::selective;
+  if (granularity != "full" && !old) return Recompute::none;
+  // Each layer by itself, as it is counted; "block", or several layers at once, are told.
+  for (const char* method : {"--recompute-method", "--checkpoint-method"})
+    script.one_of(method, {"uniform"});
+  for (const char* layers : {"--recompute-num-layers", "--checkpoint-num-layers"})
+    script.one_of(layers, {"1"});
+  return Recompute::full;
+}
+
+// SwiGLU's width, the words of newer models, and the vocabulary as it is padded.
+void read_model(LaunchedRun& run, const Script& script) {
+  run.feed_forward = script.number("--ffn-hidden-size").value_or(0);
+  run.swiglu = script.has("--swiglu");
+  if (run.swiglu && run.feed_forward == 0) run.feed_forward = 8 * run.width / 3 / 64 * 64;
+  script.has("--group-query-attention");
+  for (const char* flag : {"--num-query-groups", "--num-key-value-heads"})
+    run.kv_heads = script.number(flag).value_or(run.kv_heads);
+  const std::string norm =
+      script.one_of("--normalization", {"RMSNorm", "rmsnorm", "LayerNorm", "layernorm"});
+  run.rms_norm = norm == "RMSNorm" || norm == "rmsnorm";
+  const std::string positions =
+      script.one_of("--position-embedding-type", {"rope", "learned_absolute"});
+  run.rope = script.has("--use-rotary-position-embeddings") || positions == "rope";
+  run.tied = !script.has("--untie-embeddings-and-output-weights");
+  run.bias = !script.has("--disable-bias-linear");
+  const auto none = [&](const char* flag) {
+    return !script.one_of(flag, {"0", "0.0", "0."}).empty();
+  };
+  const bool no_hidden = none("--hidden-dropout"), no_attention = none("--attention-dropout");
+  run.dropout = !no_hidden || !no_attention;
+  for (const char* flag : {"--hidden-dropout", "--attention-dropout"}) script.one_of(flag, {"0.1"});
+  const int64_t multiple =
+      script.number("--make-vocab-size-divisible-by").value_or(128) * run.tensor;
+  if (const auto vocabulary = script.number("--vocab-size"); vocabulary && multiple > 0)
+    run.vocabulary = (*vocabulary + multiple - 1) / multiple * multiple;
+}
+
+int64_t devices_of(const Script& script) {
+  const auto started = script.first_of({"--nproc_per_node", "--nproc-per-node", "--num_gpus"});
+  const auto tasks = script.first_of({"--ntasks", "--world-size"});
+  const auto nodes = script.first_of({"--nnodes", "--num-nodes", "--num_nodes", "--nodes"});
+  const auto per_node = script.first_of({"--ntasks-per-node", "--gpus-per-node"});
+  if (started && (nodes || tasks)) return *started * nodes.value_or(tasks.value_or(1));
+  if (tasks) return *tasks;
+  return per_node && nodes ? *per_node * *nodes : 0;
+}
+
+void read_layout(LaunchedRun& run, const Script& script, const DeepSpeed& deepspeed) {
+  run.tensor = script.number("--tensor-model-parallel-size").value_or(1);
+  run.pipeline = script.number("--pipeline-model-parallel-size").value_or(1);
+  run.context = script.number("--context-parallel-size").value_or(1);
+  run.norms_sharded = script.has("--sequence-parallel");
+  run.overlaps_gradients = script.has("--overlap-grad-reduce");
+  if (const auto layers = script.number("--num-layers-per-virtual-pipeline-stage")) {
+    const int64_t part = run.pipeline * *layers;
+    if (part < 1 || run.layers % part != 0)
+      fail(ErrorKind::config,
+           "{}: --num-layers-per-virtual-pipeline-stage is {}: {} layers do not divide over {} "
+           "stages into parts of {}\n    fix: use a divisor of the layers of a stage",
+           script.place("--num-layers-per-virtual-pipeline-stage"), *layers, run.layers,
+           run.pipeline, *layers);
+    run.chunks = run.layers / part;
+  }
+  run.zero = script.number("--zero-stage")
+                 .value_or(deepspeed.number("zero_optimization.stage").value_or(0));
+  if (script.has("--use-distributed-optimizer") && run.zero == 0) run.zero = 1;
+}
+
 }  // namespace
 
+Configuration LaunchedRun::configuration() const {
+  Configuration c;
+  c.tensor = tensor;
+  c.context = context;
+  c.pipeline = pipeline;
+  c.data = data();
+  c.micro = micro;
+  c.chunks = chunks;
+  if (chunks > 1) c.schedule = ScheduleKind::interleaved;
+  c.shard = shard();
+  c.recompute = recompute;
+  return c;
+}
+
+System LaunchedRun::system() const {
+  System system = system_named(deepspeed ? "megatron_deepspeed" : "megatron");
+  system.fused_attention = fused_attention;
+  system.norms_sharded = norms_sharded;
+  system.overlaps_gradients = overlaps_gradients;
+  system.dropout = dropout;
+  return system;
+}
+
 int64_t LaunchedRun::data() const {
-  const int64_t model = tensor * pipeline;
+  const int64_t model = tensor * context * pipeline;
   return devices > 0 && devices % model == 0 ? devices / model : 0;
 }
 
@@ -299,7 +215,8 @@ Shard LaunchedRun::shard() const {
 }
 
 LaunchedRun read_launch(const std::string& script_text, const std::string& script_name,
-                        const std::string& json_text, const std::string& json_name) {
+                        const std::string& json_text, const std::string& json_name,
+                        int64_t devices) {
   const Script script(script_text, script_name);
   const bool own = trim(json_text).empty();
   const DeepSpeed deepspeed(own ? script.here_document() : json_text,
@@ -311,27 +228,21 @@ LaunchedRun read_launch(const std::string& script_text, const std::string& scrip
   run.sequence = script.needed("--seq-length");
   run.micro = script.needed("--micro-batch-size");
   run.global_batch = script.needed("--global-batch-size");
-  run.feed_forward = script.number("--ffn-hidden-size").value_or(0);
-  run.tensor = script.number("--tensor-model-parallel-size").value_or(1);
-  run.pipeline = script.number("--pipeline-model-parallel-size").value_or(1);
-  run.recompute = script.has("--checkpoint-activations") || script.has("--recompute-activations") ||
-                  script.has("--recompute-granularity");
-  run.fused_attention = script.has("--use-flash-attn") || script.has("--use-flash-attn-v1") ||
-                        script.has("--use-flash-attn-v2");
-  run.norms_sharded = script.has("--sequence-parallel");
-  const auto ranks = script.first_of({"--ntasks", "--world-size"});
-  const auto nodes = script.first_of({"--nodes", "--nnodes", "--num-nodes", "--num_nodes"});
-  const auto per_node = script.first_of({"--ntasks-per-node", "--nproc_per_node",
-                                         "--nproc-per-node", "--num_gpus", "--gpus-per-node"});
-  if (ranks)
-    run.devices = *ranks;
-  else if (per_node && (nodes || script.nodes() > 0))
-    run.devices = nodes.value_or(script.nodes()) * *per_node;
-  run.zero = script.number("--zero-stage")
-                 .value_or(deepspeed.number("zero_optimization.stage").value_or(0));
+  read_layout(run, script, deepspeed);
+  read_model(run, script);
+  run.recompute = recompute_of(script);
+  for (const char* flag : {"--use-flash-attn", "--use-flash-attn-v1", "--use-flash-attn-v2"})
+    run.fused_attention |= script.has(flag);
+  run.fused_attention |= !script.one_of("--attention-backend", {"flash", "fused"}).empty();
+  run.deepspeed = script.has("--deepspeed") || script.has("--deepspeed_config") ||
+                  script.has("--zero-stage") || deepspeed.is_given();
+  if (!run.deepspeed) script.has("--accumulate-allreduce-grads-in-fp32");  // as it always does
+  script.one_of("--optimizer", {"adam"});
+  const int64_t counted = devices_of(script);
+  run.devices = devices > 0 ? devices : counted;
 
   if (run.layers < 1 || run.width < 1 || run.heads < 1 || run.sequence < 1 || run.micro < 1 ||
-      run.global_batch < 1 || run.tensor < 1 || run.pipeline < 1)
+      run.global_batch < 1 || run.tensor < 1 || run.context < 1 || run.pipeline < 1)
     fail(ErrorKind::config, "{}: sizes of the model, batch and layout must be at least 1",
          script_name);
   check_micro(run, script, deepspeed);
@@ -346,6 +257,11 @@ LaunchedRun read_launch(const std::string& script_text, const std::string& scrip
                run.global_batch / (run.data() * run.micro), deepspeed,
                "gradient_accumulation_steps");
   check_precision(run, script, deepspeed);
+  run.not_read = script.not_read();
+  for (const char* key : {"zero_optimization.offload_optimizer", "zero_optimization.offload_param",
+                          "zero_optimization.zero_hpz_partition_size"}) {
+    if (deepspeed.has(key)) run.not_read.push_back(std::string(key) + " of the JSON");
+  }
   return run;
 }
 

@@ -184,6 +184,13 @@ json proposal_json(Predictor& predictor, const Configuration& c, const Predictio
           {"memory_bytes", memory}};
 }
 
+std::string memory_words(double bytes, double usable) {
+  std::string words = fmt::format("{} of {} a device", format_bytes(bytes), format_bytes(usable));
+  if (bytes > usable)
+    words += fmt::format(": does not fit, {} too much", format_bytes(bytes - usable));
+  return words;
+}
+
 Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   Plan plan;
   plan.found = search(predictor, request.search);

@@ -30,6 +30,9 @@ struct Plan {
 };
 Plan make_plan(Predictor& predictor, const PlanRequest& request);
 
+// Of a device: what a rank holds of what it may, and by how much that is too much.
+std::string memory_words(double bytes, double usable);
+
 // The table on the terminal.
 std::string plan_text(const nlohmann::json& plan);
 

@@ -118,6 +118,13 @@ TEST(PlanFile, ReadingOfSamplesIsSaidBesideTheStep) {
             std::string::npos);
 }
 
+TEST(PlanFile, MemoryThatDoesNotFitIsTold) {
+  constexpr double kGiB = 1024.0 * 1024 * 1024;
+  EXPECT_EQ(memory_words(60 * kGiB, 60 * kGiB), "60.00 GiB of 60.00 GiB a device");
+  EXPECT_EQ(memory_words(85.5 * kGiB, 60 * kGiB),
+            "85.50 GiB of 60.00 GiB a device: does not fit, 25.50 GiB too much");
+}
+
 TEST(PlanFile, WordsSayWhatATensorGroupCosts) {
   Predictor predictor(planned("22b", 640).workload, system_named("ocoee"),
                       load_machine("frontier"));
