@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // mpirun -n RANKS bench_shard_memory [layers [width [float32|bfloat16 [cpu|cuda]]]]
-// Trains two steps at each shard level; prints the most bytes of tensors on any rank, the closed
-// form of plan/memory.h, and the process's resident size. Ends with 1 where a level lies more than
-// 5 % from its form.
+// Trains two steps at each shard level; prints the most bytes of tensors on any rank, what the
+// planner says, and the process's resident size. Ends with 1 where a level lies more than 5 % from
+// its plan.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -40,16 +40,16 @@ bool measure(int argc, char** argv) {
         mesh.world().all_reduce_value(static_cast<double>(m.peak), comm::Reduce::max);
     const double resident =
         mesh.world().all_reduce_value(static_cast<double>(m.resident), comm::Reduce::max);
-    const double ratio = peak / m.formula();
+    const double ratio = peak / m.planned.total_bytes;
     holds &= std::abs(ratio - 1) <= kTolerance;
     if (world.rank() != 0) continue;
     if (std::string(shard) == "none")
       fmt::print(
           "{} parameters, {} on {}, {} data ranks; MiB a rank\n{:<12}{:>12}{:>12}{:>9}{:>22}\n",
           m.parameters, c.compute, on_gpu ? "cuda" : "cpu", world.size(), "shard", "tensors",
-          "formula", "ratio", "resident, so far most");
+          "planned", "ratio", "resident, so far most");
     fmt::print("{:<12}{:>12.1f}{:>12.1f}{:>9.3f}{:>22.1f}\n", shard, peak / kMiB,
-               m.formula() / kMiB, ratio, resident / kMiB);
+               m.planned.total_bytes / kMiB, ratio, resident / kMiB);
     std::fflush(stdout);
   }
   return holds;

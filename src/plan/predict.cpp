@@ -483,6 +483,10 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
   const bool waits =
       system_.by_tensor && c.schedule == ScheduleKind::zero_bubble && c.pipeline > 1 && stage > 0;
   const bool goes_on = !waits && c.micro_batches(workload_.global_batch) > 1;
+  const double share = 1 / static_cast<double>(ranks);
+  const double stream = element *
+                        static_cast<double>(c.micro * workload_.sequence * costs_.width()) /
+                        static_cast<double>(c.context * (system_.norms_sharded ? c.tensor : 1));
   Moment most;
   double most_bytes = -1;
   const auto consider = [&](double passing, double units) {
@@ -495,7 +499,7 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
       double first = 0;
       for (size_t b = 0; b < std::min<size_t>(2, chunk.size()); ++b)
         first += (*blocks_)[chunk[b]].parameters;
-      consider(0, gradient * first * (1 + 1 / static_cast<double>(ranks)));
+      consider(0, gradient * first * (1 + share));
     }
     double kept = 0, waiting = 0, most_whole = 0;
     for (const uint16_t k : chunk) kept += (*blocks_)[k].saved[mode];
@@ -505,8 +509,10 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
       // Two sums are under way at most; those of the first blocks still are when the last one runs
       // in the next micro-batch, unless that is tied to the first and waits for it.
       const double lent = c.pipeline == 1 && b > 0 ? (*blocks_)[chunk.back()].borrowed : 0;
-      const auto elements = [&](size_t other) {
-        if (other >= chunk.size() && goes_on && (*blocks_)[chunk.back()].borrowed == 0)
+      const auto elements = [&](size_t steps) {
+        size_t other = b + steps;
+        if (other >= chunk.size() && goes_on && steps < chunk.size() &&
+            (*blocks_)[chunk.back()].borrowed == 0)
           other -= chunk.size();
         return other < chunk.size() ? (*blocks_)[chunk[other]].parameters : 0;
       };
@@ -514,18 +520,21 @@ Predictor::Moment Predictor::fullest_moment(const Configuration& c, size_t stage
         kept = b > 0 ? (*blocks_)[chunk[b - 1]].saved[mode] : 0;  // on its way back
       else
         kept -= block.saved[mode];
+      const double own = elements(0), next = b > 0 ? (*blocks_)[chunk[b - 1]].parameters : 0;
       double units = 0;
       if (splits) {
         // The gradient that is written, unless that waits, and two that are being summed. A tied
         // matrix's is whole from the block that borrows it to its own.
-        const double summed =
-            (elements(b + 1) + elements(b + 2)) * (1 + 1 / static_cast<double>(ranks));
-        most_whole = std::max(most_whole, elements(b) + summed);
-        units = gradient * ((waits ? 0 : elements(b)) + summed + lent);
+        const double summed = (elements(1) + elements(2)) * (1 + share);
+        most_whole = std::max(most_whole, own + summed);
+        units = gradient * ((waits ? 0 : own) + summed + lent);
       }
-      if (gathers)
-        units += element * (elements(b) + (b > 0 ? elements(b - 1) : 0) +
-                            (c.pipeline == 1 ? block.borrowed : 0));
+      const double borrowed = c.pipeline == 1 ? block.borrowed : 0;
+      if (splits && !waits)  // its passes are over: the slice that its own sum arrives in
+        consider(kept + (b > 0 ? stream : 0) - all,
+                 units + gradient * own * share +
+                     (gathers ? element * (b > 0 ? next : own + borrowed) : 0));
+      if (gathers) units += element * (own + next + borrowed);
       consider(kept + (waits ? block.putting_off : block.alive)[mode] + waiting - all, units);
       if (waits) waiting += block.waiting;
     }

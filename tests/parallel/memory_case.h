@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The most bytes of tensors that a rank held while it trained two steps, beside the closed form.
+// The most bytes of tensors that a rank held while it trained two steps, beside what is planned.
 #pragma once
+
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 
 #include "models/gpt.h"
 #include "parallel/tensor_memory.h"
-#include "plan/memory.h"
+#include "plan/predict.h"
 #include "train/update.h"
 
 namespace ocoee::parallel {
@@ -21,10 +23,29 @@ struct MemoryCase {
 
 struct MeasuredMemory {
   int64_t parameters = 0;
-  double states = 0, live = 0, activations = 0;  // bytes by the formulas
+  plan::Prediction planned;
   int64_t peak = 0, resident = 0;  // bytes measured; resident: of the process, its most
-  double formula() const { return states + live + activations; }
+  double states() const {
+    return planned.of(plan::Held::parameters) + planned.of(plan::Held::gradients) +
+           planned.of(plan::Held::masters) + planned.of(plan::Held::optimizer);
+  }
 };
+
+// Of one of `ranks` that share what is split.
+inline plan::Prediction planned_memory(const MemoryCase& c, const plan::ModelSpec& model,
+                                       int64_t ranks, const device::Device& device) {
+  plan::Workload workload;
+  workload.model = model;
+  workload.sequence = c.model.context;
+  workload.global_batch = c.samples * c.micro_batches * ranks;
+  workload.compute = c.compute, workload.gradients = c.gradients;
+  workload.threads = at::get_num_threads();
+  plan::Configuration layout;
+  layout.data = ranks, layout.micro = c.samples, layout.shard = plan::shard_from_name(c.shard);
+  plan::Machine machine = plan::unknown_machine();
+  if (device.is_cuda()) machine.device.workspace = plan::load_machine("h200").device.workspace;
+  return plan::Predictor(workload, plan::system_named("ocoee"), machine).predict(layout);
+}
 
 inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
   const plan::ModelSpec model = models::build_gpt(c.model, c.vocabulary);
@@ -66,16 +87,7 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
     }
     device::synchronize(current_stream(device));
     out.parameters = model.parameters();
-    const auto width = static_cast<int64_t>(c10::elementSize(options.precision.compute));
-    const auto gradient = static_cast<int64_t>(c10::elementSize(options.precision.gradient()));
-    out.states = static_cast<double>(engine.weights().elements()) *
-                 plan::engine_state_rules(width, c.shard, gradient)
-                     .bytes_per_parameter(engine.weights().layout().ways());
-    out.live = static_cast<double>(
-        plan::live_unit_bytes(model, {width, gradient, c.shard, engine.weights().layout().ways(),
-                                      c.micro_batches > 1, device.is_cuda()}));
-    out.activations = model.saved_bytes_per_token(static_cast<int>(width)) *
-                      static_cast<double>(c.samples * c.model.context);
+    out.planned = planned_memory(c, model, engine.weights().layout().ways(), device);
   }
   out.peak = tensor_memory(device).peak - before;
   out.resident = peak_resident_bytes();

@@ -40,32 +40,34 @@ void at_every_level(MemoryCase c, const Check& check) {
 }
 
 // bench/shard_memory shows the same on 300 million parameters.
-TEST(Memory, PeakOfTheTensorAllocatorFollowsTheFormulas) {
+TEST(Memory, PeakOfTheTensorAllocatorIsWhatIsPlanned) {
   at_every_level(gpt(16, 192, 97), [](const MeasuredMemory& got) {
-    EXPECT_NEAR(static_cast<double>(got.peak) / got.formula(), 1, 0.05)
-        << got.peak << " bytes at most; states " << got.states << ", live blocks " << got.live
-        << ", activations " << got.activations;
+    EXPECT_NEAR(static_cast<double>(got.peak) / got.planned.total_bytes, 1, 0.05)
+        << got.peak << " bytes at most; states " << got.states();
     EXPECT_GT(got.resident, got.peak);
   });
 }
 
-// What comes and goes with the blocks, by itself: the peak without states is the form's bytes and
-// of the activations those that are left at that moment. Models in which blocks, or embedding and
-// head, outweigh activations; one micro-batch, after which nothing is under way, and two.
-TEST(Memory, WhatPassesIsWhatTheFormSays) {
+// What comes and goes with the blocks, by itself: the peak without states is what is planned of
+// units, activations and what a pass holds. Models in which blocks, or embedding and head, outweigh
+// activations; one micro-batch, after which nothing is under way, and two.
+TEST(Memory, WhatPassesIsWhatIsPlanned) {
   if (testing_support::world().size() > 2) GTEST_SKIP() << "two ranks say as much";
   std::vector<MemoryCase> cases{gpt(4, 256, 97), gpt(4, 96, 1 << 14), gpt(4, 96, 1 << 14)};
   cases[2].model.tied = "yes";
   for (MemoryCase c : cases) {
     for (const int64_t micro_batches : {1, 2}) {
       c.micro_batches = micro_batches;
-      at_every_level(c, [](const MeasuredMemory& got) {
-        const double passing = static_cast<double>(got.peak) - got.states;
-        // A pass holds some arrays more for a moment, and of a few tokens the products' own memory.
-        const double moment = 2 * got.activations;
-        EXPECT_GE(passing, 0.99 * got.live) << "activations " << got.activations;
-        EXPECT_LE(passing, got.live + got.activations + moment)
-            << "live " << got.live << ", activations " << got.activations;
+      at_every_level(c, [&](const MeasuredMemory& got) {
+        const double passing = static_cast<double>(got.peak) - got.states();
+        const double planned =
+            got.planned.total_bytes - got.states() - got.planned.of(plan::Held::slack);
+        const double activations = got.planned.of(plan::Held::activations);
+        // A plan counts the copy of a product that is added; the first of a step is written.
+        if (got.planned.of(plan::Held::communication) > 0 || micro_batches > 1) {
+          EXPECT_GE(passing, planned - 2 * activations) << "planned " << planned;
+        }
+        EXPECT_LE(passing, planned + activations) << "planned " << planned;
       });
     }
   }
