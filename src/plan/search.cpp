@@ -71,6 +71,51 @@ std::vector<Proposal> front_of(std::vector<Candidate> all, Predictor& predictor)
   return front;
 }
 
+template <class Value>
+bool wanted(const std::optional<Value>& pin, Value value) {
+  return !pin || *pin == value;
+}
+
+// Schedules, chunks, shards, recompute modes and placements of the axes and micro-batch of `c`.
+template <class Visit>
+void each_of_axes(Predictor& predictor, const SearchRequest& request, Configuration c,
+                  const Visit& visit) {
+  const System& system = predictor.system();
+  const Workload& w = predictor.workload();
+  const auto blocks = static_cast<int64_t>(w.model.blocks.size());
+  for (const ScheduleKind kind : system.schedules) {
+    if (c.pipeline == 1 && kind != ScheduleKind::one_f_one_b) continue;
+    c.schedule = kind;
+    const bool interleaves = kind == ScheduleKind::interleaved;
+    for (int64_t v = interleaves ? 2 : 1; v <= (interleaves ? blocks / c.pipeline : 1); ++v) {
+      c.chunks = v;
+      if (!predictor.problem(c).empty()) continue;
+      for (const Shard shard : system.shards) {
+        if (!wanted(request.shard, shard)) continue;
+        if (shard != Shard::none && (c.data * c.context == 1 || !w.shard)) continue;
+        c.shard = shard;
+        for (const Recompute recompute : system.recomputes) {
+          if (!wanted(request.recompute, recompute)) continue;
+          c.recompute = recompute;
+          if (!predictor.changes_anything(c)) continue;
+          const bool can_offload = system.offloads && recompute == Recompute::none &&
+                                   predictor.machine().host.memory > Bytes(0);
+          for (const bool offload : {false, true}) {
+            if (offload && !can_offload) continue;
+            c.offload = offload;
+            c.placement = Placement::data_inside;
+            visit(c);
+            if (c.pipeline == 1 || c.data == 1) continue;
+            c.placement = Placement::pipeline_inside;
+            visit(c);
+          }
+          c.offload = false;
+        }
+      }
+    }
+  }
+}
+
 [[noreturn]] void nothing_can_be(Predictor& predictor, const SearchRequest& request) {
   const Workload& w = predictor.workload();
   Configuration plain;
@@ -86,13 +131,10 @@ std::vector<Proposal> front_of(std::vector<Candidate> all, Predictor& predictor)
 }  // namespace
 
 void each_configuration(Predictor& predictor, const SearchRequest& request,
-                        const std::function<void(const Configuration&)>& visit) {
+                        const std::function<bool(const Configuration&)>& visit) {
   const System& system = predictor.system();
   const Workload& w = predictor.workload();
   const auto blocks = static_cast<int64_t>(w.model.blocks.size());
-  // Gradients in bfloat16 are those of a whole batch.
-  const int64_t most_micro = w.gradients == "bfloat16" ? w.global_batch : request.most_micro;
-  const auto wanted = [](const auto& pin, auto value) { return !pin || *pin == value; };
 
   for (const int64_t t : divisors(request.devices, w.tensor ? request.devices : 1)) {
     if (!wanted(request.tensor, t)) continue;
@@ -109,43 +151,18 @@ void each_configuration(Predictor& predictor, const SearchRequest& request,
         if (!wanted(request.pipeline, p)) continue;
         const int64_t data = request.devices / (t * k * p);
         if (w.global_batch % data != 0) continue;
-        for (const int64_t b : divisors(w.global_batch / data, most_micro)) {
+        for (const int64_t b : divisors(w.global_batch / data, w.global_batch)) {
           if (!wanted(request.micro, b)) continue;
           Configuration c = split;
           c.pipeline = p;
           c.data = data;
           c.micro = b;
-          for (const ScheduleKind kind : system.schedules) {
-            if (p == 1 && kind != ScheduleKind::one_f_one_b) continue;
-            c.schedule = kind;
-            const bool interleaves = kind == ScheduleKind::interleaved;
-            for (int64_t v = interleaves ? 2 : 1; v <= (interleaves ? blocks / p : 1); ++v) {
-              c.chunks = v;
-              if (!predictor.problem(c).empty()) continue;
-              for (const Shard shard : system.shards) {
-                if (!wanted(request.shard, shard)) continue;
-                if (shard != Shard::none && (data * k == 1 || !w.shard)) continue;
-                c.shard = shard;
-                for (const Recompute recompute : system.recomputes) {
-                  if (!wanted(request.recompute, recompute)) continue;
-                  c.recompute = recompute;
-                  if (!predictor.changes_anything(c)) continue;
-                  const bool can_offload = system.offloads && recompute == Recompute::none &&
-                                           predictor.machine().host.memory > Bytes(0);
-                  for (const bool offload : {false, true}) {
-                    if (offload && !can_offload) continue;
-                    c.offload = offload;
-                    c.placement = Placement::data_inside;
-                    visit(c);
-                    if (p == 1 || data == 1) continue;
-                    c.placement = Placement::pipeline_inside;
-                    visit(c);
-                  }
-                  c.offload = false;
-                }
-              }
-            }
-          }
+          bool seen = false, fits = false;
+          each_of_axes(predictor, request, c, [&](const Configuration& layout) {
+            seen = true;
+            fits |= visit(layout);
+          });
+          if (seen && !fits) break;
         }
       }
     }
@@ -161,6 +178,7 @@ std::vector<Proposal> front_with_fewer(Predictor& predictor, const SearchRequest
     each_configuration(predictor, fewer, [&](const Configuration& c) {
       const Prediction p = predictor.predict(c);
       if (p.fits) fitting.push_back({c, p.seconds, p.least_seconds, p.total_bytes});
+      return p.fits;
     });
     const std::vector<Proposal> front = front_of(std::move(fitting), predictor);
     std::erase_if(out, [&](const Proposal& more) {
@@ -187,6 +205,7 @@ SearchResult search(Predictor& predictor, const SearchRequest& request) {
       result.leanest = {c, p};
     }
     if (p.fits) fitting.push_back({c, p.seconds, p.least_seconds, p.total_bytes});
+    return p.fits;
   });
   if (result.costed == 0) nothing_can_be(predictor, request);
   result.fitting = static_cast<int64_t>(fitting.size());

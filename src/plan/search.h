@@ -20,7 +20,6 @@ namespace ocoee::plan {
 struct SearchRequest {
   int64_t devices = 1;
   size_t top = 10;
-  int64_t most_micro = 64;
   // Each layer waits several times for its tensor group. Across nodes each wait is for the slowest
   // of many ports, which the bandwidths of a profile do not know: only on request.
   bool tensor_across_nodes = false;
@@ -43,9 +42,11 @@ struct SearchResult {
   double seconds = 0;  // that the search took
 };
 
-// Calls `visit` with each configuration that could be; memory is not looked at.
+// Calls `visit`, which says whether it fits, with each configuration that could be. Of each set of
+// axes micro-batches come in rising order, and end with the first of which nothing fits: a larger
+// one holds more.
 void each_configuration(Predictor& predictor, const SearchRequest& request,
-                        const std::function<void(const Configuration&)>& visit);
+                        const std::function<bool(const Configuration&)>& visit);
 
 // `front`, and those of fewer devices, halved up to `halvings` times; without the layouts that
 // fewer devices beat in time and memory. Where nothing fits, nothing is added.

@@ -60,9 +60,46 @@ TEST(Search, NothingIsMissedByPlayingOnlySurvivors) {
   each_configuration(predictor, request, [&](const Configuration& c) {
     const Prediction p = predictor.simulate(c);
     if (p.fits) best = std::min(best, p.seconds);
+    return p.fits;
   });
   EXPECT_NEAR(result.proposals.front().prediction.seconds / best, 1, 1e-9);
   EXPECT_LT(result.simulated, result.fitting);
+}
+
+// A search ends a series of micro-batches early, and finds all that fits.
+TEST(Search, NoMicroBatchThatFitsIsLeftOut) {
+  struct Case {
+    const char *model, *machine;
+    int64_t devices, batch;
+  };
+  bool early = false;
+  for (const Case& one : {Case{"gpt2-124m", "h200", 1, 1024}, Case{"gpt2-350m", "h200", 8, 1536},
+                          Case{"22b", "frontier", 32, 480}}) {
+    Predictor predictor(shape(one.model, one.batch), system_named("ocoee"),
+                        load_machine(one.machine));
+    SearchRequest request;
+    request.devices = one.devices;
+    int64_t all = 0, fitting = 0, largest = 0;
+    each_configuration(predictor, request, [&](const Configuration& c) {
+      ++all;
+      if (!predictor.predict(c).fits) return true;
+      ++fitting, largest = std::max(largest, c.micro);
+      return true;
+    });
+    const SearchResult result = search(predictor, request);
+    EXPECT_EQ(result.fitting, fitting) << one.model;
+    early |= result.costed < all;
+    EXPECT_TRUE(one.devices > 1 || largest > 64) << largest;
+  }
+  EXPECT_TRUE(early);
+}
+
+TEST(Search, AMicroBatchThatWasSetIsTriedWhateverItsSize) {
+  Predictor predictor(shape("gpt2-124m", 1024), system_named("ocoee"), load_machine("h200"));
+  SearchRequest request;
+  request.micro = 128;
+  for (const Proposal& proposal : search(predictor, request).proposals)
+    EXPECT_EQ(proposal.configuration.micro, 128);
 }
 
 TEST(Search, TheFrontHoldsNoLayoutThatAnotherBeats) {
