@@ -84,21 +84,13 @@ def by_the_planner():
     def lm(*options):
         return subprocess.run([ocoee, "tune", "lm.toml", *knobs, *options], capture_output=True, text=True)
 
+    # Real trials begin where the planner says: tests/cli/plan_test.py sees that this finds the best.
     done = lm("--simulate", "--machine", "h200", "--trials", "100", "--out", "simulated")
     assert done.returncode == 0, done.stderr
-    found = trials("simulated")
-    assert len(found) == 15 and not pathlib.Path("simulated/trials").exists(), found
-    best = min(found, key=lambda t: t["value"])
-    # Real trials begin where the planner says.
+    best = min(trials("simulated"), key=lambda t: t["value"])
     done = lm("--machine", "h200", "--trials", "1", "--steps", "4", "--out", "seeded")
     assert done.returncode == 0, done.stderr
     assert trials("seeded")[0]["point"] == best["point"], (trials("seeded"), best)
-    for options, words in [(["--simulate"], "of which machine?"), (["--machine", "h200", "--metric", "loss"], "the planner knows times"),
-                           (["--machine", "h2OO"], "did you mean 'h200'?")]:
-        done = lm(*options, "--out", "none")
-        assert done.returncode == 2 and words in done.stderr, (options, done.stderr)
-    done = tune(*KNOBS, "--simulate", "--machine", "h200", "--out", "gan")
-    assert done.returncode == 2 and "does not say what its layers cost" in done.stderr, done.stderr
 
 
 with tempfile.TemporaryDirectory(prefix="ocoee-tune-") as folder:

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""plan_test.py OCOEE GAN_RECIPE: planning needs no LibTorch: ocoee plan, ocoee plan import, and ocoee tune by the planner alone."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM, GAN = os.path.abspath(sys.argv.pop(1)), os.path.abspath(sys.argv.pop(1))
+SCRIPT = """#!/bin/bash
+#SBATCH --nodes=16
+srun --ntasks-per-node 8 python pretrain_gpt.py --num-layers 96 --hidden-size 12288 \\
+  --num-attention-heads 96 --seq-length 2048 --micro-batch-size 1 --global-batch-size 1280 \\
+  --tensor-model-parallel-size 4 --pipeline-model-parallel-size 16 --fp16 --zero-stage 1 \\
+  --checkpoint-activations --use-flash-attn --deepspeed_config ds.json
+"""
+RECIPE = """version = 1
+[run]
+name = "lm"
+[task]
+name = "text_lm"
+files = ["text.txt"]
+[model]
+layers = 4
+width = 32
+heads = 4
+context = 32
+[batch]
+global = 16
+[optimizer]
+learning_rate = 1e-3
+[train]
+steps = 4
+"""
+
+
+class Plan(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory(prefix="ocoee-plan-")
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def ocoee(self, *arguments):
+        return subprocess.run([PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True)
+
+    def good(self, *arguments):
+        done = self.ocoee(*arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_a_plan_of_a_published_model(self):
+        said = self.good("plan", "175b", "--machine", "frontier", "--devices", "1024", "--top", "3")
+        self.assertIn("1024 x MI250X GCD of Frontier", said)
+        folder = self.folder / "plans" / "175b-frontier-1024"
+        plan = json.loads((folder / "plan.json").read_text())
+        self.assertEqual(len(plan["proposals"]), 3)
+        for proposal in plan["proposals"]:
+            layout = proposal["layout"]
+            self.assertEqual(layout["tensor"] * layout["context"] * layout["pipeline"] * layout["data"], 1024)
+        page = (folder / "plan.html").read_text()
+        self.assertIn("<svg", page)
+        self.assertNotIn("http", page.replace("http://www.w3.org", ""))
+
+    def test_a_launch_script_is_imported_and_its_step_predicted(self):
+        (self.folder / "run.sh").write_text(SCRIPT)
+        for micro, code in ((1, 0), (4, 2)):
+            (self.folder / "ds.json").write_text(json.dumps({"train_batch_size": 1280, "train_micro_batch_size_per_gpu": micro,
+                                                             "fp16": {"enabled": True}, "zero_optimization": {"stage": 1}}))
+            done = self.ocoee("plan", "import", "run.sh", "ds.json", "--machine", "frontier")
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn("0.25 times the 1280 samples" if code else "tensor 4, pipeline 16, data 2", done.stderr if code else done.stdout)
+
+    def tune(self, *options):
+        (self.folder / "text.txt").write_text("to be or not to be, " * 400)
+        (self.folder / "lm.toml").write_text(RECIPE)
+        return self.ocoee("tune", "lm.toml", "--knob", "batch.micro=1..16*2", "--knob", "layout.recompute=none,selective,full", *options)
+
+    def test_a_tuner_by_the_planner_finds_the_best_of_all_points(self):
+        found = {}
+        for trials in (6, 100):
+            done = self.tune("--simulate", "--machine", "h200", "--trials", str(trials), "--out", f"of-{trials}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            lines = [json.loads(line) for line in (self.folder / f"of-{trials}" / "trials.jsonl").read_text().splitlines()]
+            found[trials] = lines[1:]
+            self.assertFalse((self.folder / f"of-{trials}" / "trials").exists(), "something ran")
+        self.assertEqual([len(found[6]), len(found[100])], [6, 15])
+        self.assertEqual(min(t["value"] for t in found[6]), min(t["value"] for t in found[100]))
+
+    def test_what_a_planner_cannot_tell(self):
+        for options, words in [(["--simulate"], "of which machine?"), (["--machine", "h200", "--metric", "loss"], "the planner knows times"),
+                               (["--machine", "h2OO"], "did you mean 'h200'?")]:
+            done = self.tune(*options, "--out", "none")
+            self.assertEqual(done.returncode, 2, (options, done.stderr))
+            self.assertIn(words, done.stderr)
+        done = self.ocoee("tune", GAN, "--knob", "batch.micro=8,16", "--simulate", "--machine", "h200", "--out", "gan")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("does not say what its layers cost", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
