@@ -23,6 +23,7 @@ json layout_json(const Configuration& c) {
           {"schedule", name_of(c.schedule)},
           {"chunks", c.chunks},
           {"shard", name_of(c.shard)},
+          {"shard_group", c.shard_group},
           {"recompute", name_of(c.recompute)},
           {"offload", c.offload},
           {"placement", name_of(c.placement)}};
@@ -138,15 +139,21 @@ std::string schedule_words(const json& layout) {
   return text;
 }
 
+std::string shard_words(const json& layout) {
+  std::string text = layout.at("shard");
+  if (layout.at("shard_group") > 0)
+    text += fmt::format("/{}", layout.at("shard_group").get<int64_t>());
+  return text;
+}
+
 std::string row(const std::string& first, const json& proposal) {
   const json& l = proposal.at("layout");
   const auto whole = [&](const char* key) { return l.at(key).get<int64_t>(); };
   return fmt::format(
-      "{:>6} {:>6} {:>7} {:>8} {:>5} {:>5} {:>8} {:<15} {:<10} {:<9} {:>9} {:>8.0f} {:>5.1f} "
+      "{:>6} {:>6} {:>7} {:>8} {:>5} {:>5} {:>8} {:<15} {:<13} {:<9} {:>9} {:>8.0f} {:>5.1f} "
       "{:>5.1f} {:>6.1f} {:>10}  {}\n",
       first, whole("tensor"), whole("context"), whole("pipeline"), whole("data"), whole("micro"),
-      proposal.at("micro_batches").get<int64_t>(), schedule_words(l),
-      l.at("shard").get<std::string>(),
+      proposal.at("micro_batches").get<int64_t>(), schedule_words(l), shard_words(l),
       l.at("offload").get<bool>() ? "offload" : l.at("recompute").get<std::string>(),
       format_seconds(proposal.at("seconds")), proposal.at("tokens_per_second_device").get<double>(),
       100 * proposal.at("mfu").get<double>(), 100 * proposal.at("hfu").get<double>(),
@@ -275,7 +282,7 @@ std::string plan_text(const json& plan) {
                   searched.at("costed").get<int64_t>(), searched.at("fitting").get<int64_t>(),
                   searched.at("simulated").get<int64_t>(), format_seconds(searched.at("seconds")));
   out += fmt::format(
-      "{:>6} {:>6} {:>7} {:>8} {:>5} {:>5} {:>8} {:<15} {:<10} {:<9} {:>9} {:>8} {:>5} {:>5} "
+      "{:>6} {:>6} {:>7} {:>8} {:>5} {:>5} {:>8} {:<15} {:<13} {:<9} {:>9} {:>8} {:>5} {:>5} "
       "{:>6} {:>10}  {}\n",
       "", "tensor", "context", "pipeline", "data", "micro", "micro-b.", "schedule", "shard",
       "recompute", "step", "tok/s/d.", "MFU %", "HFU %", "bub. %", "memory", "time by");

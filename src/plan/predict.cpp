@@ -29,10 +29,6 @@ ScheduleRequest request_of(const Configuration& c, int64_t global_batch) {
           static_cast<int>(c.chunks)};
 }
 
-bool at_least(Shard shard, Shard level) {
-  return static_cast<int>(shard) >= static_cast<int>(level);
-}
-
 // Devices between a stage and the next.
 int64_t stride_of_stages(const Configuration& c) {
   return c.tensor * c.context * (c.placement == Placement::data_inside ? c.data : 1);
@@ -125,6 +121,8 @@ std::string Predictor::problem(const Configuration& c) {
   if (c.offload && machine_.host.memory <= Bytes(0))
     return fmt::format("the profile of {} states no host memory", machine_.name);
   if (c.shard != Shard::none && !workload_.shard) return "this task keeps whole states";
+  if (c.shard_group > 0 && c.data * c.context % c.shard_group != 0)
+    return fmt::format("groups of {} do not divide {} replicas", c.shard_group, c.data * c.context);
   if (c.devices() > machine_.node.devices && machine_.network.devices == 0)
     return fmt::format("{} devices are more than the {} of {}, whose profile states no network",
                        c.devices(), machine_.node.devices, machine_.name);
@@ -188,45 +186,6 @@ const Predictor::Cut& Predictor::cut(const Configuration& c) {
   return cut;
 }
 
-Group Predictor::data_group(const Configuration& c) const {
-  if (c.placement == Placement::data_inside) return {c.data * c.context, c.tensor};
-  return {c.data, c.tensor * c.context * c.pipeline};
-}
-
-// Collectives run block by block, so that they can begin while others are computed.
-double Predictor::gradient_seconds(const Configuration& c, size_t stage) const {
-  const Group group = data_group(c);
-  const double elements = parameters_[stage] + borrowed_[stage], units = blocks_of(stage);
-  const Bytes bytes(elements / units *
-                    std::max(system_.data_bytes, workload_.compute_bytes() == 8 ? 8.0 : 0.0));
-  double seconds = (c.shard == Shard::none ? network_.all_reduce(group, bytes)
-                                           : network_.reduce_scatter(group, bytes))
-                       .value;
-  if (c.placement == Placement::pipeline_inside && c.context > 1)
-    seconds += network_.all_reduce({c.context, c.tensor}, bytes).value;
-  return seconds * units;
-}
-
-double Predictor::gather_seconds(const Configuration& c, size_t stage) const {
-  const double units = blocks_of(stage);
-  const Bytes bytes((parameters_[stage] + borrowed_[stage]) / units *
-                    static_cast<double>(workload_.compute_bytes()));
-  return network_.all_gather(data_group(c), bytes).value * units;
-}
-
-// Of a stage's parameters.
-double Predictor::first_block_share(size_t stage) const {
-  const double all = parameters_[stage] + borrowed_[stage];
-  const std::vector<uint16_t>& first = cut_->order[stage][0];
-  if (first.empty() || all <= 0) return 0;
-  return std::min(1.0, (*blocks_)[first[0]].parameters / all);
-}
-
-double Predictor::blocks_of(size_t stage) const {
-  const std::vector<int>& counts = cut_->blocks[stage];
-  return std::max(1, std::accumulate(counts.begin(), counts.end(), 0));
-}
-
 void Predictor::set_stages(const Configuration& c) {
   blocks_ = &costs_.at({c.tensor, c.context, c.micro});
   cut_ = &cut(c);
@@ -269,13 +228,14 @@ void Predictor::set_stages(const Configuration& c) {
 
   // Parameters that are whole only while they are used: what their collectives take beyond the
   // passes that they run beside.
-  if (at_least(c.shard, Shard::gradients) && data_group(c).ranks > 1) {
+  const Group group = sharing(c).split;
+  if (at_least(c.shard, Shard::gradients) && group.ranks > 1) {
     for (size_t s = 0; s < count; ++s) {
       Stage& stage = stages_[s];
       const double scatter = gradient_seconds(c, s);
       double gather = 0;
       if (c.shard == Shard::parameters) gather = gather_seconds(c, s);
-      const double loss = network_.overlap_loss(data_group(c)) * (2 * gather + scatter);
+      const double loss = network_.overlap_loss(group) * (2 * gather + scatter);
       stage.weight += std::max(0.0, gather + scatter - stage.input - stage.weight) + loss;
       stage.forward += std::max(0.0, gather - stage.forward);
     }
@@ -387,8 +347,8 @@ double Predictor::pipeline_seconds(const Configuration& c, double& least) const 
 void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) const {
   const size_t count = stages_.size();
   const auto m = static_cast<double>(c.micro_batches(workload_.global_batch));
-  const Group group = data_group(c);
-  const auto ranks = static_cast<double>(c.data * c.context);
+  const Group group = sharing(c).split;
+  const auto ranks = static_cast<double>(shards(c));
   const double element_scale = workload_.compute_bytes() == 8 ? 2 : 1;
   const BytesPerSecond memory = machine_.device.bandwidth * machine_.device.stream(1e9);
 
@@ -396,24 +356,15 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
   double reduced = pipeline, updated = 0, drain = 0;
   for (size_t s = 0; s < count; ++s) {
     const double elements = parameters_[s] + borrowed_[s];
-    double exposed = 0, gather = 0;
-    if (group.ranks > 1 || c.context > 1) {
-      if (!at_least(c.shard, Shard::gradients)) {
-        // Those of the first block are only there when the backward pass is over.
-        const double all = gradient_seconds(c, s), last = all * first_block_share(s);
-        const double beside = system_.overlaps_gradients ? stages_[s].input + stages_[s].weight : 0;
-        exposed = last + std::max(all - last - beside, 0.0) +
-                  network_.overlap_loss(group) * std::min(all - last, beside);
-      }
-      if (c.shard == Shard::states || c.shard == Shard::gradients) gather = gather_seconds(c, s);
-    }
+    double exposed = exposed_sum_seconds(c, s), gather = 0;
+    if (c.shard == Shard::states || c.shard == Shard::gradients) gather = gather_seconds(c, s);
     if (borrowed_[s] > 0) {  // a tied matrix: its gradient to the lender, its values back
       const double element = system_.by_tensor ? static_cast<double>(workload_.gradient_bytes())
                                                : std::max(4.0, 4 * element_scale);
       const Bytes bytes(borrowed_[s] * element);
       exposed += 2 * network_.message((c.pipeline - 1) * stride_of_stages(c), bytes).value;
     }
-    const double owned = c.shard == Shard::none ? elements : elements / ranks;
+    const double owned = elements / ranks;
     const double held = at_least(c.shard, Shard::gradients) ? owned : elements;
     const Bytes bytes((owned * system_.optimizer_bytes + held * system_.gradient_bytes) *
                       element_scale);
@@ -556,12 +507,6 @@ double Predictor::most_here(const std::vector<uint16_t>& chunk, size_t mode) con
     before = own;
   }
   return most;
-}
-
-// Ranks over which states are split.
-int64_t Predictor::shards(const Configuration& c) {
-  if (c.shard == Shard::none) return 1;
-  return c.shard_group > 0 ? c.shard_group : c.data * c.context;
 }
 
 // Of a stage's activations; where they wait in the host's memory, what is here has the same shares.

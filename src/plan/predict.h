@@ -107,6 +107,10 @@ class Predictor {
     double taken = 0;  // of these: what messages take from the passes beside them
     double work() const { return forward + input + weight; }
   };
+  struct Sharing {  // of what replicas hold
+    Group split, twins;
+    bool context_apart = false;  // gradients are summed over the context ranks besides
+  };
   struct Moment {  // bytes beside states and the activations that are kept
     double passing = 0, units = 0;
   };
@@ -124,10 +128,13 @@ class Predictor {
   double pipeline_seconds(const Configuration& c, double& least) const;
   void finish(const Configuration& c, double pipeline, Prediction& p) const;
   double gradient_seconds(const Configuration& c, size_t stage) const;
+  double gradient_element() const;  // its bytes on the wire
   double gather_seconds(const Configuration& c, size_t stage) const;
   double blocks_of(size_t stage) const;
   double first_block_share(size_t stage) const;
-  Group data_group(const Configuration& c) const;
+  Sharing sharing(const Configuration& c) const;
+  double twin_seconds(const Configuration& c, size_t stage) const;
+  double exposed_sum_seconds(const Configuration& c, size_t stage) const;
 
   Workload workload_;
   System system_;

@@ -76,6 +76,14 @@ bool wanted(const std::optional<Value>& pin, Value value) {
   return !pin || *pin == value;
 }
 
+// Parameters are gathered for every pass: over all replicas, or over so many, those of one node.
+// 0: that is no other way.
+int64_t group_of_a_node(const Predictor& predictor, const Configuration& c) {
+  const int64_t near = predictor.machine().node.devices / c.tensor, all = c.data * c.context;
+  const bool can = c.shard == Shard::parameters && predictor.system().groups_shards;
+  return can && near > 1 && near < all && all % near == 0 ? near : 0;
+}
+
 // Schedules, chunks, shards, recompute modes and placements of the axes and micro-batch of `c`.
 template <class Visit>
 void each_of_axes(Predictor& predictor, const SearchRequest& request, Configuration c,
@@ -105,6 +113,11 @@ void each_of_axes(Predictor& predictor, const SearchRequest& request, Configurat
             c.offload = offload;
             c.placement = Placement::data_inside;
             visit(c);
+            if (const int64_t near = group_of_a_node(predictor, c); near > 0) {
+              c.shard_group = near;
+              visit(c);
+              c.shard_group = 0;
+            }
             if (c.pipeline == 1 || c.data == 1) continue;
             c.placement = Placement::pipeline_inside;
             visit(c);

@@ -34,6 +34,7 @@ System ocoee() {
   System s;
   s.name = "ocoee";
   s.note = "this engine";
+  s.groups_shards = true;
   s.offloads = true;
   s.by_tensor = true;
   s.repeats_norms = true;

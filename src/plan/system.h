@@ -37,6 +37,9 @@ struct Workload {
 
 enum class Shard : uint8_t { none, states, gradients, parameters };
 const char* name_of(Shard shard);  // as in a recipe
+inline bool at_least(Shard shard, Shard level) {
+  return static_cast<int>(shard) >= static_cast<int>(level);
+}
 Shard shard_from_name(const std::string& name);
 const char* name_of(Recompute recompute);
 Recompute recompute_from_name(const std::string& name);
@@ -78,6 +81,7 @@ struct System {
   bool split_messages = true;      // a message is split over tensor ranks
   bool repeats_norms = false;      // selective recompute gives up outputs of norms and activations
   bool by_tensor = false;          // memory of its passes is known tensor by tensor (this engine)
+  bool groups_shards = false;      // replicas may share what is split in groups
   bool offloads = false;           // it can put activations into the host's memory
   bool even_stages = false;        // equal numbers of layers, embedding first and head last
   // Tokens that a context rank keeps at least in proposals: below it, a ring's pieces are too small

@@ -552,6 +552,37 @@ TEST(Predict, WholeMemoryOfALargeModelFallsWithEveryShardLevel) {
   }
 }
 
+// Two nodes: gathers of parameters leave the node unless the group is one; then only the sums of
+// slices over twins do.
+TEST(Predict, GroupsOfOneNodeShareParametersInLessTime) {
+  const models::NamedShape& shape = models::named_shape("22b");
+  Workload w;
+  w.model = models::build_gpt(shape.config, shape.vocabulary);
+  w.sequence = 2048;
+  w.global_batch = 64;
+  Machine machine = load_machine("dgx-h100");
+  Predictor predictor(w, system_named("ocoee"), machine);
+  machine.network.bandwidth = machine.network.bandwidth * 0.25;
+  Predictor slower(w, system_named("ocoee"), machine);
+  Configuration c;
+  c.data = 2 * machine.node.devices;
+  for (const Shard shard : {Shard::states, Shard::gradients, Shard::parameters}) {
+    SCOPED_TRACE(name_of(shard));
+    c.shard = shard;
+    c.shard_group = 0;
+    const Prediction plain = predictor.predict(c);
+    c.shard_group = c.data;
+    EXPECT_EQ(predictor.predict(c).seconds, plain.seconds);
+    c.shard_group = machine.node.devices;
+    if (shard == Shard::parameters) {
+      EXPECT_LT(predictor.predict(c).seconds, plain.seconds);
+    }
+    EXPECT_GT(slower.predict(c).seconds, predictor.predict(c).seconds);
+  }
+  c.shard_group = 3;
+  EXPECT_EQ(predictor.problem(c), "groups of 3 do not divide 16 replicas");
+}
+
 // ZeRO-1 of Megatron-DeepSpeed was seen to split gradients as ZeRO-2 does.
 TEST(Predict, MemoryFallsWithTheLevelOfZero) {
   const models::NamedShape& shape = models::named_shape("175b");
