@@ -24,9 +24,20 @@ int Shape::ranks() const {
   return product;
 }
 
+namespace {
+
+std::array<size_t, kAxes> fastest_first(const Shape& shape) {
+  std::array<size_t, kAxes> order{0, 1, 2, 3, 4, 5};
+  if (shape.pipeline_inside)
+    std::swap(order[static_cast<size_t>(Axis::data)], order[static_cast<size_t>(Axis::pipeline)]);
+  return order;
+}
+
+}  // namespace
+
 std::array<int, kAxes> coordinate_of(const Shape& shape, int rank) {
   std::array<int, kAxes> coordinate{};
-  for (size_t a = 0; a < kAxes; ++a) {
+  for (const size_t a : fastest_first(shape)) {
     coordinate[a] = rank % shape.size[a];
     rank /= shape.size[a];
   }
@@ -34,14 +45,18 @@ std::array<int, kAxes> coordinate_of(const Shape& shape, int rank) {
 }
 
 int rank_of(const Shape& shape, const std::array<int, kAxes>& coordinate) {
-  int rank = 0;
-  for (size_t a = kAxes; a-- > 0;) rank = rank * shape.size[a] + coordinate[a];
+  int rank = 0, stride = 1;
+  for (const size_t a : fastest_first(shape)) {
+    rank += stride * coordinate[a];
+    stride *= shape.size[a];
+  }
   return rank;
 }
 
 std::vector<int> group_of(const Shape& shape, int rank, const std::vector<Axis>& varying) {
   std::array<int, kAxes> corner = coordinate_of(shape, rank);
   Shape inner;
+  inner.pipeline_inside = shape.pipeline_inside;
   for (const Axis axis : varying) {
     corner[static_cast<size_t>(axis)] = 0;
     inner[axis] = shape[axis];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ranks arranged into named axes. Fastest first: tensor, context, spatial, data, pipeline,
-// instance. An axis of size 1 costs nothing (a self communicator). A mesh can be built over any set
-// of ranks, as often as one likes.
+// instance; or pipeline before data, which then lies further apart. An axis of size 1 costs nothing
+// (a self communicator). A mesh can be built over any set of ranks, as often as one likes.
 #pragma once
 
 #include <array>
@@ -31,6 +31,7 @@ struct Shape {  // ranks along each axis
   // NCCL: multiprocessors that a message may take; 0: as NCCL chooses.
   int message_multiprocessors = 0;
   CopyEngines copy_engines = CopyEngines::off;
+  bool pipeline_inside = false;  // the stages of a pipeline lie nearer together than its replicas
   int& operator[](Axis axis) { return size[static_cast<size_t>(axis)]; }
   int operator[](Axis axis) const { return size[static_cast<size_t>(axis)]; }
   int ranks() const;
@@ -38,7 +39,7 @@ struct Shape {  // ranks along each axis
     return (*this)[Axis::data] * (*this)[Axis::context] * (*this)[Axis::spatial];
   }
 };
-// Coordinate of a rank, fastest axis first, and back.
+// Coordinate of a rank, by axis, and back.
 std::array<int, kAxes> coordinate_of(const Shape& shape, int rank);
 int rank_of(const Shape& shape, const std::array<int, kAxes>& coordinate);
 // The ranks that share with `rank` the coordinates of all axes but the `varying`, ascending.

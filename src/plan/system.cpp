@@ -143,7 +143,11 @@ Recompute recompute_from_name(const std::string& name) {
 }
 
 const char* name_of(Placement placement) {
-  return placement == Placement::data_inside ? "data inside" : "pipeline inside";
+  return placement == Placement::data_inside ? "data_inside" : "pipeline_inside";
+}
+Placement placement_from_name(const std::string& name) {
+  return word_from("layout.placement", name,
+                   std::array{Placement::data_inside, Placement::pipeline_inside});
 }
 
 std::string words(const Configuration& c) {
@@ -160,6 +164,7 @@ std::string words(const Configuration& c) {
   axis("chunks", c.chunks);
   if (c.shard != Shard::none) parts.push_back(fmt::format("shard {}", name_of(c.shard)));
   if (c.shard_group > 0) parts.push_back(fmt::format("in groups of {}", c.shard_group));
+  if (c.placement == Placement::pipeline_inside) parts.emplace_back("pipeline inside data");
   if (c.offload) parts.emplace_back("offload");
   if (c.recompute != Recompute::none)
     parts.push_back(fmt::format("recompute {}", name_of(c.recompute)));

@@ -48,6 +48,7 @@ Recompute recompute_from_name(const std::string& name);
 // gradients, or those of a pipeline.
 enum class Placement : uint8_t { data_inside, pipeline_inside };
 const char* name_of(Placement placement);
+Placement placement_from_name(const std::string& name);
 
 struct Configuration {
   int64_t tensor = 1, context = 1, pipeline = 1, data = 1;

@@ -98,6 +98,12 @@ void LayoutConfig::describe(config::Description& d) {
           "NCCL; auto = the tensor axis")
       .choices({"auto", "all", "off"})
       .may_change_on_resume();
+  d.field("placement", placement,
+          "which ranks lie nearer together, after those of tensor and context: those that average "
+          "gradients, or the stages of a pipeline")
+      .choices({"data_inside", "pipeline_inside"})
+      .may_change_on_resume()
+      .acts_where("pipeline > 1", has_stages);
   d.field("offload", offload,
           "activations that are kept wait in host memory between forward and backward")
       .may_change_on_resume();

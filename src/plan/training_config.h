@@ -32,6 +32,7 @@ struct LayoutConfig {
   int64_t bucket_bytes = 0;  // 0: chosen
   int64_t message_multiprocessors = 0;
   std::string copy_engines = "auto";
+  std::string placement = "data_inside";
   void describe(config::Description& d);
   int64_t model_ranks() const { return tensor * pipeline * context; }
   int64_t data(int64_t ranks) const {

@@ -14,6 +14,7 @@ comm::Shape mesh_shape(const plan::LayoutConfig& layout, int ranks) {
   shape.copy_engines = layout.copy_engines == "all"   ? comm::CopyEngines::all
                        : layout.copy_engines == "off" ? comm::CopyEngines::off
                                                       : comm::CopyEngines::tensor;
+  shape.pipeline_inside = layout.placement == "pipeline_inside";
   return shape;
 }
 

@@ -18,13 +18,15 @@ std::vector<Shape> factorisations(int ranks, int axis = 0) {
     for (Shape shape : factorisations(ranks / extent, axis + 1)) {
       shape[static_cast<Axis>(axis)] = extent;
       out.push_back(shape);
+      shape.pipeline_inside = true;
+      if (axis == 0) out.push_back(shape);
     }
   }
   return out;
 }
 
-TEST(Shape, OfEightRanksHasAllFactorisations) {
-  EXPECT_EQ(factorisations(8).size(), 56u);  // three factors of two over six axes: (8 over 3)
+TEST(Shape, OfEightRanksHasAllFactorisationsInBothOrders) {
+  EXPECT_EQ(factorisations(8).size(), 2 * 56u);  // three factors of two over six axes: (8 over 3)
 }
 
 TEST(Shape, RanksAndCoordinatesGoRoundTrip) {
@@ -88,6 +90,10 @@ TEST(Shape, TheFastestAxisComesFirst) {
   EXPECT_EQ(group_of(shape, 0, {Axis::tensor}), (std::vector<int>{0, 1}));
   EXPECT_EQ(group_of(shape, 3, {Axis::data}), (std::vector<int>{1, 3, 5}));
   EXPECT_EQ(group_of(shape, 4, {Axis::pipeline}), (std::vector<int>{4, 10}));
+  shape.pipeline_inside = true;
+  EXPECT_EQ(group_of(shape, 3, {Axis::tensor}), (std::vector<int>{2, 3}));
+  EXPECT_EQ(group_of(shape, 4, {Axis::pipeline}), (std::vector<int>{4, 6}));
+  EXPECT_EQ(group_of(shape, 3, {Axis::data}), (std::vector<int>{3, 7, 11}));
 }
 
 }  // namespace

@@ -90,6 +90,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   c.shard_group = layout.shard_group;
   c.recompute = plan::recompute_from_name(layout.recompute);
   c.offload = layout.offload;
+  c.placement = plan::placement_from_name(layout.placement);
   planned->layout = c;
   return planned;
 }

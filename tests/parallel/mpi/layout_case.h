@@ -22,6 +22,7 @@ struct LayoutCase {
   int tensor = 1, pipeline = 1, context = 1, data = 1;
   Shard shard = Shard::none;
   int shard_group = 0;
+  bool pipeline_inside = false;
   plan::ScheduleKind schedule = plan::ScheduleKind::one_f_one_b;
   int chunks = 1;
   std::vector<int64_t> cuts = {};
@@ -42,7 +43,7 @@ struct LayoutCase {
     comm::Shape out;
     out[comm::Axis::tensor] = tensor, out[comm::Axis::pipeline] = pipeline;
     out[comm::Axis::context] = context, out[comm::Axis::data] = data;
-    out.shard_group = shard_group;
+    out.shard_group = shard_group, out.pipeline_inside = pipeline_inside;
     return out;
   }
   std::string text() const {
@@ -50,7 +51,8 @@ struct LayoutCase {
     return fmt::format(
         "tensor {} pipeline {} context {}{} data {} shard {} in {} {} chunks {} cuts {} recompute "
         "{} {} dropout {} {} samples {} of {}{}{} {}{}",
-        tensor, pipeline, context, method == plan::ContextMethod::ring ? "" : " by heads", data,
+        tensor, pipeline_inside ? fmt::format("{} inside", pipeline) : std::to_string(pipeline),
+        context, method == plan::ContextMethod::ring ? "" : " by heads", data,
         levels[static_cast<size_t>(shard)], shard_group, plan::name_of(schedule), chunks,
         fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout, micro,
         samples, halves == Halves::on ? " in halves" : "", own_rows_first ? " own rows first" : "",

@@ -87,6 +87,7 @@ inline std::vector<LayoutCase> cases(int ranks) {
       c.style = (i + turn / 2) % 2 == 0 ? "llama" : "gpt2";
       if (f.data * f.context > 1) c.shard = shards[i];
       if (f.pipeline > 1) c.schedule = schedules[(i + turn) % 4];
+      c.pipeline_inside = f.pipeline > 1 && f.data > 1 && i % 2 == 1;
       if (f.context > 1 && (i + turn / 4) % 2 == 0) c.method = plan::ContextMethod::all_to_all;
       c.chunks = c.schedule == ScheduleKind::interleaved ? 2 : 1;
       c.micro = (i + turn / 5) % 2 == 0 && 2 * f.data <= kSamples ? 2 : 1;
