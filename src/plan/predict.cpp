@@ -218,10 +218,15 @@ void Predictor::set_stages(const Configuration& c) {
     if (count == 1) borrowed_[s] = 0;
   }
 
+  // Where weight work comes later, what travels hides beside the pass that it belongs to.
+  const bool puts_off = c.schedule == ScheduleKind::zero_bubble && count > 1;
   if (c.offload) {  // a block's are copied out and back beside the passes of its neighbours
     for (size_t s = 0; s < count; ++s) {
       const double copy = saved_bytes(s, c) / machine_.host.bandwidth.value;
-      stages_[s].weight += std::max(0.0, copy - stages_[s].input - stages_[s].weight);
+      if (puts_off)
+        stages_[s].input = std::max(stages_[s].input, copy);
+      else
+        stages_[s].weight += std::max(0.0, copy - stages_[s].input - stages_[s].weight);
       stages_[s].forward = std::max(stages_[s].forward, copy);
     }
   }
@@ -236,7 +241,12 @@ void Predictor::set_stages(const Configuration& c) {
       double gather = 0;
       if (c.shard == Shard::parameters) gather = gather_seconds(c, s);
       const double loss = network_.overlap_loss(group) * (2 * gather + scatter);
-      stage.weight += std::max(0.0, gather + scatter - stage.input - stage.weight) + loss;
+      if (puts_off) {
+        stage.input = std::max(stage.input, gather);
+        stage.weight = std::max(stage.weight, scatter) + loss;
+      } else {
+        stage.weight += std::max(0.0, gather + scatter - stage.input - stage.weight) + loss;
+      }
       stage.forward += std::max(0.0, gather - stage.forward);
     }
   }

@@ -65,15 +65,35 @@ TEST(Simulator, AnUnequalPipelineTakesWhatItsSlowestStageTakes) {
   EXPECT_DOUBLE_EQ(s.busy[0], 64 * 3);
 }
 
+// From unequal stages, each part of each stage grows by itself.
 TEST(Simulator, SlowerMessagesAndStagesNeverMakeAStepShorter) {
-  const Schedule schedule = make_schedule({ScheduleKind::interleaved, 4, 8, 2});
-  double before = 0;
-  for (const double message : {0.0, 0.1, 0.5, 2.0}) {
-    std::vector<StageSeconds> stages = equal_stages(4, false);
-    for (StageSeconds& stage : stages) stage.message = message;
-    const double now = simulate(schedule, stages).seconds;
-    EXPECT_GE(now, before);
-    before = now;
+  for (const ScheduleRequest& r : {ScheduleRequest{ScheduleKind::gpipe, 4, 8},
+                                   ScheduleRequest{ScheduleKind::one_f_one_b, 4, 8},
+                                   ScheduleRequest{ScheduleKind::zero_bubble, 4, 8},
+                                   ScheduleRequest{ScheduleKind::interleaved, 4, 8, 2}}) {
+    const Schedule schedule = make_schedule(r);
+    const double weight = r.kind == ScheduleKind::zero_bubble ? 1 : 0;
+    const std::vector<StageSeconds> unequal{
+        {1, 2, weight, 0.1}, {1.5, 2.5, weight, 0.3}, {0.7, 1.8, weight, 0}, {2, 3, weight, 0.2}};
+    const double base = simulate(schedule, unequal).seconds;
+    for (size_t slow = 0; slow < unequal.size(); ++slow) {
+      for (double StageSeconds::*part : {&StageSeconds::forward, &StageSeconds::backward,
+                                         &StageSeconds::weight, &StageSeconds::message}) {
+        if (part == &StageSeconds::weight && weight == 0) continue;
+        double before = base;
+        for (const double more : {0.05, 0.4, 3.0}) {
+          std::vector<StageSeconds> stages = unequal;
+          stages[slow].*part += more;
+          const double now = simulate(schedule, stages).seconds;
+          EXPECT_GE(now, before) << name_of(r.kind) << ", stage " << slow;
+          before = now;
+        }
+        // The last stage sends on only where chunks go round.
+        if (part != &StageSeconds::message || slow + 1 < unequal.size() || r.chunks > 1) {
+          EXPECT_GT(before, base) << name_of(r.kind) << ", stage " << slow;
+        }
+      }
+    }
   }
 }
 
