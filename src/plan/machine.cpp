@@ -113,6 +113,10 @@ void Machine::describe(config::Description& d) {
   m.field("name", name, "shown in tables").required();
   m.field("note", note, "where the figures come from");
   m.field("match", match, "words of a device's name that belong to this profile");
+  m.field("deepspeed_stage_start", deepspeed_stage_start.value,
+          "that Megatron-DeepSpeed loses once a step for each stage after the first; 0 = not known")
+      .unit("s")
+      .at_least(0);
 
   config::Description& dev = d.section("device", "One device: what software calls a GPU.");
   dev.field("name", device.name, "shown in tables").required();

@@ -77,6 +77,8 @@ struct Host {                // where activations can wait
 struct Machine {
   std::string name, note;
   std::vector<std::string> match;  // words of a device's name, for the machine at hand
+  // That Megatron-DeepSpeed was seen to lose once a step for each stage after the first.
+  Seconds deepspeed_stage_start;
   Device device;
   Host host;
   Link package, node, network;

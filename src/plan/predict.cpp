@@ -388,7 +388,9 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
     p.of(Part::optimizer) = std::max(p.of(Part::optimizer), update);
     drain += (stages_[s].input + stages_[s].weight) / 2;  // a backward pass without its weight work
   }
-  const double start = system_.stage_start.value * static_cast<double>(count - 1);
+  const double start = system_.starts_late
+                           ? machine_.deepspeed_stage_start.value * static_cast<double>(count - 1)
+                           : 0;
   p.seconds = reduced + updated + start;
   p.least_seconds = std::min(p.seconds, p.least_seconds + updated + start);
 

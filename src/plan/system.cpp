@@ -85,9 +85,7 @@ System megatron_deepspeed() {
   s.fused_attention = true;
   s.split_messages = false;
   s.data_bytes = 2;
-  // 89.93 % strong scaling of the 175B run from 128 to 1,024 devices says that a step loses about
-  // this much for each stage that it has to fill. The 1T run is predicted with it.
-  s.stage_start = Seconds(2.1);
+  s.starts_late = true;
   s.schedules = {ScheduleKind::one_f_one_b};
   s.recomputes = {Recompute::full};  // every launch script asks for it
   s.bucket_elements = 5e8;           // DeepSpeed's reduce_bucket_size

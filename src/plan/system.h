@@ -93,7 +93,7 @@ struct System {
   double gradient_bytes = 0;       // moved for each parameter that it holds: zeroing, norms
   double data_bytes = 4;           // of a gradient element on the wire
   double bucket_elements = 0;      // gradients that are summed together; 0: those of a block
-  Seconds stage_start;             // lost once a step for each stage after the first
+  bool starts_late = false;        // a machine's deepspeed_stage_start is lost
   double slack = 0.02;             // of what the allocator holds, lost to fragments
   std::vector<Shard> shards;
   std::vector<Recompute> recomputes;

@@ -174,6 +174,27 @@ double published_layer_bytes(double micro, double tensor, bool norms_sharded, Re
   return sbh * (10 / norms + (24 + scores) / tensor);
 }
 
+// What a stage's start was seen to take on one machine is no property of the software elsewhere.
+TEST(Predict, StartsOfStagesAreLostWhereTheMachineSaysSo) {
+  Machine machine = load_machine("dgx-h100");
+  Configuration c;
+  c.tensor = 8;
+  c.pipeline = 16;
+  c.data = 8;
+  c.recompute = Recompute::full;
+  c.shard = Shard::states;
+  const auto seconds = [&](const char* system) {
+    return Predictor(gpt(96, 12288, 96, 51200, 1024), system_named(system), machine)
+        .predict(c)
+        .seconds;
+  };
+  const double before = seconds("megatron_deepspeed"), engine = seconds("ocoee");
+  machine.deepspeed_stage_start = Seconds(2.1);
+  EXPECT_NEAR(seconds("megatron_deepspeed"), before + 15 * 2.1, 1e-6);
+  EXPECT_EQ(seconds("ocoee"), engine);
+  EXPECT_EQ(load_machine("dgx-h100").deepspeed_stage_start.value, 0);
+}
+
 // The pieces that the planner adds up are those of the published activation formulas.
 TEST(Predict, ActivationsOfALayerEqualThePublishedFormulas) {
   for (const bool sharded : {false, true}) {
