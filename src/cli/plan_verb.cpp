@@ -92,8 +92,8 @@ plan::PlanRequest request_of(const Options& o, const plan::Planned& planned) {
   pin(s.context, o.context);
   pin(s.pipeline, o.pipeline);
   pin(s.micro, o.micro);
-  if (!o.shard.empty()) s.shard = plan::shard_from_name(o.shard);
-  if (!o.recompute.empty()) s.recompute = plan::recompute_from_name(o.recompute);
+  if (!o.shard.empty()) s.shard = plan::shard_from_name(o.shard, "--shard");
+  if (!o.recompute.empty()) s.recompute = plan::recompute_from_name(o.recompute, "--recompute");
   return request;
 }
 

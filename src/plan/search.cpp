@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/search.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <map>
 #include <tuple>
 
-#include "core/error.h"
-#include "core/text.h"
+#include "plan/refusal.h"
 
 namespace ocoee::plan {
 namespace {
@@ -129,18 +126,6 @@ void each_of_axes(Predictor& predictor, const SearchRequest& request, Configurat
   }
 }
 
-[[noreturn]] void nothing_can_be(Predictor& predictor, const SearchRequest& request) {
-  const Workload& w = predictor.workload();
-  Configuration plain;
-  plain.data = request.devices;
-  std::string reason = predictor.problem(plain);
-  if (reason.empty()) reason = "no layout with the axes that were set";
-  fail(ErrorKind::config,
-       "{} has no layout on {} device{} with a batch of {}: {}\n    fix: use another number of "
-       "devices, a batch with more divisors, or set fewer axes",
-       w.name, request.devices, request.devices == 1 ? "" : "s", w.global_batch, reason);
-}
-
 }  // namespace
 
 void each_configuration(Predictor& predictor, const SearchRequest& request,
@@ -220,16 +205,9 @@ SearchResult search(Predictor& predictor, const SearchRequest& request) {
     if (p.fits) fitting.push_back({c, p.seconds, p.least_seconds, p.total_bytes});
     return p.fits;
   });
-  if (result.costed == 0) nothing_can_be(predictor, request);
+  if (result.costed == 0) refuse_layouts(predictor, request);
   result.fitting = static_cast<int64_t>(fitting.size());
-  if (fitting.empty()) {
-    fail(ErrorKind::memory,
-         "{} does not fit on {} x {}: the leanest layout ({}) needs {} of {} a device\n    fix: "
-         "use more devices, or a shorter sequence",
-         predictor.workload().name, request.devices, predictor.machine().device.name,
-         words(result.leanest.configuration), format_bytes(result.leanest.prediction.total_bytes),
-         format_bytes(predictor.usable_bytes()));
-  }
+  if (fitting.empty()) refuse_memory(predictor, request, result.leanest);
 
   // Of layouts with equal bounds, those that leave the host alone come first, then the leanest.
   std::stable_sort(fitting.begin(), fitting.end(), [](const Candidate& a, const Candidate& b) {

@@ -53,7 +53,7 @@ void each_configuration(Predictor& predictor, const SearchRequest& request,
 std::vector<Proposal> front_with_fewer(Predictor& predictor, const SearchRequest& request,
                                        int halvings, std::vector<Proposal> front);
 
-// Throws Error(config) when nothing can be, and Error(memory) when nothing fits, with the nearest.
+// Throws Error(config) when nothing can be, and Error(memory) when nothing fits (plan/refusal.h).
 SearchResult search(Predictor& predictor, const SearchRequest& request);
 
 }  // namespace ocoee::plan

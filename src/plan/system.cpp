@@ -10,15 +10,16 @@ namespace ocoee::plan {
 namespace {
 
 template <class Word, size_t Count>
-Word word_from(const char* what, const std::string& name, const std::array<Word, Count>& all) {
+Word word_from(const std::string& what, const std::string& name,
+               const std::array<Word, Count>& all) {
   std::vector<std::string> names;
   for (const Word word : all) {
     if (name == name_of(word)) return word;
     names.emplace_back(name_of(word));
   }
   const std::string near = nearest(name, names);
-  fail(ErrorKind::config, "{}: '{}' is not known{}; expected one of {}", what, name,
-       near.empty() ? "" : ", did you mean '" + near + "'?", join(names, ", "));
+  fail(ErrorKind::config, "{}: '{}' is not known\n    fix: {}one of {}", what, name,
+       near.empty() ? "" : "did you mean '" + near + "'? It is ", join(names, ", "));
 }
 
 // float64 keeps everything in twice the bytes of float32.
@@ -126,8 +127,8 @@ const char* name_of(Shard shard) {
   static const char* const names[] = {"none", "states", "gradients", "parameters"};
   return names[static_cast<size_t>(shard)];
 }
-Shard shard_from_name(const std::string& name) {
-  return word_from("layout.shard", name,
+Shard shard_from_name(const std::string& name, const std::string& what) {
+  return word_from(what, name,
                    std::array{Shard::none, Shard::states, Shard::gradients, Shard::parameters});
 }
 
@@ -135,9 +136,8 @@ const char* name_of(Recompute recompute) {
   static const char* const names[] = {"none", "selective", "full"};
   return names[static_cast<size_t>(recompute)];
 }
-Recompute recompute_from_name(const std::string& name) {
-  return word_from("layout.recompute", name,
-                   std::array{Recompute::none, Recompute::selective, Recompute::full});
+Recompute recompute_from_name(const std::string& name, const std::string& what) {
+  return word_from(what, name, std::array{Recompute::none, Recompute::selective, Recompute::full});
 }
 
 const char* name_of(Placement placement) {

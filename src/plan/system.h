@@ -40,9 +40,11 @@ const char* name_of(Shard shard);  // as in a recipe
 inline bool at_least(Shard shard, Shard level) {
   return static_cast<int>(shard) >= static_cast<int>(level);
 }
-Shard shard_from_name(const std::string& name);
+// `what` is where the name was read. Throw Error(config) with the nearest name.
+Shard shard_from_name(const std::string& name, const std::string& what = "layout.shard");
 const char* name_of(Recompute recompute);
-Recompute recompute_from_name(const std::string& name);
+Recompute recompute_from_name(const std::string& name,
+                              const std::string& what = "layout.recompute");
 
 // Which axis lies nearer together after tensor and context: the ranks of a group that averages
 // gradients, or those of a pipeline.
