@@ -66,17 +66,26 @@ OverlapFigures measure_overlap(comm::Mesh& mesh, comm::Communicator& group,
                                Beside beside = Beside::sums);
 
 struct StorageFigures {
-  double read = 0, write = 0;  // bytes/s of this host's ranks together
+  double read = 0, write = 0;  // bytes/s of a host's ranks together
   double hdf5_read = 0;        // the same through HDF5's library; 0: not there
 };
-StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder);
-// Bytes/s of this host's ranks together that HDF5's library reads: float32 in pieces of 1 MiB, not
-// from the system's cache. 0 in a program built without HDF5. Throws Error(file).
-double measure_hdf5_read(comm::Mesh& mesh, const std::string& folder);
+// Of `hosts` that all do this, the mean.
+StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder, int hosts);
+// Bytes/s that a host's ranks together read by HDF5's library: float32 in pieces of 1 MiB, not from
+// the system's cache. 0 in a program built without HDF5. Throws Error(file).
+double measure_hdf5_read(comm::Mesh& mesh, const std::string& folder, int hosts);
+
+struct Hosts {
+  int count = 1, ranks = 1;  // ranks of each
+};
+// `names`: the host of each rank. Throws Error(config) unless all have as many, in a row.
+Hosts hosts_of(const std::vector<std::string>& names);
 
 struct Links {
-  LinkFigures all, pairs;  // pairs: measured where there are four ranks and more
-  std::optional<OverlapFigures> overlap;
+  Hosts hosts;
+  LinkFigures node, pairs;  // of one host's ranks; pairs: where there are four of them and more
+  LinkFigures network;      // between hosts: of ranks at the same place in each
+  std::optional<OverlapFigures> overlap, network_overlap;
   std::optional<LinkFigures> copies;  // gathers by copy engines
   double copy_loss = 0;
 };

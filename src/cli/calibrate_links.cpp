@@ -92,7 +92,7 @@ LinkFigures measure_links(comm::Mesh& mesh, comm::Communicator& group, bool quic
   return figures;
 }
 
-StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder) {
+StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder, int hosts) {
   constexpr size_t kBytes = size_t{64} << 20;
   const std::filesystem::path path =
       std::filesystem::path(folder) / fmt::format(".ocoee-calibrate-{}", mesh.world().rank());
@@ -126,8 +126,8 @@ StorageFigures measure_storage(comm::Mesh& mesh, const std::string& folder) {
   }
   std::error_code ignored;
   std::filesystem::remove(path, ignored);
-  figures.read = mesh.world().all_reduce_value(figures.read, comm::Reduce::sum);
-  figures.write = mesh.world().all_reduce_value(figures.write, comm::Reduce::sum);
+  figures.read = mesh.world().all_reduce_value(figures.read, comm::Reduce::sum) / hosts;
+  figures.write = mesh.world().all_reduce_value(figures.write, comm::Reduce::sum) / hosts;
   return figures;
 }
 

@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 #include "cli/calibrate.h"
+#include "core/error.h"
 
 namespace ocoee::cli {
 namespace {
@@ -59,7 +61,9 @@ double fastest(const std::vector<Sample>& samples, double passes, double bytes_o
 
 // The links of a group of n ranks. In an all-reduce a ring passes 2 (n - 1) messages one after the
 // other, in an all-gather n - 1, and either takes a call; each pass is (n - 1) / n of all bytes.
-std::string link_section(const std::string& name, const LinkFigures& links, const Links& measured) {
+std::string link_section(const std::string& name, const LinkFigures& links,
+                         const std::optional<OverlapFigures>& overlap, int devices,
+                         const std::optional<LinkFigures>& copies = {}, double copy_loss = 0) {
   if (links.ranks == 1)
     return "\n[node]\ndevices = 1  # measured with one rank; start more to measure their links\n"
            "bandwidth = 1e9\nlatency = 1e-6\n";
@@ -71,13 +75,12 @@ std::string link_section(const std::string& name, const LinkFigures& links, cons
   const double bandwidth =
       std::max({fastest(links.all_reduces, 2, share), fastest(links.gathers, 1, share),
                 fastest(links.messages, 1, 1)});
-  const std::optional<OverlapFigures>& overlap = measured.overlap;
   std::string copied;
-  if (measured.copies && measured.copies->ranks == links.ranks)
-    copied = link_curve("copy_efficiency", measured.copies->gathers, 1, gather, share, bandwidth,
+  if (copies)
+    copied = link_curve("copy_efficiency", copies->gathers, 1, gather, share, bandwidth,
                         "bytes of the same by copy engines") +
              fmt::format("copy_loss = {:.2f}  # products beside such, of 32 MiB\n",
-                         std::min(measured.copy_loss, 2.0));
+                         std::min(copy_loss, 2.0));
   const std::string loss =
       overlap ? fmt::format(
                     "{:.2f}  # products beside all-reduces of 32 MiB\nwaiting_loss = "
@@ -89,7 +92,7 @@ std::string link_section(const std::string& name, const LinkFigures& links, cons
              "follows\nlatency = {:.3g}  # s, of a message in a collective: all-reduce less "
              "all-gather of 16 bytes\ncall = {:.3g}  # s, the rest of them\nmessage_latency = "
              "{:.3g}  # s, of a message by itself\noverlap_loss = {}\n",
-             name, links.ranks, bandwidth, latency, call, message, loss) +
+             name, devices, bandwidth, latency, call, message, loss) +
          link_curve("efficiency", links.all_reduces, 2, reduce, share, bandwidth,
                     "bytes of an all-reduce") +
          link_curve("gather_efficiency", links.gathers, 1, gather, share, bandwidth,
@@ -101,13 +104,38 @@ std::string link_section(const std::string& name, const LinkFigures& links, cons
 
 }  // namespace
 
+Hosts hosts_of(const std::vector<std::string>& names) {
+  Hosts hosts;
+  const auto last = std::find_if(names.begin(), names.end(),
+                                 [&](const std::string& name) { return name != names.front(); });
+  const std::ptrdiff_t ranks = last - names.begin();
+  std::set<std::string> seen;
+  bool regular = std::ssize(names) % ranks == 0;
+  for (std::ptrdiff_t r = 0; regular && r < std::ssize(names); ++r) {
+    const std::string& name = names[static_cast<size_t>(r)];
+    regular = r % ranks == 0 ? seen.insert(name).second : name == names[static_cast<size_t>(r - 1)];
+  }
+  if (!regular)
+    fail(ErrorKind::config,
+         "calibrate: links of a node are measured apart from those between nodes, which takes as "
+         "many ranks on each host, in a row; here they run on {}\n    fix: srun "
+         "--ntasks-per-node N, or mpirun --map-by ppr:N:node",
+         fmt::join(names, ", "));
+  hosts.ranks = static_cast<int>(ranks);
+  hosts.count = static_cast<int>(seen.size());
+  return hosts;
+}
+
 std::string profile_text(const std::string& name, const std::string& note,
                          const DeviceFigures& device, const Links& links,
                          const StorageFigures& storage, const std::string& device_name) {
+  const Hosts& hosts = links.hosts;
+  const int ranks = hosts.count * hosts.ranks;
   std::string out = fmt::format(
-      "version = 1\n# Measured by `ocoee calibrate` with {} rank{}.\n\n[machine]\nname = "
+      "version = 1\n# Measured by `ocoee calibrate` with {} rank{}{}.\n\n[machine]\nname = "
       "\"{}\"\nnote = \"{}\"\n\n[device]\nname = \"{}\"\nmemory = {:.4g}  # bytes\n",
-      links.all.ranks, links.all.ranks == 1 ? "" : "s", name, note, device_name, device.memory);
+      ranks, ranks == 1 ? "" : "s", hosts.count > 1 ? fmt::format(" on {} hosts", hosts.count) : "",
+      name, note, device_name, device.memory);
   const double bandwidth = best_rate(device.streams);
   out += fmt::format(
       "bandwidth = {:.4g}  # bytes/s read and written, the fastest copy of those below\n",
@@ -158,10 +186,15 @@ std::string profile_text(const std::string& name, const std::string& note,
     out += fmt::format("fixed_{} = [{:.3g}, {:.3g}]  # s, forward and backward, next to no size\n",
                        kind, seconds.forward, seconds.backward);
   out += fmt::format("random = {:.3g}  # a second, dropout of 10 %\n", device.random);
-  if (links.pairs.ranks > 1) out += link_section("package", links.pairs, links);
-  out += link_section("node", links.all, links);
-  out += fmt::format("\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n",
-                     links.all.ranks);
+  if (links.pairs.ranks > 1)
+    out += link_section("package", links.pairs, links.overlap, links.pairs.ranks);
+  out +=
+      link_section("node", links.node, links.overlap, hosts.ranks, links.copies, links.copy_loss);
+  if (hosts.count > 1)
+    out += link_section("network", links.network, links.network_overlap, ranks);
+  else
+    out += fmt::format(
+        "\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n", ranks);
   out += fmt::format(
       "\n[storage]\nread = {:.4g}  # bytes/s, 64 MiB a rank, not from a cache\nwrite = {:.4g}  # "
       "with fsync\n",

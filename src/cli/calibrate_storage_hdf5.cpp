@@ -62,7 +62,7 @@ double read_pieces(const std::string& path) {
 
 }  // namespace
 
-double measure_hdf5_read(comm::Mesh& mesh, const std::string& folder) {
+double measure_hdf5_read(comm::Mesh& mesh, const std::string& folder, int hosts) {
   const std::filesystem::path path =
       std::filesystem::path(folder) / fmt::format(".ocoee-calibrate-{}.h5", mesh.world().rank());
   struct Remover {
@@ -83,7 +83,7 @@ double measure_hdf5_read(comm::Mesh& mesh, const std::string& folder) {
   mesh.world().barrier();
   const double rate =
       static_cast<double>(kPieces * kNumbers * sizeof(float)) / read_pieces(path.string());
-  return mesh.world().all_reduce_value(rate, comm::Reduce::sum);
+  return mesh.world().all_reduce_value(rate, comm::Reduce::sum) / hosts;
 }
 
 }  // namespace ocoee::cli

@@ -4,7 +4,7 @@
 
 namespace ocoee::cli {
 
-double measure_hdf5_read(comm::Mesh&, const std::string&) {
+double measure_hdf5_read(comm::Mesh&, const std::string&, int) {
   return 0;
 }
 

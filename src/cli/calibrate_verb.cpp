@@ -33,10 +33,20 @@ int calibrate(const Options& options) {
     fail(ErrorKind::device, "--device cuda, but {}", device::cuda_unavailable_reason());
   if (options.device != "cpu" && gpus > 0) device = {device::Kind::cuda, world.local_rank() % gpus};
   const int threads = options.threads > 0 ? options.threads : world.cores();
-  comm::Shape shape;
-  shape[comm::Axis::data] = world.size();
-  shape.message_multiprocessors = options.message_multiprocessors;
-  comm::Mesh mesh(world, shape, device);
+  Links links;
+  links.hosts = hosts_of(world.hosts());
+  const Hosts& hosts = links.hosts;
+  // Ranks of a host along `axis`, and hosts along the axis that lies furthest apart.
+  const auto mesh_of = [&](comm::Axis axis, int ranks, comm::CopyEngines copies) {
+    comm::Shape shape;
+    shape[axis] = ranks;
+    if (axis != comm::Axis::data) shape[comm::Axis::data] = hosts.ranks / ranks;
+    shape[comm::Axis::instance] = hosts.count;
+    shape.message_multiprocessors = options.message_multiprocessors;
+    shape.copy_engines = copies;
+    return comm::Mesh(world, shape, device);
+  };
+  comm::Mesh mesh = mesh_of(comm::Axis::data, hosts.ranks, comm::CopyEngines::off);
   const auto say = [&](const char* what) {
     if (world.rank() == 0) std::fprintf(stderr, "measuring %s\n", what);
   };
@@ -44,25 +54,20 @@ int calibrate(const Options& options) {
   DeviceFigures figures = measure_device(device, threads, options.quick);
   if (!device.is_cuda()) figures.memory /= world.local_size();
   say("links between ranks");
-  Links links;
-  links.all = measure_links(mesh, mesh.axis(comm::Axis::data), options.quick);
-  if (world.size() >= 4 && world.size() % 2 == 0) {
-    comm::Shape pairs;
-    pairs[comm::Axis::tensor] = 2;
-    pairs[comm::Axis::data] = world.size() / 2;
-    pairs.message_multiprocessors = options.message_multiprocessors;
-    comm::Mesh other(world, pairs, device);
+  comm::Communicator& between = mesh.axis(comm::Axis::instance);
+  links.node = measure_links(mesh, mesh.axis(comm::Axis::data), options.quick);
+  links.network = measure_links(mesh, between, options.quick);
+  if (hosts.ranks >= 4 && hosts.ranks % 2 == 0) {
+    comm::Mesh other = mesh_of(comm::Axis::tensor, 2, comm::CopyEngines::off);
     links.pairs = measure_links(other, other.axis(comm::Axis::tensor), options.quick);
   }
-  if (world.size() > 1 && device.is_cuda() && mesh.capturable())
-    links.overlap = measure_overlap(mesh, mesh.replicas());
-  if (links.overlap && mesh.on_one_host()) {
-    comm::Shape split;
-    split[comm::Axis::tensor] = world.size();
-    split.copy_engines = comm::CopyEngines::tensor;
-    comm::Mesh other(world, split, device);
+  const bool overlaps = device.is_cuda() && mesh.capturable();
+  if (overlaps && hosts.ranks > 1) links.overlap = measure_overlap(mesh, mesh.replicas());
+  if (overlaps && hosts.count > 1) links.network_overlap = measure_overlap(mesh, between);
+  if (links.overlap) {
+    comm::Mesh other = mesh_of(comm::Axis::tensor, hosts.ranks, comm::CopyEngines::tensor);
     comm::Communicator& group = other.axis(comm::Axis::tensor);
-    if (group.has_copy_engines()) {
+    if (other.world().all_reduce_value(group.has_copy_engines() ? 1 : 0, comm::Reduce::min) > 0) {
       links.copies = measure_links(other, group, options.quick);
       links.copy_loss = measure_overlap(other, group, Beside::gathers).reductions;
     }
@@ -71,8 +76,8 @@ int calibrate(const Options& options) {
   const std::filesystem::path out = options.out;
   const std::string folder = out.has_parent_path() ? out.parent_path().string() : ".";
   std::filesystem::create_directories(folder);
-  StorageFigures storage = measure_storage(mesh, folder);
-  storage.hdf5_read = measure_hdf5_read(mesh, folder);
+  StorageFigures storage = measure_storage(mesh, folder, hosts.count);
+  storage.hdf5_read = measure_hdf5_read(mesh, folder, hosts.count);
   if (world.rank() != 0) return 0;
   const std::string device_name =
       device.is_cuda()
@@ -80,7 +85,8 @@ int calibrate(const Options& options) {
           : fmt::format("{} thread{} of {}", threads, threads == 1 ? "" : "s",
                         run::environment(world, {}).value("cpu", std::string("a CPU")));
   const std::string note =
-      fmt::format("{} rank{} on {}", world.size(), world.size() == 1 ? "" : "s", world.hosts()[0]);
+      fmt::format("{} rank{} on {}{}", world.size(), world.size() == 1 ? "" : "s", world.hosts()[0],
+                  hosts.count > 1 ? fmt::format(" and {} more", hosts.count - 1) : "");
   write_file_atomically(out,
                         profile_text(options.name, note, figures, links, storage, device_name));
   print_answer(fmt::format("{}\nplan with it: ocoee plan RECIPE --machine {}\n", out.string(),
