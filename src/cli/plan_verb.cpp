@@ -80,6 +80,7 @@ plan::Planned of_shape(const Options& options) {
 plan::PlanRequest request_of(const Options& o, const plan::Planned& planned) {
   plan::PlanRequest request;
   request.own = planned.layout;
+  request.own_problem = planned.problem;
   request.tokens = o.tokens;
   plan::SearchRequest& s = request.search;
   s.devices = o.devices;

@@ -242,7 +242,11 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
     out["front"].back()["devices"] = p.configuration.devices();
   }
   const Configuration& best = found.proposals.front().configuration;
-  if (request.own && predictor.problem(*request.own).empty()) {
+  const std::string own_problem =
+      request.own ? predictor.problem(*request.own) : request.own_problem;
+  if (!own_problem.empty()) {
+    out["own_problem"] = own_problem;
+  } else if (request.own) {
     out["own"] = proposal_json(predictor, *request.own, predictor.simulate(*request.own));
     out["own"]["why"] = explain(predictor, *request.own);
   }
@@ -292,6 +296,10 @@ std::string plan_text(const json& plan) {
     out += row("recipe", plan.at("own"));
     if (!plan.at("own").at("fits").get<bool>()) out += "the recipe's own layout does not fit\n";
   }
+  if (plan.contains("own_problem"))
+    out +=
+        fmt::format("recipe: its own layout cannot be on {} devices: {}\n",
+                    plan.at("devices").get<int64_t>(), plan.at("own_problem").get<std::string>());
   out += "\nThe first:\n";
   for (const json& sentence : plan.at("proposals").at(0).at("why"))
     out += "  " + sentence.get<std::string>() + "\n";

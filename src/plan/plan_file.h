@@ -21,6 +21,7 @@ nlohmann::json proposal_json(Predictor& predictor, const Configuration& configur
 struct PlanRequest {
   SearchRequest search;
   std::optional<Configuration> own;  // the layout that the recipe has, beside the proposals
+  std::string own_problem;           // why it has none
   double tokens = 0;                 // to train on; 0: not asked
 };
 

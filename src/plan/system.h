@@ -71,6 +71,7 @@ struct Configuration {
 struct Planned {
   Workload workload;
   std::optional<Configuration> layout;  // none when the ranks do not divide so
+  std::string problem;                  // why there is none
 };
 std::string words(const Configuration& configuration);  // "tensor 4, pipeline 16, data 16, ..."
 

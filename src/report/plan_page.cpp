@@ -105,7 +105,10 @@ std::string proposals(const json& plan) {
          escape(
              "Tokens a second and device. Time by the schedule, played event by event, or by the "
              "closed form. FLOPs: " +
-             string_at(plan, "flop_convention") + ".") +
+             string_at(plan, "flop_convention") + "." +
+             (plan.contains("own_problem")
+                  ? " The recipe's own layout cannot be: " + string_at(plan, "own_problem") + "."
+                  : "")) +
          "</figcaption></figure>\n";
 }
 

@@ -73,9 +73,24 @@ class Plan(unittest.TestCase):
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn("0.25 times the 1280 samples" if code else "tensor 4, pipeline 16, data 2", done.stderr if code else done.stdout)
 
-    def tune(self, *options):
+    def write_recipe(self):
         (self.folder / "text.txt").write_text("to be or not to be, " * 400)
         (self.folder / "lm.toml").write_text(RECIPE)
+
+    def test_a_recipes_own_layout_stands_beside_or_why_it_cannot_be(self):
+        self.write_recipe()
+        plan = lambda *overrides: self.good("plan", "lm.toml", "--machine", "h200", "--devices", "8", *overrides)
+        self.assertIn("\nrecipe ", plan("layout.tensor=2"))
+        why = {"layout.tensor=3": "tensor 3 x pipeline 1 x context 1 do not divide 8 ranks", "batch.global=12": "8 data ranks do not divide a batch of 12",
+               "layout.tensor=8": "8 tensor ranks do not divide 4 heads"}
+        for override, problem in why.items():
+            self.assertIn(f"recipe: its own layout cannot be on 8 devices: {problem}", plan(override))
+            told = json.loads((self.folder / "plans/lm-h200-8/plan.json").read_text())
+            self.assertEqual(told["own_problem"], problem)
+            self.assertIn(problem, (self.folder / "plans/lm-h200-8/plan.html").read_text())
+
+    def tune(self, *options):
+        self.write_recipe()
         return self.ocoee("tune", "lm.toml", "--knob", "batch.micro=1..16*2", "--knob", "layout.recompute=none,selective,full", *options)
 
     def test_a_tuner_by_the_planner_finds_the_best_of_all_points(self):

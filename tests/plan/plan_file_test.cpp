@@ -51,6 +51,23 @@ TEST(PlanFile, HoldsProposalsReasonsCurvesAndTheScheduleOfTheFirst) {
   EXPECT_NE(text.find("node-hours"), std::string::npos);
 }
 
+TEST(PlanFile, SaysWhyTheRecipesOwnLayoutCannotBe) {
+  Predictor predictor(planned("22b", 640).workload, system_named("ocoee"),
+                      load_machine("frontier"));
+  PlanRequest request;
+  request.search.devices = 64, request.search.top = 1;
+  request.own = Configuration{};
+  request.own->data = 64, request.own->micro = 3;
+  const nlohmann::json plan = make_plan(predictor, request).json;
+  EXPECT_FALSE(plan.contains("own"));
+  EXPECT_EQ(plan.at("own_problem"), "data 64 x micro 3 do not divide a batch of 640");
+  EXPECT_NE(plan_text(plan).find("its own layout cannot be on 64 devices: data 64 x micro 3"),
+            std::string::npos);
+  request.own.reset();
+  request.own_problem = "its ranks do not divide";
+  EXPECT_EQ(make_plan(predictor, request).json.at("own_problem"), request.own_problem);
+}
+
 // What is told of stages and kinds of layers is what the plan counts.
 TEST(PlanFile, StagesAndKindsOfLayersAddUp) {
   struct Case {

@@ -75,8 +75,16 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   w.halves = layout.halves;
   w.copy_engines = layout.copy_engines != "off";
   w.optimizer_states = static_cast<double>(optimizer.states_per_parameter());
-  if (ranks % layout.model_ranks() != 0) return planned;
-  if (batch.global % layout.data(ranks) != 0) return planned;
+  if (ranks % layout.model_ranks() != 0) {
+    planned->problem = fmt::format("tensor {} x pipeline {} x context {} do not divide {} ranks",
+                                   layout.tensor, layout.pipeline, layout.context, ranks);
+    return planned;
+  }
+  if (batch.global % layout.data(ranks) != 0) {
+    planned->problem =
+        fmt::format("{} data ranks do not divide a batch of {}", layout.data(ranks), batch.global);
+    return planned;
+  }
   const plan::BatchPlan split = plan::plan_batch(batch, layout, ranks);
   plan::Configuration c;
   c.tensor = layout.tensor;
