@@ -128,5 +128,20 @@ TEST(Collective, FormsOfRingAndTree) {
   EXPECT_GT(network.message(8, Bytes(1e9)).value, network.message(1, Bytes(1e9)).value);
 }
 
+// One node of the cluster: what is known better of one is known of the other.
+TEST(Machine, AnH100NodeIsThatOfTheClusterWithoutItsNetwork) {
+  const auto text = [](const std::string& name) {
+    for (const BuiltinMachine& machine : builtin_machines()) {
+      if (machine.name == name) return machine.toml.substr(machine.toml.find("\n[device]"));
+    }
+    return std::string();
+  };
+  std::string cluster = text("dgx-h100");
+  const size_t network = cluster.find("\n[network]");
+  ASSERT_NE(network, std::string::npos);
+  cluster.erase(network, cluster.find("\n\n", network) + 1 - network);
+  EXPECT_EQ(text("h100"), cluster);
+}
+
 }  // namespace
 }  // namespace ocoee::plan
