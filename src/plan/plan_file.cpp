@@ -228,6 +228,7 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   out["searched"] = {{"costed", found.costed},
                      {"fitting", found.fitting},
                      {"simulated", found.simulated},
+                     {"left_out", left_out(predictor, request.search)},
                      {"seconds", found.seconds}};
   out["proposals"] = json::array();
   for (const Proposal& p : found.proposals) {
@@ -282,9 +283,12 @@ std::string plan_text(const json& plan) {
       plan.at("system").at("name").get<std::string>());
   const json& searched = plan.at("searched");
   out +=
-      fmt::format("{} layouts costed, {} fit, {} simulated, in {}\n\n",
+      fmt::format("{} layouts costed, {} fit, {} simulated, in {}\n",
                   searched.at("costed").get<int64_t>(), searched.at("fitting").get<int64_t>(),
                   searched.at("simulated").get<int64_t>(), format_seconds(searched.at("seconds")));
+  for (const json& one : searched.at("left_out"))
+    out += "left out: " + one.get<std::string>() + "\n";
+  out += "\n";
   out += fmt::format(
       "{:>6} {:>6} {:>7} {:>8} {:>5} {:>5} {:>8} {:<15} {:<13} {:<9} {:>9} {:>8} {:>5} {:>5} "
       "{:>6} {:>10}  {}\n",

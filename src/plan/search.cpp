@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/search.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -126,7 +128,28 @@ void each_of_axes(Predictor& predictor, const SearchRequest& request, Configurat
   }
 }
 
+bool leaves_out_tensor(const Predictor& predictor, const SearchRequest& request) {
+  return predictor.workload().tensor && request.devices > predictor.machine().node.devices &&
+         !request.tensor_across_nodes && !request.tensor;
+}
+
+bool leaves_out_context(const Predictor& predictor, const SearchRequest& request) {
+  const Workload& w = predictor.workload();
+  return w.context && request.devices > 1 && predictor.system().least_context > 0 &&
+         !request.context;
+}
+
 }  // namespace
+
+std::vector<std::string> left_out(const Predictor& predictor, const SearchRequest& request) {
+  std::vector<std::string> out;
+  if (leaves_out_tensor(predictor, request))
+    out.emplace_back("tensor groups across nodes (--across-nodes asks for them)");
+  if (leaves_out_context(predictor, request))
+    out.push_back(fmt::format("context ranks of fewer than {} tokens (--context asks for them)",
+                              predictor.system().least_context));
+  return out;
+}
 
 void each_configuration(Predictor& predictor, const SearchRequest& request,
                         const std::function<bool(const Configuration&)>& visit) {
@@ -136,14 +159,14 @@ void each_configuration(Predictor& predictor, const SearchRequest& request,
 
   for (const int64_t t : divisors(request.devices, w.tensor ? request.devices : 1)) {
     if (!wanted(request.tensor, t)) continue;
-    if (t > predictor.machine().node.devices && !request.tensor_across_nodes && !request.tensor)
-      continue;
+    if (t > predictor.machine().node.devices && leaves_out_tensor(predictor, request)) continue;
     for (const int64_t k : divisors(request.devices / t, w.context ? request.devices : 1)) {
       Configuration split;
       split.tensor = t;
       split.context = k;
       split.data = 1;
-      if (k > 1 && !request.context && w.sequence / k < system.least_context) continue;
+      if (k > 1 && w.sequence / k < system.least_context && leaves_out_context(predictor, request))
+        continue;
       if (!wanted(request.context, k) || !predictor.shape_problem(t, k).empty()) continue;
       for (const int64_t p : divisors(request.devices / t / k, w.pipeline ? blocks : 1)) {
         if (!wanted(request.pipeline, p)) continue;

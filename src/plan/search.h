@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every layout of a workload on a number of devices: all are costed in closed form, none is left
-// out by rule of thumb. Those that fit are then played over their schedules in order of what they
-// take at least, until nothing unplayed can be among the first.
+// Every layout of a workload on a number of devices, costed in closed form. Two kinds are left out
+// unless asked for: tensor groups across nodes, and context ranks that keep fewer than
+// System::least_context tokens. Of groups that share states, all replicas are tried and, for
+// parameters, those of one node. Those that fit are then played over their schedules in order of
+// what they take at least, until nothing unplayed can be among the first.
 //
 // Proposals differ in tensor, context, pipeline, data or micro-batch; of layouts that differ only
 // in schedule, chunks, shard, recompute or placement, the quickest stands for all.
@@ -41,6 +43,10 @@ struct SearchResult {
   int64_t costed = 0, fitting = 0, simulated = 0;
   double seconds = 0;  // that the search took
 };
+
+// What a search leaves out by rule, a phrase each: "tensor groups across nodes", ...; of axes that
+// are set, nothing is.
+std::vector<std::string> left_out(const Predictor& predictor, const SearchRequest& request);
 
 // Calls `visit`, which says whether it fits, with each configuration that could be. Of each set of
 // axes micro-batches come in rising order, and end with the first of which nothing fits: a larger

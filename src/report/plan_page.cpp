@@ -77,6 +77,8 @@ std::string header(const json& plan) {
       " {} layouts were costed in {}; {} fit; {} were played over their schedules.",
       grouped(number_at(searched, "costed")), format_seconds(number_at(searched, "seconds")),
       grouped(number_at(searched, "fitting")), grouped(number_at(searched, "simulated")));
+  for (const json& one : searched.value("left_out", json::array()))
+    text += " Left out: " + one.get<std::string>() + ".";
   return "<header><h1>Plan of " + escape_limited(string_at(plan, "name"), 120) + "</h1>" +
          paragraph(text) + "</header>\n" + headline(plan);
 }

@@ -22,18 +22,18 @@ Workload shape(const char* name, int64_t batch) {
 }
 
 // Dash et al. (2312.12705) chose these by hand and by hundreds of trial runs.
-void expect_proposed(const char* name, int64_t devices, int64_t batch, int64_t tensor,
-                     int64_t pipeline) {
+SearchResult expect_proposed(const char* name, int64_t devices, int64_t batch, int64_t tensor,
+                             int64_t pipeline, bool across_nodes) {
   Predictor predictor(shape(name, batch), system_named("ocoee"), load_machine("frontier"));
   SearchRequest request;
   request.devices = devices;
-  const SearchResult result = search(predictor, request);
-  ASSERT_EQ(result.proposals.size(), 10u);
+  request.tensor_across_nodes = across_nodes;
+  SearchResult result = search(predictor, request);
+  EXPECT_EQ(result.proposals.size(), 10u);
   bool found = false;
   double before = 0;
   for (const Proposal& proposal : result.proposals) {
     const Configuration& c = proposal.configuration;
-    EXPECT_LE(c.tensor, 8) << words(c);
     EXPECT_TRUE(proposal.prediction.fits);
     EXPECT_GE(proposal.prediction.seconds, before);
     before = proposal.prediction.seconds;
@@ -42,11 +42,40 @@ void expect_proposed(const char* name, int64_t devices, int64_t batch, int64_t t
   }
   EXPECT_TRUE(found) << name;
   EXPECT_GT(result.costed, 10000);
+  return result;
 }
 
 TEST(Search, ProposesTheLayoutsThatFrontierFound) {
-  expect_proposed("175b", 1024, 10240, 4, 16);
-  expect_proposed("1t", 3072, 9600, 8, 64);
+  // By their times alone, none of the first ten for 175B has tensor groups across nodes.
+  for (const Proposal& proposal : expect_proposed("175b", 1024, 10240, 4, 16, true).proposals)
+    EXPECT_LE(proposal.configuration.tensor, 8) << words(proposal.configuration);
+  for (const Proposal& proposal : expect_proposed("1t", 3072, 9600, 8, 64, false).proposals)
+    EXPECT_LE(proposal.configuration.tensor, 8) << words(proposal.configuration);
+}
+
+TEST(Search, SaysWhatItLeavesOut) {
+  Workload long_samples = shape("22b", 640);
+  long_samples.sequence = 16384;
+  Predictor predictor(long_samples, system_named("ocoee"), load_machine("frontier"));
+  SearchRequest request;
+  request.devices = 64;
+  const auto seen = [&](const SearchRequest& of) {
+    int64_t tensor = 0, tokens = long_samples.sequence;
+    each_configuration(predictor, of, [&](const Configuration& c) {
+      tensor = std::max(tensor, c.tensor);
+      tokens = std::min(tokens, long_samples.sequence / c.context);
+      return false;
+    });
+    return std::pair(tensor, tokens);
+  };
+  EXPECT_EQ(left_out(predictor, request).size(), 2u);
+  EXPECT_EQ(seen(request), std::pair(int64_t{8}, int64_t{4096}));
+  request.tensor_across_nodes = true;
+  EXPECT_EQ(left_out(predictor, request).size(), 1u);
+  EXPECT_EQ(seen(request).first, 16);  // 48 heads
+  request.context = 16;
+  EXPECT_TRUE(left_out(predictor, request).empty());
+  EXPECT_EQ(seen(request).second, 1024);
 }
 
 // The bound lets the search play few schedules; playing all of them finds nothing better.
