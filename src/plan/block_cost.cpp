@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "core/error.h"
@@ -26,11 +27,13 @@ class Timer {
         tokens_(tokens),
         launch_(device.launch.value) {}
 
-  // `count` products [m, k] x [k, n]; `extra` bytes beside operands and result.
-  double product(double m, double n, double k, double count = 1, double extra = 0) const {
+  // `count` products [m, k] x [k, n]; `extra` bytes beside operands and result; `quicker`: than in
+  // the compute type.
+  double product(double m, double n, double k, double count = 1, double extra = 0,
+                 double quicker = 1) const {
     const double flops = 2 * m * n * k * count;
     const double bytes = element_ * count * (m * k + k * n + m * n) + extra;
-    return std::max(flops / (peak_.value * device_.product_share(flops, tokens_)),
+    return std::max(flops / (peak_.value * device_.product_share(flops, tokens_) * quicker),
                     streamed(bytes)) +
            launch();
   }
@@ -99,6 +102,7 @@ class LayerCost {
     context_ = {shape.context, shape.tensor};
     Ts_ = system.norms_sharded ? T_ / t_ : T_;
     by_ = messages(system, workload);
+    if (workload.float8) float8_ = timer.device().float8;
     own_rows_apart_ = system.by_tensor && timer.device().workspace > Bytes(0) && !in_turns;
   }
 
@@ -192,16 +196,27 @@ class LayerCost {
   // y[T, n] = x[T, k] W: two products come back. Weight gradients are added to what they are kept
   // in, or, in the compute type, are the result itself; a bias's is the sum of the columns, or
   // falls out of another pass.
-  void linear(double n, double k, bool bias, bool column_sums = true) {
+  void linear(double n, double k, bool bias, bool column_sums = true, bool in_float8 = true) {
     multiplied(n, k, bias);
+    const bool small = in_float8 && float8_ > 0;
+    const double quicker = small ? float8_ : 1;
+    if (small) round_operands(n, k);
     if (bias && system_.by_tensor && !has_epilogues())
       b_.forward.of(Work::stream) += timer_.stream(2 * e_ * n * T_);
-    b_.forward.of(Work::product) += timer_.product(T_, n, k);
-    b_.input.of(Work::product) += timer_.product(T_, k, n);
+    b_.forward.of(Work::product) += timer_.product(T_, n, k, 1, 0, quicker);
+    b_.input.of(Work::product) += timer_.product(T_, k, n, 1, 0, quicker);
     const double added = gradient_ == 2 ? 0 : 2 * gradient_;
-    b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, added * n * k);
+    b_.weight.of(Work::product) += timer_.product(n, k, T_, 1, added * n * k, quicker);
     if (bias && column_sums && system_.by_tensor)
       b_.weight.of(Work::stream) += timer_.stream(e_ * n * T_);
+  }
+  // Each of the three products reads its two operands once before, and writes them in one byte.
+  void round_operands(double n, double k) {
+    const double x = k * T_, y = n * T_, weight = n * k;
+    for (const auto& [pass, first, second] :
+         {std::tuple{&b_.forward, x, weight}, {&b_.input, y, weight}, {&b_.weight, y, x}})
+      pass->of(Work::stream) +=
+          timer_.further((e_ + 1) * first) + timer_.further((e_ + 1) * second);
   }
   // Gathers the input of a split layer and sums its output, there and back. `products`: between the
   // two stand products that rows can travel beside.
@@ -432,7 +447,7 @@ class LayerCost {
   void head(const LayerSpec& layer) {
     const double w = layer.option("width");
     const double vocabulary = std::ceil(layer.option("vocabulary") / t_);  // padded
-    linear(vocabulary, w, false);
+    linear(vocabulary, w, false, true, /*in_float8=*/false);
     tensor_traffic(w, true, false, /*products=*/false);
     const double logits = vocabulary * T_;
     if (system_.by_tensor)  // logits become their gradient in place, in the forward pass
@@ -478,7 +493,7 @@ class LayerCost {
   Timer& timer_;
   BlockCost& b_;
   double t_ = 1, T_ = 0, Ts_ = 0, micro_ = 1, sequence_ = 0, e_ = 2, master_ = 4, gradient_ = 4,
-         threads_ = 1;
+         threads_ = 1, float8_ = 0;
   std::array<double, 2> before_later_{};
   Group group_, context_;
   bool by_heads_ = false, in_turns_ = false;

@@ -140,6 +140,10 @@ void Machine::describe(config::Description& d) {
   dev.field("float64", device.float64, "peak of matrix products; 0 = none")
       .unit("FLOP/s")
       .at_least(0);
+  dev.field("float8", device.float8,
+            "times as quick as in bfloat16 are products in float8, their operands' rounding apart; "
+            "0 = not known")
+      .at_least(0);
   describe_curve(dev, "product", device.product, "FLOPs of a matrix product");
   dev.field(
          "few_tokens", device.few_tokens,

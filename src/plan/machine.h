@@ -27,7 +27,8 @@ struct Device {
   double reserve = 0.04;  // share of memory that runtime, communication library and driver take
   BytesPerSecond bandwidth;
   double bfloat16 = 0, float16 = 0, float32 = 0, float64 = 0;  // peak FLOP/s of matrix products
-  Curve product;                                               // over FLOPs of one matrix product
+  double float8 = 0;  // times as quick as bfloat16's are products in float8; 0: not known
+  Curve product;      // over FLOPs of one matrix product
   // The same where a micro-batch has this many tokens or fewer; between those and twice as many,
   // a line over the logarithm. 0, or no curve: as with many.
   double few_tokens = 0;

@@ -198,6 +198,19 @@ std::string memory_words(double bytes, double usable) {
   return words;
 }
 
+std::string type_words(const Workload& w) {
+  return w.compute + (w.gradients == "bfloat16" ? " with its gradients" : "") +
+         (w.float8 ? ", products in float8" : "");
+}
+
+std::string float8_note(const Workload& workload, const Machine& machine) {
+  if (!workload.float8 || machine.device.float8 > 0) return "";
+  return fmt::format(
+      "note: the profile of {} does not say how quick products in float8 are: times are those of "
+      "{}; fix: add `float8 = 1.5` to its [device] section, if they are 1.5 times as quick",
+      machine.name, workload.compute);
+}
+
 Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   Plan plan;
   plan.found = search(predictor, request.search);
@@ -213,6 +226,8 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   out["sequence"] = w.sequence;
   out["compute"] = w.compute;
   out["gradients"] = w.gradients;
+  out["types"] = type_words(w);
+  out["float8_note"] = float8_note(w, m);
   out["system"] = {{"name", predictor.system().name}, {"note", predictor.system().note}};
   out["machine"] = {{"name", m.name},
                     {"note", m.note},
@@ -272,15 +287,15 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
 std::string plan_text(const json& plan) {
   const json& machine = plan.at("machine");
   std::string out = fmt::format(
-      "{}: {} parameters, {} samples of {} tokens a step, {}{}\n{} x {} of {} ({} usable), as {} "
+      "{}: {} parameters, {} samples of {} tokens a step, {}\n{} x {} of {} ({} usable), as {} "
       "trains\n",
       plan.at("name").get<std::string>(), format_count(plan.at("parameters")),
       plan.at("batch").get<int64_t>(), plan.at("sequence").get<int64_t>(),
-      plan.at("compute").get<std::string>(),
-      plan.at("gradients") == "bfloat16" ? " with its gradients" : "",
-      plan.at("devices").get<int64_t>(), machine.at("device").get<std::string>(),
-      machine.at("name").get<std::string>(), format_bytes(machine.at("usable_bytes")),
-      plan.at("system").at("name").get<std::string>());
+      plan.at("types").get<std::string>(), plan.at("devices").get<int64_t>(),
+      machine.at("device").get<std::string>(), machine.at("name").get<std::string>(),
+      format_bytes(machine.at("usable_bytes")), plan.at("system").at("name").get<std::string>());
+  const std::string note = plan.at("float8_note");
+  if (!note.empty()) out += note + "\n";
   const json& searched = plan.at("searched");
   out +=
       fmt::format("{} layouts costed, {} fit, {} simulated, in {}\n",

@@ -34,6 +34,11 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request);
 // Of a device: what a rank holds of what it may, and by how much that is too much.
 std::string memory_words(double bytes, double usable);
 
+// "bfloat16 with its gradients, products in float8".
+std::string type_words(const Workload& workload);
+// Beside a plan whose machine does not know them; else "".
+std::string float8_note(const Workload& workload, const Machine& machine);
+
 // The table on the terminal.
 std::string plan_text(const nlohmann::json& plan);
 

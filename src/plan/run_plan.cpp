@@ -61,6 +61,8 @@ void predict_run(const Planned& planned, const std::string& machine, int64_t ste
     out["lines"].push_back("time: not predicted: " + problem);
     return;
   }
+  if (const std::string note = float8_note(planned.workload, profile); !note.empty())
+    out["lines"].push_back(note);
   const Prediction p = predictor.simulate(c);
   nlohmann::json predicted = proposal_json(predictor, c, p);
   predicted["machine"] = profile.name;

@@ -23,6 +23,7 @@ struct Workload {
   int64_t global_batch = 1;  // samples of a step
   std::string compute = "bfloat16";
   std::string gradients = "float32";  // or "bfloat16": of weights, as this engine keeps them
+  bool float8 = false;                // products of attention and feed-forward layers are in it
   std::vector<int64_t> cuts;          // of its recipe: used for pipelines of as many parts
   double optimizer_states = 2;        // numbers that the optimizer keeps for a parameter
   int64_t threads = 1;            // of a rank, where a CPU computes: each has scratch of its own

@@ -70,9 +70,11 @@ std::string header(const json& plan) {
   std::string text =
       fmt::format("{} parameters, {} samples of {} tokens a step, {}, on {} x {} of {}.",
                   compact(number_at(plan, "parameters")), grouped(number_at(plan, "batch")),
-                  grouped(number_at(plan, "sequence")), string_at(plan, "compute"),
+                  grouped(number_at(plan, "sequence")), string_at(plan, "types"),
                   grouped(number_at(plan, "devices")), string_at(machine, "device"),
                   string_at(machine, "name"));
+  if (const std::string note = string_at(plan, "float8_note"); !note.empty())
+    text += " " + note + ".";
   text += fmt::format(
       " {} layouts were costed in {}; {} fit; {} were played over their schedules.",
       grouped(number_at(searched, "costed")), format_seconds(number_at(searched, "seconds")),

@@ -135,6 +135,20 @@ TEST(PlanFile, ReadingOfSamplesIsSaidBesideTheStep) {
             std::string::npos);
 }
 
+TEST(PlanFile, Float8IsInTheHeadingAndWhatIsNotKnownOfItBeside) {
+  Workload w = planned("gpt2-124m", 8).workload;
+  EXPECT_EQ(type_words(w), "bfloat16");
+  EXPECT_EQ(float8_note(w, load_machine("a100")), "");
+  w.float8 = true;
+  Predictor predictor(w, system_named("ocoee"), load_machine("a100"));
+  PlanRequest request;
+  request.search.devices = 1;
+  const std::string text = plan_text(make_plan(predictor, request).json);
+  EXPECT_NE(text.find("bfloat16, products in float8\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("does not say how quick products in float8 are"), std::string::npos) << text;
+  EXPECT_EQ(float8_note(w, load_machine("h200")), "");
+}
+
 TEST(PlanFile, MemoryThatDoesNotFitIsTold) {
   constexpr double kGiB = 1024.0 * 1024 * 1024;
   EXPECT_EQ(memory_words(60 * kGiB, 60 * kGiB), "60.00 GiB of 60.00 GiB a device");
