@@ -13,7 +13,6 @@ const std::vector<StateRules>& published_rules() {
   static const std::vector<StateRules> rules{
       {"megatron", {2, false}, {4, false}, {4, false}, {8, false}},
       {"megatron_distributed", {2, false}, {4, false}, {4, true}, {8, true}},
-      {"zero1", {2, false}, {2, false}, {4, true}, {8, true}},
       {"zero2", {2, false}, {2, true}, {4, true}, {8, true}},
       {"zero3", {2, true}, {2, true}, {4, true}, {8, true}},
       {"deepspeed_frontier", {2, false}, {2, true}, {4, true}, {8, true}},
