@@ -20,7 +20,8 @@ struct StateRules {
 };
 
 // Published systems: "megatron" 18, "megatron_distributed" 6 + 12/d, "zero2" 2 + 14/d, "zero3"
-// 16/d, and "deepspeed_frontier" 2 + 14/d, which splits fp16 gradients under the name ZeRO-1. Throws Error(config) with the nearest name.
+// 16/d, and "deepspeed_frontier" 2 + 14/d, which splits fp16 gradients under the name ZeRO-1.
+// Throws Error(config) with the nearest name.
 StateRules state_rules(const std::string& name);
 
 // This engine: `compute_bytes` is 2 (float32 masters beside) or 4 (the weights are the masters);
