@@ -14,6 +14,7 @@
 #include "core/text.h"
 #include "models/shapes.h"
 #include "plan/launch_script.h"
+#include "plan/overrides.h"
 #include "plan/plan_file.h"
 #include "report/plan_page.h"
 
@@ -98,6 +99,27 @@ plan::PlanRequest request_of(const Options& o, const plan::Planned& planned) {
   return request;
 }
 
+// What runs the first proposal: a recipe's command, or what to set in a recipe of a named model.
+std::string how_to_run(const Options& o, const plan::Planned& planned,
+                       const plan::Configuration& c) {
+  if (o.system != "ocoee") return "";
+  std::optional<plan::Configuration> own = planned.layout;
+  if (!is_recipe(o.what)) own = plan::Configuration{};  // a recipe that sets no layout
+  std::vector<std::string> more = plan::overrides_of(c, own);
+  if (!is_recipe(o.what)) return "set in a recipe, for the first: " + join(more, " ") + "\n";
+  if (o.batch > 0) more.push_back(fmt::format("batch.global={}", o.batch));
+  if (o.sequence > 0) more.push_back(fmt::format("model.context={}", o.sequence));
+  if (!o.compute.empty()) more.push_back("precision.compute=" + o.compute);
+  if (c.pipeline > 1) {  // stages are cut by this machine's times
+    const auto parts = static_cast<size_t>(c.pipeline * c.chunks);
+    if (!planned.workload.cuts.empty() && planned.workload.cuts.size() + 1 != parts)
+      more.emplace_back("layout.cuts=[]");
+    more.push_back("run.machine=" + o.machine);
+  }
+  const std::string launcher = o.devices > 1 ? fmt::format("mpirun -n {}", o.devices) : "";
+  return "run the first: " + run_command(launcher, o.what, o.overrides, more) + "\n";
+}
+
 int make(const Tasks& tasks, const Options& o) {
   if (o.what.empty())
     fail(ErrorKind::config,
@@ -114,7 +136,9 @@ int make(const Tasks& tasks, const Options& o) {
   if (!o.compute.empty()) w.compute = o.compute;
   if (o.sequence > 0) w = plan::with_sequence(std::move(w), o.sequence);
   plan::Predictor predictor(w, plan::system_named(o.system), machine);
-  const plan::Plan made = plan::make_plan(predictor, request_of(o, planned));
+  plan::Plan made = plan::make_plan(predictor, request_of(o, planned));
+  const std::string run = how_to_run(o, planned, made.found.proposals.front().configuration);
+  if (!run.empty()) made.json["run"] = run.substr(0, run.size() - 1);
 
   const fs::path folder =
       o.output.empty()
@@ -128,9 +152,9 @@ int make(const Tasks& tasks, const Options& o) {
          folder.string(), error.message());
   write_file_atomically(folder / "plan.json", made.json.dump(1) + "\n");
   write_file_atomically(folder / "plan.html", report::plan_page(made.json));
-  print_answer(plan::plan_text(made.json) + fmt::format("\n{}\n{}\n",
-                                                        (folder / "plan.json").string(),
-                                                        (folder / "plan.html").string()));
+  print_answer(
+      plan::plan_text(made.json) + "\n" + run +
+      fmt::format("{}\n{}\n", (folder / "plan.json").string(), (folder / "plan.html").string()));
   return 0;
 }
 

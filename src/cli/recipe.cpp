@@ -88,4 +88,13 @@ std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const config::Document& 
   return recipe;
 }
 
+std::string run_command(const std::string& launcher, const std::string& recipe,
+                        const std::vector<std::string>& overrides,
+                        const std::vector<std::string>& more) {
+  std::string command = (launcher.empty() ? "" : launcher + " ") + "ocoee run " + recipe;
+  for (const std::string& one : overrides) command += " '" + one + "'";
+  for (const std::string& one : more) command += " " + one;
+  return command;
+}
+
 }  // namespace ocoee::cli

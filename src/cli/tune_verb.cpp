@@ -260,11 +260,8 @@ class Search {
   std::string best_command() const {
     const plan::Trial* best = tuner_.best();
     if (!best) return "";
-    std::string command = options_.launcher.empty() ? "" : options_.launcher + " ";
-    command += "ocoee run " + options_.recipe;
-    for (const std::string& one : options_.overrides) command += " '" + one + "'";
-    for (const std::string& one : tuner_.space().assignments(best->point)) command += " " + one;
-    return command;
+    return run_command(options_.launcher, options_.recipe, options_.overrides,
+                       tuner_.space().assignments(best->point));
   }
 
   void write_page() const {

@@ -4,6 +4,8 @@
 import json
 import os
 import pathlib
+import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -88,6 +90,21 @@ class Plan(unittest.TestCase):
             told = json.loads((self.folder / "plans/lm-h200-8/plan.json").read_text())
             self.assertEqual(told["own_problem"], problem)
             self.assertIn(problem, (self.folder / "plans/lm-h200-8/plan.html").read_text())
+
+    def test_the_line_that_runs_the_first_proposal_runs_it(self):
+        self.write_recipe()
+        for own in ([], ["layout.tensor=2", "layout.shard=states"], ["layout.pipeline=4", "layout.cuts=[2,3,4]"], ["layout.tensor=3"]):
+            for asked in ([], ["--pipeline", "2"], ["--tensor", "2", "--shard", "parameters", "--recompute", "full"], ["--micro", "2", "--batch", "32"]):
+                said = self.good("plan", "lm.toml", "--machine", "h200", "--devices", "8", "--top", "1", *asked, *own)
+                command = shlex.split(re.search("^run the first: (.*)$", said, re.M).group(1))
+                self.assertEqual(command[:5], ["mpirun", "-n", "8", "ocoee", "run"])
+                # The recipe so changed has the layout that was proposed.
+                again = self.good("plan", *command[5:], "--machine", "h200", "--devices", "8", "--output", "again")
+                first = json.loads((self.folder / "plans/lm-h200-8/plan.json").read_text())["proposals"][0]
+                recipe = json.loads((self.folder / "again/plan.json").read_text())["own"]
+                self.assertEqual([recipe["layout"], recipe["cuts"]], [first["layout"], first["cuts"]], (own, asked, again))
+        self.assertIn("set in a recipe, for the first: layout.tensor=8 batch.micro=1",
+                      self.good("plan", "175b", "--machine", "frontier", "--devices", "1024", "--tensor", "8", "--pipeline", "1", "--micro", "1"))
 
     def tune(self, *options):
         self.write_recipe()
