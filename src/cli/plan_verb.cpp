@@ -36,7 +36,7 @@ bool is_recipe(const std::string& what) {
   return what.ends_with(".toml") || what.find('/') != std::string::npos || fs::exists(what);
 }
 
-plan::Planned of_recipe(const Tasks& tasks, const Options& options) {
+plan::Planned of_recipe(const Tasks& tasks, const Options& options, double& checkpoint_interval) {
   config::Document document = config::Document::from_file(options.what);
   for (const std::string& assignment : options.overrides) document.override_value(assignment);
   const run::TaskType& type =
@@ -58,6 +58,7 @@ plan::Planned of_recipe(const Tasks& tasks, const Options& options) {
          "{}: task {} does not say what its layers cost, so no plan can be made\n    fix: "
          "`ocoee run {} --check` shows its memory",
          options.what, type.name, options.what);
+  checkpoint_interval = recipe.run.checkpoint_interval;
   plan::Planned out = *planned;
   out.workload.name = fs::path(options.what).stem().string();
   return out;
@@ -130,13 +131,17 @@ int make(const Tasks& tasks, const Options& o) {
          "command line: plan needs --machine\n    fix: one of `ocoee list machines`, or the file "
          "that `ocoee calibrate` wrote");
   const plan::Machine machine = plan::load_machine(o.machine);
-  plan::Planned planned = is_recipe(o.what) ? of_recipe(tasks, o) : of_shape(o);
+  double checkpoint_interval = run::RunConfig().checkpoint_interval;
+  plan::Planned planned =
+      is_recipe(o.what) ? of_recipe(tasks, o, checkpoint_interval) : of_shape(o);
   plan::Workload& w = planned.workload;
   if (o.batch > 0) w.global_batch = o.batch;
   if (!o.compute.empty()) w.compute = o.compute;
   if (o.sequence > 0) w = plan::with_sequence(std::move(w), o.sequence);
   plan::Predictor predictor(w, plan::system_named(o.system), machine);
-  plan::Plan made = plan::make_plan(predictor, request_of(o, planned));
+  plan::PlanRequest request = request_of(o, planned);
+  request.checkpoint_interval = plan::Seconds(checkpoint_interval);
+  plan::Plan made = plan::make_plan(predictor, request);
   const std::string run = how_to_run(o, planned, made.found.proposals.front().configuration);
   if (!run.empty()) made.json["run"] = run.substr(0, run.size() - 1);
 

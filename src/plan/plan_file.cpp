@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/text.h"
+#include "plan/storage.h"
 
 namespace ocoee::plan {
 namespace {
@@ -94,28 +95,23 @@ json curves_json(const std::vector<WhatIf>& curves) {
   return out;
 }
 
-// Masters and moments of every parameter, written once by the nodes that hold them.
+// Each rate that the profile states.
 json checkpoint_json(const Predictor& predictor, int64_t devices) {
   const Workload& w = predictor.workload();
   const Machine& m = predictor.machine();
-  const double master = std::max<double>(4, static_cast<double>(w.compute_bytes()));
-  const Bytes bytes(static_cast<double>(w.model.parameters()) * master * (1 + w.optimizer_states));
-  const double nodes =
-      std::ceil(static_cast<double>(devices) / static_cast<double>(m.node.devices));
-  json out = {{"bytes", bytes.value}};
-  if (m.write > BytesPerSecond(0)) out["write_seconds"] = (bytes / (m.write * nodes)).value;
-  if (m.read > BytesPerSecond(0)) {
-    out["read_seconds"] = (bytes / (m.read * nodes)).value;
-    // Token files hold up to 4 bytes a token; every replica's samples are read once.
-    const Bytes samples(4.0 * static_cast<double>(w.global_batch * w.sequence));
-    out["samples_seconds"] = (samples / (m.read * nodes)).value;
-    if (m.hdf5_read > BytesPerSecond(0))
-      out["samples_hdf5_seconds"] = (samples / (m.hdf5_read * nodes)).value;
-  }
+  json out = {{"bytes", checkpoint_bytes(w).value}};
+  const auto add = [&](const char* key, Bytes bytes, BytesPerSecond rate) {
+    const Seconds seconds = storage_seconds(bytes, rate, m, devices);
+    if (seconds > Seconds(0)) out[key] = seconds.value;
+  };
+  add("write_seconds", checkpoint_bytes(w), m.write);
+  add("read_seconds", checkpoint_bytes(w), m.read);
+  add("samples_seconds", sample_bytes(w), m.read);
+  if (m.read > BytesPerSecond(0)) add("samples_hdf5_seconds", sample_bytes(w), m.hdf5_read);
   return out;
 }
 
-// Of a checkpoint_json, beside a step of so many seconds.
+// Of a checkpoint_json, beside a step of so many seconds without what it waits for samples.
 std::string storage_words(const json& checkpoint, double step) {
   std::string text;
   if (checkpoint.contains("write_seconds"))
@@ -269,14 +265,18 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   out["stages"] = stages_json(predictor, best);
   out["timeline"] = timeline_json(predictor, best);
   out["what_if"] = curves_json(what_if(w, predictor.system(), m, best));
+  const Prediction& first = found.proposals.front().prediction;
   out["checkpoint"] = checkpoint_json(predictor, request.search.devices);
   out["checkpoint"]["words"] =
-      storage_words(out["checkpoint"], out["proposals"].at(0).at("seconds"));
+      storage_words(out["checkpoint"], first.seconds - first.of(Part::loading));
   if (request.tokens > 0) {
     const Effort e =
-        effort(m, request.tokens, out["proposals"][0]["tokens_per_second"], request.search.devices);
+        effort(m, request.tokens, out["proposals"][0]["tokens_per_second"], request.search.devices,
+               {storage_seconds(checkpoint_bytes(w), m.write, m, request.search.devices),
+                request.checkpoint_interval});
     out["effort"] = {{"tokens", request.tokens},
                      {"hours", e.hours},
+                     {"checkpoint_hours", e.checkpoint_hours},
                      {"device_hours", e.device_hours},
                      {"node_hours", e.node_hours},
                      {"megawatt_hours", e.megawatt_hours}};
@@ -328,6 +328,9 @@ std::string plan_text(const json& plan) {
     const json& e = plan.at("effort");
     out += fmt::format("\n{} tokens: {:.1f} hours, {} node-hours", format_count(e.at("tokens")),
                        e.at("hours").get<double>(), format_count(e.at("node_hours")));
+    if (e.at("checkpoint_hours") > 0)
+      out += fmt::format(", {:.1f} of the hours for checkpoints",
+                         e.at("checkpoint_hours").get<double>());
     if (e.at("megawatt_hours") > 0)
       out += fmt::format(", {:.1f} MWh of the devices", e.at("megawatt_hours").get<double>());
     out += "\n";

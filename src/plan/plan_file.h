@@ -20,9 +20,10 @@ nlohmann::json proposal_json(Predictor& predictor, const Configuration& configur
 
 struct PlanRequest {
   SearchRequest search;
-  std::optional<Configuration> own;  // the layout that the recipe has, beside the proposals
-  std::string own_problem;           // why it has none
-  double tokens = 0;                 // to train on; 0: not asked
+  std::optional<Configuration> own;   // the layout that the recipe has, beside the proposals
+  std::string own_problem;            // why it has none
+  double tokens = 0;                  // to train on; 0: not asked
+  Seconds checkpoint_interval{1800};  // as run.checkpoint_interval
 };
 
 struct Plan {

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "plan/placement.h"
+#include "plan/storage.h"
 #include "plan/timed_cuts.h"
 
 namespace ocoee::plan {
@@ -55,7 +56,7 @@ Workload as_trained_by(Workload workload, const System& system) {
 const char* name_of(Part part) {
   static const char* const names[] = {"products", "attention", "elementwise", "recompute",
                                       "tensor",   "context",   "messages",    "bubble",
-                                      "data",     "optimizer"};
+                                      "data",     "optimizer", "loading"};
   return names[static_cast<size_t>(part)];
 }
 
@@ -393,6 +394,12 @@ void Predictor::finish(const Configuration& c, double pipeline, Prediction& p) c
                            : 0;
   p.seconds = reduced + updated + start;
   p.least_seconds = std::min(p.seconds, p.least_seconds + updated + start);
+  // A step's samples are read while the step before runs.
+  const double reading =
+      storage_seconds(sample_bytes(workload_), machine_.read, machine_, c.devices()).value;
+  p.of(Part::loading) = std::max(0.0, reading - p.seconds);
+  p.seconds += p.of(Part::loading);
+  p.least_seconds = std::max(p.least_seconds, std::min(reading, p.seconds));
 
   size_t slowest = 0;
   for (size_t s = 1; s < count; ++s) {

@@ -30,9 +30,10 @@ enum class Part : uint8_t {  // of a step's seconds
   messages,
   bubble,
   data,
-  optimizer
+  optimizer,
+  loading
 };
-constexpr size_t kParts = 10;
+constexpr size_t kParts = 11;
 const char* name_of(Part part);
 
 enum class Held : uint8_t {  // of a rank's bytes

@@ -199,9 +199,16 @@ std::vector<WhatIf> what_if(const Workload& workload, const System& system, cons
   return all;
 }
 
-Effort effort(const Machine& machine, double tokens, double tokens_per_second, int64_t devices) {
+Effort effort(const Machine& machine, double tokens, double tokens_per_second, int64_t devices,
+              const Checkpoints& checkpoints) {
   Effort e;
-  const Seconds seconds(tokens / tokens_per_second);
+  Seconds seconds(tokens / tokens_per_second);
+  if (checkpoints.interval > Seconds(0)) {
+    const Seconds writing =
+        checkpoints.write * std::floor(seconds.value / checkpoints.interval.value);
+    e.checkpoint_hours = writing.value / 3600;
+    seconds += writing;
+  }
   e.hours = seconds.value / 3600;
   e.device_hours = e.hours * static_cast<double>(devices);
   e.node_hours = e.device_hours / static_cast<double>(machine.node.devices);

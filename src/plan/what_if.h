@@ -39,10 +39,17 @@ std::vector<WhatIf> what_if(const Workload& workload, const System& system, cons
 // The same model on longer or shorter samples; the positions it has stay as they are.
 Workload with_sequence(Workload workload, int64_t sequence);
 
-// To a number of tokens.
+struct Checkpoints {
+  Seconds write;     // 0: not known
+  Seconds interval;  // of training between two; 0: none are written
+};
+
+// To a number of tokens, with what checkpoints take.
 struct Effort {
+  double checkpoint_hours = 0;                                             // of `hours`
   double hours = 0, device_hours = 0, node_hours = 0, megawatt_hours = 0;  // the last 0: not known
 };
-Effort effort(const Machine& machine, double tokens, double tokens_per_second, int64_t devices);
+Effort effort(const Machine& machine, double tokens, double tokens_per_second, int64_t devices,
+              const Checkpoints& checkpoints = {});
 
 }  // namespace ocoee::plan

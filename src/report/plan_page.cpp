@@ -124,14 +124,14 @@ std::string bars(const json& plan, const char* key, const std::string& title, bo
     BarRow row{rank_name(plan, i), {}};
     // In the order of the plan's own categories, not of the alphabet.
     static const std::vector<std::string> kTime = {
-        "products", "attention", "elementwise", "recompute", "tensor",
-        "context",  "messages",  "bubble",      "data",      "optimizer"};
+        "products", "attention", "elementwise", "recompute", "tensor", "context",
+        "messages", "bubble",    "data",        "optimizer", "loading"};
     static const std::vector<std::string> kMemory = {"parameters", "gradients",   "masters",
                                                      "optimizer",  "activations", "communication",
                                                      "temporary",  "slack"};
     // Eight colours: traffic between stages and within samples share one, memory-bound work
     // another.
-    static const std::vector<int> kTimeColours = {0, 1, 2, 3, 4, 6, 6, 7, 5, 2};
+    static const std::vector<int> kTimeColours = {0, 1, 2, 3, 4, 6, 6, 7, 5, 2, 6};
     const std::vector<std::string>& order = is_time ? kTime : kMemory;
     for (size_t k = 0; k < order.size(); ++k)
       row.segments.push_back({order[k], number_at(child(*all[i], key), order[k]),

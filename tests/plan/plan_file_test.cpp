@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 
 #include "core/error.h"
@@ -121,18 +122,32 @@ TEST(PlanFile, ReadingOfSamplesIsSaidBesideTheStep) {
   machine.hdf5_read = BytesPerSecond(1e9);
   PlanRequest request;
   request.search.devices = 64, request.search.top = 1;
+  request.tokens = 1e12;
+  nlohmann::json first, effort;
   const auto checkpoint = [&] {
     Predictor predictor(planned("22b", 640).workload, system_named("ocoee"), machine);
-    return make_plan(predictor, request).json.at("checkpoint");
+    const nlohmann::json plan = make_plan(predictor, request).json;
+    first = plan.at("proposals").at(0);
+    effort = plan.at("effort");
+    return plan.at("checkpoint");
   };
   const nlohmann::json quick = checkpoint();
+  EXPECT_EQ(first.at("parts").at("loading").get<double>(), 0);
+  const double step = first.at("seconds");
+  const double steps = 1e12 / (640 * 2048), seconds = steps * step;
+  EXPECT_NEAR(effort.at("checkpoint_hours").get<double>(),
+              std::floor(seconds / 1800) * quick.at("write_seconds").get<double>() / 3600, 1e-6);
   // 4 bytes a token; 8 nodes read
   EXPECT_NEAR(quick.at("samples_hdf5_seconds").get<double>(), 4.0 * 640 * 2048 / 8e9, 1e-12);
   EXPECT_NE(quick.at("words").get<std::string>().find("from HDF5), while the step"),
             std::string::npos);
   machine.read = BytesPerSecond(1000);
-  EXPECT_NE(checkpoint().at("words").get<std::string>().find("longer than a step"),
-            std::string::npos);
+  const nlohmann::json slow = checkpoint();
+  EXPECT_NE(slow.at("words").get<std::string>().find("longer than a step"), std::string::npos);
+  // Then the step is as long as the reading.
+  const double reading = slow.at("samples_seconds"), waited = first.at("parts").at("loading");
+  EXPECT_NEAR(first.at("seconds").get<double>(), reading, 1e-9 * reading);
+  EXPECT_GT(waited, 0.9 * (reading - step));
 }
 
 TEST(PlanFile, Float8IsInTheHeadingAndWhatIsNotKnownOfItBeside) {

@@ -642,6 +642,21 @@ TEST(Predict, ProductsInFloat8AreQuickerWhereTheMachineSaysHowMuch) {
   EXPECT_EQ(predicted().seconds, before.seconds);
 }
 
+TEST(Predict, AStepWaitsForItsSamples) {
+  const Workload w = gpt(4, 2048, 16, 50304, 64);
+  Machine machine = load_machine("h200");
+  Configuration c;
+  c.data = 8;
+  machine.read = BytesPerSecond(1e12);
+  const Prediction quick = Predictor(w, system_named("ocoee"), machine).predict(c);
+  EXPECT_EQ(quick.of(Part::loading), 0);
+  machine.read = BytesPerSecond(4.0 * 64 * 2048 / (3 * quick.seconds));  // three steps' time
+  const Prediction slow = Predictor(w, system_named("ocoee"), machine).predict(c);
+  EXPECT_DOUBLE_EQ(slow.seconds, 3 * quick.seconds);
+  EXPECT_NEAR(slow.of(Part::loading), 2 * quick.seconds, 1e-9 * quick.seconds);
+  EXPECT_LE(slow.least_seconds, slow.seconds);
+}
+
 // Two nodes: gathers of parameters leave the node unless the group is one; then only the sums of
 // slices over twins do.
 TEST(Predict, GroupsOfOneNodeShareParametersInLessTime) {

@@ -116,6 +116,12 @@ TEST(WhatIfTest, LongerSamplesCostMoreATokenAndEffortAddsUp) {
   EXPECT_DOUBLE_EQ(e.device_hours, 16000);
   EXPECT_DOUBLE_EQ(e.node_hours, 2000);
   EXPECT_DOUBLE_EQ(e.megawatt_hours, 16000 * 700 / 1e6);
+  // 2,000 checkpoints of a minute and a half.
+  const Effort written =
+      effort(load_machine("h200"), 3.6e12, 1e6, 16, {Seconds(90), Seconds(1800)});
+  EXPECT_DOUBLE_EQ(written.checkpoint_hours, 50);
+  EXPECT_DOUBLE_EQ(written.hours, 1050);
+  EXPECT_DOUBLE_EQ(written.device_hours, 16 * 1050);
 }
 
 }  // namespace

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/storage.h"
+
+#include <algorithm>
+
+namespace ocoee::plan {
+
+Bytes sample_bytes(const Workload& w) {
+  return Bytes(4.0 * static_cast<double>(w.global_batch * w.sequence));
+}
+
+Bytes checkpoint_bytes(const Workload& w) {
+  const double master = std::max<double>(4, static_cast<double>(w.compute_bytes()));
+  return Bytes(static_cast<double>(w.model.parameters()) * master * (1 + w.optimizer_states));
+}
+
+Seconds storage_seconds(Bytes bytes, BytesPerSecond rate, const Machine& machine, int64_t devices) {
+  if (rate <= BytesPerSecond(0)) return Seconds(0);
+  const int64_t nodes = (devices + machine.node.devices - 1) / machine.node.devices;
+  return bytes / (rate * static_cast<double>(nodes));
+}
+
+}  // namespace ocoee::plan
