@@ -67,7 +67,8 @@ TEST(Memory, WhatPassesIsWhatIsPlanned) {
         if (got.planned.of(plan::Held::communication) > 0 || micro_batches > 1) {
           EXPECT_GE(passing, planned - 2 * activations) << "planned " << planned;
         }
-        EXPECT_LE(passing, planned + activations) << "planned " << planned;
+        // Of a few tokens the products' own memory weighs as much as what is kept.
+        EXPECT_LE(passing, planned + 2 * activations) << "planned " << planned;
       });
     }
   }
