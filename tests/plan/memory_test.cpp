@@ -165,27 +165,55 @@ TEST(Memory, PlansOfEveryLevelAreNotBelowWhatTheEngineHeld) {
   }
 }
 
-// The log of a 175B run on Frontier: tensor 4, pipeline 16, data 2, ZeRO-1 with split gradients.
-TEST(Memory, CountsAndStaticMemoryOfTheFrontierLog) {
+// The 175B run on Frontier of which there is a log: tensor 4, pipeline 16, data 2, ZeRO-1 that
+// splits gradients too.
+Predictor frontier_run() {
   const models::NamedShape& shape = models::named_shape("175b");
   Workload w;
   w.model = models::build_gpt(shape.config, shape.vocabulary);
   w.sequence = 2048;
   w.global_batch = 640;
   w.compute = "float16";
-  Predictor predictor(w, system_named("megatron_deepspeed"), load_machine("frontier"));
+  return Predictor(w, system_named("megatron_deepspeed"), load_machine("frontier"));
+}
+Configuration frontier_layout() {
   Configuration c;
   c.tensor = 4, c.pipeline = 16, c.data = 2;
   c.shard = Shard::states, c.recompute = Recompute::full;
-  const std::vector<StageMemory> stages = predictor.stage_memory(c);
+  return c;
+}
+
+double states(const StageMemory& stage) {
+  return held(stage, Held::parameters) + held(stage, Held::gradients) + held(stage, Held::masters) +
+         held(stage, Held::optimizer);
+}
+
+TEST(Memory, CountsAndStaticMemoryOfTheFrontierLog) {
+  Predictor predictor = frontier_run();
+  const std::vector<StageMemory> stages = predictor.stage_memory(frontier_layout());
   const StageMemory &first = stages.front(), &middle = stages[7];
   EXPECT_EQ(held(first, Held::parameters), 2 * 2899359744.0);
   EXPECT_EQ(held(middle, Held::parameters), 2 * 2718480384.0);
-  double bytes = 0;
-  for (const Held category : {Held::parameters, Held::gradients, Held::masters, Held::optimizer})
-    bytes += held(middle, category);
-  EXPECT_DOUBLE_EQ(bytes, 9 * 2718480384.0);
-  EXPECT_NEAR(bytes / kMiB / 23360.9, 1, 0.002);
+  EXPECT_DOUBLE_EQ(states(first), 9 * 2899359744.0);
+  EXPECT_DOUBLE_EQ(states(middle), 9 * 2718480384.0);
+  EXPECT_NEAR(states(middle) / kMiB / 23360.9, 1, 0.002);
+  const Prediction whole = predictor.predict(frontier_layout());
+  EXPECT_EQ(whole.fullest, 0);
+  EXPECT_LT(whole.total_bytes, 64 * kGiB);
+}
+
+TEST(Memory, FallsWithTheLevelOfZero) {
+  Predictor predictor = frontier_run();
+  Configuration c = frontier_layout();
+  c.data = 4;
+  std::vector<double> bytes;
+  for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
+    c.shard = shard;
+    bytes.push_back(predictor.predict(c).total_bytes);
+  }
+  EXPECT_LT(bytes[1], bytes[0]);
+  EXPECT_EQ(bytes[2], bytes[1]);
+  EXPECT_LT(bytes[3], bytes[2]);
 }
 
 double a_parameter(const StateRules& rules, int64_t data) {

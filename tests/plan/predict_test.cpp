@@ -688,52 +688,5 @@ TEST(Predict, GroupsOfOneNodeShareParametersInLessTime) {
   EXPECT_EQ(predictor.problem(c), "groups of 3 do not divide 16 replicas");
 }
 
-// ZeRO-1 of Megatron-DeepSpeed was seen to split gradients as ZeRO-2 does.
-TEST(Predict, MemoryFallsWithTheLevelOfZero) {
-  const models::NamedShape& shape = models::named_shape("175b");
-  Workload w;
-  w.model = models::build_gpt(shape.config, shape.vocabulary);
-  w.sequence = 2048;
-  w.global_batch = 640;
-  w.compute = "float16";
-  Predictor predictor(w, system_named("megatron_deepspeed"), load_machine("frontier"));
-  Configuration c;
-  c.tensor = 4;
-  c.pipeline = 16;
-  c.data = 4;
-  c.recompute = Recompute::full;
-  std::vector<double> bytes;
-  for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
-    c.shard = shard;
-    bytes.push_back(predictor.predict(c).total_bytes);
-  }
-  EXPECT_LT(bytes[1], bytes[0]);
-  EXPECT_EQ(bytes[2], bytes[1]);
-  EXPECT_LT(bytes[3], bytes[2]);
-}
-
-// The 175B run's log on Frontier: 9 bytes a parameter at two data ranks.
-TEST(Predict, StaticMemoryOfTheFrontierLog) {
-  const models::NamedShape& shape = models::named_shape("175b");
-  Workload w;
-  w.model = models::build_gpt(shape.config, shape.vocabulary);
-  w.sequence = 2048;
-  w.global_batch = 640;
-  w.compute = "float16";
-  Predictor predictor(w, system_named("megatron_deepspeed"), load_machine("frontier"));
-  Configuration c;
-  c.tensor = 4;
-  c.pipeline = 16;
-  c.data = 2;
-  c.shard = Shard::states;
-  c.recompute = Recompute::full;
-  const Prediction p = predictor.predict(c);
-  EXPECT_EQ(p.fullest, 0);
-  const double state =
-      p.of(Held::parameters) + p.of(Held::gradients) + p.of(Held::masters) + p.of(Held::optimizer);
-  EXPECT_DOUBLE_EQ(state, 2899359744.0 * 9);
-  EXPECT_LT(p.total_bytes, 64 * kGiB);
-}
-
 }  // namespace
 }  // namespace ocoee::plan
