@@ -199,6 +199,19 @@ void optimizer_cases(const Shapes& s, const device::Stream& stream,
   copies.piece.value = b.values(DType::bf16, n);
   visit(
       {"adamw, bf16 copy out", 30.0 * static_cast<double>(n), [=] { adamw(copies, stream); }, {}});
+  AdamW narrow = copies;
+  narrow.piece.gradient = b.values(DType::bf16, n), narrow.piece.bf16_gradient = true;
+  visit({"adamw, bf16 gradient, copy",
+         28.0 * static_cast<double>(n),
+         [=] { adamw(narrow, stream); },
+         {}});
+  narrow.piece.bf16_states = true;
+  narrow.first_moment = b.zeros(static_cast<size_t>(n) * 2);
+  narrow.second_moment = b.zeros(static_cast<size_t>(n) * 2);
+  visit({"adamw, and bf16 moments",
+         20.0 * static_cast<double>(n),
+         [=] { adamw(narrow, stream); },
+         {}});
   const Sgd g{piece, a.first_moment};
   visit({"sgd", 5 * size(DType::f32, n), [=] { sgd(g, stream); }, {}});
   const SumOfSquares q{DType::f32,

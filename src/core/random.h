@@ -35,6 +35,7 @@ enum class Purpose : uint32_t {
   sampling = 9,        // id: generated sequence
   tuner = 10,          // id: trial
   selection = 11,      // id: sample (data filtering)
+  rounding = 12,       // of optimizer states; id: place in the flat space; step: update
   plugin_first = 1000  // out-of-tree tasks use this and above
 };
 

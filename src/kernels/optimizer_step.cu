@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "kernels/cuda_support.cuh"
 #include "kernels/optimizer_step.h"
 
@@ -30,6 +32,10 @@ __device__ int64_t segment_after(const DecaySegment* segments, int64_t count, in
   return low;
 }
 
+bool is_aligned(const void* pointer, size_t bytes) {
+  return reinterpret_cast<uintptr_t>(pointer) % std::min<size_t>(16, bytes) == 0;
+}
+
 // 1 - lr decay of elements asked for in rising order.
 template <class W>
 struct DecayCursor {
@@ -49,69 +55,99 @@ struct DecayCursor {
   }
 };
 
-template <class W>
+// M: of the states.
+template <class W, class M>
 struct AdamWRule {
   AdamW a;
+  using State = M;
   using Numbers = AdamWNumbers<W>;
   __device__ Numbers numbers(const StepScalars& s) const { return Numbers::from(a, s); }
   template <int N>
-  __device__ void update(const Numbers& numbers, int64_t i, Pack<W, N>& p, const Pack<W, N>& g,
-                         const Pack<W, N>& keep) const {
-    Pack<W, N> m = load<N>(static_cast<W*>(a.first_moment) + i),
-               v = load<N>(static_cast<W*>(a.second_moment) + i);
-#pragma unroll
-    for (int k = 0; k < N; ++k) p.v[k] = numbers.update(p.v[k], g.v[k], m.v[k], v.v[k], keep.v[k]);
-    store<N>(static_cast<W*>(a.first_moment) + i, m);
-    store<N>(static_cast<W*>(a.second_moment) + i, v);
+  struct States {
+    Pack<M, N> m, v;
+  };
+  template <int N>
+  __device__ States<N> read(int64_t i) const {
+    return {load<N>(static_cast<M*>(a.first_moment) + i),
+            load<N>(static_cast<M*>(a.second_moment) + i)};
   }
-  bool aligned() const {
-    return aligned16(a.first_moment, a.second_moment);
+  template <int N>
+  __device__ void update(const Numbers& numbers, int64_t i, Pack<W, N>& p, const Pack<W, N>& g,
+                         States<N>& states, const Pack<W, N>& keep) const {
+    const auto id = static_cast<uint32_t>(a.piece.id + i);
+#pragma unroll
+    for (int k = 0; k < N; ++k)
+      p.v[k] = numbers.update(p.v[k], g.v[k], states.m.v[k], states.v.v[k], keep.v[k], id + k);
+    store<N>(static_cast<M*>(a.first_moment) + i, states.m);
+    store<N>(static_cast<M*>(a.second_moment) + i, states.v);
+  }
+  bool aligned(size_t bytes) const {
+    return is_aligned(a.first_moment, bytes) && is_aligned(a.second_moment, bytes);
   }
 };
 
-template <class W>
+template <class W, class M>
 struct SgdRule {
   Sgd a;
+  using State = M;
   using Numbers = SgdNumbers<W>;
   __device__ Numbers numbers(const StepScalars& s) const { return Numbers::from(a, s); }
   template <int N>
-  __device__ void update(const Numbers& numbers, int64_t i, Pack<W, N>& p, const Pack<W, N>& g,
-                         const Pack<W, N>& keep) const {
-    Pack<W, N> v = load<N>(static_cast<W*>(a.velocity) + i);
-#pragma unroll
-    for (int k = 0; k < N; ++k) p.v[k] = numbers.update(p.v[k], g.v[k], v.v[k], keep.v[k]);
-    store<N>(static_cast<W*>(a.velocity) + i, v);
+  using States = Pack<M, N>;
+  template <int N>
+  __device__ States<N> read(int64_t i) const {
+    return load<N>(static_cast<M*>(a.velocity) + i);
   }
-  bool aligned() const {
-    return aligned16(a.velocity);
+  template <int N>
+  __device__ void update(const Numbers& numbers, int64_t i, Pack<W, N>& p, const Pack<W, N>& g,
+                         States<N>& v, const Pack<W, N>& keep) const {
+    const auto id = static_cast<uint32_t>(a.piece.id + i);
+#pragma unroll
+    for (int k = 0; k < N; ++k) p.v[k] = numbers.update(p.v[k], g.v[k], v.v[k], keep.v[k], id + k);
+    store<N>(static_cast<M*>(a.velocity) + i, v);
+  }
+  bool aligned(size_t bytes) const {
+    return is_aligned(a.velocity, bytes);
   }
 };
 
-// W: of masters and states; T: of the copy; G: of the gradient.
-template <class W, class T, class G, int N, class Rule>
-__device__ void update_pack(const Rule& rule, const typename Rule::Numbers& numbers,
-                            DecayCursor<W>& cursor, int64_t i) {
+// W: of masters; T: of the copy; G: of the gradient. U packs, all read before the first is written.
+template <class W, class T, class G, int N, int U, class Rule>
+__device__ void update_packs(const Rule& rule, const typename Rule::Numbers& numbers,
+                             DecayCursor<W>& cursor, int64_t first) {
   const FlatPiece& piece = rule.a.piece;
-  Pack<W, N> p = load<N>(static_cast<W*>(piece.master) + i), g, keep;
-  const Pack<G, N> given = load<N>(static_cast<const G*>(piece.gradient) + i);
+  Pack<W, N> masters[U];
+  Pack<G, N> gradients[U];
+  typename Rule::template States<N> states[U];
 #pragma unroll
-  for (int k = 0; k < N; ++k) g.v[k] = widen(given.v[k]);
-  const int64_t at = piece.begin + i;
-  keep.v[0] = cursor.keep(at);
-  const bool uniform = cursor.uniform(at, at + N - 1);
+  for (int u = 0; u < U; ++u) {
+    const int64_t i = first + u * kThreads * N;
+    masters[u] = load<N>(static_cast<W*>(piece.master) + i);
+    gradients[u] = load<N>(static_cast<const G*>(piece.gradient) + i);
+    states[u] = rule.template read<N>(i);
+  }
 #pragma unroll
-  for (int k = 1; k < N; ++k) keep.v[k] = uniform ? keep.v[0] : cursor.keep(at + k);
-  rule.template update<N>(numbers, i, p, g, keep);
-  store<N>(static_cast<W*>(piece.master) + i, p);
-  if constexpr (!std::is_same_v<T, W>) {
-    Pack<T, N> value;
+  for (int u = 0; u < U; ++u) {
+    const int64_t i = first + u * kThreads * N, at = piece.begin + i;
+    Pack<W, N> g, keep;
 #pragma unroll
-    for (int k = 0; k < N; ++k) value.v[k] = narrow<T>(p.v[k]);
-    store<N>(static_cast<T*>(piece.value) + i, value);
+    for (int k = 0; k < N; ++k) g.v[k] = widen(gradients[u].v[k]);
+    keep.v[0] = cursor.keep(at);
+    const bool uniform = cursor.uniform(at, at + N - 1);
+#pragma unroll
+    for (int k = 1; k < N; ++k) keep.v[k] = uniform ? keep.v[0] : cursor.keep(at + k);
+    rule.template update<N>(numbers, i, masters[u], g, states[u], keep);
+    store<N>(static_cast<W*>(piece.master) + i, masters[u]);
+    if constexpr (!std::is_same_v<T, W>) {
+      Pack<T, N> value;
+#pragma unroll
+      for (int k = 0; k < N; ++k) value.v[k] = narrow<T>(masters[u].v[k]);
+      store<N>(static_cast<T*>(piece.value) + i, value);
+    }
   }
 }
 
-template <class W, class T, class G, int N, class Rule>
+template <class W, class T, class G, int N, int U, class Rule>
 __global__ void update_kernel(Rule rule) {
   const FlatPiece& piece = rule.a.piece;
   const StepScalars& s = *piece.scalars;
@@ -127,57 +163,68 @@ __global__ void update_kernel(Rule rule) {
   const typename Rule::Numbers numbers = shared_numbers;
   DecayCursor<W> cursor{piece.segments, piece.segment_count, first_segment, s.learning_rate};
 #pragma unroll
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < kRounds; round += U) {
     const int64_t i = block_begin + (static_cast<int64_t>(round) * kThreads + threadIdx.x) * N;
-    if (i + N <= piece.count) {
-      update_pack<W, T, G, N>(rule, numbers, cursor, i);
-    } else {
-      for (int64_t k = i; k < piece.count; ++k) update_pack<W, T, G, 1>(rule, numbers, cursor, k);
+    if (i + ((U - 1) * kThreads + 1) * N <= piece.count) {
+      update_packs<W, T, G, N, U>(rule, numbers, cursor, i);
+      continue;
+    }
+    for (int u = 0; u < U; ++u) {
+      const int64_t begin = i + u * kThreads * N;
+      for (int64_t k = begin; k < begin + N && k < piece.count; ++k)
+        update_packs<W, T, G, 1, 1>(rule, numbers, cursor, k);
     }
   }
 }
 
+// Elements of a pack, and packs that are read together.
+template <class W, class M>
+constexpr int kElements = std::is_same_v<W, M> ? kPack<W> : 4;
+template <class W, class M>
+constexpr int kTogether = std::is_same_v<W, M> ? 1 : 2;
+
 template <class W, class T, class G, class Rule>
 void launch(const Rule& rule, const char* name, const device::Stream& stream) {
   const FlatPiece& piece = rule.a.piece;
-  constexpr int N = kPack<W>;
+  constexpr int N = kElements<W, typename Rule::State>, U = kTogether<W, typename Rule::State>;
   if (piece.count == 0) return;
-  const auto fits = [](const void* pointer, size_t size) {
-    return reinterpret_cast<uintptr_t>(pointer) % (size * N) == 0;
-  };
-  if (rule.aligned() && aligned16(piece.master) && fits(piece.gradient, sizeof(G)) &&
-      fits(piece.value, sizeof(T))) {
-    update_kernel<W, T, G, N>
+  if (rule.aligned(N * sizeof(typename Rule::State)) && is_aligned(piece.master, N * sizeof(W)) &&
+      is_aligned(piece.gradient, N * sizeof(G)) && is_aligned(piece.value, N * sizeof(T))) {
+    update_kernel<W, T, G, N, U>
         <<<blocks_for(piece.count, kThreads * kRounds * N), kThreads, 0, handle_of(stream)>>>(rule);
   } else {
-    update_kernel<W, T, G, 1>
+    update_kernel<W, T, G, 1, 1>
         <<<blocks_for(piece.count, kThreads * kRounds), kThreads, 0, handle_of(stream)>>>(rule);
   }
   check_launch(name);
 }
 
-template <template <class> class Rule, class Arguments>
+template <class W, class G, class Rule>
+void with_value(const Rule& rule, const char* name, const device::Stream& stream) {
+  const FlatPiece& piece = rule.a.piece;
+  if (!piece.value) {
+    launch<W, W, G>(rule, name, stream);
+  } else if (piece.value_dtype == DType::bf16) {
+    launch<W, BFloat16, G>(rule, name, stream);
+  } else if (piece.value_dtype == DType::f16) {
+    launch<W, Float16, G>(rule, name, stream);
+  } else {
+    unsupported_dtype(piece.value_dtype, name);
+  }
+}
+
+template <template <class, class> class Rule, class Arguments>
 void update(const Arguments& a, const char* name, const device::Stream& stream) {
   with_master_type(a.piece.dtype, name, [&](auto tag) {
     using W = typename decltype(tag)::type;
-    const Rule<W> rule{a};
-    const auto with_gradient = [&](auto gradient) {
-      using G = typename decltype(gradient)::type;
-      if (!a.piece.value) {
-        launch<W, W, G>(rule, name, stream);
-      } else if (a.piece.value_dtype == DType::bf16) {
-        launch<W, BFloat16, G>(rule, name, stream);
-      } else if (a.piece.value_dtype == DType::f16) {
-        launch<W, Float16, G>(rule, name, stream);
+    with_state_type<W>(a.piece, name, [&](auto state) {
+      const Rule<W, typename decltype(state)::type> rule{a};
+      if (a.piece.bf16_gradient) {
+        with_value<W, BFloat16>(rule, name, stream);
       } else {
-        unsupported_dtype(a.piece.value_dtype, name);
+        with_value<W, W>(rule, name, stream);
       }
-    };
-    if (a.piece.bf16_gradient) {
-      with_gradient(TypeTag<BFloat16>());
-    } else {
-      with_gradient(TypeTag<W>());
-    }
+    });
   });
 }
 

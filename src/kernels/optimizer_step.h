@@ -9,8 +9,12 @@
 // SGD with momentum and the same decoupled decay:
 //   p *= 1 - lr decay;  v = momentum v + g;  p -= lr v
 // g = gradient * scalars.gradient_factor. Nothing moves when scalars.skip is set.
+//
+// States (m and v, or the velocity) may be kept in bfloat16, rounded at random after they were
+// used.
 #pragma once
 
+#include "kernels/random_rounding.h"
 #include "kernels/step_scalars.h"
 
 namespace ocoee::kernels {
@@ -33,6 +37,8 @@ struct FlatPiece {
   int64_t segment_count = 0;
   const StepScalars* scalars = nullptr;  // on the device
   bool bf16_gradient = false;            // the gradient is bf16, the rest as dtype says
+  bool bf16_states = false;              // the states are; dtype is f32
+  int64_t id = 0;  // of element `begin` where states are rounded; the others' follow it
 };
 
 struct AdamW {
@@ -54,6 +60,7 @@ void sgd(const Sgd& a, const device::Stream& stream);
 template <class W>
 struct AdamWNumbers {
   W factor, rest1, beta2, rest2, step_size, inverse_root, epsilon;
+  RoundingBits rounding;
   OCOEE_HOST_DEVICE static AdamWNumbers from(const AdamW& a, const StepScalars& s) {
     return {static_cast<W>(s.gradient_factor),
             static_cast<W>(1 - a.beta1),
@@ -61,14 +68,20 @@ struct AdamWNumbers {
             static_cast<W>(1 - a.beta2),
             static_cast<W>(s.learning_rate / s.correction1),
             static_cast<W>(1 / sqrt(s.correction2)),
-            static_cast<W>(a.epsilon)};
+            static_cast<W>(a.epsilon),
+            RoundingBits::of_step(s.updates)};
   }
 
-  // `keep` is 1 - lr decay. Returns the new master.
-  OCOEE_HOST_DEVICE W update(W p, W gradient, W& m, W& v, W keep) const {
+  // Of the element `id`; `keep` is 1 - lr decay. Returns the new master. M: of the states.
+  template <class M>
+  OCOEE_HOST_DEVICE W update(W p, W gradient, M& first, M& second, W keep, uint32_t id) const {
     const W g = gradient * factor;
+    W m = widen(first), v = widen(second);
     m = m + rest1 * (g - m);
     v = beta2 * v + rest2 * (g * g);
+    const uint32_t random = rounding.word(id);
+    first = kept_as<M>(m, random >> 16);
+    second = kept_as<M>(v, random & 0xffffu);
     return p * keep - step_size * (m / (root(v) * inverse_root + epsilon));
   }
   OCOEE_HOST_DEVICE static float root(float x) { return sqrtf(x); }
@@ -78,16 +91,30 @@ struct AdamWNumbers {
 template <class W>
 struct SgdNumbers {
   W factor, momentum, learning_rate;
+  RoundingBits rounding;
   OCOEE_HOST_DEVICE static SgdNumbers from(const Sgd& a, const StepScalars& s) {
     return {static_cast<W>(s.gradient_factor), static_cast<W>(a.momentum),
-            static_cast<W>(s.learning_rate)};
+            static_cast<W>(s.learning_rate), RoundingBits::of_step(s.updates)};
   }
 
-  OCOEE_HOST_DEVICE W update(W p, W gradient, W& velocity, W keep) const {
-    velocity = momentum * velocity + gradient * factor;
+  template <class M>
+  OCOEE_HOST_DEVICE W update(W p, W gradient, M& state, W keep, uint32_t id) const {
+    const W velocity = momentum * widen(state) + gradient * factor;
+    state = kept_as<M>(velocity, rounding.word(id) >> 16);
     return p * keep - learning_rate * velocity;
   }
 };
+
+// Calls f(TypeTag<M>) with the type of the states, W that of the masters.
+template <class W, class F>
+void with_state_type(const FlatPiece& piece, const char* name, const F& f) {
+  if (!piece.bf16_states) return f(TypeTag<W>());
+  if constexpr (std::is_same_v<W, float>) {
+    f(TypeTag<BFloat16>());
+  } else {
+    unsupported_dtype(DType::bf16, name);
+  }
+}
 
 namespace cpu {
 void adamw(const AdamW& a);

@@ -78,14 +78,19 @@ void adamw(const AdamW& a) {
     using W = typename decltype(tag)::type;
     const auto numbers = AdamWNumbers<W>::from(a, s);
     W* p = static_cast<W*>(a.piece.master);
-    W* m = static_cast<W*>(a.first_moment);
-    W* v = static_cast<W*>(a.second_moment);
-    with_gradient<W>(a.piece, [&](const auto* g) {
-      update_tiles(a.piece, p, [&](int64_t first, int64_t last, double decay) {
-        const W keep = static_cast<W>(1 - s.learning_rate * decay);
+    with_state_type<W>(a.piece, "adamw", [&](auto state) {
+      using M = typename decltype(state)::type;
+      M* m = static_cast<M*>(a.first_moment);
+      M* v = static_cast<M*>(a.second_moment);
+      with_gradient<W>(a.piece, [&](const auto* g) {
+        update_tiles(a.piece, p, [&](int64_t first, int64_t last, double decay) {
+          const W keep = static_cast<W>(1 - s.learning_rate * decay);
+          const auto id = static_cast<uint32_t>(a.piece.id);
 #pragma omp simd
-        for (int64_t i = first; i < last; ++i)
-          p[i] = numbers.update(p[i], widen(g[i]), m[i], v[i], keep);
+          for (int64_t i = first; i < last; ++i)
+            p[i] =
+                numbers.update(p[i], widen(g[i]), m[i], v[i], keep, id + static_cast<uint32_t>(i));
+        });
       });
     });
   });
@@ -98,13 +103,17 @@ void sgd(const Sgd& a) {
     using W = typename decltype(tag)::type;
     const auto numbers = SgdNumbers<W>::from(a, s);
     W* p = static_cast<W*>(a.piece.master);
-    W* velocity = static_cast<W*>(a.velocity);
-    with_gradient<W>(a.piece, [&](const auto* g) {
-      update_tiles(a.piece, p, [&](int64_t first, int64_t last, double decay) {
-        const W keep = static_cast<W>(1 - s.learning_rate * decay);
+    with_state_type<W>(a.piece, "sgd", [&](auto state) {
+      auto* velocity = static_cast<typename decltype(state)::type*>(a.velocity);
+      with_gradient<W>(a.piece, [&](const auto* g) {
+        update_tiles(a.piece, p, [&](int64_t first, int64_t last, double decay) {
+          const W keep = static_cast<W>(1 - s.learning_rate * decay);
+          const auto id = static_cast<uint32_t>(a.piece.id);
 #pragma omp simd
-        for (int64_t i = first; i < last; ++i)
-          p[i] = numbers.update(p[i], widen(g[i]), velocity[i], keep);
+          for (int64_t i = first; i < last; ++i)
+            p[i] =
+                numbers.update(p[i], widen(g[i]), velocity[i], keep, id + static_cast<uint32_t>(i));
+        });
       });
     });
   });

@@ -115,8 +115,10 @@ void Optimizer::update(const Piece& piece, const device::Stream& stream) {
               "masters and gradients of one size, and of one type unless gradients are bf16");
   OCOEE_CHECK(piece.states.size() == state_names().size(), "{} states for {}", piece.states.size(),
               config_.name);
+  const bool narrow_states = !piece.states.empty() && piece.states[0].dtype == DType::bf16;
   for (const device::Buffer& state : piece.states)
-    OCOEE_CHECK(state.dtype == dtype_ && state.count == count, "states like the masters");
+    OCOEE_CHECK(state.dtype == (narrow_states ? DType::bf16 : dtype_) && state.count == count,
+                "states like the masters, or all in bf16");
   OCOEE_CHECK(!piece.value.data || piece.value.count == count, "a value for each master");
   kernels::FlatPiece flat;
   flat.dtype = dtype_;
@@ -127,6 +129,8 @@ void Optimizer::update(const Piece& piece, const device::Stream& stream) {
   flat.segment_count = segment_count_;
   flat.scalars = scalars();
   flat.bf16_gradient = narrow;
+  flat.bf16_states = narrow_states;
+  flat.id = piece.id;
   run(flat, piece.states, stream);
 }
 

@@ -40,7 +40,7 @@ struct OptimizerSetup {
   OptimizerConfig config;
   int64_t total_updates = 0;  // for the schedule
   device::Device device;
-  DType dtype = DType::f32;  // of masters and states: f32 or f64; gradients may also be bf16
+  DType dtype = DType::f32;  // of masters: f32 or f64; gradients and states may also be bf16
   std::vector<std::pair<int64_t, int64_t>> decaying =
       {};                     // [begin, end) of the flat space that decay; sorted
   int64_t largest_piece = 0;  // elements: the most that add_to_norm() will get
@@ -53,6 +53,9 @@ struct Piece {
   device::Buffer master, gradient;
   std::vector<device::Buffer> states;  // in the order of state_names()
   device::Buffer value;                // bf16 or f16 copy of the masters; data null: none
+  // Of element `begin` where states are bf16 and rounded at random: the same for a weight however
+  // the space is cut, or ranks that hold it would part.
+  int64_t id = 0;
 };
 
 struct StepReport {
@@ -70,8 +73,8 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
 
   const OptimizerConfig& config() const { return config_; }
-  // One flat buffer of masters' dtype each, zero at the start: "first_moment", "second_moment";
-  // "velocity".
+  // One flat buffer of masters' dtype, or bf16, each, zero at the start: "first_moment",
+  // "second_moment"; "velocity".
   virtual std::vector<std::string> state_names() const = 0;
 
   void prepare(int64_t update, const device::Stream& stream);         // `update` from 0

@@ -19,6 +19,7 @@ Shard shard_from_name(const std::string& name);  // as in a recipe
 struct Unit {
   int64_t begin = 0, end = 0;  // in the flat space
   int64_t shard_begin = 0;     // in the shard space
+  int64_t unsplit_begin = 0;   // in the flat space of one rank, which pads less
   int64_t elements() const { return end - begin; }
 };
 

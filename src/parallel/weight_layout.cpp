@@ -14,6 +14,7 @@ constexpr int64_t kAlignment = 64;  // elements; keeps every layer on a 128-byte
 
 WeightLayout::WeightLayout(const plan::ModelSpec& model, int64_t ways, int64_t which)
     : ways_(ways), which_(which) {
+  int64_t unsplit = 0;
   for (size_t b = 0; b < model.blocks.size(); ++b) {
     auto& ranges = ranges_.emplace_back();
     Unit unit;
@@ -45,6 +46,8 @@ WeightLayout::WeightLayout(const plan::ModelSpec& model, int64_t ways, int64_t w
       }
       ranges.push_back(range);
     }
+    unit.unsplit_begin = unsplit;
+    unsplit += elements_ - unit.begin;
     const int64_t step = kAlignment * ways_;
     elements_ = unit.begin + (elements_ - unit.begin + step - 1) / step * step;
     unit.end = elements_;

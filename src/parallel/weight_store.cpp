@@ -94,16 +94,21 @@ bool WeightStore::values_in_place() const {
   return precision_.has_master_copy() && (level_ == Shard::states || level_ == Shard::gradients);
 }
 
-std::vector<WeightStore::Piece> WeightStore::pieces() const {
+std::vector<WeightStore::Piece> WeightStore::pieces(bool by_unit) const {
   if (!split())
     return {{0, master_, gradient_, precision_.has_master_copy() ? value_ : at::Tensor()}};
-  if (level_ != Shard::states && !values_in_place())
+  if (level_ != Shard::states && !values_in_place() && !by_unit)
     return {{0, master_, shard_gradient_, shard_value_}};
   std::vector<Piece> out;
   for (size_t u = 0; u < units().size(); ++u) {
-    if (units()[u].elements() == 0) continue;
-    out.push_back({units()[u].shard_begin, slice_of(master_, u), gradient_slice(u),
-                   values_in_place() ? own_part(value_, u) : at::Tensor()});
+    const Unit& unit = units()[u];
+    if (unit.elements() == 0) continue;
+    const at::Tensor value = values_in_place()        ? own_part(value_, u)
+                             : shard_value_.defined() ? slice_of(shard_value_, u)
+                                                      : at::Tensor();
+    const int64_t before = layout_.which() * (unit.elements() / layout_.ways());
+    out.push_back({unit.shard_begin, slice_of(master_, u), gradient_slice(u), value,
+                   unit.unsplit_begin + before});
   }
   return out;
 }

@@ -63,8 +63,10 @@ class WeightStore {
     int64_t begin;  // in the shard space
     at::Tensor master, gradient;
     at::Tensor value;  // the copy of the masters in the compute type; undefined: none
+    int64_t id = 0;    // of the first element: its place in the flat space of one rank
   };
-  std::vector<Piece> pieces() const;
+  // `by_unit`: none reaches over units, so that ids follow each other in each.
+  std::vector<Piece> pieces(bool by_unit = false) const;
   // The summed gradient of a stretch of the shard space; in more than one view where it crosses
   // units.
   std::vector<at::Tensor> gradient_at(int64_t begin, int64_t end) const;

@@ -195,7 +195,9 @@ std::string memory_words(double bytes, double usable) {
 }
 
 std::string type_words(const Workload& w) {
-  return w.compute + (w.gradients == "bfloat16" ? " with its gradients" : "") +
+  const bool gradients = w.gradients == "bfloat16", moments = w.moments == "bfloat16";
+  return w.compute + (gradients ? " with its gradients" : "") +
+         (moments ? (gradients ? " and moments" : ", moments in bfloat16") : "") +
          (w.float8 ? ", products in float8" : "");
 }
 
@@ -222,6 +224,7 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   out["sequence"] = w.sequence;
   out["compute"] = w.compute;
   out["gradients"] = w.gradients;
+  out["moments"] = w.moments;
   out["types"] = type_words(w);
   out["float8_note"] = float8_note(w, m);
   out["system"] = {{"name", predictor.system().name}, {"note", predictor.system().note}};

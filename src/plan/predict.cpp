@@ -47,7 +47,7 @@ std::vector<size_t> even_cuts(size_t blocks, int64_t parts) {
 
 // Other software keeps gradients as its preset says, whatever the recipe.
 Workload as_trained_by(Workload workload, const System& system) {
-  if (!system.by_tensor) workload.gradients = "float32";
+  if (!system.by_tensor) workload.gradients = workload.moments = "float32";
   return workload;
 }
 
@@ -68,7 +68,7 @@ const char* name_of(Held held) {
 
 Predictor::Predictor(const Workload& workload, const System& system, const Machine& machine)
     : workload_(as_trained_by(workload, system)),
-      system_(with_gradients_of(system, workload_)),
+      system_(with_types_of(system, workload_)),
       machine_(machine),
       network_(machine),
       costs_(workload_, system_, machine_) {

@@ -11,7 +11,8 @@ Bytes sample_bytes(const Workload& w) {
 
 Bytes checkpoint_bytes(const Workload& w) {
   const double master = std::max<double>(4, static_cast<double>(w.compute_bytes()));
-  return Bytes(static_cast<double>(w.model.parameters()) * master * (1 + w.optimizer_states));
+  const double states = static_cast<double>(w.moment_bytes()) * w.optimizer_states;
+  return Bytes(static_cast<double>(w.model.parameters()) * (master + states));
 }
 
 Seconds storage_seconds(Bytes bytes, BytesPerSecond rate, const Machine& machine, int64_t devices) {

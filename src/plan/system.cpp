@@ -105,7 +105,12 @@ const std::vector<System>& systems() {
 
 }  // namespace
 
-System with_gradients_of(System system, const Workload& workload) {
+System with_types_of(System system, const Workload& workload) {
+  if (workload.moments == "bfloat16") {
+    system.optimizer_bytes -= 4 * workload.optimizer_states;
+    for (StateRules& rules : system.states16) rules.moments.bytes /= 2;
+    for (StateRules& rules : system.states32) rules.moments.bytes /= 2;
+  }
   if (workload.gradients != "bfloat16") return system;
   system.optimizer_bytes -= 2;
   system.gradient_bytes /= 2;
@@ -117,6 +122,10 @@ System with_gradients_of(System system, const Workload& workload) {
 int64_t Workload::compute_bytes() const {
   if (compute == "float64") return 8;
   return compute == "float32" ? 4 : 2;
+}
+
+int64_t Workload::moment_bytes() const {
+  return moments == "bfloat16" ? 2 : std::max<int64_t>(4, compute_bytes());
 }
 
 int64_t Workload::gradient_bytes() const {

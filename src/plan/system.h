@@ -23,6 +23,7 @@ struct Workload {
   int64_t global_batch = 1;  // samples of a step
   std::string compute = "bfloat16";
   std::string gradients = "float32";  // or "bfloat16": of weights, as this engine keeps them
+  std::string moments = "float32";    // or "bfloat16": the optimizer's states
   bool float8 = false;                // products of attention and feed-forward layers are in it
   std::vector<int64_t> cuts;          // of its recipe: used for pipelines of as many parts
   double optimizer_states = 2;        // numbers that the optimizer keeps for a parameter
@@ -34,6 +35,7 @@ struct Workload {
 
   int64_t compute_bytes() const;
   int64_t gradient_bytes() const;
+  int64_t moment_bytes() const;
 };
 
 enum class Shard : uint8_t { none, states, gradients, parameters };
@@ -111,8 +113,8 @@ struct System {
   }
 };
 
-// The same software where gradients are kept as the workload says.
-System with_gradients_of(System system, const Workload& workload);
+// The same software where gradients and moments are kept as the workload says.
+System with_types_of(System system, const Workload& workload);
 
 // "ocoee"; "megatron" (Megatron-LM as measured by Korthikanti et al. 2022); "megatron_deepspeed"
 // (as run on Frontier by Dash et al. 2024). Throws Error(config) with the nearest name.

@@ -111,12 +111,17 @@ void LayoutConfig::describe(config::Description& d) {
 
 void PrecisionConfig::describe(config::Description& d) {
   d.field("compute", compute,
-          "type of weights and activations; masters, optimizer states and, unless `gradients` says "
-          "otherwise, gradients are float32 (float64 with it)")
+          "type of weights and activations; masters and, unless `gradients` and `moments` say "
+          "otherwise, gradients and optimizer states are float32 (float64 with it)")
       .choices({"float32", "float64", "bfloat16", "float16"});
   d.field("gradients", gradients,
           "bfloat16, beside compute = \"bfloat16\": gradients of weights are kept, and summed over "
           "ranks, in half the bytes; one micro-batch a step and rank")
+      .choices({"float32", "bfloat16"})
+      .may_change_on_resume();
+  d.field("moments", moments,
+          "type of the optimizer's states; bfloat16: half the bytes, rounded at random so that "
+          "small changes are not lost; masters stay float32")
       .choices({"float32", "bfloat16"})
       .may_change_on_resume();
   d.field("float8", float8,
@@ -134,6 +139,10 @@ void PrecisionConfig::describe(config::Description& d) {
 }
 
 void PrecisionConfig::check(config::Problems& problems, bool has_float8_products) const {
+  if (moments == "bfloat16" && compute == "float64")
+    problems.add("precision.moments",
+                 "the masters of precision.compute = \"float64\" have no states in bfloat16",
+                 "leave the key out, or compute in another type");
   if (!float8) return;
   if (!has_float8_products) {
     problems.add("precision.float8", "the layers of this task have no products in float8",

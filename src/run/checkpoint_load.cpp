@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/trace.h"
+#include "kernels/number.h"
 #include "run/agreement.h"
 #include "run/box_runs.h"
 #include "run/checkpoint.h"
@@ -137,7 +138,10 @@ const ManifestArray& stored_array(const std::map<std::string, const ManifestArra
          "{}: holds no array '{}': it belongs to another model, or an earlier version wrote it",
          checkpoint, wanted.name);
   const ManifestArray& stored = *found->second;
-  if (stored.shape != wanted.shape || stored.dtype != wanted.dtype)
+  const auto is_either = [](DType t) { return t == DType::f32 || t == DType::bf16; };
+  const bool loads = stored.dtype == wanted.dtype ||
+                     (wanted.converts && is_either(stored.dtype) && is_either(wanted.dtype));
+  if (stored.shape != wanted.shape || !loads)
     fail(ErrorKind::data, "{}: '{}' is {} [{}] there and {} [{}] here: it belongs to another model",
          checkpoint, wanted.name, name_of(stored.dtype), fmt::join(stored.shape, ", "),
          name_of(wanted.dtype), fmt::join(wanted.shape, ", "));
@@ -146,19 +150,20 @@ const ManifestArray& stored_array(const std::map<std::string, const ManifestArra
 
 }  // namespace
 
-void BoxReader::check(const StateArray& array) const {
-  stored_array(arrays_, array, checkpoint_.string());
+DType BoxReader::check(const StateArray& array) const {
+  return stored_array(arrays_, array, checkpoint_.string()).dtype;
 }
 
 void BoxReader::read(const StateArray& array, const Box& box, char* host) {
   constexpr size_t kMostOpen = 64;
-  for (const ManifestPiece& part : stored_array(arrays_, array, checkpoint_.string()).pieces) {
+  const ManifestArray& stored = stored_array(arrays_, array, checkpoint_.string());
+  for (const ManifestPiece& part : stored.pieces) {
     if (intersect(part.box, box).elements() == 0) continue;
     auto& open = shards_->open;
     if (open.size() == kMostOpen && !open.contains(part.file)) open.clear();
     ShardReader& shard =
         open.try_emplace(part.file, checkpoint_ / part.file, shards_->window).first->second;
-    shards_->bytes_read += shard.read(part, box, array.dtype, host);
+    shards_->bytes_read += shard.read(part, box, stored.dtype, host);
   }
 }
 
@@ -178,6 +183,23 @@ std::string damage_of(const std::filesystem::path& checkpoint, comm::Communicato
     return "";
   } catch (const Error& error) {
     return error.what();
+  }
+}
+
+template <class From, class To>
+void convert_one(char* host, int64_t i) {
+  From from;
+  std::memcpy(&from, host + i * static_cast<int64_t>(sizeof from), sizeof from);
+  const To to = kernels::narrow<To>(kernels::widen(from));
+  std::memcpy(host + i * static_cast<int64_t>(sizeof to), &to, sizeof to);
+}
+
+// In place, where there is room for the wider one: float32 to the nearest bfloat16, or back.
+void convert(char* host, int64_t count, DType to) {
+  if (to == DType::bf16) {
+    for (int64_t i = 0; i < count; ++i) convert_one<float, kernels::BFloat16>(host, i);
+  } else {
+    for (int64_t i = count; i-- > 0;) convert_one<kernels::BFloat16, float>(host, i);
   }
 }
 
@@ -216,12 +238,15 @@ json load_checkpoint(const std::filesystem::path& checkpoint, const State& state
     BoxReader reader(checkpoint, manifest);
     std::vector<char> host;
     for (const StateArray& array : state.arrays) {
-      reader.check(array);
+      const DType stored = reader.check(array);
       for (const Piece& piece : array.pieces) {
         if (piece.box.elements() == 0) continue;
-        host.resize(static_cast<size_t>(piece.box.elements()) * size_of(array.dtype));
-        counted.bytes_needed += static_cast<int64_t>(host.size());
+        const int64_t elements = piece.box.elements();
+        host.resize(static_cast<size_t>(elements) *
+                    std::max(size_of(stored), size_of(array.dtype)));
+        counted.bytes_needed += elements * static_cast<int64_t>(size_of(stored));
         reader.read(array, piece.box, host.data());
+        if (stored != array.dtype) convert(host.data(), elements, array.dtype);
         counted.most_host_bytes = std::max(
             counted.most_host_bytes, static_cast<int64_t>(host.capacity()) + reader.window_bytes());
         piece.load(host.data());

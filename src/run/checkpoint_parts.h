@@ -40,9 +40,10 @@ class BoxReader {
  public:
   BoxReader(std::filesystem::path checkpoint, const Manifest& manifest);  // which must outlive it
   ~BoxReader();
-  // The array must be there in this shape and type. Throws Error(data).
-  void check(const StateArray& array) const;
-  // A box of it into the row-major block `host`. Throws Error(data).
+  // The array must be there in this shape and a type that loads, which is returned. Throws
+  // Error(data).
+  DType check(const StateArray& array) const;
+  // A box of it, in the stored type, into the row-major block `host`. Throws Error(data).
   void read(const StateArray& array, const Box& box, char* host);
   int64_t bytes_read() const;    // at most 9/8 of what is needed: small gaps are read along
   int64_t window_bytes() const;  // of the reader's own memory

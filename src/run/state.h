@@ -34,7 +34,8 @@ struct StateArray {
   std::vector<int64_t> shape;  // global
   DType dtype = DType::f32;
   std::vector<Piece>
-      pieces;  // may be replicated on several ranks: the checkpoint writes each box once
+      pieces;             // may be replicated on several ranks: the checkpoint writes each box once
+  bool converts = false;  // a checkpoint that holds it in the other of float32 and bfloat16 loads
 };
 
 struct State {

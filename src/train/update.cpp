@@ -14,6 +14,7 @@ struct Update::Impl {
   parallel::WeightStore& weights;
   std::unique_ptr<optim::Optimizer> optimizer;
   std::vector<at::Tensor> states;  // flat, like the masters
+  bool rounded_states = false;     // in bfloat16
 
   device::Stream stream() const { return nn::current_stream(nn::place_of(weights.master())); }
 };
@@ -35,8 +36,11 @@ Update::Update(const std::string& model, parallel::Engine& engine,
   setup.loss_scaling.initial = precision.loss_scale;
   setup.loss_scaling.window = precision.loss_scale_window;
   impl_->optimizer = optim::make_optimizer(setup);
+  impl_->rounded_states = precision.moments == "bfloat16";
+  auto type = weights.master().options();
+  if (impl_->rounded_states) type = type.dtype(at::kBFloat16);
   for (size_t i = 0; i < impl_->optimizer->state_names().size(); ++i)
-    impl_->states.push_back(at::zeros_like(weights.master()));
+    impl_->states.push_back(at::zeros({weights.shard_elements()}, type));
 }
 Update::~Update() = default;
 const std::string& Update::model() const {
@@ -58,9 +62,9 @@ void Update::prepare(int64_t update) {
 void Update::apply() {
   parallel::WeightStore& weights = impl_->weights;
   std::vector<optim::Piece> pieces;
-  for (const parallel::WeightStore::Piece& part : weights.pieces()) {
+  for (const parallel::WeightStore::Piece& part : weights.pieces(impl_->rounded_states)) {
     optim::Piece& piece = pieces.emplace_back();
-    piece.begin = part.begin;
+    piece.begin = part.begin, piece.id = part.id;
     piece.master = nn::buffer_of(part.master);
     piece.gradient = nn::buffer_of(part.gradient);
     for (const at::Tensor& state : impl_->states)
@@ -106,8 +110,10 @@ std::vector<run::StateArray> Update::arrays() const {
   const auto names = impl_->optimizer->state_names();
   for (size_t i = 0; i < names.size(); ++i) {
     for (run::StateArray& array : impl_->weights.arrays(
-             "optimizer." + impl_->model + "." + names[i] + ".", impl_->states[i]))
+             "optimizer." + impl_->model + "." + names[i] + ".", impl_->states[i])) {
+      array.converts = true;
       out.push_back(std::move(array));
+    }
   }
   return out;
 }

@@ -91,25 +91,28 @@ void reference_adamw(Flat& f, const StepScalars& s, double beta1, double beta2, 
 }
 
 void check_adamw(DType dtype, DType value_dtype, int64_t count, int64_t shift,
-                 bool bf16_gradient = false) {
+                 bool bf16_gradient = false, bool bf16_states = false) {
   SCOPED_TRACE(label(dtype) + " " + std::to_string(count) + " shift " + std::to_string(shift));
   const DType of_gradient = bf16_gradient ? DType::bf16 : dtype;
   Flat f(dtype, count);
+  const DType of_states = bf16_states ? DType::bf16 : dtype;
   f.g = rounded(of_gradient, f.g);
-  const Array p(dtype, f.p, shift), g(of_gradient, f.g, shift), m(dtype, f.m), v(dtype, f.v),
-      value(value_dtype, count);
+  f.m = rounded(of_states, f.m), f.v = rounded(of_states, f.v);
+  const Array p(dtype, f.p, shift), g(of_gradient, f.g, shift), m(of_states, f.m),
+      v(of_states, f.v), value(value_dtype, count);
   const Segments segments(kSegments);
   const StepScalars s = scalars_of_step(3, 0.9, 0.95);
   const Scalars scalars(s);
   AdamW a{{dtype, 0, count, p.data(), g.data(), value.data(), value_dtype, segments.data(),
-           segments.count, scalars.data(), bf16_gradient}};
+           segments.count, scalars.data(), bf16_gradient, bf16_states}};
   a.first_moment = m.data(), a.second_moment = v.data();
   adamw(a, test_stream());
   reference_adamw(f, s, a.beta1, a.beta2, a.epsilon);
   const double limit = dtype == DType::f64 ? 1e-13 : 1e-6;
+  const double of_state = bf16_states ? 0x1p-7 : limit;
   EXPECT_NEAR_ARRAY(p.read(), f.p, limit);
-  EXPECT_NEAR_ARRAY(m.read(), f.m, limit);
-  EXPECT_NEAR_ARRAY(v.read(), f.v, limit);
+  EXPECT_NEAR_ARRAY(m.read(), f.m, of_state);
+  EXPECT_NEAR_ARRAY(v.read(), f.v, of_state);
   EXPECT_EQ(value.read(), rounded(value_dtype, p.read()));
 }
 
@@ -125,6 +128,16 @@ TEST(AdamWKernel, GradientsInBfloat16) {
     for (const int64_t shift : {0, 1, 4}) check_adamw(DType::f32, DType::bf16, count, shift, true);
   check_adamw(DType::f32, DType::f16, 5003, 0, true);
   check_adamw(DType::f64, DType::bf16, 5003, 0, true);
+}
+
+// The step is made from what is not yet rounded: masters are as near as with states in float32.
+TEST(AdamWKernel, StatesInBfloat16) {
+  for (const bool narrow : {false, true}) {
+    for (const int64_t count : {1, 3, 11, 64, 1001, 6007})
+      for (const int64_t shift : {0, 1, 4})
+        check_adamw(DType::f32, DType::bf16, count, shift, narrow, true);
+    check_adamw(DType::f32, DType::f16, 5003, 0, narrow, true);
+  }
 }
 
 // What lies in an array of bf16 is the same number in float32: so is every result.

@@ -20,21 +20,24 @@ struct FlatModel {
   Array master, gradient, value;
   std::vector<Array> states;
 
-  FlatModel(DType type, const std::vector<double>& start, size_t state_count)
+  FlatModel(DType type, const std::vector<double>& start, size_t state_count, DType of_states)
       : dtype(type),
         count(static_cast<int64_t>(start.size())),
         master(type, start),
         gradient(type, std::vector<double>(start.size(), 0.0)),
         value(DType::bf16, count) {
     for (size_t i = 0; i < state_count; ++i)
-      states.emplace_back(type, std::vector<double>(start.size(), 0.0));
+      states.emplace_back(of_states, std::vector<double>(start.size(), 0.0));
   }
+  FlatModel(DType type, const std::vector<double>& start, size_t state_count)
+      : FlatModel(type, start, state_count, type) {}
   Piece piece(int64_t begin, int64_t end) const {
     Piece p{begin,
             master.buffer().slice(begin, end - begin),
             gradient.buffer().slice(begin, end - begin),
             {},
-            value.buffer().slice(begin, end - begin)};
+            value.buffer().slice(begin, end - begin),
+            begin};
     for (const Array& state : states) p.states.push_back(state.buffer().slice(begin, end - begin));
     return p;
   }

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "core/error.h"
 #include "optim/flat_model.h"
@@ -14,11 +15,16 @@
 namespace ocoee::optim::test {
 namespace {
 
-class EveryOptimizer : public testing::TestWithParam<std::string> {
+struct Contract {
+  std::string name;
+  DType states;  // where masters are float32
+};
+
+class EveryOptimizer : public testing::TestWithParam<Contract> {
  protected:
   OptimizerConfig config() const {
     OptimizerConfig c;
-    c.name = GetParam(), c.schedule = "cosine", c.learning_rate = 0.01;
+    c.name = GetParam().name, c.schedule = "cosine", c.learning_rate = 0.01;
     return c;
   }
   OptimizerSetup setup(int64_t count, DType dtype = DType::f32) const {
@@ -27,7 +33,8 @@ class EveryOptimizer : public testing::TestWithParam<std::string> {
     return s;
   }
   static FlatModel model(int64_t count, const Optimizer& optimizer, DType dtype = DType::f32) {
-    return {dtype, normal_values(count, 1), optimizer.state_names().size()};
+    const DType states = dtype == DType::f64 ? dtype : GetParam().states;
+    return {dtype, normal_values(count, 1), optimizer.state_names().size(), states};
   }
   static std::vector<double> gradient(int64_t count, int step, double scale = 1) {
     return normal_values(count, 100 + static_cast<uint64_t>(step), scale);
@@ -241,12 +248,58 @@ TEST_P(EveryOptimizer, SameBitsOnAnyNumberOfThreads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Registry, EveryOptimizer, testing::ValuesIn([] {
-                           std::vector<std::string> names;
+                           std::vector<Contract> all;
                            for (const OptimizerKind& kind : optimizer_kinds())
-                             names.push_back(kind.name);
-                           return names;
+                             for (const DType states : {DType::f32, DType::bf16})
+                               all.push_back({kind.name, states});
+                           return all;
                          }()),
-                         [](const auto& one) { return one.param; });
+                         [](const auto& one) {
+                           return one.param.name + "_" + std::string(name_of(one.param.states));
+                         });
+
+// Gradients become small, and with beta2 = 0.999 every change of the second moment is less than
+// half a digit of bfloat16: rounded to the nearest it stands still, at random it follows on
+// average, and the weights with it.
+TEST(Optimizer, MomentsInBfloat16FollowFloat32) {
+  constexpr int kSteps = 800;
+  enum { wide, at_random, nearest };
+  std::vector<double> second[3], masters[3];
+  for (const int kind : {wide, at_random, nearest}) {
+    OptimizerConfig c;
+    c.schedule = "constant", c.learning_rate = 1e-3, c.beta2 = 0.999, c.clip = 0;
+    const auto optimizer = make_optimizer(setup_for(c, DType::f32, kCount, kSteps));
+    const FlatModel flat(DType::f32, normal_values(kCount, 1), 2,
+                         kind == at_random ? DType::bf16 : DType::f32);
+    for (int step = 0; step < kSteps; ++step) {
+      const uint64_t seed = 100 + static_cast<uint64_t>(step);
+      flat.set_gradient(normal_values(kCount, seed, step < 100 ? 1 : 0.05));
+      optimizer->prepare(step, test_stream());
+      optimizer->step(flat.whole(), test_stream());
+      if (kind != nearest) continue;
+      for (const Array& state : flat.states) {
+        const Array there(DType::f32, kernels::test::rounded(DType::bf16, state.read()));
+        device::copy(state.data(), test_device(), there.data(), test_device(),
+                     state.buffer().bytes(), test_stream());
+        device::synchronize(test_stream());
+      }
+    }
+    second[kind] = flat.states[1].read(), masters[kind] = flat.master.read();
+  }
+  const auto mean = [](const std::vector<double>& x) {
+    return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
+  };
+  const auto apart = [&](int kind) {
+    double sum = 0;
+    for (size_t i = 0; i < masters[kind].size(); ++i)
+      sum += std::pow(masters[kind][i] - masters[wide][i], 2);
+    return std::sqrt(sum / kCount);
+  };
+  EXPECT_NEAR(mean(second[at_random]) / mean(second[wide]), 1, 0.01);
+  EXPECT_GT(std::abs(mean(second[nearest]) / mean(second[wide]) - 1), 0.1) << "proves nothing";
+  for (const double v : second[at_random]) EXPECT_GE(v, 0);
+  EXPECT_LT(apart(at_random), 0.25 * apart(nearest));
+}
 
 TEST(Optimizer, UnknownNameIsAUsersError) {
   OptimizerSetup setup;

@@ -5,6 +5,7 @@
     trainer_runs.py --program OCOEE sameness RECIPE        50 steps on 1, 2 and 4 ranks: losses agree to 1e-5 relative
     trainer_runs.py --program OCOEE resume RECIPE          bit-equal on the same ranks, 1e-5 on others
     trainer_runs.py --program OCOEE layouts RECIPE         several layouts against one rank, each resumed in the next one
+    trainer_runs.py --program OCOEE moments RECIPE         optimizer states in bfloat16: shards, resumed, from and to float32
     trainer_runs.py --program OCOEE kill RECIPE [--kills N --ranks N]  kill -9 of all ranks, then bit-equal
 """
 import argparse
@@ -303,6 +304,45 @@ def out_of_and_into(bench, number):
     expect_close(*losses, "imported from and into " + " ".join(layout))
 
 
+def types_of_states(bench, checkpoint):
+    done = subprocess.run([bench.program, "checkpoint", "inspect", checkpoint], cwd=bench.folder, capture_output=True, text=True, check=True)
+    return {line.split()[1] for line in done.stdout.splitlines() if line.startswith("  optimizer.")}
+
+
+def moments(bench):
+    narrow, wide = 'precision.moments="bfloat16"', 'precision.moments="float32"'
+    keep = "run.keep_checkpoints=9"
+    whole = bench.run(2, "whole", narrow, keep)
+    expect_close(whole, bench.run(1, "one", narrow), "1 rank against 2")
+    float32 = bench.run(2, "wide", wide, keep)
+    expect_close(float32, whole, "beside float32", 1e-3)
+    if whole == float32:
+        fail("the key changes nothing, so this proves nothing")
+    for shard in ("none", "states", "gradients", "parameters"):
+        copy_until(bench, "whole", shard, 20)
+        found = bench.run(2, shard, narrow, f"layout.shard={shard}")
+        if shard == "none":
+            expect_equal(whole, found, "resumed")
+        else:
+            expect_close(whole, found, f"resumed with shards of {shard}")
+    for source, target, kind in (("whole", "widened", "F32"), ("wide", "narrowed", "BF16")):
+        copy_until(bench, source, target, 20)
+        found = bench.run(2, target, wide if kind == "F32" else narrow, keep)
+        expect_close(whole, found, target + " on the way", 1e-3)
+        for step, wanted in ((20, {"F32", "BF16"} - {kind}), (30, {kind})):
+            types = types_of_states(bench, f"{target}/checkpoints/step-{step}")
+            if types != wanted:
+                fail(f"{target}: the states of step {step} are {types}")
+    ocoee(bench, 1, "checkpoint", "reshard", "whole/checkpoints/step-20", "--to", "parts/step-20", "--files", "3")
+    ocoee(bench, 1, "checkpoint", "verify", "parts/step-20")
+    if types_of_states(bench, "parts/step-20") != {"BF16"}:
+        fail("reshard changes the type of states")
+    copy_until(bench, "whole", "resharded", 20)
+    shutil.rmtree(bench.path("resharded", "checkpoints", "step-20"))
+    shutil.move(bench.path("parts", "step-20"), bench.path("resharded", "checkpoints"))
+    expect_equal(whole, bench.run(2, "resharded", narrow), "resumed from other files")
+
+
 def ranks_of(process):
     """The launcher's children, or the program itself."""
     try:
@@ -375,7 +415,7 @@ def main():
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("proof", choices=["sameness", "resume", "layouts", "kill"])
+    parser.add_argument("proof", choices=["sameness", "resume", "layouts", "moments", "kill"])
     parser.add_argument("recipe", choices=sorted(RECIPES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ocoee-train-") as folder:
@@ -386,6 +426,8 @@ def main():
             resume(bench)
         elif options.proof == "layouts":
             layouts(bench)
+        elif options.proof == "moments":
+            moments(bench)
         else:
             print(f"seed {options.seed}")
             kill(bench, options.kills, options.ranks, options.seed)

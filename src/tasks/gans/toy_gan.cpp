@@ -82,8 +82,9 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig& run, int ranks) const
       (generator_spec().saved_bytes_per_token(static_cast<int>(precision.compute_bytes())) +
        2 * critic_spec().saved_bytes_per_token(static_cast<int>(precision.compute_bytes())));
   const double states =
-      bytes * static_cast<double>(generator_spec().parameters() * generator.states_per_parameter() +
-                                  critic_spec().parameters() * critic.states_per_parameter());
+      (precision.moments == "bfloat16" ? 2 : bytes) *
+      static_cast<double>(generator_spec().parameters() * generator.states_per_parameter() +
+                          critic_spec().parameters() * critic.states_per_parameter());
   const bool has_copy = precision.compute_bytes() < static_cast<int64_t>(bytes);
   const double weights = held + (has_copy ? held / 2 : 0);
   const double samples = static_cast<double>(batch.global);

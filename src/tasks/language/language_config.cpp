@@ -70,6 +70,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   w.global_batch = batch.global;
   w.compute = precision.compute;
   w.gradients = precision.gradients;
+  w.moments = precision.moments;
   w.float8 = precision.float8;
   w.cuts = layout.cuts;
   w.context_by_heads = layout.context_method == "all_to_all";
