@@ -17,7 +17,7 @@ struct MemoryCase {
   models::GptConfig model;
   int64_t vocabulary = 512;
   std::string shard = "none";
-  std::string compute = "float32", gradients = "float32";
+  std::string compute = "float32", gradients = "float32", moments = "float32";
   int64_t samples = 1, micro_batches = 2;
 };
 
@@ -38,7 +38,7 @@ inline plan::Prediction planned_memory(const MemoryCase& c, const plan::ModelSpe
   workload.model = model;
   workload.sequence = c.model.context;
   workload.global_batch = c.samples * c.micro_batches * ranks;
-  workload.compute = c.compute, workload.gradients = c.gradients;
+  workload.compute = c.compute, workload.gradients = c.gradients, workload.moments = c.moments;
   workload.threads = at::get_num_threads();
   plan::Configuration layout;
   layout.data = ranks, layout.micro = c.samples, layout.shard = plan::shard_from_name(c.shard);
@@ -61,7 +61,7 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
     Engine engine(model, options, mesh);
     engine.initialize(1);
     plan::PrecisionConfig precision;
-    precision.compute = c.compute;
+    precision.compute = c.compute, precision.moments = c.moments;
     optim::OptimizerConfig adamw;
     adamw.warmup_steps = 0;
     train::Update update("lm", engine, adamw, precision, 10);

@@ -7,6 +7,7 @@
 
 #include "core/random.h"
 #include "core/trace.h"
+#include "kernels/number.h"
 #include "run/counting_fixture.h"
 #include "support/peak_memory.h"
 
@@ -235,6 +236,50 @@ TEST_F(Resume, LoadingReadsOnlyWhatIsNeeded) {
   load_checkpoint(checkpoint, state, *world.host(), &counters);
   EXPECT_EQ(counters.bytes_read, 200 * 5 * 4);
   EXPECT_EQ(0, std::memcmp(rows.data(), whole.at("tall").data() + 900 * 5 * 4, rows.size() * 4));
+}
+
+// An array that converts takes what is stored in the other of float32 and bfloat16, to the nearest;
+// no other array does, and from no other type.
+TEST_F(Resume, AnArrayMayConvertBetweenFloat32AndBfloat16) {
+  comm::World world = comm::World::alone();
+  constexpr int64_t kRows = 301, kColumns = 7;
+  std::vector<float> wide(kRows * kColumns);
+  for (size_t i = 0; i < wide.size(); ++i) wide[i] = 1 / (1.7f + static_cast<float>(i));
+  std::vector<kernels::BFloat16> narrow;
+  for (const float x : wide) narrow.push_back(kernels::bfloat16_from(x));
+  const auto state = [](DType dtype, void* data) {
+    State s;
+    s.arrays = {
+        {"a", {kRows, kColumns}, dtype, {host_piece({{0, 0}, {kRows, kColumns}}, data, dtype)}}};
+    s.arrays[0].converts = true;
+    return s;
+  };
+  const auto save = [&](const char* name, const State& s) {
+    CheckpointWriter writer(scratch_ / name, *world.host(), 1);
+    writer.begin(1, s, 0);
+    writer.finish();
+    return checkpoint_path(scratch_ / name, 1);
+  };
+  const auto of_wide = save("wide", state(DType::f32, wide.data())),
+             of_narrow = save("narrow", state(DType::bf16, narrow.data()));
+  std::vector<kernels::BFloat16> narrowed(narrow.size());
+  LoadCounters counters;
+  load_checkpoint(of_wide, state(DType::bf16, narrowed.data()), *world.host(), &counters);
+  EXPECT_EQ(0, std::memcmp(narrowed.data(), narrow.data(), 2 * narrow.size()));
+  EXPECT_EQ(counters.bytes_needed, 4 * kRows * kColumns);
+  EXPECT_EQ(counters.bytes_read, 4 * kRows * kColumns);
+  std::vector<float> widened(wide.size());
+  load_checkpoint(of_narrow, state(DType::f32, widened.data()), *world.host(), &counters);
+  for (size_t i = 0; i < wide.size(); ++i) EXPECT_EQ(widened[i], kernels::widen(narrow[i]));
+  EXPECT_EQ(counters.bytes_read, 2 * kRows * kColumns);
+
+  State strict = state(DType::bf16, narrowed.data());
+  strict.arrays[0].converts = false;
+  EXPECT_THAT(message_of([&] { load_checkpoint(of_wide, strict, *world.host()); }),
+              HasSubstr("'a' is F32 [301, 7] there and BF16 [301, 7] here"));
+  const State half = state(DType::f16, narrowed.data());
+  EXPECT_THAT(message_of([&] { load_checkpoint(of_wide, half, *world.host()); }),
+              HasSubstr("'a' is F32 [301, 7] there and F16 [301, 7] here"));
 }
 
 TEST_F(Resume, ReshardedIsTheSame) {

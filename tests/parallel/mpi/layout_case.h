@@ -27,7 +27,7 @@ struct LayoutCase {
   int chunks = 1;
   std::vector<int64_t> cuts = {};
   Recompute recompute = Recompute::none;
-  bool offload = false, float8 = false, bfloat16_gradients = false;
+  bool offload = false, float8 = false, bfloat16_gradients = false, bfloat16_moments = false;
   Halves halves = Halves::off;
   bool own_rows_first = false;
   std::string style = "gpt2";
@@ -50,13 +50,14 @@ struct LayoutCase {
     static const char* const levels[] = {"none", "states", "gradients", "parameters"};
     return fmt::format(
         "tensor {} pipeline {} context {}{} data {} shard {} in {} {} chunks {} cuts {} recompute "
-        "{} {} dropout {} {} samples {} of {}{}{} {}{}",
+        "{} {} dropout {} {} samples {} of {}{}{} {}{}{}",
         tensor, pipeline_inside ? fmt::format("{} inside", pipeline) : std::to_string(pipeline),
         context, method == plan::ContextMethod::ring ? "" : " by heads", data,
         levels[static_cast<size_t>(shard)], shard_group, plan::name_of(schedule), chunks,
         fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout, micro,
         samples, halves == Halves::on ? " in halves" : "", own_rows_first ? " own rows first" : "",
-        c10::toString(type), bfloat16_gradients ? " with bfloat16 gradients" : "");
+        c10::toString(type), bfloat16_gradients ? " with bfloat16 gradients" : "",
+        bfloat16_moments ? ", moments in bfloat16" : "");
   }
 };
 
@@ -239,6 +240,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
   precision.compute = c.type == at::kDouble     ? "float64"
                       : c.type == at::kBFloat16 ? "bfloat16"
                                                 : "float32";
+  if (c.bfloat16_moments) precision.moments = "bfloat16";
   train::Update update("lm", engine, adamw, precision, 1000);
   if (begin) begin(engine, update);
 

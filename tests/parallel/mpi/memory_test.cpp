@@ -23,16 +23,21 @@ void at_every_level(MemoryCase c, const Check& check) {
   comm::World& world = testing_support::world();
   comm::Shape shape;
   shape[comm::Axis::data] = world.size();
-  for (const auto& [compute, gradients] :
-       {std::pair{"float32", "float32"}, {"bfloat16", "float32"}, {"bfloat16", "bfloat16"}}) {
+  struct Types {
+    const char *compute, *gradients, *moments;
+  };
+  for (const auto& [compute, gradients, moments] : {Types{"float32", "float32", "float32"},
+                                                    {"float32", "float32", "bfloat16"},
+                                                    {"bfloat16", "float32", "float32"},
+                                                    {"bfloat16", "bfloat16", "bfloat16"}}) {
     for (const char* shard : {"none", "states", "gradients", "parameters"}) {
       if (world.size() == 1 && std::string(shard) != "none") continue;
-      c.shard = shard, c.compute = compute, c.gradients = gradients;
-      SCOPED_TRACE(
-          fmt::format("{} {} {} on {} ranks, {} layers, width {}, vocabulary {}{}, {} "
-                      "micro-batches",
-                      compute, gradients, shard, world.size(), c.model.layers, c.model.width,
-                      c.vocabulary, c.model.tied == "yes" ? " tied" : "", c.micro_batches));
+      c.shard = shard, c.compute = compute, c.gradients = gradients, c.moments = moments;
+      SCOPED_TRACE(fmt::format(
+          "{} {} {} {} on {} ranks, {} layers, width {}, vocabulary {}{}, {} "
+          "micro-batches",
+          compute, gradients, moments, shard, world.size(), c.model.layers, c.model.width,
+          c.vocabulary, c.model.tied == "yes" ? " tied" : "", c.micro_batches));
       comm::Mesh mesh(world, shape, {}, comm::Backend::mpi);
       check(measure_memory(c, mesh));
     }
