@@ -60,8 +60,8 @@ LayoutCase small(bool bfloat16_moments, at::ScalarType type = at::kFloat) {
   return c;
 }
 
-// One element in 4,096 would round otherwise for each 2^-20 of a difference in gradients; if ranks
-// drew bits of their own, or by another place, every other one.
+// Where sums of gradients differ in a last bit of float32, one element in thousands is rounded
+// otherwise; if ranks drew bits of their own, or by another place, every other one would be.
 TEST(Moments, InBfloat16AreThoseOfOneRankAtEveryShardLevel) {
   comm::World& world = testing_support::world();
   if (world.size() == 1) GTEST_SKIP() << "needs two ranks";
