@@ -94,8 +94,8 @@ std::vector<LayoutCase> dropout_cases(int ranks, std::set<std::string>& seen) {
     if (most == 0) return out;
     seen.insert(of[best].begin(), of[best].end());
     LayoutCase c = all[best];
-    if (out.size() % 2 == 1) c.micro = 2;
-    if (!refusal(c).empty()) c.micro = 1;
+    c.steps = 3;
+    set_micro_batches(c, (out.size() % 2 == 0 ? 2 : 1) * (c.pipeline > 1 ? 2 : 1));
     out.push_back(c);
   }
 }

@@ -35,6 +35,7 @@ struct LayoutCase {
   at::ScalarType type = at::kDouble;
   int64_t micro = 1;    // samples
   int64_t samples = 8;  // a step
+  int64_t steps = 5;    // of AdamW
   bool losses_only = false;
   int64_t layers = 8, width = 64, heads = 8;
   plan::ContextMethod method = plan::ContextMethod::ring;

@@ -17,7 +17,7 @@ MemoryCase gpt(int64_t layers, int64_t width, int64_t vocabulary) {
   return c;
 }
 
-// Every level on all ranks, with each pair of types.
+// Every level on all ranks, with each pair of types; where a core has many ranks, with one pair.
 template <class Check>
 void at_every_level(MemoryCase c, const Check& check) {
   comm::World& world = testing_support::world();
@@ -32,6 +32,7 @@ void at_every_level(MemoryCase c, const Check& check) {
                                                     {"bfloat16", "bfloat16", "bfloat16"}}) {
     for (const char* shard : {"none", "states", "gradients", "parameters"}) {
       if (world.size() == 1 && std::string(shard) != "none") continue;
+      if (world.size() > 4 && std::string(gradients) != "bfloat16") continue;
       c.shard = shard, c.compute = compute, c.gradients = gradients, c.moments = moments;
       SCOPED_TRACE(fmt::format(
           "{} {} {} {} on {} ranks, {} layers, width {}, vocabulary {}{}, {} "

@@ -43,12 +43,11 @@ std::vector<LayoutCase> layouts(int ranks) {
   const auto add = [&](int tensor, int context, int pipeline, Shard shard) -> LayoutCase& {
     LayoutCase& c = all.emplace_back();
     c.type = at::kFloat;
-    c.layers = 6, c.width = 32, c.heads = 4;
+    c.layers = 4, c.width = 32, c.heads = 4;
     c.losses_only = true;
     c.tensor = tensor, c.context = context, c.pipeline = pipeline, c.shard = shard;
     c.data = std::max(1, ranks / (tensor * context * pipeline));
-    // Micro-batches enough for the pipeline.
-    c.micro = std::clamp<int64_t>(kSamples / (c.data * pipeline), 1, 2);
+    c.micro = kSamples / (c.data * pipeline);  // as many micro-batches as stages
     return c;
   };
   add(1, 1, 1, Shard::none);
@@ -64,7 +63,7 @@ std::vector<LayoutCase> layouts(int ranks) {
   add(2, 1, 2, Shard::none).schedule = ScheduleKind::zero_bubble;
   add(1, 2, 2, Shard::states);
   LayoutCase& deep = add(1, 1, 4, Shard::none);
-  deep.schedule = ScheduleKind::gpipe, deep.cuts = {1, 3, 6};
+  deep.schedule = ScheduleKind::gpipe, deep.cuts = {1, 2, 4};
   std::erase_if(all, [&](const LayoutCase& c) {
     const int replicas = c.data * c.context;
     return c.ranks() != ranks || (c.shard != Shard::none && replicas == 1) ||
