@@ -257,8 +257,15 @@ void Engine::beside_messages(bool on) const {
   nn::leave_multiprocessors(on ? options_.message_multiprocessors : 0);
 }
 
-void Engine::finish_gradients() {
+void Engine::finish_gradients(const std::function<void(int64_t begin, int64_t end)>& summed) {
   const device::Stream stream = current_stream(mesh_.device());
+  int64_t final_from = store_.shard_elements();
+  const auto is_final = [&](int64_t begin) {
+    if (summed && begin < final_from) summed(begin, final_from);
+    final_from = begin;
+  };
+  // Else more is added after the last sum.
+  const bool early = borrowed_.empty() && mesh_.size(Axis::tensor) == 1;
   if (!borrowed_.empty()) {
     return_borrowed_gradients();
     for (size_t b = 0; store_.split() && b < held_.size(); ++b) {
@@ -271,14 +278,20 @@ void Engine::finish_gradients() {
           comm::Reduce::sum, stream));
     }
   }
+  if (const int64_t begin = store_.finish_all_but_last(); early) is_final(begin);
   store_.finish_reductions();
   if (!reductions_.empty()) {
     const trace::Scope scope("communication", "comm:data");
-    for (auto& reduction : reductions_) reduction->wait(stream);
+    for (size_t i = 0; i < reductions_.size(); ++i) {
+      const bool last = i + 1 == reductions_.size();
+      if (last && early && reductions_.size() == buckets_.size()) is_final(buckets_.back().end);
+      reductions_[i]->wait(stream);
+    }
     reductions_.clear();
   }
   if (mesh_.size(Axis::tensor) > 1) store_.sum_unsplit_gradients(mesh_.axis(Axis::tensor));
   if (float8_) float8_->finish_step({&mesh_.replicas(), &mesh_.axis(Axis::tensor)});
+  is_final(0);
 }
 
 // ---- parameters that another stage holds

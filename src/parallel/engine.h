@@ -123,8 +123,9 @@ class Engine {
   // Whether the halves of such a micro-batch take turns here.
   bool takes_turns(const nn::Bundle& batch) const;
   // Waits (on the stream) for the reductions; then sums over the tensor axis what is whole on each
-  // of its ranks.
-  void finish_gradients();
+  // of its ranks. `summed` gets each stretch [begin, end) of the masters whose gradients are final:
+  // all but the embedding's while the sum of that, which nothing is left to hide, is under way.
+  void finish_gradients(const std::function<void(int64_t begin, int64_t end)>& summed = {});
   // float8: the magnitudes behind the scales, an array [products, 3] for each layer.
   std::vector<run::StateArray> float8_arrays(const std::string& prefix) const;
   void float8_loaded();

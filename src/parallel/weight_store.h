@@ -94,6 +94,8 @@ class WeightStore {
   // all of them.
   void start_reduce(size_t unit, bool last);
   void finish_reductions();
+  // Of the masters' space [returned, end) has its final gradients, though one sum is under way.
+  int64_t finish_all_but_last();
   void poll_reductions();  // lets MPI progress
 
   // The gradients of parameters that tensor ranks do not split are sums over their rows on each:

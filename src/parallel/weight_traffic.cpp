@@ -166,6 +166,14 @@ void WeightStore::finish_oldest() {
     twin_sums_.push_back(twins_->all_reduce_async(buffer_of(slice), comm::Reduce::sum, stream));
 }
 
+int64_t WeightStore::finish_all_but_last() {
+  while (reductions_.size() > 1) finish_oldest();
+  if (reductions_.empty() || twins_) return shard_elements();
+  // Units are summed from the last to the first; elsewhere nothing is known.
+  const Unit& unit = units()[reductions_.front().unit];
+  return unit.shard_begin == 0 ? unit.elements() / layout_.ways() : shard_elements();
+}
+
 void WeightStore::finish_reductions() {
   if (reductions_.empty() && twin_sums_.empty()) return;
   const trace::Scope scope("communication", "comm:data");

@@ -292,7 +292,7 @@ void Trainer::step_body(ObjectiveRun& part) {
   if (pipelined) {
     for (const Sums& sums : objective.pipeline(models_, all)) add_sums(part, sums);
   }
-  for (const std::string& name : objective.updates()) models_.at(name).finish_gradients();
+  for (Update& update : part.updates) update.finish_gradients();
   if (context_.mesh.loss().size() > 1) {
     context_.mesh.loss().all_reduce(parallel::buffer_of(part.sums), comm::Reduce::sum,
                                     parallel::current_stream(device_));

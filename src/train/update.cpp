@@ -59,6 +59,21 @@ void Update::prepare(int64_t update) {
   impl_->optimizer->prepare(update, impl_->stream());
 }
 
+void Update::finish_gradients() {
+  parallel::WeightStore& weights = impl_->weights;
+  optim::Optimizer& optimizer = *impl_->optimizer;
+  const device::Stream stream = impl_->stream();
+  optimizer.clear_norm(stream);
+  impl_->engine.finish_gradients([&](int64_t begin, int64_t end) {
+    for (const at::Tensor& part : weights.gradient_at(begin, end))
+      optimizer.add_to_norm(nn::buffer_of(part), 1, stream);
+  });
+  // What tensor ranks do not split all of them hold, and have taken 1/ranks of it each.
+  if (weights.unsplit_gradients().defined())
+    optimizer.add_to_norm(nn::buffer_of(weights.unsplit_gradients()),
+                          1.0 / impl_->engine.mesh().size(comm::Axis::tensor) - 1, stream);
+}
+
 void Update::apply() {
   parallel::WeightStore& weights = impl_->weights;
   std::vector<optim::Piece> pieces;
@@ -76,16 +91,7 @@ void Update::apply() {
   const bool stages = mesh.size(comm::Axis::pipeline) > 1;
   const int tensor = mesh.size(comm::Axis::tensor);
   optim::Optimizer& optimizer = *impl_->optimizer;
-  if (!stages && !weights.split() && tensor == 1) {
-    optimizer.step(pieces[0], stream);
-    return;
-  }
-  // Each parameter lies in one slice of one stage, so the sum over all axes counts it once; but
-  // what tensor ranks do not split all of them hold, and have taken 1/ranks of it each.
-  optimizer.clear_norm(stream);
-  for (const optim::Piece& piece : pieces) optimizer.add_to_norm(piece.gradient, 1, stream);
-  if (weights.unsplit_gradients().defined())
-    optimizer.add_to_norm(nn::buffer_of(weights.unsplit_gradients()), 1.0 / tensor - 1, stream);
+  // Each parameter lies in one slice of one stage, so the sum over all axes counts it once.
   const device::Buffer sum = optimizer.sum_of_squares();
   if (weights.split()) mesh.shard().all_reduce(sum, comm::Reduce::sum, stream);
   if (tensor > 1) mesh.axis(comm::Axis::tensor).all_reduce(sum, comm::Reduce::sum, stream);

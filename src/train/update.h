@@ -27,7 +27,9 @@ class Update {
 
   void prepare(int64_t update);  // before update number `update` (from 0): the learning rate goes
                                  // to the device
-  void apply();  // enqueues the update, and what makes the new values known; gradients are final
+  // After backward: waits (on the stream) for the gradients' sums, and takes their norm meanwhile.
+  void finish_gradients();
+  void apply();  // then enqueues the update, and what makes the new values known
   const std::string& model() const;
   at::Tensor loss_scale() const;  // device scalar: multiply the backward seed by it
 

@@ -81,7 +81,7 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
         seed["loss_sum"] = at::full({}, 1e-3, pass.output.at("loss_sum").options());
         engine.backward(pass, seed, m + 1 == c.micro_batches);
       }
-      engine.finish_gradients();
+      update.finish_gradients();
       update.prepare(step);
       update.apply();
     }

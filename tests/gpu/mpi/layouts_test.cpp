@@ -118,7 +118,7 @@ TEST(GpuLayouts, CapturedPipelinesGoOnWhileMessagesTravel) {
           seed["loss_sum"] = at::full({}, 1e-5, output.at("loss_sum").options());
           return seed;
         });
-        engine.finish_gradients();
+        update.finish_gradients();
         update.apply();
       });
       // Each replay tells its own times.
@@ -182,7 +182,7 @@ TEST(GpuLayouts, NoHostWaitsInsideAStep) {
       const int64_t waits = host_waits();
       engine.zero_gradients();
       run_micro_batches(engine, micro, score);
-      engine.finish_gradients();
+      update.finish_gradients();
       update.apply();
       if (s > 0) {
         EXPECT_EQ(host_waits(), waits);  // messages are described in the first step

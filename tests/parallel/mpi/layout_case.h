@@ -268,7 +268,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
       return seed;
     };
     run_micro_batches(engine, micro, score);
-    engine.finish_gradients();
+    update.finish_gradients();
     if (world) loss = world->all_reduce_value(loss, comm::Reduce::sum) / c.tensor;
     outcome.losses.push_back(loss / static_cast<double>(c.samples * kTokens));
     if (s == first && !c.losses_only)

@@ -59,7 +59,7 @@ Trained train_half(const LayoutCase& c, comm::Mesh& mesh, bool overflows) {
       return seed;
     };
     run_micro_batches(engine, micro, score);
-    engine.finish_gradients();
+    update.finish_gradients();
     out.losses.push_back(mesh.world().all_reduce_value(loss, comm::Reduce::sum) /
                          (kSamples * kTokens));
     update.prepare(s);
