@@ -36,7 +36,7 @@ def passes(a):
     yield "norm backward", (2 * a.layers + 1) * 4 * row - row, "bytes"  # dy, x, passing gradient -> dx
     yield "bias gradients", a.layers * 9 * row, "bytes"  # of qkv 3, output 1, up 4, down 1
     yield "cross-entropy, in place", 2 * n * v * half, "bytes"
-    yield "optimizer", parameters * (26 + a.gradient), "bytes"  # master, gradient, two moments in; master, moments, bf16 out
+    yield "optimizer", parameters * (10 + 4 * a.moments + a.gradient), "bytes"  # master, gradient, two moments in; master, moments, bf16 out
     yield "gradient norm", parameters * a.gradient, "bytes"
     yield "gradients to zero", parameters * a.gradient, "bytes"
     yield "embedding", 3 * row, "bytes"  # x out; its gradient in, for tokens and for positions
@@ -61,6 +61,7 @@ def main():
     for name, default in (("rows", 65536), ("width", 768), ("layers", 12), ("heads", 12), ("length", 1024), ("vocabulary", 50304)):
         parser.add_argument("--" + name, type=int, default=default)
     parser.add_argument("--gradient", type=int, default=4, choices=[2, 4], help="bytes of a gradient: precision.gradients")
+    parser.add_argument("--moments", type=int, default=4, choices=[2, 4], help="bytes of each of two: precision.moments")
     parser.add_argument("--times")
     a = parser.parse_args()
     times, whole = measured(a.times) if a.times else ({}, 0)

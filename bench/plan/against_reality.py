@@ -8,8 +8,9 @@
 Nothing that is trained here was used in calibration, which times single products, attention, copies and all-reduces. Each group
 is one model and batch in several layouts. A run's prediction is the one it writes into its plan.json before its first step;
 measured are what its quickest quarter of steps (on a GPU of triples of them) takes at most in the quickest of several visits, for what
-else the machine does only makes steps slower, and the peak of the tensor allocator on the fullest rank. On a CPU a rank has one
-thread. The random runs take a few steps each, several at a time: of them only memory is compared. Runs that are in FOLDER already
+else the machine does only makes steps slower, and the peak of the tensor allocator on the fullest rank. For the same reason a CPU is
+calibrated before each round of visits, and the quickest of its predictions counts: both sides saw the machine as often. On a CPU a
+rank has one thread. The random runs take a few steps each, several at a time: of them only memory is compared. Runs that are in FOLDER already
 are not repeated. Ends with 1 where a bound of BOUNDS is missed, or a run failed.
 """
 import argparse
@@ -141,7 +142,6 @@ class Runs:
         self.options, self.folder = options, pathlib.Path(options.out).resolve()
         self.program = os.path.abspath(options.program)
         self.until = time.monotonic() + options.budget
-        self.planned = set()
         self.folder.mkdir(parents=True, exist_ok=True)
         text = self.folder / "text.txt"
         if not text.exists():
@@ -151,8 +151,9 @@ class Runs:
     def command(self, ranks, *arguments):
         return [*([str(MPIRUN), str(ranks)] if ranks > 1 else []), self.program, *arguments]
 
-    def calibrate(self, ranks):
-        profile = self.folder / f"machine-{ranks}.toml"
+    def calibrate(self, ranks, visit):
+        again = f"-{visit}" if self.options.device == "cpu" else ""
+        profile = self.folder / f"machine-{ranks}{again}.toml"
         if not profile.exists():
             threads = ["--threads", "1"] if self.options.device == "cpu" else []
             done = subprocess.run(self.command(ranks, "calibrate", "--out", str(profile), "--name", f"{ranks} ranks", "--device",
@@ -178,20 +179,17 @@ class Runs:
 
     def plan(self, name, ranks, settings):
         """What this program predicts of a run that was measured earlier."""
-        folder = self.folder / (name.rsplit("-", 1)[0] + "-plan" if name.startswith("timed") else f"{name}-plan")
-        if folder in self.planned:
-            return folder / "plan.json"
-        self.planned.add(folder)
+        folder = self.folder / f"{name}-plan"
         shutil.rmtree(folder, ignore_errors=True)
         self.child(f"{name}-plan", ranks, {**settings, "run.dir": str(folder)}, time.monotonic() + 30,
                    lambda: (folder / "plan.json").exists())
         return folder / "plan.json"
 
-    def run(self, name, configuration, steps, log_every):
+    def run(self, name, configuration, steps, log_every, visit=0):
         """None when time is over."""
         folder = self.folder / name
         settings = {**configuration["keys"], "train.steps": steps, "run.log_every": log_every, "run.device": self.options.device,
-                    "run.machine": str(self.calibrate(configuration["ranks"])), "run.dir": str(folder), "run.deterministic": "false",
+                    "run.machine": str(self.calibrate(configuration["ranks"], visit)), "run.dir": str(folder), "run.deterministic": "false",
                     "run.save_at_start": "false"}
         if self.options.device == "cpu":
             settings["run.threads"] = 1
@@ -252,8 +250,10 @@ def visit(runs, timed, rounds, steps, print_line):
     spread of the visits says what the machine settles."""
     seen = [[] for _ in timed]
     for r in range(rounds):
+        for ranks in sorted({c["ranks"] for c in timed}):
+            runs.calibrate(ranks, r)
         for i, c in enumerate(timed):
-            result = runs.run(f"timed-{c['index']}-{r}", c, steps, 3 if runs.options.device == "cuda" else 1)
+            result = runs.run(f"timed-{c['index']}-{r}", c, steps, 3 if runs.options.device == "cuda" else 1, r)
             if result is None:
                 continue
             seen[i].append(result)
@@ -263,7 +263,9 @@ def visit(runs, timed, rounds, steps, print_line):
     for visits in filter(None, seen):
         good = [v["measured_seconds"] for v in visits if "error" not in v]
         best = min(visits, key=lambda v: v.get("measured_seconds", 1e9))
-        out.append({**best, "visits": len(good), "spread": statistics.median(good) / min(good) - 1 if good else 0})
+        planned = [v["predicted_seconds"] for v in visits if "error" not in v]
+        out.append({**best, "predicted_seconds": min(planned, default=0), "visits": len(good),
+                    "spread": statistics.median(good) / min(good) - 1 if good else 0})
     return out
 
 
@@ -410,8 +412,6 @@ def main():
     gpu = options.device == "cuda"
     known = [{**c, "index": i} for i, c in enumerate(gpu_configurations() if gpu else cpu_configurations())]
     timed = [c for c in known if c["group"].startswith(tuple(options.only.split("|")))]
-    for ranks in sorted({c["ranks"] for c in timed}):
-        runs.calibrate(ranks)
     if timed:
         print_head()
     results = visit(runs, timed, options.rounds, options.steps, print_timed)
@@ -423,7 +423,7 @@ def main():
     missed = summary(results) if timed else []
     drawn = random_configurations(options.random, options.device, options.ranks or (1 if gpu else 2))
     for ranks in sorted({c["ranks"] for c in drawn}):
-        runs.calibrate(ranks)
+        runs.calibrate(ranks, 0)
     with concurrent.futures.ThreadPoolExecutor(options.jobs or (8 if gpu else 2)) as pool:
         others = list(filter(None, pool.map(lambda pair: runs.run(f"random-{pair[0]}", pair[1], 5 if gpu else 2, 1), enumerate(drawn))))
     (runs.folder / "results.json").write_text(json.dumps({"timed": results, "random": others}, indent=1))

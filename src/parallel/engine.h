@@ -124,7 +124,7 @@ class Engine {
   bool takes_turns(const nn::Bundle& batch) const;
   // Waits (on the stream) for the reductions; then sums over the tensor axis what is whole on each
   // of its ranks. `summed` gets each stretch [begin, end) of the masters whose gradients are final:
-  // all but the embedding's while the sum of that, which nothing is left to hide, is under way.
+  // where it can, all but the last bucket's or unit's while that is still being summed.
   void finish_gradients(const std::function<void(int64_t begin, int64_t end)>& summed = {});
   // float8: the magnitudes behind the scales, an array [products, 3] for each layer.
   std::vector<run::StateArray> float8_arrays(const std::string& prefix) const;

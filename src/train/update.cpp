@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/error.h"
 #include "nn/tensors.h"
 #include "optim/optimizer.h"
 
@@ -14,7 +15,8 @@ struct Update::Impl {
   parallel::WeightStore& weights;
   std::unique_ptr<optim::Optimizer> optimizer;
   std::vector<at::Tensor> states;  // flat, like the masters
-  bool rounded_states = false;     // in bfloat16
+  bool norm_is_taken = false;
+  bool rounded_states = false;  // in bfloat16
 
   device::Stream stream() const { return nn::current_stream(nn::place_of(weights.master())); }
 };
@@ -22,7 +24,7 @@ struct Update::Impl {
 Update::Update(const std::string& model, parallel::Engine& engine,
                const optim::OptimizerConfig& config, const plan::PrecisionConfig& precision,
                int64_t total)
-    : impl_(new Impl{model, engine, engine.weights(), nullptr, {}}) {
+    : impl_(new Impl{model, engine, engine.weights(), nullptr, {}, false}) {
   parallel::WeightStore& weights = engine.weights();
   optim::OptimizerSetup setup;
   setup.config = config;
@@ -72,9 +74,13 @@ void Update::finish_gradients() {
   if (weights.unsplit_gradients().defined())
     optimizer.add_to_norm(nn::buffer_of(weights.unsplit_gradients()),
                           1.0 / impl_->engine.mesh().size(comm::Axis::tensor) - 1, stream);
+  impl_->norm_is_taken = true;
 }
 
 void Update::apply() {
+  OCOEE_CHECK(impl_->norm_is_taken,
+              "finish_gradients() of the update, not of the engine, is first");
+  impl_->norm_is_taken = false;
   parallel::WeightStore& weights = impl_->weights;
   std::vector<optim::Piece> pieces;
   for (const parallel::WeightStore::Piece& part : weights.pieces(impl_->rounded_states)) {

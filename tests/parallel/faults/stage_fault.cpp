@@ -51,7 +51,7 @@ struct Training {
       seed["loss_sum"] = at::full({}, 1e-2, output.at("loss_sum").options());
       return seed;
     });
-    engine->finish_gradients();
+    update->finish_gradients();
     update->prepare(number);
     update->apply();
   }

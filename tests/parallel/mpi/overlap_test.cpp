@@ -190,6 +190,38 @@ TEST(Overlap, GradientsLeaveWhileBackwardGoesOn) {
   }
 }
 
+// What is final is handed on while the last sum, that of the embedding, is under way.
+TEST(Overlap, GradientsAreHandedOnWhileTheLastAreSummed) {
+  comm::World& world = testing_support::world();
+  if (world.size() < 2) GTEST_SKIP() << "needs two ranks";
+  for (const Shard shard : {Shard::none, Shard::states, Shard::gradients, Shard::parameters}) {
+    LayoutCase c;
+    c.data = world.size(), c.shard = shard, c.losses_only = true;
+    SCOPED_TRACE(c.text());
+    comm::Mesh mesh(world, c.shape(), {}, comm::Backend::mpi);
+    const Kind kind = shard == Shard::none ? Kind::all_reduce : Kind::reduce_scatter;
+    train_case(c, mesh, &mesh.world(), 1, [&](Engine& engine, train::Update&) {
+      Engine::Pass pass = engine.forward(case_batch(0, 0, 1));
+      nn::Bundle seed;
+      seed["loss_sum"] = at::ones({}, at::kDouble);
+      engine.backward(pass, seed, /*last_micro_batch=*/true);
+      std::vector<std::pair<int64_t, int64_t>> stretches;
+      std::vector<bool> meanwhile;
+      engine.finish_gradients([&](int64_t begin, int64_t end) {
+        stretches.emplace_back(begin, end);
+        meanwhile.push_back(under_way("data", kind));
+      });
+      ASSERT_EQ(stretches.size(), 2U);
+      EXPECT_EQ(stretches[0].second, engine.weights().shard_elements());
+      EXPECT_EQ(stretches[0].first, stretches[1].second);
+      EXPECT_EQ(stretches[1].first, 0);
+      // The rank that came last may find its sum complete.
+      EXPECT_EQ(mesh.world().all_reduce_value(meanwhile[0] ? 1 : 0, comm::Reduce::max), 1);
+      EXPECT_FALSE(meanwhile[1]);
+    });
+  }
+}
+
 // Values of the block that an action begins with are asked for in the action before.
 TEST(Overlap, ValuesOfTheNextChunkAreFetchedBeforeItsTurn) {
   comm::World& world = testing_support::world();

@@ -47,7 +47,10 @@ std::vector<LayoutCase> layouts(int ranks) {
     c.losses_only = true;
     c.tensor = tensor, c.context = context, c.pipeline = pipeline, c.shard = shard;
     c.data = std::max(1, ranks / (tensor * context * pipeline));
-    c.micro = kSamples / (c.data * pipeline);  // as many micro-batches as stages
+    // As many micro-batches as stages; without them one or two.
+    const int64_t micro_batches =
+        pipeline > 1 ? pipeline : 1 + static_cast<int64_t>(all.size()) % 2;
+    c.micro = std::max<int64_t>(1, kSamples / (c.data * micro_batches));
     return c;
   };
   add(1, 1, 1, Shard::none);
