@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC'11), the source of random numbers
-// but for what rounds optimizer states (kernels/random_rounding.h). Counter-based: a draw is a pure function of (seed, purpose, step; id, draw), so results do not
-// depend on the number of ranks or threads.
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC'11), the source of random numbers but for what
+// rounds optimizer states (kernels/random_rounding.h). Counter-based: a draw is a pure function of
+// (seed, purpose, step; id, draw), so results do not depend on the number of ranks or threads.
 //
 // Key (64 bits): a mix of seed, purpose and step. Counter (128 bits): 64-bit id of the sample, site
 // or element, then the 64-bit draw. Kernels use philox4x32_10() directly; host code uses
