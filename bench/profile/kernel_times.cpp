@@ -6,8 +6,9 @@
 //   KERNEL_TIMES_BETWEEN=update_kernel:20:60 PROGRAM
 //
 // KERNEL_TIMES_BETWEEN=NAME:A:B counts what began after the A-th and not after the B-th kernel
-// whose name holds NAME: B - A whole steps, with the optimizer's kernel as their end. Line:
-// milliseconds, calls, microseconds a call, name.
+// whose name holds NAME: B - A whole steps, with the optimizer's kernel as their end (where states
+// are split it runs once a block: there finish_step_kernel). Line: milliseconds, calls,
+// microseconds a call, name.
 #include <cupti.h>
 
 #include <algorithm>
