@@ -134,13 +134,6 @@ void Optimizer::update(const Piece& piece, const device::Stream& stream) {
   run(flat, piece.states, stream);
 }
 
-void Optimizer::step(const Piece& piece, const device::Stream& stream) {
-  clear_norm(stream);
-  add_to_norm(piece.gradient, 1, stream);
-  finish(stream);
-  update(piece, stream);
-}
-
 StepScalars Optimizer::fetch(const device::Stream& stream) const {
   StepScalars s;
   device::copy(&s, {}, scalars_.data(), device_, sizeof s, stream);

@@ -85,8 +85,6 @@ class Optimizer {
   device::Buffer sum_of_squares() const;  // f64 [1] on the device
   void finish(const device::Stream& stream);
   void update(const Piece& piece, const device::Stream& stream);
-  // All of it for a piece that is the whole model on one rank.
-  void step(const Piece& piece, const device::Stream& stream);
 
   device::Buffer loss_scale() const;  // f64 [1] on the device; multiply the backward seed by it
   StepReport read(const device::Stream& stream) const;  // the host waits

@@ -50,6 +50,14 @@ struct FlatModel {
   }
 };
 
+// A step in which the piece is the whole model, on one rank.
+inline void whole_step(Optimizer& optimizer, const Piece& piece) {
+  optimizer.clear_norm(test_stream());
+  optimizer.add_to_norm(piece.gradient, 1, test_stream());
+  optimizer.finish(test_stream());
+  optimizer.update(piece, test_stream());
+}
+
 inline OptimizerSetup setup_for(const OptimizerConfig& config, DType dtype, int64_t count,
                                 int64_t updates = 100) {
   OptimizerSetup setup;

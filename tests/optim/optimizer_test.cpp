@@ -55,7 +55,7 @@ TEST_P(EveryOptimizer, FindsTheBottomOfABowl) {
     for (size_t i = 0; i < g.size(); ++i) g[i] -= target[i];
     flat.set_gradient(g);
     optimizer->prepare(step, test_stream());
-    optimizer->step(flat.whole(), test_stream());
+    whole_step(*optimizer, flat.whole());
   }
   EXPECT_LE(kernels::test::error_of(flat.master.read(), target), 1e-2);
 }
@@ -71,7 +71,7 @@ TEST_P(EveryOptimizer, SharesEqualTheWhole) {
     const auto g = gradient(kCount, step);
     one.set_gradient(g), many.set_gradient(g);
     whole->prepare(step, test_stream());
-    whole->step(one.whole(), test_stream());
+    whole_step(*whole, one.whole());
     for (auto& rank : ranks) rank->prepare(step, test_stream()), rank->clear_norm(test_stream());
     for (size_t r = 0; r < ranks.size(); ++r)  // what an all-reduce of the scalar does
       for (size_t part = 0; part < ranks.size(); ++part)
@@ -95,7 +95,7 @@ TEST_P(EveryOptimizer, SharesWithTheSameFactorAreBitEqual) {
   const auto g = gradient(kCount, 0);
   one.set_gradient(g), many.set_gradient(g);
   whole->prepare(0, test_stream()), parts->prepare(0, test_stream());
-  whole->step(one.whole(), test_stream());
+  whole_step(*whole, one.whole());
   parts->clear_norm(test_stream());
   parts->add_to_norm(many.gradient.buffer(), 1, test_stream());
   parts->finish(test_stream());
@@ -124,12 +124,12 @@ TEST_P(EveryOptimizer, SeesOverflowInBfloat16Gradients) {
     Piece piece = one.whole();
     piece.gradient = in_bfloat16.buffer();
     narrow->prepare(0, test_stream());
-    narrow->step(piece, test_stream());
+    whole_step(*narrow, piece);
     EXPECT_EQ(one.master.bits() == before, breaks);
     EXPECT_EQ(narrow->read(test_stream()).loss_scale, breaks ? 512 : 1024);
   }
   wide->prepare(0, test_stream());
-  wide->step(other.whole(), test_stream());
+  whole_step(*wide, other.whole());
   EXPECT_EQ(one.master.bits(), other.master.bits());
 }
 
@@ -138,7 +138,7 @@ TEST_P(EveryOptimizer, DecaysOnlyWhereAsked) {
   const FlatModel flat = model(kCount, *optimizer);
   const auto before = flat.master.read();
   optimizer->prepare(0, test_stream());
-  optimizer->step(flat.whole(), test_stream());  // gradient zero: only decay moves anything
+  whole_step(*optimizer, flat.whole());  // gradient zero: only decay moves anything
   const auto after = flat.master.read();
   const double keep = 1 - 0.01 * 0.1;
   for (size_t i = 0; i < after.size(); ++i) {
@@ -155,7 +155,7 @@ TEST_P(EveryOptimizer, ResumesBitEqual) {
     for (int step = from; step < to; ++step) {
       m.set_gradient(gradient(kCount, step));
       optimizer.prepare(step, test_stream());
-      optimizer.step(m.whole(), test_stream());
+      whole_step(optimizer, m.whole());
     }
   };
   run(*straight, flat, 0, 6);
@@ -178,8 +178,8 @@ TEST_P(EveryOptimizer, LossScaleCancelsOut) {
     a.set_gradient(gradient(kCount, step));
     b.set_gradient(gradient(kCount, step, scale));
     for (Optimizer* optimizer : {plain.get(), with.get()}) optimizer->prepare(step, test_stream());
-    plain->step(a.whole(), test_stream());
-    with->step(b.whole(), test_stream());
+    whole_step(*plain, a.whole());
+    whole_step(*with, b.whole());
     scale = with->read(test_stream()).loss_scale;
   }
   EXPECT_EQ(4096, scale) << "doubled twice in five good steps";
@@ -193,14 +193,14 @@ TEST_P(EveryOptimizer, OverflowSkipsTheStepAndHalvesTheScale) {
   const FlatModel flat = model(kCount, *optimizer);
   flat.set_gradient(gradient(kCount, 0, 1024));
   optimizer->prepare(0, test_stream());
-  optimizer->step(flat.whole(), test_stream());
+  whole_step(*optimizer, flat.whole());
   const auto master = flat.master.bits();
   auto g = gradient(kCount, 1, 1024);
   g[777] = INFINITY;
   flat.set_gradient(g);
   for (int64_t bad = 1; bad <= 3; ++bad) {
     optimizer->prepare(bad, test_stream());
-    optimizer->step(flat.whole(), test_stream());
+    whole_step(*optimizer, flat.whole());
     const StepReport report = optimizer->read(test_stream());
     EXPECT_EQ(bad, report.skipped_in_row);
     EXPECT_EQ(1, report.updates);
@@ -218,7 +218,7 @@ TEST_P(EveryOptimizer, NotANumberWithoutScalingKeepsTheWeightsAndSaysSo) {
   g[5] = std::nan("");
   flat.set_gradient(g);
   optimizer->prepare(0, test_stream());
-  optimizer->step(flat.whole(), test_stream());
+  whole_step(*optimizer, flat.whole());
   EXPECT_EQ(master, flat.master.bits());
   EXPECT_FALSE(optimizer->read(test_stream()).finite);
 }
@@ -229,7 +229,7 @@ TEST_P(EveryOptimizer, ReadsNothingOnTheHostInsideAStep) {
   const int64_t before = device::host_waits();
   for (int step = 0; step < 3; ++step) {
     optimizer->prepare(step, test_stream());
-    optimizer->step(flat.whole(), test_stream());
+    whole_step(*optimizer, flat.whole());
   }
   EXPECT_EQ(before, device::host_waits());
 }
@@ -241,7 +241,7 @@ TEST_P(EveryOptimizer, SameBitsOnAnyNumberOfThreads) {
     for (int step = 0; step < 2; ++step) {
       flat.set_gradient(gradient(50000, step));
       optimizer->prepare(step, test_stream());
-      optimizer->step(flat.whole(), test_stream());
+      whole_step(*optimizer, flat.whole());
     }
     return flat.master.bits();
   });
@@ -275,7 +275,7 @@ TEST(Optimizer, MomentsInBfloat16FollowFloat32) {
       const uint64_t seed = 100 + static_cast<uint64_t>(step);
       flat.set_gradient(normal_values(kCount, seed, step < 100 ? 1 : 0.05));
       optimizer->prepare(step, test_stream());
-      optimizer->step(flat.whole(), test_stream());
+      whole_step(*optimizer, flat.whole());
       if (kind != nearest) continue;
       for (const Array& state : flat.states) {
         const Array there(DType::f32, kernels::test::rounded(DType::bf16, state.read()));
