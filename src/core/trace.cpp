@@ -54,8 +54,11 @@ void set_fence(std::function<void()> wait) {
   fence = std::move(wait);
 }
 
-Scope::Scope(const char* name, const char* track)
-    : name_(name), track_(track), outer_(std::exchange(innermost, this)) {
+Scope::Scope(const char* name, const char* track, Inside inside)
+    : name_(name),
+      track_(track),
+      outer_(std::exchange(innermost, this)),
+      counts_inside_(inside == Inside::counted || (outer_ && outer_->counts_inside_)) {
   if (fence) fence();
   begin_ = now_seconds();
 }
@@ -64,8 +67,9 @@ Scope::~Scope() {
   if (fence) fence();
   const double end = now_seconds();
   innermost = outer_;
-  if (outer_) outer_->inside_ += end - begin_;
-  add({name_, track_, begin_, end, current_step}, end - begin_ - inside_);
+  const bool is_counted_outside = outer_ && outer_->counts_inside_;
+  if (outer_ && !is_counted_outside) outer_->inside_ += end - begin_;
+  add({name_, track_, begin_, end, current_step}, is_counted_outside ? 0 : end - begin_ - inside_);
 }
 
 }  // namespace ocoee::trace

@@ -12,7 +12,7 @@ namespace ocoee::train {
 using nlohmann::json;
 
 json evaluate(Models& models, Evaluation& evaluation, comm::Mesh& mesh, int64_t micro) {
-  const trace::Scope scope("evaluation");
+  const trace::Scope scope("evaluation", "compute", trace::Inside::counted);
   const at::NoGradGuard no_grad;
   const data::EvaluationSource& source = evaluation.source();
   const int64_t ranks = mesh.size(comm::Axis::data), rank = mesh.coordinate(comm::Axis::data);

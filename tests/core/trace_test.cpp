@@ -39,5 +39,21 @@ TEST(Trace, TotalsLeaveOutTheSpansInside) {
   EXPECT_NEAR(total_seconds("outer"), seconds(1) - seconds(0), 1e-12);
 }
 
+TEST(Trace, ASpanMayCountWhatRunsWithinIt) {
+  take();
+  {
+    const Scope whole("whole", "compute", Inside::counted);
+    const Scope part("part");
+    const Scope deeper("deeper");
+    const double begin = now_seconds();
+    while (now_seconds() == begin) {
+    }
+  }
+  const std::vector<Span> spans = take();
+  ASSERT_EQ(spans.size(), 3u);
+  EXPECT_DOUBLE_EQ(total_seconds("whole"), spans[2].end_seconds - spans[2].begin_seconds);
+  EXPECT_EQ(total_seconds("part") + total_seconds("deeper"), 0);
+}
+
 }  // namespace
 }  // namespace ocoee::trace
