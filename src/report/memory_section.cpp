@@ -39,9 +39,7 @@ std::string memory_section(const SectionContext& context) {
                       percent(plan.segments[i].value / planned)});
     }
   }
-  double peak = run.steps.largest("peak_bytes");
-  const double last = number_at(child(run.summary, "final"), "peak_bytes");
-  if (!(peak >= last) && drawable(last)) peak = last;
+  const double peak = peak_bytes(run);
   if (!plan.segments.empty()) chart.rows.push_back(plan);
   if (drawable(peak) && peak > 0) chart.rows.push_back({"measured", {{"measured peak", peak, 7}}});
   if (chart.rows.empty()) return "";
@@ -51,10 +49,13 @@ std::string memory_section(const SectionContext& context) {
   std::string caption;
   if (planned > 0 && drawable(peak) && peak > 0) {
     const double share = peak / planned - 1;
-    caption = std::abs(share) < 5e-4
-                  ? "The measured peak equals the plan."
-                  : fmt::format("The measured peak is {} {} the plan.", percent(std::abs(share)),
-                                share < 0 ? "below" : "above");
+    caption = resumed_step(run) > 0
+                  ? fmt::format("Since the run went on from step {}. ", resumed_step(run))
+                  : "";
+    caption += std::abs(share) < 5e-4
+                   ? "The measured peak equals the plan."
+                   : fmt::format("The measured peak is {} {} the plan.", percent(std::abs(share)),
+                                 share < 0 ? "below" : "above");
   } else if (planned > 0) {
     caption = "No peak was measured.";
   }

@@ -40,8 +40,7 @@ std::string plan_section(const SectionContext& context) {
   const double tokens = number_at(context.run.plan, "tokens_per_step");
   const double rate = median(context.run.steps.column("tokens_per_second"));
   const double measured = tokens / rate;
-  double peak = context.run.steps.largest("peak_bytes");
-  if (!(peak > 0)) peak = number_at(child(context.run.summary, "final"), "peak_bytes");
+  const double peak = peak_bytes(context.run);
   const double bytes = number_at(context.run.plan, "memory_total_bytes");
 
   std::vector<std::vector<std::string>> rows;

@@ -252,4 +252,24 @@ RunDirectory read_run_directory(const std::filesystem::path& folder) {
   return run;
 }
 
+double resumed_step(const RunDirectory& run) {
+  const double step = number_at(child(run.summary, "resumed"), "step");
+  return step > 0 && std::isfinite(step) ? step : 0;
+}
+
+double resumed_seconds(const RunDirectory& run) {
+  const double seconds = number_at(child(run.summary, "resumed"), "seconds");
+  return seconds > 0 && std::isfinite(seconds) ? seconds : 0;
+}
+
+double peak_bytes(const RunDirectory& run) {
+  const std::vector<double>&step = run.steps.column("step"),
+        &bytes = run.steps.column("peak_bytes");
+  const double after = resumed_step(run);
+  double most = number_at(child(run.summary, "final"), "peak_bytes");
+  for (size_t i = 0; i < bytes.size(); ++i)
+    if (!(step[i] <= after) && !(bytes[i] <= most) && std::isfinite(bytes[i])) most = bytes[i];
+  return most;
+}
+
 }  // namespace ocoee::report

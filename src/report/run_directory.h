@@ -50,7 +50,7 @@ struct TraceSpan {
 struct TraceTrack {
   std::string process, thread;  // "rank 0", "compute"
   int64_t pid = 0, tid = 0;
-  bool is_named = false;         // its id was text; `tid` is then only a hash
+  bool is_named = false;         // else `thread` is made of its number
   std::vector<TraceSpan> spans;  // in order of their begin
 };
 
@@ -79,5 +79,12 @@ std::string string_at(const nlohmann::json& object, const std::string& key,
                       const std::string& otherwise = "");
 const nlohmann::json& child(const nlohmann::json& object,
                             const std::string& key);  // null where absent
+
+// The step that the last start of the program went on from, and the seconds before it; 0 where it
+// began anew.
+double resumed_step(const RunDirectory& run);
+double resumed_seconds(const RunDirectory& run);
+// The most bytes that a step held since then, or NaN: a start before may have had another layout.
+double peak_bytes(const RunDirectory& run);
 
 }  // namespace ocoee::report

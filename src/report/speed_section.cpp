@@ -75,7 +75,8 @@ std::string phase_figure(const SectionContext& context) {
       phase_segments(child(context.run.summary, "seconds_by_phase"), profile);
   if (segments.empty()) return "";
   const double sum = sum_of(segments);
-  const double whole = number_at(context.run.summary, "seconds");
+  const double before = resumed_step(context.run);
+  const double whole = number_at(context.run.summary, "seconds") - resumed_seconds(context.run);
   std::string caption;
   if (drawable(whole) && whole > sum * 1.005) {
     const bool on_device = profile.is_object();
@@ -90,7 +91,8 @@ std::string phase_figure(const SectionContext& context) {
         "wall time.";
   }
   const double total = std::max(sum, drawable(whole) ? whole : sum);
-  const double steps = number_at(context.run.summary, "steps");
+  if (before > 0) caption += fmt::format(" Since the run went on from step {}.", before);
+  const double steps = number_at(context.run.summary, "steps") - before;
   std::vector<std::vector<std::string>> rows;
   for (const BarSegment& segment : segments) {
     rows.push_back({segment.name, format_seconds(segment.value), percent(segment.value / total),
@@ -103,12 +105,14 @@ std::string phase_figure(const SectionContext& context) {
          profile_figure(context);
 }
 
-// Begin and end of each step on the timeline, over all ranks.
+// Begin and end of each step on the timeline, over all ranks: what it computes, and not the start
+// of the program, checkpoints or an evaluation, whose spans have the number of the step before.
 std::map<int64_t, std::pair<double, double>> step_intervals(const std::vector<TraceTrack>& tracks) {
   std::map<int64_t, std::pair<double, double>> steps;
   for (const TraceTrack& track : tracks) {
+    if (track.thread != "compute") continue;
     for (const TraceSpan& span : track.spans) {
-      if (span.step < 0) continue;
+      if (span.step < 0 || span.name == "evaluation" || span.name == "checkpoint") continue;
       const auto [found, is_new] = steps.try_emplace(span.step, span.begin, span.end);
       found->second.first = std::min(found->second.first, span.begin);
       found->second.second = std::max(found->second.second, span.end);
@@ -150,7 +154,7 @@ Window choose_window(const std::vector<TraceTrack>& tracks) {
     Window window;
     for (int64_t step = first; step < first + static_cast<int64_t>(several); ++step) {
       const auto& [begin, end] = steps.at(step);
-      window.marks.push_back({fmt::format("step {}", step), begin, end});
+      window.marks.push_back({fmt::format("step {}", step + 1), begin, end});
     }
     window.begin = window.marks.front().begin;
     window.end = window.marks.back().end;
@@ -259,14 +263,15 @@ std::string timeline_section(const SectionContext& context) {
 std::string traffic_section(const SectionContext& context) {
   const json& list = child(context.run.summary, "traffic");
   if (!list.is_array() || list.empty()) return "";
-  std::map<std::string, std::vector<BarSegment>> by_axis;
+  std::vector<BarRow> by_axis;  // in the table's order
   std::vector<std::vector<std::string>> rows;
   for (const json& entry : list) {
     const double bytes = number_at(entry, "bytes"), calls = number_at(entry, "calls"),
                  wire = number_at(entry, "wire_bytes");
     if (!drawable(bytes) || bytes < 0 || rows.size() >= 100) continue;
     const std::string axis = string_at(entry, "axis", "?"), kind = string_at(entry, "kind", "?");
-    by_axis[axis].push_back({shorten(kind, 40), bytes, -1});
+    if (by_axis.empty() || by_axis.back().name != axis) by_axis.push_back({axis, {}});
+    if (kind != "receive") by_axis.back().segments.push_back({shorten(kind, 40), bytes, -1});
     rows.push_back({axis, kind, drawable(calls) ? grouped(calls) : "", format_bytes(bytes),
                     drawable(wire) && wire >= 0 ? format_bytes(wire) : ""});
   }
@@ -274,21 +279,22 @@ std::string traffic_section(const SectionContext& context) {
   const std::string picture = responsive([&](double width) {
     BarChart chart;
     chart.title = "Payload bytes by mesh axis";
-    for (const auto& [axis, segments] : by_axis) chart.rows.push_back({axis, segments});
+    chart.rows = by_axis;
     chart.text = [](double v) { return format_bytes(v); };
     chart.width = width;
     return bar_chart(chart);
   });
-  return figure("Payload bytes by mesh axis",
-                picture + "<div class=\"gap\"></div>" +
-                    table({{"axis"},
-                           {"collective"},
-                           {"calls", true},
-                           {"payload", true},
-                           {"sent round a ring", true}},
-                          rows),
-                "Of all ranks since the program began: what each handed to its calls, and what "
-                "that is on their links by the factors of nccl-tests.");
+  return figure(
+      "Payload bytes by mesh axis",
+      picture + "<div class=\"gap\"></div>" +
+          table({{"axis"},
+                 {"collective"},
+                 {"calls", true},
+                 {"payload", true},
+                 {"sent round a ring", true}},
+                rows),
+      "Of all ranks since the program began: what each handed to its calls, and what "
+      "that is on their links by the factors of nccl-tests. Receives are drawn as sends.");
 }
 
 }  // namespace ocoee::report

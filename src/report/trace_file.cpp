@@ -117,7 +117,7 @@ class Collector : public nlohmann::json_sax<json> {
     constexpr double kMicro = 1e-6;
     if (event_.phase == "M") {
       if (event_.name == "process_name") processes_[event_.pid] = event_.args_name;
-      if (event_.name == "thread_name") track().thread = event_.args_name;
+      if (event_.name == "thread_name") track().thread = event_.args_name, track().is_named = true;
       return;
     }
     if (!std::isfinite(event_.ts)) return;

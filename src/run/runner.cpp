@@ -334,6 +334,9 @@ void Runner::write_summary(const std::string& status, const Task& task) {
   summary_["steps"] = task.position();
   summary_["total_steps"] = task.total();
   summary_["seconds"] = own_seconds();
+  // What is measured from the program's start (phases, traffic) is of what came after.
+  if (resume_step_ >= 0)
+    summary_["resumed"] = {{"step", resume_step_}, {"seconds", earlier_seconds_}};
   summary_["ranks"] = world_.size();
   summary_["device"] = device::name_of(request_.device);
   summary_["command"] = request_.command;

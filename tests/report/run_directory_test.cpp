@@ -164,6 +164,22 @@ TEST_F(TraceFile, RanksInOrderAndComputingFirst) {
             "10 io; ");
 }
 
+// Ranks number their tracks in the order of their first spans.
+TEST_F(TraceFile, TracksWithNamesAreInOneOrderOnAllRanks) {
+  std::string events;
+  for (const int rank : {0, 1})
+    for (const int track : {0, 1}) {
+      const char* name = track == rank ? "comm:tensor" : "comm:pipeline";
+      events += fmt::format(
+          R"({}{{"ph":"M","name":"thread_name","pid":{},"tid":{},"args":{{"name":"{}"}}}},)"
+          R"({{"ph":"X","name":"s","pid":{},"tid":{},"ts":1,"dur":1}})",
+          events.empty() ? "" : ",", rank, track, name, rank, track);
+    }
+  std::string order;
+  for (const TraceTrack& track : read("[" + events + "]")) order += track.thread + "; ";
+  EXPECT_EQ(order, "comm:pipeline; comm:tensor; comm:pipeline; comm:tensor; ");
+}
+
 TEST_F(TraceFile, CutAnywhereKeepsWhatCameBefore) {
   std::string whole = "[";
   for (int i = 0; i < 20; ++i)

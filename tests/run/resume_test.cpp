@@ -68,7 +68,15 @@ TEST_F(Resume, OtherRanks) {
 
 TEST_F(Resume, TheClockGoesOn) {
   ASSERT_EQ(run(1, "a", {"task.steps=8", "task.milliseconds=150"}).code, 0);
+  const auto summary_json = [&] {
+    return nlohmann::json::parse(read_file(folder() / "summary.json"));
+  };
+  EXPECT_FALSE(summary_json().contains("resumed"));
   ASSERT_EQ(run(1, "a", {"task.steps=10"}).code, 0);
+  const nlohmann::json summary = summary_json(), &resumed = summary.at("resumed");
+  EXPECT_EQ(resumed.at("step"), 8);
+  EXPECT_GE(resumed.at("seconds").get<double>(), 8 * 0.15);
+  EXPECT_GT(summary.at("seconds"), resumed.at("seconds"));
   const auto seconds = logged("seconds");
   EXPECT_GT(seconds.at(9), seconds.at(8));
   EXPECT_GE(seconds.at(8), 8 * 0.15);
