@@ -49,7 +49,7 @@ class Varier {
   }
   WhatIf batch() const {
     WhatIf w{"batch", "Samples of a step", "samples",
-             "More micro-batches fill the pipeline: its bubble is (stages - 1) / micro-batches."};
+             "More micro-batches share what a step does once, and fill a pipeline better."};
     WhatIfSeries series{"planned", {}};
     for (const double factor : {0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0}) {
       Workload changed = workload_;

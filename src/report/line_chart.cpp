@@ -208,7 +208,7 @@ void Drawing::draw_references(Svg& svg) const {
     if (reference.vertical) {
       svg.line(at, top_, at, base, css);
       const bool flip = at + 6 + text_width(reference.label, kFont) > end;
-      svg.text(flip ? at - 5 : at + 5, top_ + 11, reference.label, "t dim",
+      svg.text(flip ? at - 5 : at + 5, base - 6, reference.label, "t dim",
                flip ? Svg::Anchor::end : Svg::Anchor::start);
     } else {
       svg.line(left_, at, end, at, css);

@@ -34,11 +34,12 @@ nav{display:flex;flex-wrap:wrap;gap:4px 18px;border-top:1px solid var(--rule);bo
 padding:9px 0;margin:26px 0 8px;font-size:13px}
 a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
 section{padding-top:34px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr));gap:14px;margin-bottom:22px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:14px;margin-bottom:22px}
 .tile{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:20px 24px 22px;min-width:0;
 display:flex;flex-wrap:wrap;gap:10px 36px;align-items:flex-start;justify-content:space-between}
 .tile .label{font-size:14px;color:var(--soft)}
 .tile .value{font-size:48px;font-weight:600;letter-spacing:-.02em;line-height:1.2;overflow-wrap:anywhere}
+.tile:not(:only-child) .value{font-size:38px}
 .tile .unit{font-size:.38em;font-weight:500;color:var(--soft);letter-spacing:0}
 .tile .note{font-size:14px;color:var(--soft);margin-top:2px;overflow-wrap:anywhere}
 .tile.better .note{color:var(--good)}.tile.worse .note{color:var(--bad)}
@@ -57,7 +58,7 @@ figcaption{font-size:12.5px;color:var(--soft);margin-top:8px;max-width:70em}
 figure .scroll{margin-bottom:0}
 table{border-collapse:collapse;font-size:13.5px;width:100%}
 th,td{text-align:left;padding:5px 14px 5px 0;border-bottom:1px solid var(--rule);vertical-align:top;
-overflow-wrap:break-word}td:last-child{overflow-wrap:anywhere}
+overflow-wrap:break-word}.events td:nth-child(2){white-space:nowrap}td:last-child{overflow-wrap:anywhere}
 th{font-weight:600;color:var(--soft);font-size:12.5px}
 td:first-child:not(.n){min-width:8em}
 th.n,td.n{text-align:right;white-space:nowrap}

@@ -75,7 +75,8 @@ std::string events_section(const SectionContext& context) {
   for (const auto& [kind, count] : counts)
     summary += fmt::format("{}{} \u00D7 {}", summary.empty() ? "" : ", ",
                            shorten(event_name(kind), 60), count);
-  const std::string numbers = table({{"step", true}, {"event"}, {"detail"}}, rows);
+  const std::string numbers =
+      "<div class=\"events\">" + table({{"step", true}, {"event"}, {"detail"}}, rows) + "</div>\n";
   std::string out;
   std::vector<std::vector<std::string>> warnings;
   for (const RunEvent& event : events)
