@@ -131,7 +131,7 @@ TEST(Memory, WhatFlowsThroughARankIsThatOfTheWorstBlock) {
   EXPECT_EQ(flowing(blocks_of({100}), Shard::gradients, 2), 4 * 100 + 4 * 50);
 }
 
-// Most bytes of tensors on either of two ranks: bench/shard_memory on CPUs (commit 4c9637e) and on
+// Most bytes of tensors on either of two ranks: bench/shard_memory on CPUs (commit cd2f53c) and on
 // an H200 (2a0f8f0), in bench/README.md, "Memory and scale of the engine".
 TEST(Memory, PlansOfEveryLevelAreNotBelowWhatTheEngineHeld) {
   struct Measured {
