@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 #include <set>
 
@@ -191,6 +192,13 @@ void SystemConfig::check(config::Problems& problems) const {
     }
   };
   told("interactions.file", [&] {
+    if (interactions.model == "pairs" && !interactions.file.empty() &&
+        !std::filesystem::exists(interactions.file))
+      fail(
+          ErrorKind::config,
+          "{}: there is no such file\n    fix: a recipe of alloy_fit writes interactions.json into "
+          "its run directory: run that first",
+          interactions.file);
     const std::vector<std::string> unknown = alloy::undetermined(interactions_read());
     if (!unknown.empty())
       fail(
