@@ -207,9 +207,12 @@ void Drawing::draw_references(Svg& svg) const {
     if (std::isnan(at)) continue;
     if (reference.vertical) {
       svg.line(at, top_, at, base, css);
-      const bool flip = at + 6 + text_width(reference.label, kFont) > end;
-      svg.text(flip ? at - 5 : at + 5, base - 6, reference.label, "t dim",
-               flip ? Svg::Anchor::end : Svg::Anchor::start);
+      // Above the frame, where no curve is, beside the name of the vertical axis.
+      const double half = text_width(reference.label, kFont) / 2;
+      const double from = chart_.y.label.empty() ? 0 : text_width(chart_.y.label, kFont) + 8;
+      const double most = std::max(from + half, chart_.width - half);
+      svg.text(std::clamp(at, from + half, most), top_ - 4, reference.label, "t dim",
+               Svg::Anchor::middle);
     } else {
       svg.line(left_, at, end, at, css);
       if (reference_inside_)

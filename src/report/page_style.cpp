@@ -110,6 +110,7 @@ svg .thick{stroke-width:4}svg .gain.thick{stroke:var(--good)}svg .loss.thick{str
 svg .hollow{fill:var(--card);stroke:var(--soft);stroke-width:2}
 svg .cross{stroke:var(--dim);stroke-width:1;pointer-events:none}
 svg .spot{fill:var(--c);stroke:var(--card);stroke-width:1.5;pointer-events:none}
+@media (min-width:721px){.tiles:has(.tile:nth-child(4):last-child){grid-template-columns:1fr 1fr}}
 @media screen and (max-width:720px){main{padding:24px 16px 48px}h1{font-size:27px}.lead{font-size:16px}
 .grid,.two-one{grid-template-columns:1fr}.at-wide{display:none}.at-narrow{display:block}figure{padding:14px 14px 12px}
 .tile .value{font-size:38px}}
