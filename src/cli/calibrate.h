@@ -17,6 +17,7 @@ struct Sample {
   double size = 0;     // FLOPs, bytes, or head size
   double seconds = 0;  // of one call
   double work = 0;     // FLOPs or bytes that the call does; size where left out
+  double moved = 0;    // CPU: bytes of its operands and results
   double rate() const { return (work > 0 ? work : size) / seconds; }
 };
 
@@ -35,6 +36,7 @@ struct DeviceFigures {
   std::vector<Sample> rows;       // GPU: over tokens times heads, heads of 64
   double attention_backward = 2;  // seconds over the forward pass's
   std::vector<Sample> streams;    // rising bytes read and written
+  std::vector<Sample> reuse;      // CPU: the same pass over rising bytes between two uses of one
   // Seconds an element.
   double activation = 0, activation_gradient = 0, norm = 0, norm_gradient = 0, loss = 0;
   std::map<std::string, LayerSeconds> fixed;  // of layers of next to no size, by kind
@@ -43,9 +45,11 @@ struct DeviceFigures {
   double workspace = 0;                       // bytes that matrix products take while they run
 };
 
-// By the products, fused attention and element-wise work that layers use, on operands that no cache
-// holds, on a GPU replayed from a graph, as in a run; each twice, and the quicker counts. `quick`:
-// once, on few operands. Throws Error(config) in a program built without LibTorch.
+// By the products, fused attention and element-wise work that layers use; each twice, and the
+// quicker counts. On a GPU on operands that no cache holds, replayed from a graph, as in a run. On
+// a CPU on the same operands again and again, less what moving them takes (`reuse`), so that these
+// figures are arithmetic. `quick`: once, on few operands. Throws Error(config) in a program built
+// without LibTorch.
 DeviceFigures measure_device(const device::Device& device, int threads, bool quick);
 
 struct LinkFigures {  // rising bytes of the whole buffer, or of the message
@@ -89,6 +93,10 @@ struct Links {
   std::optional<LinkFigures> copies;  // gathers by copy engines
   double copy_loss = 0;
 };
+
+// What moving a byte takes on a CPU where so many are touched between two uses of it; 0 where
+// `reuse` is empty.
+double seconds_a_byte(const std::vector<Sample>& reuse, double between);
 
 // A machine profile as TOML, with where each figure comes from.
 std::string profile_text(const std::string& name, const std::string& note,

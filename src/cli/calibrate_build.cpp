@@ -17,17 +17,25 @@
 #include "kernels/reduce.h"
 #include "nn/fused_attention.h"
 #include "nn/products.h"
+#include "parallel/tensor_memory.h"
 
 namespace ocoee::cli {
 namespace {
+
+double bytes_of(const at::TensorOptions& options, int64_t elements) {
+  return static_cast<double>(elements) * static_cast<double>(options.dtype().itemsize());
+}
+
+double linear_bytes(const at::TensorOptions& options, int64_t rows, int64_t out, int64_t in) {
+  return bytes_of(options, rows * in + rows * out + out * in);
+}
 
 // A linear layer's three products: forward, gradient of the input, gradient of the weight.
 double linear_seconds(const Stopwatch& watch, const at::TensorOptions& options, int64_t rows,
                       int64_t out, int64_t in) {
   const bool wide = options.dtype() == at::kDouble;
   const auto master = options.dtype(wide ? at::kDouble : at::kFloat);
-  const int64_t sets = watch.sets(static_cast<double>(
-      (rows * in + rows * out + out * in) * static_cast<int64_t>(options.dtype().itemsize())));
+  const int64_t sets = watch.sets(linear_bytes(options, rows, out, in));
   const Tensors x = many(sets, {rows, in}, options), g = many(sets, {rows, out}, options),
                 w = many(sets, {out, in}, options), w_gradient = many(sets, {out, in}, master);
   const auto at = [](const Tensors& all, int64_t set) { return all[static_cast<size_t>(set)]; };
@@ -56,7 +64,8 @@ std::vector<Sample> measure_products(const Stopwatch& watch, const at::TensorOpt
   if (!whole_curve) shapes.erase(shapes.begin(), shapes.end() - 2);
   for (const auto& [rows, n, k] : shapes) {
     const double flops = 2.0 * static_cast<double>(rows * n * k);
-    out.push_back({flops, linear_seconds(watch, options, rows, n, k) / 3});
+    out.push_back({flops, linear_seconds(watch, options, rows, n, k) / 3, flops,
+                   linear_bytes(options, rows, n, k)});
   }
   return out;
 }
@@ -112,19 +121,21 @@ AttentionSeconds attention_seconds(const Stopwatch& watch, const at::TensorOptio
     return gradient;
   });
   out.both = {static_cast<double>(head), out.forward + out.backward,
-              12.0 * static_cast<double>(batch * length * length * width)};
+              12.0 * static_cast<double>(batch * length * length * width),
+              bytes_of(options, batch * length * 12 * width)};
   return out;
 }
 
 void measure_attentions(const Stopwatch& watch, const at::TensorOptions& options, bool gpu,
                         const std::string& type, DeviceFigures& figures) {
-  const int64_t tokens = gpu ? 16384 : 1024, width = gpu ? 1024 : 128, middle = gpu ? 1024 : 256;
+  const int64_t tokens = gpu ? 16384 : 256, width = gpu ? 1024 : 128, middle = gpu ? 1024 : 256;
   for (const int64_t head : {32, 64, 128})
     figures.attentions[type].push_back(
         attention_seconds(watch, options, tokens, middle, width, head).both);
   for (int64_t length = middle / 8; length <= middle * 4; length *= 2) {
     const AttentionSeconds s = attention_seconds(watch, options, tokens, length, width, 64);
-    figures.lengths.push_back({static_cast<double>(length), s.both.seconds, s.both.work});
+    figures.lengths.push_back(
+        {static_cast<double>(length), s.both.seconds, s.both.work, s.both.moved});
     if (length == middle) figures.attention_backward = s.backward / s.forward;
   }
   for (int64_t samples = 1; gpu && samples <= tokens / middle; samples *= 2) {
@@ -234,6 +245,29 @@ double random_rate(const Stopwatch& watch, const at::TensorOptions& options, int
   });
 }
 
+// The plainest of passes, on two arrays of a set; what a call of it costs whatever its size is
+// taken off.
+std::vector<Sample> measure_reuse(const Stopwatch& watch, const at::TensorOptions& options) {
+  constexpr int64_t kElements = int64_t{1} << 16, kMostSets = 512;
+  const Tensors from = many(kMostSets, {kElements}, options),
+                to = many(kMostSets, {kElements}, options);
+  const auto seconds = [&](int64_t sets, int64_t elements) {
+    return watch.seconds(sets, [&](int64_t set) {
+      const auto i = static_cast<size_t>(set);
+      at::Tensor target = to[i].narrow(0, 0, elements);
+      at::neg_out(target, from[i].narrow(0, 0, elements));
+      return at::Tensor();
+    });
+  };
+  const double call = seconds(1, 16), bytes = bytes_of(options, 2 * kElements);
+  std::vector<Sample> out;
+  for (int64_t sets = 2; sets <= kMostSets; sets *= 2) {
+    const double spent = seconds(sets, kElements);
+    out.push_back({static_cast<double>(sets) * bytes, std::max(spent - call, spent / 2), bytes});
+  }
+  return out;
+}
+
 DeviceFigures measure_once(const device::Device& device, bool quick) {
   const bool gpu = device.is_cuda();
   const Stopwatch watch(device, quick);
@@ -254,7 +288,7 @@ DeviceFigures measure_once(const device::Device& device, bool quick) {
   }
   for (double bytes = 1e5; bytes < (gpu ? 2e9 : 3e8); bytes *= gpu ? 10 : 8) {
     const auto count = static_cast<int64_t>(bytes / 8);
-    const int64_t sets = watch.sets(bytes);
+    const int64_t sets = watch.far_sets(bytes);
     const Tensors from = many(sets, {count}, options), to = many(sets, {count}, options);
     figures.streams.push_back({bytes, watch.seconds(sets, [&](int64_t set) {
                                  const auto i = static_cast<size_t>(set);
@@ -264,11 +298,12 @@ DeviceFigures measure_once(const device::Device& device, bool quick) {
                                })});
   }
   const auto computing = options.dtype(gpu ? at::kBFloat16 : at::kFloat);
-  const int64_t rows = gpu ? 16384 : 1024;
+  if (!gpu) figures.reuse = measure_reuse(watch, computing);
+  const int64_t rows = gpu ? 16384 : 256;
   gpu ? measure_activation(watch, computing, rows, figures)
       : measure_activation_passes(watch, computing, rows, figures);
   measure_layers(watch, computing, gpu, figures);
-  figures.loss = loss_seconds(watch, computing, gpu ? 8192 : 512, gpu ? 32768 : 1024, device);
+  figures.loss = loss_seconds(watch, computing, gpu ? 8192 : 256, gpu ? 32768 : 1024, device);
   const at::Tensor small = at::zeros({16}, options);
   figures.launch = watch.seconds(100, [&](int64_t) { return small.add(1); });
   figures.random = random_rate(watch, options, gpu ? 1 << 20 : 1 << 14, device);
@@ -287,6 +322,28 @@ void take_off_launches(std::vector<Sample>& samples, double seconds) {
     sample.seconds = std::max(sample.seconds - seconds, sample.seconds / 2);
 }
 
+// And what moves operands, where that is known.
+void take_off_memory(std::vector<Sample>& samples, const std::vector<Sample>& reuse) {
+  for (Sample& sample : samples) {
+    const double moving = sample.moved * seconds_a_byte(reuse, sample.moved);
+    sample.seconds = std::max(sample.seconds - moving, sample.seconds / 2);
+  }
+}
+
+void take_off_memory(DeviceFigures& figures) {
+  for (auto& [type, samples] : figures.products) take_off_memory(samples, figures.reuse);
+  for (auto& [type, samples] : figures.attentions) take_off_memory(samples, figures.reuse);
+  take_off_memory(figures.lengths, figures.reuse);
+  // Bytes of an element of float32, of operands that stay in the nearest cache.
+  const double byte = seconds_a_byte(figures.reuse, 0);
+  for (const auto& [seconds, bytes] : {std::pair{&DeviceFigures::activation, 8},
+                                       {&DeviceFigures::activation_gradient, 12},
+                                       {&DeviceFigures::norm, 8},
+                                       {&DeviceFigures::norm_gradient, 16},
+                                       {&DeviceFigures::loss, 8}})
+    figures.*seconds = std::max(0.0, figures.*seconds - bytes * byte);
+}
+
 double host_memory() {
   return static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
          static_cast<double>(::sysconf(_SC_PAGE_SIZE));
@@ -296,6 +353,7 @@ double host_memory() {
 
 DeviceFigures measure_device(const device::Device& device, int threads, bool quick) {
   const at::NoGradGuard no_grad;
+  parallel::count_tensor_memory();  // what tensors free stays here, as in a run
   if (threads > 0) at::set_num_threads(threads);
   DeviceFigures figures = measure_once(device, quick);
   const DeviceFigures again = quick ? figures : measure_once(device, quick);
@@ -305,6 +363,7 @@ DeviceFigures measure_device(const device::Device& device, int threads, bool qui
   keep_quicker(figures.lengths, again.lengths);
   keep_quicker(figures.rows, again.rows);
   keep_quicker(figures.streams, again.streams);
+  keep_quicker(figures.reuse, again.reuse);
   for (double DeviceFigures::*seconds :
        {&DeviceFigures::activation, &DeviceFigures::activation_gradient, &DeviceFigures::norm,
         &DeviceFigures::norm_gradient, &DeviceFigures::loss, &DeviceFigures::launch})
@@ -314,6 +373,7 @@ DeviceFigures measure_device(const device::Device& device, int threads, bool qui
     seconds.backward = std::min(seconds.backward, again.fixed.at(kind).backward);
   }
   figures.random = std::max(figures.random, again.random);
+  take_off_memory(figures);
   for (auto& [type, samples] : figures.products) take_off_launches(samples, figures.launch);
   for (auto& [type, samples] : figures.attentions) take_off_launches(samples, 2 * figures.launch);
   take_off_launches(figures.few_products, figures.launch);

@@ -90,8 +90,8 @@ void measure_layers(const Stopwatch& watch, const at::TensorOptions& options, bo
         figures.fixed[layer.kind] = layer_seconds(watch, options, layer, 1, length, width, 20);
     }
   }
-  // As wide as models are, on rows that no cache holds.
-  const int64_t w = gpu ? 1024 : 128, rows = gpu ? 16384 : 1024;
+  // As wide as models are; on a GPU on rows that no cache holds.
+  const int64_t w = gpu ? 1024 : 128, rows = gpu ? 16384 : 256;
   const auto elements = static_cast<double>(rows * w);
   const plan::ModelSpec model = models::build_gpt(one_layer(w, 1, rows), 8);
   const LayerSeconds norm =

@@ -7,6 +7,7 @@
 
 #include "cli/calibrate.h"
 #include "core/error.h"
+#include "plan/machine.h"
 
 namespace ocoee::cli {
 namespace {
@@ -126,6 +127,15 @@ Hosts hosts_of(const std::vector<std::string>& names) {
   return hosts;
 }
 
+double seconds_a_byte(const std::vector<Sample>& reuse, double between) {
+  plan::Curve rate;
+  for (const Sample& sample : reuse) {
+    rate.at.push_back(sample.size);
+    rate.share.push_back(sample.rate());
+  }
+  return reuse.empty() ? 0 : 1 / rate(between);
+}
+
 std::string profile_text(const std::string& name, const std::string& note,
                          const DeviceFigures& device, const Links& links,
                          const StorageFigures& storage, const std::string& device_name) {
@@ -136,7 +146,7 @@ std::string profile_text(const std::string& name, const std::string& note,
       "\"{}\"\nnote = \"{}\"\n\n[device]\nname = \"{}\"\nmemory = {:.4g}  # bytes\n",
       ranks, ranks == 1 ? "" : "s", hosts.count > 1 ? fmt::format(" on {} hosts", hosts.count) : "",
       name, note, device_name, device.memory);
-  const double bandwidth = best_rate(device.streams);
+  const double bandwidth = std::max(best_rate(device.streams), best_rate(device.reuse));
   out += fmt::format(
       "bandwidth = {:.4g}  # bytes/s read and written, the fastest copy of those below\n",
       bandwidth);
@@ -171,6 +181,10 @@ std::string profile_text(const std::string& name, const std::string& note,
                        device.attention_backward);
   }
   out += rate_curve("stream", device.streams, bandwidth, "bytes read and written");
+  if (!device.reuse.empty())
+    out += rate_curve("reuse", device.reuse, bandwidth,
+                      "bytes touched between two uses of what a pass moves; what arithmetic takes, "
+                      "above and below, is beside that");
   for (const auto& [key, seconds, what] :
        {std::tuple<const char*, double, const char*>{"activation", device.activation, "GELU"},
         {"activation_gradient", device.activation_gradient, "its gradient, with the bias's"},

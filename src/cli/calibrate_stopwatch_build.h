@@ -20,15 +20,18 @@ namespace ocoee::cli {
 
 using Call = std::function<at::Tensor(int64_t set)>;
 
-// Times calls as they are made in a training step: one after the other on operands that were last
-// touched long ago, whose results are kept until the pass is over.
+// Times calls as they are made in a training step, one after the other. On a GPU on operands that
+// were last touched long ago, and results are kept until the pass is over; on a CPU on those of the
+// call before: how long ago decides there what memory takes, which is timed apart.
 class Stopwatch {
  public:
   Stopwatch(const device::Device& device, bool quick)
       : device_(device), quick_(quick), stream_(device) {}
 
-  // So many sets of operands of `bytes` are more than the caches hold; few for a first look.
-  int64_t sets(double bytes) const {
+  // So many sets of operands of `bytes` a call of a layer is timed on.
+  int64_t sets(double bytes) const { return device_.is_cuda() ? far_sets(bytes) : 1; }
+  // So many are more than the caches hold; few for a first look.
+  int64_t far_sets(double bytes) const {
     if (quick_) return 3;
     const double most = device_.is_cuda() ? 4e8 : 1.2e8;
     return static_cast<int64_t>(std::clamp(most / bytes, 3.0, 100.0));
@@ -43,12 +46,15 @@ class Stopwatch {
       std::vector<at::Tensor> kept;
       for (int64_t set = 0; set < sets; ++set) {
         const double begin = now(), ran = thread_seconds();
-        kept.push_back(call(set));
+        at::Tensor result = call(set);
+        if (device_.is_cuda()) {
+          kept.push_back(std::move(result));
+          continue;
+        }
+        result.reset();
         // Other work takes a thread's processor away in the midst of long calls.
-        if (!device_.is_cuda())
-          all.push_back(at::get_num_threads() > 1
-                            ? now() - begin
-                            : std::min(now() - begin, thread_seconds() - ran));
+        all.push_back(at::get_num_threads() > 1 ? now() - begin
+                                                : std::min(now() - begin, thread_seconds() - ran));
       }
     };
     const auto timed = [&] {
@@ -63,7 +69,9 @@ class Stopwatch {
     all.clear();
     const double enough = quick_ ? 0 : 0.06;
     double spent = 0;
-    for (int passes = 0; passes < 3 || (spent < enough && passes < 100); ++passes) spent += timed();
+    const int64_t least = device_.is_cuda() || quick_ ? 3 : std::max<int64_t>(3, 12 / sets),
+                  most = device_.is_cuda() ? 100 : std::max<int64_t>(100, 10000 / sets);
+    for (int64_t i = 0; i < least || (spent < enough && i < most); ++i) spent += timed();
     std::sort(all.begin(), all.end());
     return all[all.size() / 4];
   }

@@ -12,67 +12,11 @@
 #include <utility>
 
 #include "core/error.h"
+#include "plan/reuse.h"
+#include "plan/timer.h"
 
 namespace ocoee::plan {
 namespace {
-
-// Seconds of single operations on one device.
-class Timer {
- public:
-  // `tokens` of a micro-batch.
-  Timer(const Device& device, FlopsPerSecond peak, double element, double tokens)
-      : device_(device),
-        peak_(peak),
-        element_(element),
-        tokens_(tokens),
-        launch_(device.launch.value) {}
-
-  // `count` products [m, k] x [k, n]; `extra` bytes beside operands and result; `quicker`: than in
-  // the compute type.
-  double product(double m, double n, double k, double count = 1, double extra = 0,
-                 double quicker = 1) const {
-    const double flops = 2 * m * n * k * count;
-    const double bytes = element_ * count * (m * k + k * n + m * n) + extra;
-    return std::max(flops / (peak_.value * device_.product_share(flops, tokens_) * quicker),
-                    streamed(bytes)) +
-           launch();
-  }
-  // Forward and backward pass; `flops` of the forward pass, which are a third of all; `rows`:
-  // tokens times heads.
-  std::pair<double, double> attention(double flops, double head, double length, double rows) const {
-    const double both = 3 * flops /
-                        (peak_.value * device_.attention(head) * device_.attention_length(length) *
-                         device_.attention_rows(rows));
-    const double forward = both / (1 + device_.attention_backward);
-    return {forward + launch(), both - forward + launch()};
-  }
-  // `arithmetic`: seconds that the pass takes at least, whatever memory does.
-  double stream(double bytes, double arithmetic = 0) const {
-    return bytes > 0 ? std::max(streamed(bytes), arithmetic) + launch() : 0;
-  }
-  // A pass of its own beside those that every layer of its kind has.
-  double further(double bytes, double arithmetic = 0) const {
-    return std::max(streamed(bytes), arithmetic) + device_.launch.value;
-  }
-  // What a pass that is there anyhow reads or writes more.
-  double more(double bytes, double arithmetic = 0) const {
-    return std::max(streamed(bytes), arithmetic);
-  }
-  const Device& device() const { return device_; }
-  double random(double numbers) const { return device_.random > 0 ? numbers / device_.random : 0; }
-
-  // Whether the layer at hand costs a launch for each operation, or what is known of its kind.
-  void count_launches(bool on) { launch_ = on ? device_.launch.value : 0; }
-
- private:
-  double streamed(double bytes) const {
-    return bytes / (device_.bandwidth.value * device_.stream(bytes));
-  }
-  double launch() const { return launch_; }
-  const Device& device_;
-  FlopsPerSecond peak_;
-  double element_, tokens_, launch_;
-};
 
 double whole_flops(const LayerSpec& layer) {
   return layer.cost.matmul_flops + layer.cost.attention_flops;
@@ -322,8 +266,8 @@ class LayerCost {
       scores(heads, head, drops_scores, kept, selective_input(w), own, waits);
       return;
     }
-    const auto [forward, backward] =
-        timer_.attention(4 * sequence_ * q * T_, head, sequence_, heads * T_);
+    const auto [forward, backward] = timer_.attention(4 * sequence_ * q * T_, head, sequence_,
+                                                      heads * T_, 2 * e_ * (q + kv) * T_);
     b_.forward.of(Work::attention) += forward;
     b_.input.of(Work::attention) += backward;
     context_traffic(2 * e_ * kv * T_, forward);
@@ -586,13 +530,26 @@ std::string BlockCosts::problem(const Shape& shape) const {
   return "";
 }
 
-const std::vector<BlockCost>& BlockCosts::at(const Shape& shape) {
+const std::vector<BlockCost>& BlockCosts::at(const Shape& asked) {
+  const bool knows_reuse = !machine_.device.reuse.at.empty();
+  Shape shape = asked;
+  if (!knows_reuse) shape.stages = 1, shape.recompute = Recompute::none;
   std::vector<BlockCost>& costs = known_[shape];
-  if (costs.empty()) {
-    for (const size_t b : representative_) {
-      const BlockSpec& block = workload_.model.blocks[b];
-      costs.push_back(takes_turns(shape) ? in_turns(block, shape) : cost(block, shape));
-    }
+  if (!costs.empty()) return costs;
+  costs = all(shape, Seconds(0));
+  if (!knows_reuse) return costs;
+  const double touched = footprint(costs, class_of_block_, shape.recompute,
+                                   static_cast<double>(workload_.compute_bytes()),
+                                   static_cast<double>(workload_.gradient_bytes()));
+  return costs = all(shape,
+                     seconds_a_byte(machine_.device, touched / static_cast<double>(shape.stages)));
+}
+
+std::vector<BlockCost> BlockCosts::all(const Shape& shape, Seconds byte) const {
+  std::vector<BlockCost> costs;
+  for (const size_t b : representative_) {
+    const BlockSpec& block = workload_.model.blocks[b];
+    costs.push_back(takes_turns(shape) ? in_turns(block, shape, byte) : cost(block, shape, byte));
   }
   return costs;
 }
@@ -607,9 +564,9 @@ bool BlockCosts::takes_turns(const Shape& shape) const {
 
 // The exchanges of one half run beside the work of the other, and take a share of it. Memory is at
 // most that of a whole micro-batch.
-BlockCost BlockCosts::in_turns(const BlockSpec& block, const Shape& shape) const {
-  BlockCost out = cost(block, shape);
-  const BlockCost half = cost(block, {shape.tensor, shape.context, shape.micro / 2}, true);
+BlockCost BlockCosts::in_turns(const BlockSpec& block, const Shape& shape, Seconds byte) const {
+  BlockCost out = cost(block, shape, byte);
+  const BlockCost half = cost(block, {shape.tensor, shape.context, shape.micro / 2}, byte, true);
   const double loss = network_.overlap_loss({shape.tensor, 1}, messages(system_, workload_));
   const auto twice = [](const WorkSeconds& one) {
     WorkSeconds both = one;
@@ -633,11 +590,12 @@ BlockCost BlockCosts::in_turns(const BlockSpec& block, const Shape& shape) const
   return out;
 }
 
-BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape, bool in_turns) const {
+BlockCost BlockCosts::cost(const BlockSpec& block, const Shape& shape, Seconds byte,
+                           bool in_turns) const {
   const auto element = static_cast<double>(workload_.compute_bytes());
   const double tokens =
       static_cast<double>(shape.micro * workload_.sequence) / static_cast<double>(shape.context);
-  Timer timer(machine_.device, peak_, element, tokens);
+  Timer timer(machine_.device, peak_, element, tokens, byte);
   BlockCost out;
   LayerCost layers(workload_, system_, network_, timer, shape, in_turns, out);
   for (const LayerSpec& layer : block.layers) {

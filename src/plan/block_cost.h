@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one block costs on one rank for one micro-batch: seconds by kind of work, and bytes kept.
 // Each operation takes the longer of its FLOPs over the reached peak and its bytes over the
-// reached bandwidth, and a launch (roofline). Kinds of layers that are known by name are taken
-// apart into operations; any other is costed by the sums of its LayerSpec.
+// reached bandwidth, and a launch (roofline; plan/timer.h says where not). Kinds of layers that are
+// known by name are taken apart into operations; any other is costed by the sums of its LayerSpec.
 #pragma once
 
 #include <array>
@@ -44,6 +44,10 @@ struct BlockCost {
 
 struct Shape {  // of a micro-batch on a rank
   int64_t tensor = 1, context = 1, micro = 1;
+  // How many parts its passes are shared out to, and what they leave to be made again: from what
+  // lies between two uses of a byte follows what it costs, on a machine of which that is known.
+  int64_t stages = 1;
+  Recompute recompute = Recompute::none;
   auto operator<=>(const Shape&) const = default;
 };
 
@@ -63,9 +67,12 @@ class BlockCosts {
   int64_t width() const { return width_; }
 
  private:
-  BlockCost cost(const BlockSpec& block, const Shape& shape, bool in_turns = false) const;
+  // `byte`: what moving one costs; 0: not known (plan/timer.h).
+  std::vector<BlockCost> all(const Shape& shape, Seconds byte) const;
+  BlockCost cost(const BlockSpec& block, const Shape& shape, Seconds byte,
+                 bool in_turns = false) const;
   bool takes_turns(const Shape& shape) const;
-  BlockCost in_turns(const BlockSpec& block, const Shape& shape) const;
+  BlockCost in_turns(const BlockSpec& block, const Shape& shape, Seconds byte) const;
 
   const Workload& workload_;
   const System& system_;

@@ -154,6 +154,9 @@ void Machine::describe(config::Description& d) {
   // A causal kernel skips half of the FLOPs that are counted.
   describe_curve(dev, "attention", device.attention, "head size, fused attention", 2);
   describe_curve(dev, "stream", device.stream, "bytes read and written");
+  describe_curve(dev, "reuse", device.reuse,
+                 "bytes touched between two uses of what a pass moves; with it, the other curves "
+                 "are of operands that are near");
   describe_curve(dev, "attention_length", device.attention_length,
                  "tokens of a sample; the share of `attention` is multiplied with this", 4);
   describe_curve(dev, "attention_rows", device.attention_rows,
@@ -219,6 +222,7 @@ void Machine::check(config::Problems& problems) const {
   check_curve(problems, "device.attention_length", device.attention_length);
   check_curve(problems, "device.attention_rows", device.attention_rows);
   check_curve(problems, "device.stream", device.stream);
+  check_curve(problems, "device.reuse", device.reuse);
   for (const auto& [level, link] : {std::pair<std::string, const Link*>{"package", &package},
                                     {"node", &node},
                                     {"network", &network}}) {

@@ -38,7 +38,12 @@ struct Device {
   Curve attention_rows;           // and with this: over tokens times heads of a micro-batch
   double attention_backward = 2;  // seconds of its backward pass over those of its forward pass
   Curve stream;                   // over bytes read and written
-  Seconds launch;                 // that a kernel costs beside its work
+  // Of `bandwidth`, over the bytes that are touched between two uses of what a pass moves: what its
+  // caches give. Where it is stated, `product`, `attention` and the passes below say what
+  // arithmetic takes on operands that are near, and memory comes on top; else they were measured
+  // with it.
+  Curve reuse;
+  Seconds launch;  // that a kernel costs beside its work
   // By kind of layer: seconds of a forward and a backward pass beside their work, in calls, small
   // kernels and gaps between kernels. Empty: a launch for each operation.
   std::map<std::string, std::vector<double>> fixed;

@@ -30,6 +30,10 @@ ScheduleRequest request_of(const Configuration& c, int64_t global_batch) {
           static_cast<int>(c.chunks)};
 }
 
+Shape shape_of(const Configuration& c) {
+  return {c.tensor, c.context, c.micro, c.pipeline, c.recompute};
+}
+
 // Devices between a stage and the next.
 int64_t stride_of_stages(const Configuration& c) {
   return c.tensor * c.context * (c.placement == Placement::data_inside ? c.data : 1);
@@ -103,7 +107,7 @@ double Predictor::executed_flops(const Configuration& c) const {
 
 bool Predictor::changes_anything(const Configuration& c) {
   if (c.recompute != Recompute::selective) return true;
-  for (const BlockCost& block : costs_.at({c.tensor, c.context, c.micro})) {
+  for (const BlockCost& block : costs_.at(shape_of(c))) {
     if (block.saved[1] != block.saved[0]) return true;
   }
   return false;
@@ -155,8 +159,7 @@ std::vector<size_t> Predictor::first_blocks(const Configuration& c) {
   if (static_cast<int64_t>(workload_.cuts.size()) + 1 == parts)
     return pipeline_cuts(workload_.model, parts, workload_.cuts);
   if (!machine_.is_known()) return pipeline_cuts(workload_.model, parts);
-  return cuts_by_time(costs_.at({c.tensor, c.context, c.micro}), classes, c.recompute,
-                      static_cast<size_t>(parts));
+  return cuts_by_time(costs_.at(shape_of(c)), classes, c.recompute, static_cast<size_t>(parts));
 }
 
 std::vector<int64_t> Predictor::cuts(const Configuration& c) {
@@ -188,7 +191,7 @@ const Predictor::Cut& Predictor::cut(const Configuration& c) {
 }
 
 void Predictor::set_stages(const Configuration& c) {
-  blocks_ = &costs_.at({c.tensor, c.context, c.micro});
+  blocks_ = &costs_.at(shape_of(c));
   cut_ = &cut(c);
   const auto count = static_cast<size_t>(c.pipeline);
   stages_.assign(count, {});

@@ -92,5 +92,29 @@ TEST(CalibrateProfile, OneRankAHostHasANetworkAlone) {
   EXPECT_NEAR(machine.network.bandwidth.value / 1e8, 1, 0.05);
 }
 
+// Rates of caches are shares of the fastest, and of a profile without them nothing is said.
+TEST(CalibrateProfile, CachesAreACurveOverWhatLiesBetweenTwoUses) {
+  DeviceFigures device;
+  device.memory = 1e9, device.launch = 1e-6;
+  device.products["float32"] = {{1e6, 1e-5}, {1e8, 3e-4}};
+  device.streams = {{1e5, 1e-5}, {1e6, 5e-5}};
+  Links alone;
+  alone.hosts = {1, 1};
+  const auto parsed = [&] {
+    return plan::parse_machine(profile_text("here", "", device, alone, {2e9, 1e9, 0}, "a CPU"),
+                               "here")
+        .device;
+  };
+  EXPECT_TRUE(parsed().reuse.at.empty());
+  device.reuse = {{1e6, 5e-6, 5e5}, {1e8, 5e-5, 5e5}};
+  EXPECT_DOUBLE_EQ(parsed().bandwidth.value, 1e11);
+  EXPECT_DOUBLE_EQ(parsed().bandwidth.value * parsed().reuse(1e6), 1e11);
+  EXPECT_DOUBLE_EQ(parsed().bandwidth.value * parsed().reuse(1e8), 1e10);
+  EXPECT_DOUBLE_EQ(parsed().bandwidth.value * parsed().stream(1e6), 2e10);
+  EXPECT_DOUBLE_EQ(seconds_a_byte(device.reuse, 0), 1e-11);
+  EXPECT_DOUBLE_EQ(seconds_a_byte(device.reuse, 1e8), 1e-10);
+  EXPECT_EQ(seconds_a_byte({}, 1e8), 0);
+}
+
 }  // namespace
 }  // namespace ocoee::cli

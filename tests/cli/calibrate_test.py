@@ -35,7 +35,7 @@ with tempfile.TemporaryDirectory(prefix="ocoee-calibrate-") as folder:
         for kind in ("embedding", "norm", "attention", "mlp", "head"):
             forward, backward = device["fixed_" + kind]
             assert forward > 0 and backward > 0, kind
-        for curve in ("product", "attention", "stream"):
+        for curve in ("product", "attention", "stream", "reuse"):
             at, share = device[curve + "_at"], device[curve + "_share"]
             assert len(at) == len(share) > 2 and at == sorted(at), curve
             assert all(0 < s < 2 for s in share), (curve, share)
