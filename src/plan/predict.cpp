@@ -187,6 +187,8 @@ const Predictor::Cut& Predictor::cut(const Configuration& c) {
       chunk.push_back(static_cast<uint16_t>(classes[b]));
     }
   }
+  for (size_t s = 0; s < stages; ++s)
+    cut.repeats.push_back(s > 0 && cut.order[s] == cut.order[s - 1]);
   return cut;
 }
 
@@ -561,6 +563,7 @@ void Predictor::set_memory(const Configuration& c, Prediction& out,
   const ScheduleRequest request = request_of(c, workload_.global_batch);
   const int64_t m = c.micro_batches(workload_.global_batch);
   double host = 0;  // bytes of a rank that wait there
+  Moment moment;
 
   for (size_t s = 0; s < stages_.size(); ++s) {
     std::array<double, kHeld> bytes{};
@@ -597,7 +600,7 @@ void Predictor::set_memory(const Configuration& c, Prediction& out,
             ? static_cast<double>(std::min<int64_t>(static_cast<int64_t>(s), m)) * queued
             : 0;
     of(Held::activations) += put_off;
-    const Moment moment = fullest_moment(c, s);
+    if (s < 2 || !cut_->repeats[s]) moment = fullest_moment(c, s);  // the first puts nothing off
     of(Held::temporary) = moment.passing + tables;
     if (system_.by_tensor && c.tensor * c.context > 1)  // where a rank's rows stand
       of(Held::temporary) += 8 * tokens / norm_split;

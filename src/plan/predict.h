@@ -101,6 +101,7 @@ class Predictor {
   struct Cut {                                              // of the model into stages
     std::vector<std::vector<int>> blocks;                   // stage -> class -> blocks
     std::vector<std::vector<std::vector<uint16_t>>> order;  // stage -> chunk -> class of each block
+    std::vector<bool> repeats;                              // stages in the order of the one before
     int64_t head_stage = 0;
   };
   struct Stage {
