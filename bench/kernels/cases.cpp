@@ -212,6 +212,11 @@ void optimizer_cases(const Shapes& s, const device::Stream& stream,
          20.0 * static_cast<double>(n),
          [=] { adamw(narrow, stream); },
          {}});
+  narrow.piece.split_masters = true;
+  visit({"adamw, and split masters",
+         18.0 * static_cast<double>(n),
+         [=] { adamw(narrow, stream); },
+         {}});
   const Sgd g{piece, a.first_moment};
   visit({"sgd", 5 * size(DType::f32, n), [=] { sgd(g, stream); }, {}});
   const SumOfSquares q{DType::f32,

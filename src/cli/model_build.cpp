@@ -42,7 +42,7 @@ class EngineModel final : public LanguageModel {
         context_(config.model.context),
         vocabulary_(config.vocabulary()) {
     run::State state;
-    state.arrays = engine_.weights().arrays("", engine_.weights().master());
+    state.arrays = engine_.weights().master_arrays("");
     run::load_checkpoint(checkpoint, state, *world_.host());
     engine_.weights().refresh_values();
   }

@@ -111,8 +111,42 @@ struct SgdRule {
   }
 };
 
-// W: of masters; T: of the copy; G: of the gradient. U packs, all read before the first is written.
-template <class W, class T, class G, int N, int U, class Rule>
+template <class W, class S, int N>
+__device__ Pack<W, N> load_masters(const FlatPiece& piece, int64_t i) {
+  const Pack<S, N> kept = load<N>(static_cast<const S*>(piece.master) + i);
+  if constexpr (std::is_same_v<S, W>) {
+    return kept;
+  } else {
+    const Pack<BFloat16, N> value = load<N>(static_cast<const BFloat16*>(piece.value) + i);
+    Pack<W, N> masters;
+#pragma unroll
+    for (int k = 0; k < N; ++k) masters.v[k] = joined(value.v[k], kept.v[k]);
+    return masters;
+  }
+}
+
+template <class S, class T, class W, int N>
+__device__ void store_masters(const FlatPiece& piece, int64_t i, const Pack<W, N>& masters) {
+  [[maybe_unused]] Pack<T, N> value;
+  if constexpr (std::is_same_v<S, LowerHalf>) {
+    Pack<LowerHalf, N> rest;
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const SplitMaster master = split(masters.v[k]);
+      value.v[k] = master.value, rest.v[k] = master.rest;
+    }
+    store<N>(static_cast<LowerHalf*>(piece.master) + i, rest);
+  } else {
+    store<N>(static_cast<W*>(piece.master) + i, masters);
+#pragma unroll
+    for (int k = 0; k < N; ++k) value.v[k] = narrow<T>(masters.v[k]);
+  }
+  if constexpr (!std::is_same_v<T, W>) store<N>(static_cast<T*>(piece.value) + i, value);
+}
+
+// W: of masters, S: as they are kept; T: of the copy; G: of the gradient. U packs, all read before
+// the first is written.
+template <class W, class S, class T, class G, int N, int U, class Rule>
 __device__ void update_packs(const Rule& rule, const typename Rule::Numbers& numbers,
                              DecayCursor<W>& cursor, int64_t first) {
   const FlatPiece& piece = rule.a.piece;
@@ -122,7 +156,7 @@ __device__ void update_packs(const Rule& rule, const typename Rule::Numbers& num
 #pragma unroll
   for (int u = 0; u < U; ++u) {
     const int64_t i = first + u * kThreads * N;
-    masters[u] = load<N>(static_cast<W*>(piece.master) + i);
+    masters[u] = load_masters<W, S, N>(piece, i);
     gradients[u] = load<N>(static_cast<const G*>(piece.gradient) + i);
     states[u] = rule.template read<N>(i);
   }
@@ -137,17 +171,11 @@ __device__ void update_packs(const Rule& rule, const typename Rule::Numbers& num
 #pragma unroll
     for (int k = 1; k < N; ++k) keep.v[k] = uniform ? keep.v[0] : cursor.keep(at + k);
     rule.template update<N>(numbers, i, masters[u], g, states[u], keep);
-    store<N>(static_cast<W*>(piece.master) + i, masters[u]);
-    if constexpr (!std::is_same_v<T, W>) {
-      Pack<T, N> value;
-#pragma unroll
-      for (int k = 0; k < N; ++k) value.v[k] = narrow<T>(masters[u].v[k]);
-      store<N>(static_cast<T*>(piece.value) + i, value);
-    }
+    store_masters<S, T>(piece, i, masters[u]);
   }
 }
 
-template <class W, class T, class G, int N, int U, class Rule>
+template <class W, class S, class T, class G, int N, int U, class Rule>
 __global__ void update_kernel(Rule rule) {
   const FlatPiece& piece = rule.a.piece;
   const StepScalars& s = *piece.scalars;
@@ -166,34 +194,37 @@ __global__ void update_kernel(Rule rule) {
   for (int round = 0; round < kRounds; round += U) {
     const int64_t i = block_begin + (static_cast<int64_t>(round) * kThreads + threadIdx.x) * N;
     if (i + ((U - 1) * kThreads + 1) * N <= piece.count) {
-      update_packs<W, T, G, N, U>(rule, numbers, cursor, i);
+      update_packs<W, S, T, G, N, U>(rule, numbers, cursor, i);
       continue;
     }
     for (int u = 0; u < U; ++u) {
       const int64_t begin = i + u * kThreads * N;
       for (int64_t k = begin; k < begin + N && k < piece.count; ++k)
-        update_packs<W, T, G, 1, 1>(rule, numbers, cursor, k);
+        update_packs<W, S, T, G, 1, 1>(rule, numbers, cursor, k);
     }
   }
 }
 
-// Elements of a pack, and packs that are read together.
-template <class W, class M>
-constexpr int kElements = std::is_same_v<W, M> ? kPack<W> : 4;
-template <class W, class M>
-constexpr int kTogether = std::is_same_v<W, M> ? 1 : 2;
+// Elements of a pack, and packs that are read together: enough bytes under way.
+template <class W, class S, class M>
+constexpr bool kWide = std::is_same_v<W, M>&& std::is_same_v<W, S>;
+template <class W, class S, class M>
+constexpr int kElements = kWide<W, S, M> ? kPack<W> : 4;
+template <class W, class S, class M>
+constexpr int kTogether = kWide<W, S, M> ? 1 : 2;
 
-template <class W, class T, class G, class Rule>
+template <class W, class S, class T, class G, class Rule>
 void launch(const Rule& rule, const char* name, const device::Stream& stream) {
   const FlatPiece& piece = rule.a.piece;
-  constexpr int N = kElements<W, typename Rule::State>, U = kTogether<W, typename Rule::State>;
+  using M = typename Rule::State;
+  constexpr int N = kElements<W, S, M>, U = kTogether<W, S, M>;
   if (piece.count == 0) return;
-  if (rule.aligned(N * sizeof(typename Rule::State)) && is_aligned(piece.master, N * sizeof(W)) &&
+  if (rule.aligned(N * sizeof(M)) && is_aligned(piece.master, N * sizeof(S)) &&
       is_aligned(piece.gradient, N * sizeof(G)) && is_aligned(piece.value, N * sizeof(T))) {
-    update_kernel<W, T, G, N, U>
+    update_kernel<W, S, T, G, N, U>
         <<<blocks_for(piece.count, kThreads * kRounds * N), kThreads, 0, handle_of(stream)>>>(rule);
   } else {
-    update_kernel<W, T, G, 1, 1>
+    update_kernel<W, S, T, G, 1, 1>
         <<<blocks_for(piece.count, kThreads * kRounds), kThreads, 0, handle_of(stream)>>>(rule);
   }
   check_launch(name);
@@ -202,15 +233,20 @@ void launch(const Rule& rule, const char* name, const device::Stream& stream) {
 template <class W, class G, class Rule>
 void with_value(const Rule& rule, const char* name, const device::Stream& stream) {
   const FlatPiece& piece = rule.a.piece;
-  if (!piece.value) {
-    launch<W, W, G>(rule, name, stream);
-  } else if (piece.value_dtype == DType::bf16) {
-    launch<W, BFloat16, G>(rule, name, stream);
-  } else if (piece.value_dtype == DType::f16) {
-    launch<W, Float16, G>(rule, name, stream);
-  } else {
-    unsupported_dtype(piece.value_dtype, name);
-  }
+  with_kept_master<W>(piece, name, [&](auto kept) {
+    using S = typename decltype(kept)::type;
+    if constexpr (!std::is_same_v<S, W>) {
+      launch<W, S, BFloat16, G>(rule, name, stream);
+    } else if (!piece.value) {
+      launch<W, W, W, G>(rule, name, stream);
+    } else if (piece.value_dtype == DType::bf16) {
+      launch<W, W, BFloat16, G>(rule, name, stream);
+    } else if (piece.value_dtype == DType::f16) {
+      launch<W, W, Float16, G>(rule, name, stream);
+    } else {
+      unsupported_dtype(piece.value_dtype, name);
+    }
+  });
 }
 
 template <template <class, class> class Rule, class Arguments>

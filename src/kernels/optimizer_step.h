@@ -11,10 +11,11 @@
 // g = gradient * scalars.gradient_factor. Nothing moves when scalars.skip is set.
 //
 // States (m and v, or the velocity) may be kept in bfloat16, rounded at random after they were
-// used.
+// used; masters as their bfloat16 values and the rest (split_master.h).
 #pragma once
 
 #include "kernels/random_rounding.h"
+#include "kernels/split_master.h"
 #include "kernels/step_scalars.h"
 
 namespace ocoee::kernels {
@@ -38,7 +39,8 @@ struct FlatPiece {
   const StepScalars* scalars = nullptr;  // on the device
   bool bf16_gradient = false;            // the gradient is bf16, the rest as dtype says
   bool bf16_states = false;              // the states are; dtype is f32
-  int64_t id = 0;  // of element `begin` where states are rounded; the others' follow it
+  bool split_masters = false;  // f32, and `master` holds the lower halves of what `value` begins
+  int64_t id = 0;              // of element `begin` where states are rounded; the others' follow it
 };
 
 struct AdamW {
@@ -113,6 +115,19 @@ void with_state_type(const FlatPiece& piece, const char* name, const F& f) {
     f(TypeTag<BFloat16>());
   } else {
     unsupported_dtype(DType::bf16, name);
+  }
+}
+
+// Calls f(TypeTag<S>) with what `master` points to: W, or the lower halves of split masters.
+template <class W, class F>
+void with_kept_master(const FlatPiece& piece, const char* name, const F& f) {
+  if (!piece.split_masters) return f(TypeTag<W>());
+  if constexpr (std::is_same_v<W, float>) {
+    if (!piece.value || piece.value_dtype != DType::bf16)
+      unsupported_dtype(piece.value_dtype, name);
+    f(TypeTag<LowerHalf>());
+  } else {
+    unsupported_dtype(piece.dtype, name);
   }
 }
 

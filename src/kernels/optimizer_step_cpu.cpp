@@ -31,13 +31,14 @@ void for_each_stretch(const FlatPiece& p, int64_t begin, int64_t end, const Stre
   }
 }
 
+// `master`: those of elements [begin, end).
 template <class W>
 void write_values(const FlatPiece& p, const W* master, int64_t begin, int64_t end) {
   if (!p.value) return;
   const auto write = [&](auto* value) {
     using T = std::remove_pointer_t<decltype(value)>;
 #pragma omp simd
-    for (int64_t i = begin; i < end; ++i) value[i] = narrow<T>(master[i]);
+    for (int64_t i = begin; i < end; ++i) value[i] = narrow<T>(master[i - begin]);
   };
   if (p.value_dtype == DType::bf16) {
     write(static_cast<BFloat16*>(p.value));
@@ -55,17 +56,59 @@ void with_gradient(const FlatPiece& p, const F& f) {
   f(static_cast<const W*>(p.gradient));
 }
 
-// Runs `stretch` as for_each_stretch does, over all elements, and copies the masters to the low
-// precision: in tiles so small that the copy finds them in the first-level cache.
-template <class W, class Stretch>
-void update_tiles(const FlatPiece& p, const W* master, const Stretch& stretch) {
-  constexpr int64_t kTile = 2048;
-  parallel_for(p.count, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t first = begin; first < end; first += kTile) {
-      const int64_t last = std::min(end, first + kTile);
-      for_each_stretch(p, first, last, stretch);
-      write_values(p, master, first, last);
+constexpr int64_t kTile = 2048;
+
+// Masters that lie as they are.
+template <class W>
+struct Masters {
+  const FlatPiece& p;
+  W* begin_tile(int64_t first, int64_t) { return static_cast<W*>(p.master) + first; }
+  void end_tile(int64_t first, int64_t last) {
+    write_values(p, static_cast<const W*>(p.master) + first, first, last);
+  }
+};
+
+// Joined where they are worked on, and split again.
+struct SplitMasters {
+  const FlatPiece& p;
+  float tile[kTile];
+  float* begin_tile(int64_t first, int64_t last) {
+    const auto* value = static_cast<const BFloat16*>(p.value) + first;
+    const auto* rest = static_cast<const LowerHalf*>(p.master) + first;
+#pragma omp simd
+    for (int64_t i = 0; i < last - first; ++i) tile[i] = joined(value[i], rest[i]);
+    return tile;
+  }
+  void end_tile(int64_t first, int64_t last) {
+    auto* value = static_cast<BFloat16*>(p.value) + first;
+    auto* rest = static_cast<LowerHalf*>(p.master) + first;
+#pragma omp simd
+    for (int64_t i = 0; i < last - first; ++i) {
+      const SplitMaster master = split(tile[i]);
+      value[i] = master.value;
+      rest[i] = master.rest;
     }
+  }
+};
+
+// Runs stretch(masters, first, last, decay), `masters` those of [first, last), as for_each_stretch
+// does over all elements, and writes their values: in tiles so small that the first-level cache
+// keeps them.
+template <class W, class Stretch>
+void update_tiles(const FlatPiece& p, const Stretch& stretch) {
+  with_kept_master<W>(p, "optimizer step", [&](auto kept) {
+    constexpr bool is_split = std::is_same_v<typename decltype(kept)::type, LowerHalf>;
+    parallel_for(p.count, kGrain, [&](int64_t begin, int64_t end) {
+      std::conditional_t<is_split, SplitMasters, Masters<W>> masters{p};
+      for (int64_t first = begin; first < end; first += kTile) {
+        const int64_t last = std::min(end, first + kTile);
+        W* tile = masters.begin_tile(first, last);
+        for_each_stretch(p, first, last, [&](int64_t from, int64_t to, double decay) {
+          stretch(tile + (from - first), from, to, decay);
+        });
+        masters.end_tile(first, last);
+      }
+    });
   });
 }
 
@@ -77,19 +120,18 @@ void adamw(const AdamW& a) {
   with_master_type(a.piece.dtype, "adamw", [&](auto tag) {
     using W = typename decltype(tag)::type;
     const auto numbers = AdamWNumbers<W>::from(a, s);
-    W* p = static_cast<W*>(a.piece.master);
     with_state_type<W>(a.piece, "adamw", [&](auto state) {
       using M = typename decltype(state)::type;
       M* m = static_cast<M*>(a.first_moment);
       M* v = static_cast<M*>(a.second_moment);
       with_gradient<W>(a.piece, [&](const auto* g) {
-        update_tiles(a.piece, p, [&](int64_t first, int64_t last, double decay) {
+        update_tiles<W>(a.piece, [&](W* p, int64_t first, int64_t last, double decay) {
           const W keep = static_cast<W>(1 - s.learning_rate * decay);
           const auto id = static_cast<uint32_t>(a.piece.id);
 #pragma omp simd
           for (int64_t i = first; i < last; ++i)
-            p[i] =
-                numbers.update(p[i], widen(g[i]), m[i], v[i], keep, id + static_cast<uint32_t>(i));
+            p[i - first] = numbers.update(p[i - first], widen(g[i]), m[i], v[i], keep,
+                                          id + static_cast<uint32_t>(i));
         });
       });
     });
@@ -102,17 +144,16 @@ void sgd(const Sgd& a) {
   with_master_type(a.piece.dtype, "sgd", [&](auto tag) {
     using W = typename decltype(tag)::type;
     const auto numbers = SgdNumbers<W>::from(a, s);
-    W* p = static_cast<W*>(a.piece.master);
     with_state_type<W>(a.piece, "sgd", [&](auto state) {
       auto* velocity = static_cast<typename decltype(state)::type*>(a.velocity);
       with_gradient<W>(a.piece, [&](const auto* g) {
-        update_tiles(a.piece, p, [&](int64_t first, int64_t last, double decay) {
+        update_tiles<W>(a.piece, [&](W* p, int64_t first, int64_t last, double decay) {
           const W keep = static_cast<W>(1 - s.learning_rate * decay);
           const auto id = static_cast<uint32_t>(a.piece.id);
 #pragma omp simd
           for (int64_t i = first; i < last; ++i)
-            p[i] =
-                numbers.update(p[i], widen(g[i]), velocity[i], keep, id + static_cast<uint32_t>(i));
+            p[i - first] = numbers.update(p[i - first], widen(g[i]), velocity[i], keep,
+                                          id + static_cast<uint32_t>(i));
         });
       });
     });

@@ -19,6 +19,8 @@ DType dtype_of(c10::ScalarType type) {
       return DType::i64;
     case at::kInt:
       return DType::i32;
+    case at::kShort:
+      return DType::i16;
     case at::kByte:
       return DType::u8;
     case at::kBool:
@@ -42,6 +44,8 @@ c10::ScalarType scalar_type_of(DType dtype) {
       return at::kLong;
     case DType::i32:
       return at::kInt;
+    case DType::i16:
+      return at::kShort;
     case DType::u8:
       return at::kByte;
     case DType::boolean:

@@ -110,8 +110,9 @@ void Optimizer::finish(const device::Stream& stream) {
 void Optimizer::update(const Piece& piece, const device::Stream& stream) {
   const int64_t count = piece.master.count;
   const bool narrow = piece.gradient.dtype == DType::bf16;
-  OCOEE_CHECK(piece.master.dtype == dtype_ && (narrow || piece.gradient.dtype == dtype_) &&
-                  piece.gradient.count == count,
+  const bool split = piece.master.dtype == DType::i16 && dtype_ == DType::f32;
+  OCOEE_CHECK((split || piece.master.dtype == dtype_) &&
+                  (narrow || piece.gradient.dtype == dtype_) && piece.gradient.count == count,
               "masters and gradients of one size, and of one type unless gradients are bf16");
   OCOEE_CHECK(piece.states.size() == state_names().size(), "{} states for {}", piece.states.size(),
               config_.name);
@@ -119,7 +120,7 @@ void Optimizer::update(const Piece& piece, const device::Stream& stream) {
   for (const device::Buffer& state : piece.states)
     OCOEE_CHECK(state.dtype == (narrow_states ? DType::bf16 : dtype_) && state.count == count,
                 "states like the masters, or all in bf16");
-  OCOEE_CHECK(!piece.value.data || piece.value.count == count, "a value for each master");
+  OCOEE_CHECK(piece.value.data ? piece.value.count == count : !split, "a value for each master");
   kernels::FlatPiece flat;
   flat.dtype = dtype_;
   flat.begin = piece.begin, flat.count = count;
@@ -130,6 +131,7 @@ void Optimizer::update(const Piece& piece, const device::Stream& stream) {
   flat.scalars = scalars();
   flat.bf16_gradient = narrow;
   flat.bf16_states = narrow_states;
+  flat.split_masters = split;
   flat.id = piece.id;
   run(flat, piece.states, stream);
 }

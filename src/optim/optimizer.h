@@ -50,6 +50,7 @@ struct OptimizerSetup {
 // A piece [begin, begin + count) of the flat space; all buffers hold exactly these elements.
 struct Piece {
   int64_t begin = 0;
+  // Masters whole, or i16: the lower halves of those that `value` begins (kernels/split_master.h).
   device::Buffer master, gradient;
   std::vector<device::Buffer> states;  // in the order of state_names()
   device::Buffer value;                // bf16 or f16 copy of the masters; data null: none

@@ -8,6 +8,7 @@
 #include "core/random.h"
 #include "core/text.h"
 #include "kernels/parallel_for.h"
+#include "kernels/split_master.h"
 #include "parallel/storage.h"
 #include "parallel/tensor_memory.h"
 #include "run/box_runs.h"
@@ -65,7 +66,8 @@ WeightStore::WeightStore(const plan::ModelSpec& model, Precision precision, c10:
 void WeightStore::allocate() {
   count_tensor_memory();  // from the first weight on
   const auto options = at::TensorOptions().device(device_);
-  const auto wide = options.dtype(precision_.master()), narrow = options.dtype(precision_.compute),
+  const auto wide = options.dtype(precision_.kept_master()),
+             narrow = options.dtype(precision_.compute),
              of_gradients = options.dtype(precision_.gradient());
   master_ = at::zeros({shard_elements()}, wide);
   if (level_ == Shard::parameters) {
@@ -119,13 +121,12 @@ void WeightStore::initialize(uint64_t seed) {
     const plan::ParameterSpec& spec = *slot.spec;
     const WeightLayout::Held held = layout_.held_of(slot);
     if (held.begin >= held.end) continue;
-    at::Tensor target = master_.narrow(0, held.shard_offset, held.end - held.begin);
+    const at::Tensor drawn = at::zeros({held.end - held.begin}, at::kFloat);
     if (spec.init == plan::Init::zeros || spec.init == plan::Init::ones) {
-      target.fill_(spec.init == plan::Init::ones ? 1.0 : 0.0);
+      set_masters(held.shard_offset, spec.init == plan::Init::ones ? drawn.fill_(1) : drawn);
       continue;
     }
     const PhiloxKey key = random_key(seed ^ hash64(spec.name), Purpose::initialization, 0);
-    const at::Tensor drawn = at::zeros({held.end - held.begin}, at::kFloat);
     float* out = drawn.data_ptr<float>();
     const auto draw = spec.init == plan::Init::normal ? draw_normal : draw_uniform;
     for (const WeightLayout::LocalBox& local : WeightLayout::local_boxes(spec, held)) {
@@ -136,14 +137,14 @@ void WeightStore::initialize(uint64_t seed) {
         });
       });
     }
-    target.copy_(drawn);
+    set_masters(held.shard_offset, drawn);
   }
   refresh_values();
 }
 
 void WeightStore::refresh_values() {
   const at::NoGradGuard no_grad;
-  if (!precision_.has_master_copy()) return;
+  if (!precision_.has_master_copy() || precision_.split_masters) return;
   for (Piece& piece : pieces()) piece.value.copy_(piece.master);
 }
 
@@ -191,6 +192,35 @@ void attach(run::Piece& piece, const at::Tensor& view) {
   };
 }
 
+// Float32 on the host, halves on the device.
+void attach_split(run::Piece& piece, const at::Tensor& value, const at::Tensor& rest) {
+  const int64_t count = value.numel();
+  piece.save = [=](void* host) {
+    const at::Tensor values = value.cpu(), rests = rest.cpu();
+    const auto* v = static_cast<const kernels::BFloat16*>(values.data_ptr());
+    const auto* r = static_cast<const kernels::LowerHalf*>(rests.data_ptr());
+    auto* masters = static_cast<float*>(host);
+    kernels::parallel_for(count, 1 << 16, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) masters[i] = kernels::joined(v[i], r[i]);
+    });
+  };
+  piece.load = [=](const void* host) {
+    const at::NoGradGuard no_grad;
+    at::Tensor values = at::empty_like(value, at::kCPU), rests = at::empty_like(rest, at::kCPU);
+    auto* v = static_cast<kernels::BFloat16*>(values.data_ptr());
+    auto* r = static_cast<kernels::LowerHalf*>(rests.data_ptr());
+    const auto* masters = static_cast<const float*>(host);
+    kernels::parallel_for(count, 1 << 16, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const kernels::SplitMaster master = kernels::split(masters[i]);
+        v[i] = master.value, r[i] = master.rest;
+      }
+    });
+    at::Tensor(value).copy_(values);
+    at::Tensor(rest).copy_(rests);
+  };
+}
+
 }  // namespace
 
 run::StateArray whole_array(const std::string& name, const at::Tensor& values) {
@@ -213,6 +243,33 @@ std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix,
       attach(piece, flat.narrow(0, one.shard_offset[p], piece.box.elements()));
     }
     out.push_back(std::move(one.array));
+  }
+  return out;
+}
+
+void WeightStore::set_masters(int64_t begin, const at::Tensor& host) {
+  const at::Tensor target = master_.narrow(0, begin, host.numel());
+  if (!precision_.split_masters) {
+    at::Tensor(target).copy_(host);
+    return;
+  }
+  run::Piece piece;
+  attach_split(piece, value_at(begin, begin + host.numel()), target);
+  piece.load(host.data_ptr());
+}
+
+std::vector<run::StateArray> WeightStore::master_arrays(const std::string& prefix) const {
+  std::vector<run::StateArray> out = arrays(prefix, master_);
+  if (!precision_.split_masters) return out;
+  const auto dtype = dtype_of(precision_.master());
+  std::vector<WeightLayout::Array> layout = layout_.arrays(prefix, dtype);
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i].dtype = dtype;
+    for (size_t p = 0; p < out[i].pieces.size(); ++p) {
+      run::Piece& piece = out[i].pieces[p];
+      const int64_t begin = layout[i].shard_offset[p], count = piece.box.elements();
+      attach_split(piece, value_at(begin, begin + count), master_.narrow(0, begin, count));
+    }
   }
   return out;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // All weights of one model in flat buffers, in the order of its layers: values in the compute type,
-// masters in float32, gradients in float32 or bfloat16. Layers borrow views; collectives and
-// optimizers see ranges; state sees named boxes.
+// masters in float32 (whole, or what lies below their bfloat16 values), gradients in float32 or
+// bfloat16. Layers borrow views; collectives and optimizers see ranges; state sees named boxes.
 //
 // With a group to share with, masters and optimizer states are slices (shard.h). Level states keeps
 // whole gradients and values, and sums each unit's gradient into the rank's own part of it; level
@@ -55,8 +55,11 @@ class WeightStore {
   bool split() const { return level_ != Shard::none; }
 
   at::Tensor& value() { return value_; }  // whole; undefined at level parameters
-  // Of the shard space; value() itself when nothing is split and the types agree.
+  // Of the shard space; value() itself when nothing is split and the types agree, lower halves
+  // (kernels/split_master.h) where masters are split.
   at::Tensor& master() { return master_; }
+  const Precision& precision() const { return precision_; }
+  c10::Device device() const { return device_; }
   at::Tensor& gradient() { return gradient_; }  // whole; undefined from level gradients on
   // What the optimizer reads and writes: together the whole shard space, in order.
   struct Piece {
@@ -123,9 +126,10 @@ class WeightStore {
     return out;
   }
 
-  // Named arrays over a flat buffer of the shard space (masters, gradients, an optimizer state):
-  // PREFIX + parameter name.
+  // Named arrays over a flat buffer of the shard space (an optimizer state), over the masters,
+  // whole whatever they are kept as, and over the gradients: PREFIX + parameter name.
   std::vector<run::StateArray> arrays(const std::string& prefix, const at::Tensor& flat) const;
+  std::vector<run::StateArray> master_arrays(const std::string& prefix) const;
   std::vector<run::StateArray> gradient_arrays(const std::string& prefix) const;
 
  private:
@@ -143,6 +147,9 @@ class WeightStore {
   at::Tensor slice_of(const at::Tensor& shard_space, size_t unit) const;
   at::Tensor own_part(const at::Tensor& whole, size_t unit) const;  // this rank's, of flat space
   at::Tensor gradient_slice(size_t unit) const;
+  // The values of a stretch of the shard space that lies in one unit; with has_master_copy().
+  at::Tensor value_at(int64_t begin, int64_t end) const;
+  void set_masters(int64_t begin, const at::Tensor& host);
   bool values_in_place() const;  // the optimizer writes into this rank's part of the whole values
 
   Precision precision_;

@@ -198,7 +198,7 @@ std::string type_words(const Workload& w) {
   const bool gradients = w.gradients == "bfloat16", moments = w.moments == "bfloat16";
   return w.compute + (gradients ? " with its gradients" : "") +
          (moments ? (gradients ? " and moments" : ", moments in bfloat16") : "") +
-         (w.float8 ? ", products in float8" : "");
+         (w.masters == "split" ? ", masters split" : "") + (w.float8 ? ", products in float8" : "");
 }
 
 std::string float8_note(const Workload& workload, const Machine& machine) {
@@ -225,6 +225,7 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   out["compute"] = w.compute;
   out["gradients"] = w.gradients;
   out["moments"] = w.moments;
+  out["masters"] = w.masters;
   out["types"] = type_words(w);
   out["float8_note"] = float8_note(w, m);
   out["system"] = {{"name", predictor.system().name}, {"note", predictor.system().note}};

@@ -49,9 +49,9 @@ std::vector<size_t> even_cuts(size_t blocks, int64_t parts) {
   return cuts;
 }
 
-// Other software keeps gradients and moments as its preset says, whatever the recipe.
+// Other software keeps its states as its preset says, whatever the recipe.
 Workload as_trained_by(Workload workload, const System& system) {
-  if (!system.by_tensor) workload.gradients = workload.moments = "float32";
+  if (!system.by_tensor) workload.gradients = workload.moments = workload.masters = "float32";
   return workload;
 }
 

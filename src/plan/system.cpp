@@ -106,6 +106,10 @@ const std::vector<System>& systems() {
 }  // namespace
 
 System with_types_of(System system, const Workload& workload) {
+  if (workload.masters == "split") {  // of 8 + 2 bytes that a master and its value took, 8 are left
+    system.optimizer_bytes -= 2;
+    for (StateRules& rules : system.states16) rules.masters.bytes = 2;
+  }
   if (workload.moments == "bfloat16") {
     system.optimizer_bytes -= 4 * workload.optimizer_states;
     for (StateRules& rules : system.states16) rules.moments.bytes /= 2;

@@ -24,6 +24,7 @@ struct Workload {
   std::string compute = "bfloat16";
   std::string gradients = "float32";  // or "bfloat16": of weights, as this engine keeps them
   std::string moments = "float32";    // or "bfloat16": the optimizer's states
+  std::string masters = "float32";    // or "split": what lies below their values in bfloat16
   bool float8 = false;                // products of attention and feed-forward layers are in it
   std::vector<int64_t> cuts;          // of its recipe: used for pipelines of as many parts
   double optimizer_states = 2;        // numbers that the optimizer keeps for a parameter
@@ -113,7 +114,7 @@ struct System {
   }
 };
 
-// The same software where gradients and moments are kept as the workload says.
+// The same software where gradients, moments and masters are kept as the workload says.
 System with_types_of(System system, const Workload& workload);
 
 // "ocoee"; "megatron" (Megatron-LM as measured by Korthikanti et al. 2022); "megatron_deepspeed"

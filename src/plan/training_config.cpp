@@ -124,6 +124,11 @@ void PrecisionConfig::describe(config::Description& d) {
           "small changes are not lost; masters stay float32")
       .choices({"float32", "bfloat16"})
       .may_change_on_resume();
+  d.field("masters", masters,
+          "split, beside compute = \"bfloat16\": of a float32 master only the 16 bits below its "
+          "bfloat16 value are kept; 2 bytes a weight less, and no bit is lost")
+      .choices({"float32", "split"})
+      .may_change_on_resume();
   d.field("float8", float8,
           "bfloat16: products of attention and feed-forward layers in float8 (E4M3, gradients "
           "E5M2; delayed scaling)");
@@ -143,6 +148,12 @@ void PrecisionConfig::check(config::Problems& problems, bool has_float8_products
     problems.add("precision.moments",
                  "the masters of precision.compute = \"float64\" have no states in bfloat16",
                  "leave the key out, or compute in another type");
+  if (masters == "split" && compute != "bfloat16")
+    problems.add("precision.masters",
+                 fmt::format("masters are split below values in bfloat16, but precision.compute is "
+                             "\"{}\"",
+                             compute),
+                 "set precision.compute = \"bfloat16\", or leave the key out");
   if (!float8) return;
   if (!has_float8_products) {
     problems.add("precision.float8", "the layers of this task have no products in float8",

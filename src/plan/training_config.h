@@ -44,6 +44,7 @@ struct PrecisionConfig {
   std::string compute = "float32";
   std::string gradients = "float32";
   std::string moments = "float32";
+  std::string masters = "float32";
   double loss_scale = 65536;         // float16 only: where dynamic scaling starts
   int64_t loss_scale_window = 1000;  // steps without overflow before it doubles
   bool float8 = false;

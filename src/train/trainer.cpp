@@ -396,7 +396,7 @@ run::State Trainer::state() {
   run::State state;
   for (auto& [name, engine] : models_.items()) {
     const std::string prefix = models_.items().size() > 1 ? name + "." : "";
-    for (run::StateArray& array : engine->weights().arrays(prefix, engine->weights().master()))
+    for (run::StateArray& array : engine->weights().master_arrays(prefix))
       state.arrays.push_back(std::move(array));
     for (run::StateArray& array : engine->float8_arrays(prefix))
       state.arrays.push_back(std::move(array));

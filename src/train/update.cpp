@@ -18,7 +18,8 @@ struct Update::Impl {
   bool norm_is_taken = false;
   bool rounded_states = false;  // in bfloat16
 
-  device::Stream stream() const { return nn::current_stream(nn::place_of(weights.master())); }
+  device::Device place() const { return nn::place_of(weights.master()); }
+  device::Stream stream() const { return nn::current_stream(place()); }
 };
 
 Update::Update(const std::string& model, parallel::Engine& engine,
@@ -30,7 +31,7 @@ Update::Update(const std::string& model, parallel::Engine& engine,
   setup.config = config;
   setup.total_updates = total;
   setup.device = nn::place_of(weights.master());
-  setup.dtype = nn::dtype_of(weights.master().scalar_type());
+  setup.dtype = nn::dtype_of(weights.precision().master());
   setup.decaying =
       weights.stretches([](const plan::ParameterSpec& parameter) { return parameter.decay; });
   setup.largest_piece = weights.shard_elements();
@@ -39,8 +40,8 @@ Update::Update(const std::string& model, parallel::Engine& engine,
   setup.loss_scaling.window = precision.loss_scale_window;
   impl_->optimizer = optim::make_optimizer(setup);
   impl_->rounded_states = precision.moments == "bfloat16";
-  auto type = weights.master().options();
-  if (impl_->rounded_states) type = type.dtype(at::kBFloat16);
+  const auto type = weights.master().options().dtype(
+      impl_->rounded_states ? at::kBFloat16 : weights.precision().master());
   for (size_t i = 0; i < impl_->optimizer->state_names().size(); ++i)
     impl_->states.push_back(at::zeros({weights.shard_elements()}, type));
 }

@@ -60,7 +60,7 @@ def main():
         print("skipped: no GPU")
         sys.exit(77)
     for style in ("gpt2", "llama"):
-        for dtype, more in (("float32", ""), ("bfloat16", ""), ("float16", ""), ("bfloat16", '\ngradients = "bfloat16"\nmoments = "bfloat16"')):
+        for dtype, more in (("float32", ""), ("bfloat16", ""), ("float16", ""), ("bfloat16", '\ngradients = "bfloat16"\nmoments = "bfloat16"\nmasters = "split"')):
             with tempfile.TemporaryDirectory() as scratch:
                 folder = pathlib.Path(scratch)
                 (folder / "text.txt").write_text("".join(chr(32 + i * i % 89) for i in range(200000)))

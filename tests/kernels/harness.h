@@ -112,6 +112,8 @@ class Array {
         return write(float16_from(static_cast<float>(value)));
       case DType::i64:
         return write(static_cast<int64_t>(value));
+      case DType::i16:
+        return write(static_cast<int16_t>(value));
       case DType::u8:
         return write(static_cast<uint8_t>(value));
       default:
@@ -134,6 +136,8 @@ class Array {
         return static_cast<double>(widen(take(Float16{})));
       case DType::i64:
         return static_cast<double>(take(int64_t{0}));
+      case DType::i16:
+        return static_cast<double>(take(int16_t{0}));
       case DType::u8:
         return static_cast<double>(take(uint8_t{0}));
       default:

@@ -17,7 +17,7 @@ struct MemoryCase {
   models::GptConfig model;
   int64_t vocabulary = 512;
   std::string shard = "none";
-  std::string compute = "float32", gradients = "float32", moments = "float32";
+  std::string compute = "float32", gradients = "float32", moments = "float32", masters = "float32";
   int64_t samples = 1, micro_batches = 2;
 };
 
@@ -38,7 +38,8 @@ inline plan::Prediction planned_memory(const MemoryCase& c, const plan::ModelSpe
   workload.model = model;
   workload.sequence = c.model.context;
   workload.global_batch = c.samples * c.micro_batches * ranks;
-  workload.compute = c.compute, workload.gradients = c.gradients, workload.moments = c.moments;
+  workload.compute = c.compute, workload.gradients = c.gradients, workload.moments = c.moments,
+  workload.masters = c.masters;
   workload.threads = at::get_num_threads();
   plan::Configuration layout;
   layout.data = ranks, layout.micro = c.samples, layout.shard = plan::shard_from_name(c.shard);
@@ -56,7 +57,7 @@ inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
   reset_tensor_peak(device);
   {
     EngineOptions options;
-    options.precision = precision_from_name(c.compute, c.gradients);
+    options.precision = precision_from_name(c.compute, c.gradients, c.masters);
     options.shard = shard_from_name(c.shard);
     Engine engine(model, options, mesh);
     engine.initialize(1);

@@ -6,6 +6,7 @@
     trainer_runs.py --program OCOEE resume RECIPE          bit-equal on the same ranks, 1e-5 on others
     trainer_runs.py --program OCOEE layouts RECIPE         several layouts against one rank, each resumed in the next one
     trainer_runs.py --program OCOEE moments RECIPE         optimizer states in bfloat16: shards, resumed, from and to float32
+    trainer_runs.py --program OCOEE masters RECIPE         split masters: shards, resumed, from and to whole ones
     trainer_runs.py --program OCOEE kill RECIPE [--kills N --ranks N]  kill -9 of all ranks, then bit-equal
 """
 import argparse
@@ -304,9 +305,9 @@ def out_of_and_into(bench, number):
     expect_close(*losses, "imported from and into " + " ".join(layout))
 
 
-def types_of_states(bench, checkpoint):
+def types_of(bench, checkpoint, prefix="optimizer."):
     done = subprocess.run([bench.program, "checkpoint", "inspect", checkpoint], cwd=bench.folder, capture_output=True, text=True, check=True)
-    return {line.split()[1] for line in done.stdout.splitlines() if line.startswith("  optimizer.")}
+    return {line.split()[1] for line in done.stdout.splitlines() if line.startswith("  " + prefix)}
 
 
 def moments(bench):
@@ -330,17 +331,39 @@ def moments(bench):
         found = bench.run(2, target, wide if kind == "F32" else narrow, keep)
         expect_close(whole, found, target + " on the way", 1e-3)
         for step, wanted in ((20, {"F32", "BF16"} - {kind}), (30, {kind})):
-            types = types_of_states(bench, f"{target}/checkpoints/step-{step}")
+            types = types_of(bench, f"{target}/checkpoints/step-{step}")
             if types != wanted:
                 fail(f"{target}: the states of step {step} are {types}")
     ocoee(bench, 1, "checkpoint", "reshard", "whole/checkpoints/step-20", "--to", "parts/step-20", "--files", "3")
     ocoee(bench, 1, "checkpoint", "verify", "parts/step-20")
-    if types_of_states(bench, "parts/step-20") != {"BF16"}:
+    if types_of(bench, "parts/step-20") != {"BF16"}:
         fail("reshard changes the type of states")
     copy_until(bench, "whole", "resharded", 20)
     shutil.rmtree(bench.path("resharded", "checkpoints", "step-20"))
     shutil.move(bench.path("parts", "step-20"), bench.path("resharded", "checkpoints"))
     expect_equal(whole, bench.run(2, "resharded", narrow), "resumed from other files")
+
+
+def masters(bench):
+    split, whole = ['precision.compute="bfloat16"', 'precision.masters="split"'], ['precision.compute="bfloat16"']
+    keep = "run.keep_checkpoints=9"
+    parts = bench.run(2, "parts", *split, keep)
+    apart = bench.run(2, "apart", *whole, keep)
+    expect_close(apart, parts, "beside whole masters", 1e-3)
+    for shard in ("none", "states", "gradients", "parameters"):
+        copy_until(bench, "parts", shard, 20)
+        found = bench.run(2, shard, *split, f"layout.shard={shard}")
+        if shard == "none":
+            expect_equal(parts, found, "resumed")
+        else:
+            expect_close(parts, found, f"resumed with shards of {shard}", 1e-3)
+    for source, target, keys in (("parts", "joined", whole), ("apart", "parted", split)):
+        copy_until(bench, source, target, 20)
+        expect_close(parts, bench.run(2, target, *keys, keep), target + " on the way", 1e-3)
+        for step in (20, 30):
+            types = types_of(bench, f"{target}/checkpoints/step-{step}", "blocks.")
+            if types != {"F32"}:
+                fail(f"{target}: the masters of step {step} are {types}")
 
 
 def ranks_of(process):
@@ -415,7 +438,7 @@ def main():
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("proof", choices=["sameness", "resume", "layouts", "moments", "kill"])
+    parser.add_argument("proof", choices=["sameness", "resume", "layouts", "moments", "masters", "kill"])
     parser.add_argument("recipe", choices=sorted(RECIPES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ocoee-train-") as folder:
@@ -426,6 +449,8 @@ def main():
             resume(bench)
         elif options.proof == "layouts":
             layouts(bench)
+        elif options.proof == "masters":
+            masters(bench)
         elif options.proof == "moments":
             moments(bench)
         else:

@@ -86,7 +86,7 @@ nlohmann::json ToyGanConfig::preview(const run::RunConfig& run, int ranks) const
       static_cast<double>(generator_spec().parameters() * generator.states_per_parameter() +
                           critic_spec().parameters() * critic.states_per_parameter());
   const bool has_copy = precision.compute_bytes() < static_cast<int64_t>(bytes);
-  const double weights = held + (has_copy ? held / 2 : 0);
+  const double weights = held + (has_copy && precision.masters == "float32" ? held / 2 : 0);
   const double samples = static_cast<double>(batch.global);
   nlohmann::json out;
   out["parameters"] = parameters;

@@ -152,8 +152,8 @@ std::unique_ptr<run::Task> build_toy_gan(const run::TaskConfig& base, run::Conte
   const auto& config = dynamic_cast<const ToyGanConfig&>(base);
   train::TrainerParts parts;
   parallel::EngineOptions options;
-  options.precision =
-      parallel::precision_from_name(config.precision.compute, config.precision.gradients);
+  options.precision = parallel::precision_from_name(
+      config.precision.compute, config.precision.gradients, config.precision.masters);
   options.seed = static_cast<uint64_t>(context.run.seed);
   parts.models.add("generator", std::make_unique<parallel::Engine>(config.generator_spec(), options,
                                                                    context.mesh));

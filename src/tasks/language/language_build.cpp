@@ -133,8 +133,8 @@ data::WindowOptions window_options(const LanguageConfig& config, const run::Cont
 
 parallel::EngineOptions engine_options(const LanguageConfig& config, uint64_t seed) {
   parallel::EngineOptions options;
-  options.precision =
-      parallel::precision_from_name(config.precision.compute, config.precision.gradients);
+  options.precision = parallel::precision_from_name(
+      config.precision.compute, config.precision.gradients, config.precision.masters);
   options.recompute = parallel::recompute_from_name(config.layout.recompute);
   options.seed = seed;
   options.shard = parallel::shard_from_name(config.layout.shard);

@@ -71,6 +71,7 @@ std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) cons
   w.compute = precision.compute;
   w.gradients = precision.gradients;
   w.moments = precision.moments;
+  w.masters = precision.masters;
   w.float8 = precision.float8;
   w.cuts = layout.cuts;
   w.context_by_heads = layout.context_method == "all_to_all";

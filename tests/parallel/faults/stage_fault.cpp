@@ -58,7 +58,7 @@ struct Training {
 
   run::State state() {
     run::State out;
-    out.arrays = engine->weights().arrays("", engine->weights().master());
+    out.arrays = engine->weights().master_arrays("");
     for (run::StateArray& array : update->arrays()) out.arrays.push_back(std::move(array));
     return out;
   }

@@ -27,7 +27,8 @@ struct LayoutCase {
   int chunks = 1;
   std::vector<int64_t> cuts = {};
   Recompute recompute = Recompute::none;
-  bool offload = false, float8 = false, bfloat16_gradients = false, bfloat16_moments = false;
+  bool offload = false, float8 = false, bfloat16_gradients = false, bfloat16_moments = false,
+       split_masters = false;
   Halves halves = Halves::off;
   bool own_rows_first = false;
   std::string style = "gpt2";
@@ -51,14 +52,14 @@ struct LayoutCase {
     static const char* const levels[] = {"none", "states", "gradients", "parameters"};
     return fmt::format(
         "tensor {} pipeline {} context {}{} data {} shard {} in {} {} chunks {} cuts {} recompute "
-        "{} {} dropout {} {} samples {} of {}{}{} {}{}{}",
+        "{} {} dropout {} {} samples {} of {}{}{} {}{}{}{}",
         tensor, pipeline_inside ? fmt::format("{} inside", pipeline) : std::to_string(pipeline),
         context, method == plan::ContextMethod::ring ? "" : " by heads", data,
         levels[static_cast<size_t>(shard)], shard_group, plan::name_of(schedule), chunks,
         fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout, micro,
         samples, halves == Halves::on ? " in halves" : "", own_rows_first ? " own rows first" : "",
         c10::toString(type), bfloat16_gradients ? " with bfloat16 gradients" : "",
-        bfloat16_moments ? ", moments in bfloat16" : "");
+        bfloat16_moments ? ", moments in bfloat16" : "", split_masters ? ", masters split" : "");
   }
 };
 
@@ -216,7 +217,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
                           int64_t first = 0) {
   const plan::ModelSpec model = models::build_gpt(case_model(c), kVocabulary);
   EngineOptions options;
-  options.precision = {c.type, c.bfloat16_gradients};
+  options.precision = {c.type, c.bfloat16_gradients, c.split_masters};
   options.recompute = c.recompute;
   options.offload = c.offload;
   options.float8 = c.float8;
@@ -283,8 +284,7 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
     if (examine) examine(engine, update);
     return outcome;
   }
-  outcome.parameters =
-      whole_arrays(model, engine.weights().arrays("", engine.weights().master()), world);
+  outcome.parameters = whole_arrays(model, engine.weights().master_arrays(""), world);
   const nn::Bundle held_out =
       case_batch(99, rank * (kSamples / c.data), kSamples / c.data, mesh.device(), pieces);
   const nn::Bundle scored = engine.evaluate(held_out);

@@ -24,20 +24,22 @@ void at_every_level(MemoryCase c, const Check& check) {
   comm::Shape shape;
   shape[comm::Axis::data] = world.size();
   struct Types {
-    const char *compute, *gradients, *moments;
+    const char *compute, *gradients, *moments, *masters;
   };
-  for (const auto& [compute, gradients, moments] : {Types{"float32", "float32", "float32"},
-                                                    {"float32", "float32", "bfloat16"},
-                                                    {"bfloat16", "float32", "float32"},
-                                                    {"bfloat16", "bfloat16", "bfloat16"}}) {
+  for (const auto& [compute, gradients, moments, masters] :
+       {Types{"float32", "float32", "float32", "float32"},
+        {"float32", "float32", "bfloat16", "float32"},
+        {"bfloat16", "float32", "float32", "float32"},
+        {"bfloat16", "bfloat16", "bfloat16", "split"}}) {
     for (const char* shard : {"none", "states", "gradients", "parameters"}) {
       if (world.size() == 1 && std::string(shard) != "none") continue;
       if (world.size() > 4 && std::string(gradients) != "bfloat16") continue;
       c.shard = shard, c.compute = compute, c.gradients = gradients, c.moments = moments;
+      c.masters = masters;
       SCOPED_TRACE(fmt::format(
-          "{} {} {} {} on {} ranks, {} layers, width {}, vocabulary {}{}, {} "
+          "{} {} {} {} {} on {} ranks, {} layers, width {}, vocabulary {}{}, {} "
           "micro-batches",
-          compute, gradients, moments, shard, world.size(), c.model.layers, c.model.width,
+          compute, gradients, moments, masters, shard, world.size(), c.model.layers, c.model.width,
           c.vocabulary, c.model.tied == "yes" ? " tied" : "", c.micro_batches));
       comm::Mesh mesh(world, shape, {}, comm::Backend::mpi);
       check(measure_memory(c, mesh));

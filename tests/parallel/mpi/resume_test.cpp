@@ -20,7 +20,7 @@ constexpr int64_t kBefore = 2, kAfter = 20;
 
 run::State state_of(Engine& engine, train::Update& update) {
   run::State state;
-  state.arrays = engine.weights().arrays("", engine.weights().master());
+  state.arrays = engine.weights().master_arrays("");
   for (run::StateArray& array : update.arrays()) state.arrays.push_back(std::move(array));
   state.values["update"] = update.values();
   return state;
