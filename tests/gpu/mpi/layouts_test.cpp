@@ -56,11 +56,11 @@ TEST(GpuLayouts, Bfloat16IsNearOneRank) {
   for (const LayoutCase& c : cases(at::kBFloat16)) expect_equal(c);
 }
 
-// One micro-batch a step, as a recipe must ask for.
+// And with split masters. One micro-batch a step, as a recipe must ask for.
 TEST(GpuLayouts, GradientsInBfloat16AreNearOneRank) {
   for (LayoutCase c : cases(at::kBFloat16)) {
     if (c.chunks > 1) continue;
-    c.bfloat16_gradients = true, c.micro = c.samples / c.data;
+    c.bfloat16_gradients = c.split_masters = true, c.micro = c.samples / c.data;
     expect_equal(c);
   }
 }
