@@ -193,8 +193,9 @@ Library& library_of(const device::Device& device) {
 }
 
 // The fastest of `algorithms` on the operands of this very call. A product that is added to its own
-// result runs into scratch, so that it counts once. The clock of a GPU under load depends on what
-// ran just before, so the best few run in turns, without a pause, until their medians stand.
+// result runs into scratch, so that it counts once. In a training step the card is at its limit of
+// power, where the algorithm is quickest that takes the least energy, whatever it does on a cool
+// card: the best few of a first round each run until their own clock has settled, and again.
 class Contest {
  public:
   Contest(const Plan& plan, const Library& library, const Matmul& a, const device::Stream& stream)
@@ -209,8 +210,7 @@ class Contest {
     const cublasLtMatmulAlgo_t first = algorithms[0];
     std::erase_if(algorithms, [this](const auto& algorithm) { return !run(algorithm); });
     if (algorithms.empty()) return first;
-    algorithms = best_of(algorithms, /*rounds=*/2, /*most=*/5);
-    return best_of(algorithms, /*rounds=*/9, /*most=*/1)[0];
+    return most_lasting(best_of(algorithms, /*rounds=*/2, /*most=*/4));
   }
 
  private:
@@ -244,6 +244,37 @@ class Contest {
     for (size_t i = 0; i < std::min(most, count); ++i) best.push_back(algorithms[order[i].second]);
     return best;
   }
+
+  // Milliseconds of a run in the second half of `milliseconds` of nothing else.
+  double settled(const cublasLtMatmulAlgo_t& algorithm, double milliseconds) {
+    device::Event begin(stream_.device, /*timing=*/true), middle(stream_.device, /*timing=*/true),
+        end(stream_.device, /*timing=*/true);
+    begin.record(stream_);
+    run(algorithm);
+    end.record(stream_);
+    end.synchronize();
+    const double once = std::max(1e-3, static_cast<double>(end.milliseconds_since(begin)));
+    const int half = std::max(1, static_cast<int>(milliseconds / once / 2));
+    for (int i = 0; i < half; ++i) run(algorithm);
+    middle.record(stream_);
+    for (int i = 0; i < half; ++i) run(algorithm);
+    end.record(stream_);
+    end.synchronize();
+    return end.milliseconds_since(middle) / half;
+  }
+
+  cublasLtMatmulAlgo_t most_lasting(const std::vector<cublasLtMatmulAlgo_t>& algorithms) {
+    if (algorithms.size() == 1) return algorithms[0];
+    settled(algorithms[0], 2 * kSettling);  // the card warms up
+    std::vector<double> sums(algorithms.size(), 0.0);
+    for (int round = 0; round < 2; ++round)
+      for (size_t i = 0; i < algorithms.size(); ++i)
+        sums[i] += settled(algorithms[i], kSettling);
+    return algorithms[static_cast<size_t>(std::min_element(sums.begin(), sums.end()) -
+                                          sums.begin())];
+  }
+
+  static constexpr double kSettling = 100;  // ms in which a card under its limit finds its clock
 
   const Plan& plan_;
   const Library& library_;
