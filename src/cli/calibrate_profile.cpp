@@ -148,7 +148,7 @@ std::string profile_text(const std::string& name, const std::string& note,
       name, note, device_name, device.memory);
   const double bandwidth = std::max(best_rate(device.streams), best_rate(device.reuse));
   out += fmt::format(
-      "bandwidth = {:.4g}  # bytes/s read and written, the fastest copy of those below\n",
+      "bandwidth = {:.4g}  # bytes/s read and written, the fastest of the passes below\n",
       bandwidth);
   for (const auto& [type, samples] : device.products)
     out += fmt::format("{} = {:.4g}  # FLOP/s, the fastest product measured\n", type,

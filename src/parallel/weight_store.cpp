@@ -58,6 +58,8 @@ WeightStore::WeightStore(const plan::ModelSpec& model, Precision precision, c10:
       group_(group),
       twins_(split() && twins && twins->size() > 1 ? twins : nullptr),
       layout_(model, split() ? group->size() : 1, split() ? group->rank() : 0) {
+  OCOEE_CHECK(!precision.split_masters || precision.compute == at::kBFloat16,
+              "masters are split below values in bfloat16");
   for (const plan::ParameterSpec* parameter : layout_.borrowed())
     borrowed_.push_back({parameter->tied_to, parameter->shape, {}, {}});
   allocate();
@@ -167,7 +169,7 @@ nn::Weights WeightStore::weights_of(size_t block, size_t layer, bool with_gradie
 }
 
 at::Tensor WeightStore::parameter(const std::string& name) const {
-  OCOEE_CHECK(!split(), "'{}' is split over ranks", name);
+  OCOEE_CHECK(!split() && !precision_.split_masters, "'{}' is split", name);
   const Slot& found = slot(name);
   return master_.narrow(0, found.offset, found.elements).view(found.spec->shape);
 }
@@ -192,33 +194,65 @@ void attach(run::Piece& piece, const at::Tensor& view) {
   };
 }
 
-// Float32 on the host, halves on the device.
+// Float32 on the host, halves on the device. A stretch at a time: what waits on the host beside the
+// piece itself is small.
+template <class F>
+void for_each_stretch(const at::Tensor& value, const at::Tensor& rest, const F& f) {
+  constexpr int64_t kStretch = 1 << 20;
+  for (int64_t first = 0; first < value.numel(); first += kStretch) {
+    const int64_t count = std::min(kStretch, value.numel() - first);
+    f(first, value.narrow(0, first, count), rest.narrow(0, first, count));
+  }
+}
+
 void attach_split(run::Piece& piece, const at::Tensor& value, const at::Tensor& rest) {
-  const int64_t count = value.numel();
   piece.save = [=](void* host) {
-    const at::Tensor values = value.cpu(), rests = rest.cpu();
-    const auto* v = static_cast<const kernels::BFloat16*>(values.data_ptr());
-    const auto* r = static_cast<const kernels::LowerHalf*>(rests.data_ptr());
-    auto* masters = static_cast<float*>(host);
-    kernels::parallel_for(count, 1 << 16, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) masters[i] = kernels::joined(v[i], r[i]);
+    for_each_stretch(value, rest, [&](int64_t begin, const at::Tensor& v, const at::Tensor& r) {
+      const at::Tensor values = v.cpu(), rests = r.cpu();
+      const auto* upper = static_cast<const kernels::BFloat16*>(values.data_ptr());
+      const auto* lower = static_cast<const kernels::LowerHalf*>(rests.data_ptr());
+      float* masters = static_cast<float*>(host) + begin;
+      kernels::parallel_for(v.numel(), 1 << 16, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) masters[i] = kernels::joined(upper[i], lower[i]);
+      });
     });
   };
   piece.load = [=](const void* host) {
     const at::NoGradGuard no_grad;
-    at::Tensor values = at::empty_like(value, at::kCPU), rests = at::empty_like(rest, at::kCPU);
-    auto* v = static_cast<kernels::BFloat16*>(values.data_ptr());
-    auto* r = static_cast<kernels::LowerHalf*>(rests.data_ptr());
-    const auto* masters = static_cast<const float*>(host);
-    kernels::parallel_for(count, 1 << 16, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        const kernels::SplitMaster master = kernels::split(masters[i]);
-        v[i] = master.value, r[i] = master.rest;
-      }
+    const auto on_host = [](const at::Tensor& t) {
+      return t.is_cpu() ? t : at::empty_like(t, at::kCPU);
+    };
+    for_each_stretch(value, rest, [&](int64_t begin, const at::Tensor& v, const at::Tensor& r) {
+      const at::Tensor values = on_host(v), rests = on_host(r);
+      auto* upper = static_cast<kernels::BFloat16*>(values.data_ptr());
+      auto* lower = static_cast<kernels::LowerHalf*>(rests.data_ptr());
+      const float* masters = static_cast<const float*>(host) + begin;
+      kernels::parallel_for(v.numel(), 1 << 16, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+          const kernels::SplitMaster master = kernels::split(masters[i]);
+          upper[i] = master.value, lower[i] = master.rest;
+        }
+      });
+      if (v.is_cpu()) return;
+      at::Tensor(v).copy_(values);
+      at::Tensor(r).copy_(rests);
     });
-    at::Tensor(value).copy_(values);
-    at::Tensor(rest).copy_(rests);
   };
+}
+
+// attach_piece(piece, begin, end): its stretch of the shard space.
+template <class Attach>
+std::vector<run::StateArray> arrays_of(const WeightLayout& layout, const std::string& prefix,
+                                       DType dtype, const Attach& attach_piece) {
+  std::vector<run::StateArray> out;
+  for (WeightLayout::Array& one : layout.arrays(prefix, dtype)) {
+    for (size_t p = 0; p < one.array.pieces.size(); ++p) {
+      run::Piece& piece = one.array.pieces[p];
+      attach_piece(piece, one.shard_offset[p], one.shard_offset[p] + piece.box.elements());
+    }
+    out.push_back(std::move(one.array));
+  }
+  return out;
 }
 
 }  // namespace
@@ -236,15 +270,33 @@ run::StateArray whole_array(const std::string& name, const at::Tensor& values) {
 
 std::vector<run::StateArray> WeightStore::arrays(const std::string& prefix,
                                                  const at::Tensor& flat) const {
-  std::vector<run::StateArray> out;
-  for (WeightLayout::Array& one : layout_.arrays(prefix, dtype_of(flat.scalar_type()))) {
-    for (size_t p = 0; p < one.array.pieces.size(); ++p) {
-      run::Piece& piece = one.array.pieces[p];
-      attach(piece, flat.narrow(0, one.shard_offset[p], piece.box.elements()));
-    }
-    out.push_back(std::move(one.array));
-  }
-  return out;
+  return arrays_of(layout_, prefix, dtype_of(flat.scalar_type()),
+                   [&](run::Piece& piece, int64_t begin, int64_t end) {
+                     attach(piece, flat.narrow(0, begin, end - begin));
+                   });
+}
+
+std::vector<run::StateArray> WeightStore::master_arrays(const std::string& prefix) const {
+  if (!precision_.split_masters) return arrays(prefix, master_);
+  return arrays_of(layout_, prefix, dtype_of(precision_.master()),
+                   [&](run::Piece& piece, int64_t begin, int64_t end) {
+                     attach_split(piece, value_at(begin, end),
+                                  master_.narrow(0, begin, end - begin));
+                   });
+}
+
+std::vector<run::StateArray> WeightStore::gradient_arrays(const std::string& prefix) const {
+  return arrays_of(layout_, prefix, dtype_of(precision_.gradient()),
+                   [&](run::Piece& piece, int64_t begin, int64_t end) {
+                     attach(piece, gradient_at(begin, end).at(0));
+                   });
+}
+
+at::Tensor WeightStore::value_at(int64_t begin, int64_t end) const {
+  if (!values_in_place()) return (split() ? shard_value_ : value_).narrow(0, begin, end - begin);
+  size_t u = 0;
+  while (begin >= units()[u].shard_begin + units()[u].elements() / layout_.ways()) ++u;
+  return own_part(value_, u).narrow(0, begin - units()[u].shard_begin, end - begin);
 }
 
 void WeightStore::set_masters(int64_t begin, const at::Tensor& host) {
@@ -256,35 +308,6 @@ void WeightStore::set_masters(int64_t begin, const at::Tensor& host) {
   run::Piece piece;
   attach_split(piece, value_at(begin, begin + host.numel()), target);
   piece.load(host.data_ptr());
-}
-
-std::vector<run::StateArray> WeightStore::master_arrays(const std::string& prefix) const {
-  std::vector<run::StateArray> out = arrays(prefix, master_);
-  if (!precision_.split_masters) return out;
-  const auto dtype = dtype_of(precision_.master());
-  std::vector<WeightLayout::Array> layout = layout_.arrays(prefix, dtype);
-  for (size_t i = 0; i < out.size(); ++i) {
-    out[i].dtype = dtype;
-    for (size_t p = 0; p < out[i].pieces.size(); ++p) {
-      run::Piece& piece = out[i].pieces[p];
-      const int64_t begin = layout[i].shard_offset[p], count = piece.box.elements();
-      attach_split(piece, value_at(begin, begin + count), master_.narrow(0, begin, count));
-    }
-  }
-  return out;
-}
-
-std::vector<run::StateArray> WeightStore::gradient_arrays(const std::string& prefix) const {
-  std::vector<run::StateArray> out;
-  for (WeightLayout::Array& one : layout_.arrays(prefix, dtype_of(precision_.gradient()))) {
-    for (size_t p = 0; p < one.array.pieces.size(); ++p) {
-      run::Piece& piece = one.array.pieces[p];
-      const int64_t begin = one.shard_offset[p];
-      attach(piece, gradient_at(begin, begin + piece.box.elements()).at(0));
-    }
-    out.push_back(std::move(one.array));
-  }
-  return out;
 }
 
 }  // namespace ocoee::parallel

@@ -59,7 +59,6 @@ class WeightStore {
   // (kernels/split_master.h) where masters are split.
   at::Tensor& master() { return master_; }
   const Precision& precision() const { return precision_; }
-  c10::Device device() const { return device_; }
   at::Tensor& gradient() { return gradient_; }  // whole; undefined from level gradients on
   // What the optimizer reads and writes: together the whole shard space, in order.
   struct Piece {

@@ -46,13 +46,6 @@ std::vector<at::Tensor> WeightStore::gradient_at(int64_t begin, int64_t end) con
   return out;
 }
 
-at::Tensor WeightStore::value_at(int64_t begin, int64_t end) const {
-  if (!values_in_place()) return (split() ? shard_value_ : value_).narrow(0, begin, end - begin);
-  size_t u = 0;
-  while (begin >= units()[u].shard_begin + units()[u].elements() / layout_.ways()) ++u;
-  return own_part(value_, u).narrow(0, begin - units()[u].shard_begin, end - begin);
-}
-
 at::Tensor WeightStore::whole_value_of(const std::string& name) {
   const Slot& found = slot(name);
   finish_gather(found.unit);

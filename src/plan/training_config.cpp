@@ -111,8 +111,8 @@ void LayoutConfig::describe(config::Description& d) {
 
 void PrecisionConfig::describe(config::Description& d) {
   d.field("compute", compute,
-          "type of weights and activations; masters and, unless `gradients` and `moments` say "
-          "otherwise, gradients and optimizer states are float32 (float64 with it)")
+          "type of weights and activations; unless the keys below say otherwise, masters, "
+          "gradients and optimizer states are float32 (float64 with it)")
       .choices({"float32", "float64", "bfloat16", "float16"});
   d.field("gradients", gradients,
           "bfloat16, beside compute = \"bfloat16\": gradients of weights are kept, and summed over "
@@ -121,7 +121,7 @@ void PrecisionConfig::describe(config::Description& d) {
       .may_change_on_resume();
   d.field("moments", moments,
           "type of the optimizer's states; bfloat16: half the bytes, rounded at random so that "
-          "small changes are not lost; masters stay float32")
+          "small changes are not lost")
       .choices({"float32", "bfloat16"})
       .may_change_on_resume();
   d.field("masters", masters,

@@ -18,8 +18,7 @@ struct Update::Impl {
   bool norm_is_taken = false;
   bool rounded_states = false;  // in bfloat16
 
-  device::Device place() const { return nn::place_of(weights.master()); }
-  device::Stream stream() const { return nn::current_stream(place()); }
+  device::Stream stream() const { return nn::current_stream(nn::place_of(weights.master())); }
 };
 
 Update::Update(const std::string& model, parallel::Engine& engine,
