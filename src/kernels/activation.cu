@@ -84,20 +84,11 @@ __global__ void __launch_bounds__(256) gelu_backward_sums(Gelu a, Wide<T>* parti
   if (column < a.width) {
     Pack<T, N> bias{};
     if (a.bias) bias = load<N>(static_cast<const T*>(a.bias) + column);
-    // The next row is on its way before this one is written: its place may be where the next is
-    // read, as far as the compiler knows.
-    Pack<T, N> x{}, dy{}, next_x{}, next_dy{};
-    const auto read = [&](int64_t row) {
-      if (row >= end) return;
-      next_x = load<N>(static_cast<const T*>(a.x) + row * a.width + column);
-      next_dy = load<N>(static_cast<const T*>(a.dy) + row * a.width + column);
-    };
-    read(begin + threadIdx.y);
-#pragma unroll 1  // registers
+#pragma unroll Again ? 1 : 2  // registers
     for (int64_t row = begin + threadIdx.y; row < end; row += 8) {
-      x = next_x, dy = next_dy;
-      read(row + 8);
       const int64_t i = row * a.width + column;
+      const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i),
+                       dy = load<N>(static_cast<const T*>(a.dy) + i);
       Pack<T, N> dx;
 #pragma unroll
       for (int k = 0; k < N; ++k) {
