@@ -27,6 +27,7 @@ struct WorkSeconds : std::array<double, kWorks> {
   double& of(Work work) { return (*this)[static_cast<size_t>(work)]; }
   double total() const;
   WorkSeconds& operator+=(const WorkSeconds& other);
+  WorkSeconds& operator-=(const WorkSeconds& other);
 };
 
 struct BlockCost {

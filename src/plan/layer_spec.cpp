@@ -74,17 +74,14 @@ int64_t ModelSpec::non_embedding_parameters() const {
 
 double ModelSpec::forward_flops_per_token() const {
   double sum = 0;
-  each_layer(*this, [&](const LayerSpec& layer) {
-    sum += layer.cost.matmul_flops + layer.cost.attention_flops;
-  });
+  each_layer(*this, [&](const LayerSpec& layer) { sum += layer.cost.forward_flops(); });
   return sum;
 }
 
 double ModelSpec::training_flops_per_token() const {
   double sum = 0;
   each_layer(*this, [&](const LayerSpec& layer) {
-    sum +=
-        (layer.cost.matmul_flops + layer.cost.attention_flops) * (1 + layer.cost.backward_factor);
+    sum += layer.cost.forward_flops() * (1 + layer.cost.backward_factor);
   });
   return sum;
 }

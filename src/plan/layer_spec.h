@@ -42,6 +42,8 @@ struct Cost {
   double saved_elements = 0;     // activation elements kept for backward, at the compute dtype
   double saved_bytes_fixed = 0;  // kept in float32 or as masks, whatever the compute dtype
   double cheap_elements = 0;     // of saved_elements: those that selective recompute makes again
+
+  double forward_flops() const { return matmul_flops + attention_flops; }
 };
 
 // An array that a layer keeps from its forward pass for its backward pass.

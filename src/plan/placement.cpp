@@ -19,8 +19,7 @@ constexpr double kFlopsAnElement = 400;
 double cost_of(const BlockSpec& block) {
   double sum = 0;
   for (const LayerSpec& layer : block.layers)
-    sum += layer.cost.matmul_flops + layer.cost.attention_flops +
-           kFlopsAnElement * layer.cost.bytes_moved;
+    sum += layer.cost.forward_flops() + kFlopsAnElement * layer.cost.bytes_moved;
   return sum;
 }
 
