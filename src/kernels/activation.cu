@@ -8,49 +8,35 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// 32-bit division where it suffices; the 64-bit one takes about a hundred instructions.
-__device__ inline int64_t remainder_of(int64_t a, int64_t b) {
-  return (static_cast<uint64_t>(a | b) >> 32) == 0
-             ? static_cast<int64_t>(static_cast<uint32_t>(a) % static_cast<uint32_t>(b))
-             : a % b;
-}
-__device__ inline int64_t quotient_of(int64_t a, int64_t b) {
-  return (static_cast<uint64_t>(a | b) >> 32) == 0
-             ? static_cast<int64_t>(static_cast<uint32_t>(a) / static_cast<uint32_t>(b))
-             : a / b;
-}
-
-template <class T, int N>
-__device__ inline Pack<T, N> gelu_of(const Pack<T, N>& x, const Pack<T, N>& bias) {
-  Pack<T, N> y;
-#pragma unroll
-  for (int k = 0; k < N; ++k)
-    y.v[k] = narrow<T>(gelu(widen(x.v[k]) + widen(bias.v[k]), DeviceExponential()));
-  return y;
-}
-
 // `kAgain`: a backward pass that makes y once more.
 enum Pass : int { kForward, kBackward, kAgain };
 
 template <class T, int N, Pass P>
 __global__ void gelu_kernel(Gelu a) {
+  using W = Wide<T>;
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= a.rows * a.width) return;
   const DeviceExponential exponential;
   const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i);
-  Pack<T, N> bias{}, dy{}, out;
+  Pack<T, N> bias{};
   if (a.bias) bias = load<N>(static_cast<const T*>(a.bias) + remainder_of(i, a.width));
+  W y[N];
   if constexpr (P == kForward) {
-    out = gelu_of(x, bias);
-  } else {
-    dy = load<N>(static_cast<const T*>(a.dy) + i);
 #pragma unroll
-    for (int k = 0; k < N; ++k)
-      out.v[k] =
-          narrow<T>(widen(dy.v[k]) * gelu_slope(widen(x.v[k]) + widen(bias.v[k]), exponential));
-    if constexpr (P == kAgain) store<N>(static_cast<T*>(a.y) + i, gelu_of(x, bias));
+    for (int k = 0; k < N; ++k) y[k] = gelu(widen(x.v[k]) + widen(bias.v[k]), exponential);
+    store<N>(static_cast<T*>(a.out) + i, narrow_all<T>(y));
+  } else {
+    const Pack<T, N> dy = load<N>(static_cast<const T*>(a.dy) + i);
+    W dx[N];
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const auto gelu = gelu_and_slope(widen(x.v[k]) + widen(bias.v[k]), exponential);
+      y[k] = gelu.y;
+      dx[k] = widen(dy.v[k]) * gelu.slope;
+    }
+    if constexpr (P == kAgain) store<N>(static_cast<T*>(a.y) + i, narrow_all<T>(y));
+    store<N>(static_cast<T*>(a.out) + i, narrow_all<T>(dx));
   }
-  store<N>(static_cast<T*>(a.out) + i, out);
 }
 
 template <Pass P>
@@ -89,14 +75,17 @@ __global__ void __launch_bounds__(256) gelu_backward_sums(Gelu a, Wide<T>* parti
       const int64_t i = row * a.width + column;
       const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i),
                        dy = load<N>(static_cast<const T*>(a.dy) + i);
-      Pack<T, N> dx;
+      W y[N], slope[N];
 #pragma unroll
       for (int k = 0; k < N; ++k) {
-        dx.v[k] =
-            narrow<T>(widen(dy.v[k]) * gelu_slope(widen(x.v[k]) + widen(bias.v[k]), exponential));
-        sum[k] += widen(dx.v[k]);
+        const auto gelu = gelu_and_slope(widen(x.v[k]) + widen(bias.v[k]), exponential);
+        y[k] = gelu.y;
+        slope[k] = widen(dy.v[k]) * gelu.slope;
       }
-      if constexpr (Again) store<N>(static_cast<T*>(a.y) + i, gelu_of(x, bias));
+      const Pack<T, N> dx = narrow_all<T>(slope);
+#pragma unroll
+      for (int k = 0; k < N; ++k) sum[k] += widen(dx.v[k]);
+      if constexpr (Again) store<N>(static_cast<T*>(a.y) + i, narrow_all<T>(y));
       store<N>(static_cast<T*>(a.out) + i, dx);
     }
   }
@@ -104,12 +93,11 @@ __global__ void __launch_bounds__(256) gelu_backward_sums(Gelu a, Wide<T>* parti
   for (int k = 0; k < N; ++k) scratch[threadIdx.y][threadIdx.x * N + k] = sum[k];
   __syncthreads();
   if (threadIdx.y != 0 || column >= a.width) return;
+  Pack<W, N> total{};
 #pragma unroll
-  for (int k = 0; k < N; ++k) {
-    W total = 0;
-    for (int y = 0; y < 8; ++y) total += scratch[y][threadIdx.x * N + k];
-    partials[blockIdx.y * a.width + column + k] = total;
-  }
+  for (int k = 0; k < N; ++k)
+    for (int y = 0; y < 8; ++y) total.v[k] += scratch[y][threadIdx.x * N + k];
+  store<N>(partials + blockIdx.y * a.width + column, total);
 }
 
 void launch_gelu_backward_sums(const Gelu& a, const device::Stream& stream) {
@@ -147,32 +135,25 @@ __global__ void swiglu_kernel(Swiglu a) {
   const DeviceExponential exponential;
   const T* x = static_cast<const T*>(a.x) + row * 2 * a.inner + column;
   const Pack<T, N> gate = load<N>(x), up = load<N>(x + a.inner);
-  const auto write_y = [&](void* to) {
-    Pack<T, N> y;
+  Pack<T, N> dy{};
+  if constexpr (P != kForward) dy = load<N>(static_cast<const T*>(a.dy) + row * a.inner + column);
+  Wide<T> y[N], d_gate[N], d_up[N];
 #pragma unroll
-    for (int k = 0; k < N; ++k) {
-      const auto z = widen(gate.v[k]);
-      y.v[k] = narrow<T>(z * sigmoid(z, exponential) * widen(up.v[k]));
-    }
-    store<N>(static_cast<T*>(to) + row * a.inner + column, y);
-  };
-  if constexpr (P != kForward) {
-    const Pack<T, N> dy = load<N>(static_cast<const T*>(a.dy) + row * a.inner + column);
-    Pack<T, N> d_gate, d_up;
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-      const auto z = widen(gate.v[k]), d = widen(dy.v[k]);
-      const auto s = sigmoid(z, exponential);
-      d_gate.v[k] = narrow<T>(d * widen(up.v[k]) * (s + z * s * (1 - s)));
-      d_up.v[k] = narrow<T>(d * z * s);
-    }
-    T* out = static_cast<T*>(a.out) + row * 2 * a.inner + column;
-    store<N>(out, d_gate);
-    store<N>(out + a.inner, d_up);
-    if constexpr (P == kAgain) write_y(a.y);
-  } else {
-    write_y(a.out);
+  for (int k = 0; k < N; ++k) {
+    const auto z = widen(gate.v[k]), u = widen(up.v[k]), d = widen(dy.v[k]);
+    const auto s = sigmoid(z, exponential);
+    y[k] = z * s * u;
+    d_gate[k] = d * u * (s + z * s * (1 - s));
+    d_up[k] = d * z * s;
   }
+  if constexpr (P != kForward) {
+    T* out = static_cast<T*>(a.out) + row * 2 * a.inner + column;
+    store<N>(out, narrow_all<T>(d_gate));
+    store<N>(out + a.inner, narrow_all<T>(d_up));
+  }
+  if constexpr (P != kBackward)
+    store<N>(static_cast<T*>(P == kForward ? a.out : a.y) + row * a.inner + column,
+             narrow_all<T>(y));
 }
 
 template <Pass P>

@@ -60,8 +60,9 @@ void gelu_backward(const Gelu& a) {
     T* y = static_cast<T*>(a.y);
     if (y) {
       map_rows<T>(a, [dy, y](auto z, int64_t i) {
-        const T dx = narrow<T>(widen(dy[i]) * gelu_slope(z, kExp));
-        y[i] = narrow<T>(gelu(z, kExp));
+        const auto gelu = gelu_and_slope(z, kExp);
+        const T dx = narrow<T>(widen(dy[i]) * gelu.slope);
+        y[i] = narrow<T>(gelu.y);  // perhaps over dy
         return dx;
       });
     } else {

@@ -7,12 +7,14 @@
 
 namespace ocoee::kernels {
 
-// On a GPU within two units in the last place: a correctly rounded quotient takes ten instructions
-// and a branch, and these kernels are as much bound by instructions as by bytes where the card's
-// limit of power has slowed its clock.
+// On a GPU within two units in the last place, and 0 for b of 2^126 and above: a correctly rounded
+// quotient takes ten instructions and a branch, and these kernels are as much bound by instructions
+// as by bytes where the card's limit of power has slowed its clock.
 OCOEE_HOST_DEVICE inline float quotient(float a, float b) {
 #ifdef __CUDA_ARCH__
-  return __fdividef(a, b);
+  float reciprocal;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(reciprocal) : "f"(b));
+  return a * reciprocal;
 #else
   return a / b;
 #endif
@@ -38,14 +40,22 @@ OCOEE_HOST_DEVICE inline W gelu(W z, const Exponential& exponential) {
 }
 
 // y = z s(2u):  y' = s + z s (1 - s) (2u)'. Where |z| > 100 the slope has long been 0 or 1;
-// bounding the square keeps the last factor finite.
+// bounding the square keeps the last factor finite. y has the bits of gelu().
+template <class W>
+struct ValueAndSlope {
+  W y, slope;
+};
 template <class W, class Exponential>
-OCOEE_HOST_DEVICE inline W gelu_slope(W z, const Exponential& exponential) {
+OCOEE_HOST_DEVICE inline ValueAndSlope<W> gelu_and_slope(W z, const Exponential& exponential) {
   constexpr W k1 = static_cast<W>(2 * kGeluScale), k3 = static_cast<W>(2 * kGeluScale * kGeluCubic);
   W square = z * z;
   square = square > W(1e4) ? W(1e4) : square;
-  const W s = sigmoid(z * (k1 + k3 * square), exponential);
-  return s + z * s * (W(1) - s) * (k1 + W(3) * k3 * square);
+  const W below = W(1) + exponential(-(z * (k1 + k3 * square))), s = quotient(W(1), below);
+  return {quotient(z, below), s + z * s * (W(1) - s) * (k1 + W(3) * k3 * square)};
+}
+template <class W, class Exponential>
+OCOEE_HOST_DEVICE inline W gelu_slope(W z, const Exponential& exponential) {
+  return gelu_and_slope(z, exponential).slope;
 }
 
 }  // namespace ocoee::kernels

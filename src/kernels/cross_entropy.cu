@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossE
 #pragma unroll
     for (int u = 0; u < kAhead; ++u) {
       if (first + u * threads >= packs) continue;
-      store<N>(kept + (first + u * threads) * N, pack[u]);
+      *reinterpret_cast<Pack<T, N>*>(kept + (first + u * threads) * N) = pack[u];
       W largest = widen(pack[u].v[0]);
 #pragma unroll
       for (int k = 1; k < N; ++k) {

@@ -26,6 +26,18 @@ inline unsigned blocks_for(int64_t work, int64_t per_block) {
   return static_cast<unsigned>(ceil_div(work, per_block));
 }
 
+// 32-bit division where it suffices; the 64-bit one takes about a hundred instructions.
+__device__ inline int64_t remainder_of(int64_t a, int64_t b) {
+  return (static_cast<uint64_t>(a | b) >> 32) == 0
+             ? static_cast<int64_t>(static_cast<uint32_t>(a) % static_cast<uint32_t>(b))
+             : a % b;
+}
+__device__ inline int64_t quotient_of(int64_t a, int64_t b) {
+  return (static_cast<uint64_t>(a | b) >> 32) == 0
+             ? static_cast<int64_t>(static_cast<uint32_t>(a) / static_cast<uint32_t>(b))
+             : a / b;
+}
+
 // N elements that are read and written at once.
 template <class T, int N>
 struct alignas(sizeof(T) * N <= 16 ? sizeof(T) * N : 16) Pack {
@@ -43,13 +55,63 @@ template <int N, class T>
 __device__ inline Pack<T, N> load(const T* p) {
   return *reinterpret_cast<const Pack<T, N>*>(p);
 }
-template <int N, class T>
-__device__ inline void store(T* p, const Pack<T, N>& pack) {
-  *reinterpret_cast<Pack<T, N>*>(p) = pack;
+__device__ inline void store_word(uint4* p, const uint4& w) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)),
+               "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w)
+               : "memory");
+}
+__device__ inline void store_word(uint2* p, const uint2& w) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(p)), "r"(w.x),
+               "r"(w.y)
+               : "memory");
 }
 
+// To global memory. By instructions that are named, for the compiler takes an assignment apart
+// where the pack was made element by element: each of its stores then touches every sector of a
+// row.
+template <int N, class T>
+__device__ inline void store(T* p, const Pack<T, N>& pack) {
+  using Word = std::conditional_t<sizeof pack % 16 == 0, uint4,
+                                  std::conditional_t<sizeof pack == 8, uint2, Pack<T, N>>>;
+  if constexpr (std::is_same_v<Word, Pack<T, N>>) {
+    *reinterpret_cast<Word*>(p) = pack;
+  } else {
+    constexpr int kWords = static_cast<int>(sizeof pack / sizeof(Word));
+    Word words[kWords];
+    memcpy(words, &pack, sizeof pack);
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) store_word(reinterpret_cast<Word*>(p) + i, words[i]);
+  }
+}
+
+// Rounds two numbers in one instruction; one by one they wait for the unit that also makes
+// exponentials and quotients.
+template <class T, int N>
+__device__ inline Pack<T, N> narrow_all(const Wide<T> (&x)[N]) {
+  Pack<T, N> out;
+  constexpr bool kTwo = N % 2 == 0 && sizeof(T) == 2;
+#pragma unroll
+  for (int i = 0; i < N; i += kTwo ? 2 : 1) {
+    if constexpr (kTwo && std::is_same_v<T, BFloat16>) {
+      const __nv_bfloat162 both = __floats2bfloat162_rn(x[i], x[i + 1]);
+      memcpy(out.v + i, &both, sizeof both);
+    } else if constexpr (kTwo) {
+      const __half2 both = __floats2half2_rn(x[i], x[i + 1]);
+      memcpy(out.v + i, &both, sizeof both);
+    } else {
+      out.v[i] = narrow<T>(x[i]);
+    }
+  }
+  return out;
+}
+
+// Below 2^-126 the result is 0.
 struct DeviceExponential {
-  __device__ float operator()(float x) const { return __expf(x); }
+  __device__ float operator()(float x) const {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.4426950408889634f));
+    return y;
+  }
   __device__ double operator()(double x) const { return exp(x); }
 };
 

@@ -14,25 +14,23 @@ __global__ void dropout_kernel(Dropout a, DropoutRule rule) {
   const int64_t packs = a.width / N;
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (index >= a.rows * packs) return;
-  const int64_t row =
-      (static_cast<uint64_t>(index | packs) >> 32) == 0
-          ? static_cast<int64_t>(static_cast<uint32_t>(index) / static_cast<uint32_t>(packs))
-          : index / packs;
+  const int64_t row = quotient_of(index, packs);
   const int64_t column = (index - row * packs) * N, i = row * a.width + column;
   const PhiloxKey key = random_key(a.seed, Purpose::dropout, static_cast<uint64_t>(*a.state));
   const int64_t id = dropout_first_id(a, row) + column;
   const PhiloxCounter bits = random_bits(key, static_cast<uint64_t>(id / 4), 0);
   const W scale = static_cast<W>(rule.scale);
   const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i);
-  Pack<T, N> residual{}, y;
+  Pack<T, N> residual{};
   if (a.residual) residual = load<N>(static_cast<const T*>(a.residual) + i);
+  W y[N];
 #pragma unroll
   for (int k = 0; k < N; ++k) {
     const uint32_t word = N == 4 ? bits.v[k] : bits.v[id % 4];
     const W kept = word < rule.threshold ? W(0) : widen(x.v[k]) * scale;
-    y.v[k] = narrow<T>(a.residual ? widen(residual.v[k]) + kept : kept);
+    y[k] = a.residual ? widen(residual.v[k]) + kept : kept;
   }
-  store<N>(static_cast<T*>(a.y) + i, y);
+  store<N>(static_cast<T*>(a.y) + i, narrow_all<T>(y));
 }
 
 }  // namespace

@@ -28,8 +28,10 @@ __global__ void embedding_forward_kernel(Embedding a) {
       if (a.position_table) {
         const Pack<T, N> position = load<N>(static_cast<const T*>(a.position_table) +
                                             (a.first_position + row % a.length) * a.width + i);
+        W sum[N];
 #pragma unroll
-        for (int k = 0; k < N; ++k) y.v[k] = narrow<T>(widen(y.v[k]) + widen(position.v[k]));
+        for (int k = 0; k < N; ++k) sum[k] = widen(y.v[k]) + widen(position.v[k]);
+        y = narrow_all<T>(sum);
       }
     } else {
 #pragma unroll
@@ -47,6 +49,14 @@ __global__ void fill_keys(const int64_t* ids, int64_t rows, int64_t first_id, in
   // Those that are not here go to the end and are left out.
   keys[i] = static_cast<uint32_t>(id >= 0 && id < vocabulary ? id : vocabulary);
   row_of[i] = static_cast<uint32_t>(i);
+}
+
+template <class G, class W, int N>
+__device__ inline void add_all(G* to, const W (&sum)[N]) {
+  Pack<G, N> all = load<N>(to);
+#pragma unroll
+  for (int k = 0; k < N; ++k) add_to(all.v[k], sum[k]);
+  store<N>(to, all);
 }
 
 // heads[piece]: sum of a run that began in an earlier piece; tails[piece]: of one that began here
@@ -79,16 +89,12 @@ __global__ void add_runs(const T* dy, const uint32_t* keys, const uint32_t* row_
     const bool ends = key[i + 2] != own, last = i + 1 == count;
     if (!ends && !last) continue;
     if (own < vocabulary) {
-      const bool whole = began_here && ends;
-      G* out = d_token + own * width + column;
-      W* partial = (began_here ? tails : heads) + blockIdx.x * width + column;
-#pragma unroll
-      for (int k = 0; k < N; ++k) {
-        if (whole) {
-          add_to(out[k], sum[k]);
-        } else {
-          partial[k] = sum[k];
-        }
+      if (began_here && ends) {
+        add_all(d_token + own * width + column, sum);
+      } else {
+        Pack<W, N> partial;
+        memcpy(&partial, sum, sizeof partial);
+        store<N>((began_here ? tails : heads) + blockIdx.x * width + column, partial);
       }
     }
 #pragma unroll
@@ -154,8 +160,7 @@ __global__ void add_positions(const T* dy, int64_t batch, int64_t length, int64_
 #pragma unroll
     for (int k = 0; k < N; ++k) sum[k] += widen(pack.v[k]);
   }
-#pragma unroll
-  for (int k = 0; k < N; ++k) add_to(d_position[i + k], sum[k]);
+  add_all(d_position + i, sum);
 }
 
 struct Workspace {
@@ -264,7 +269,7 @@ void embedding_backward(const EmbeddingBackward& a, const device::Stream& stream
     constexpr int N = kPack<T>;
     const auto with_gradients = [&](auto gradients) {
       using G = typename decltype(gradients)::type;
-      if (a.width % N == 0 && aligned16(a.dy)) {
+      if (a.width % N == 0 && aligned16(a.dy, a.d_token, a.d_position, a.workspace)) {
         backward<T, G, N>(a, stream);
       } else {
         backward<T, G, 1>(a, stream);

@@ -41,11 +41,11 @@ __global__ void __launch_bounds__(32 * kWarpRows) norm_forward_kernel(NormForwar
     if constexpr (Adds) {
 #pragma unroll
       for (int k = 0; k < K; ++k) {
-        Pack<T, N> sum = x[k];
-        const Pack<T, N> add = next_add[0][k];
+        const Pack<T, N> old = x[k], add = next_add[0][k];
+        W sum[N];
 #pragma unroll
-        for (int i = 0; i < N; ++i) sum.v[i] = narrow<T>(widen(sum.v[i]) + widen(add.v[i]));
-        x.set(k, sum);
+        for (int i = 0; i < N; ++i) sum[i] = widen(old.v[i]) + widen(add.v[i]);
+        x.set(k, narrow_all<T>(sum));
       }
       x.write(a.sum, row, a.width);
     }
@@ -142,12 +142,12 @@ __global__ void __launch_bounds__(kThreads<K, false>, Adds ? 1 : kBlocks<K, fals
       if (!P::inside(k, packs)) continue;
       Pack<T, N>& x = waiting(here, 0, k);
       if constexpr (Adds) {
-        const Pack<T, N> add = waiting(here, 1, k);
-        Pack<T, N> both = x;
+        const Pack<T, N> old = x, add = waiting(here, 1, k);
+        W both[N];
 #pragma unroll
-        for (int i = 0; i < N; ++i) both.v[i] = narrow<T>(widen(both.v[i]) + widen(add.v[i]));
-        store<N>(static_cast<T*>(a.sum) + row * a.width + P::index(k) * N, both);
-        x = both;
+        for (int i = 0; i < N; ++i) both[i] = widen(old.v[i]) + widen(add.v[i]);
+        x = narrow_all<T>(both);
+        store<N>(static_cast<T*>(a.sum) + row * a.width + P::index(k) * N, x);
       }
       const Pack<T, N> pack = x;
 #pragma unroll

@@ -71,12 +71,11 @@ __global__ void column_sum_kernel(const T* x, int64_t rows, int64_t width, Wide<
   for (int k = 0; k < N; ++k) scratch[threadIdx.y][threadIdx.x * N + k] = sum[k];
   __syncthreads();
   if (threadIdx.y != 0 || column >= width) return;
+  Pack<W, N> total{};
 #pragma unroll
-  for (int k = 0; k < N; ++k) {
-    W total = 0;
-    for (int y = 0; y < 8; ++y) total += scratch[y][threadIdx.x * N + k];
-    partials[blockIdx.y * width + column + k] = total;
-  }
+  for (int k = 0; k < N; ++k)
+    for (int y = 0; y < 8; ++y) total.v[k] += scratch[y][threadIdx.x * N + k];
+  store<N>(partials + blockIdx.y * width + column, total);
 }
 
 }  // namespace
