@@ -140,16 +140,6 @@ __global__ void cross_entropy_kernel(CrossEntropy a) {
   write_gradient<T, N>(logits, a.columns, a.row_stride, statistics, scale * weight, target);
 }
 
-// 2^x: exact enough (2 ulp) and one instruction.
-__device__ inline float power_two(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-__device__ inline double power_two(double x) {
-  return exp2(x);
-}
-
 constexpr int kRowThreads = 512;
 constexpr int kAhead = 4;  // packs of a thread on their way from memory at once
 
@@ -211,7 +201,7 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossE
   const W shift = all.maximum * kLog2E;
   const int target_pack = target < a.columns ? static_cast<int>(target / N) : -1;
   for (int p = static_cast<int>(threadIdx.x); p < packs; p += threads) {
-    Pack<T, N> pack = load<N>(kept + p * N);
+    const Pack<T, N> pack = load<N>(kept + p * N);
     W value[N];
 #pragma unroll
     for (int k = 0; k < N; ++k) value[k] = power_two(widen(pack.v[k]) * kLog2E - shift) * share;
@@ -219,9 +209,7 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossE
 #pragma unroll
       for (int k = 0; k < N; ++k) value[k] -= k == target % N ? factor : W(0);
     }
-#pragma unroll
-    for (int k = 0; k < N; ++k) pack.v[k] = narrow<T>(value[k]);
-    store<N>(logits + static_cast<int64_t>(p) * N, pack);
+    store<N>(logits + static_cast<int64_t>(p) * N, narrow_all<T>(value));
   }
   for (int64_t i = a.columns + threadIdx.x; i < a.row_stride; i += blockDim.x)
     logits[i] = narrow<T>(W(0));
