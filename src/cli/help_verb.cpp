@@ -121,6 +121,7 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
     if (known) break;
     for (const config::Field& field : section->fields()) {
       all.insert(field.name);
+      all.insert(name + "." + field.name);
       if (options.section != field.name && options.section != name + "." + field.name) continue;
       std::fputs(config::help_text(*section, name).c_str(), stdout);
       known = true;
@@ -132,7 +133,8 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
   fail(ErrorKind::config,
        "command line: '{}' is neither a section or key of task {} nor a verb\n    fix: {}",
        options.section, task.name,
-       near.empty() ? "one of " + join(names, ", ") : fmt::format("did you mean '{}'?", near));
+       near.empty() ? "`ocoee help` shows the sections and verbs, `ocoee help SECTION` the keys"
+                    : fmt::format("did you mean '{}'?", near));
 }
 
 }  // namespace

@@ -176,9 +176,10 @@ std::string text_of(const plan::LaunchedRun& run, const plan::Workload& w) {
   if (run.chunks > 1) layout += fmt::format(", {} chunks a stage", run.chunks);
   std::string text = fmt::format(
       "model: {} parameters, {} layers, width {}, {} heads, {} tokens a sample, {}\nlayout: {}, {} "
-      "samples a micro-batch, {} a step, ZeRO {}{}{}\n",
+      "sample{} a micro-batch, {} a step, ZeRO {}{}{}\n",
       format_count(static_cast<double>(w.model.parameters())), run.layers, run.width, run.heads,
-      run.sequence, run.compute, layout, run.micro, run.global_batch, run.zero,
+      run.sequence, run.compute, layout, run.micro, run.micro == 1 ? "" : "s", run.global_batch,
+      run.zero,
       run.recompute == plan::Recompute::none
           ? ""
           : fmt::format(", {} recompute", plan::name_of(run.recompute)),

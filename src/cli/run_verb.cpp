@@ -29,6 +29,12 @@ struct Options {
   bool fresh = false, check = false;
 };
 
+bool holds_a_run(const std::filesystem::path& folder) {
+  for (const char* file : {"summary.json", "environment.json", "metrics.jsonl"})
+    if (std::filesystem::exists(folder / file)) return true;
+  return false;
+}
+
 device::Device choose_device(const std::string& name, const comm::World& world) {
   if (name == "cpu") return {};
   const int gpus = device::cuda_device_count();
@@ -200,6 +206,12 @@ void add_report(CLI::App& program, Action& chosen) {
   verb->add_option("run", *folder, "a run directory, such as runs/NAME")->required();
   verb->callback([&chosen, folder] {
     chosen = [folder] {
+      // One that holds nothing of a run gets no page; one that is not there is told by the report.
+      if (std::filesystem::is_directory(*folder) && !holds_a_run(*folder))
+        fail(ErrorKind::data,
+             "{}: nothing of a run is there. Expected a folder that `ocoee run` wrote, such as "
+             "runs/NAME.",
+             *folder);
       std::printf("report %s\n", report::write_report(*folder).string().c_str());
       return 0;
     };

@@ -12,6 +12,7 @@
 #include "cli/verbs.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/host.h"
 #include "core/text.h"
 #include "plan/tune/tune_log.h"
 #include "report/tune_page.h"
@@ -260,13 +261,23 @@ class Search {
   std::string best_command() const {
     const plan::Trial* best = tuner_.best();
     if (!best) return "";
-    return run_command(options_.launcher, options_.recipe, options_.overrides,
+    const std::string launcher = options_.launcher.empty() && options_.ranks > 1
+                                     ? fmt::format("mpirun -n {}", options_.ranks)
+                                     : options_.launcher;
+    return run_command(launcher, options_.recipe, options_.overrides,
                        tuner_.space().assignments(best->point));
   }
 
   void write_page() const {
     report::TuneSearch page;
     page.title = fmt::format("Tuning {}", base_->run.name);
+    page.source = options_.simulate
+                      ? fmt::format(
+                            "Nothing was run: each value is the planner's, for {} rank{} of "
+                            "{}.",
+                            options_.ranks, options_.ranks == 1 ? "" : "s", options_.machine)
+                      : fmt::format("Each value was measured in a run of {} steps on {}.",
+                                    options_.steps, host_name());
     page.metric = options_.metric;
     page.higher_is_better = higher_is_better(options_.metric);
     for (const plan::Knob& knob : tuner_.space().knobs()) page.knobs.push_back(knob.key);

@@ -227,8 +227,8 @@ void Document::read(Description& description, Problems& problems,
   } else if (!version->is_integer() || **version->as_integer() != 1) {
     problems.add_at(
         impl_->source_of(*version), "version",
-        fmt::format("this program reads version 1, the recipe has {}", describe_node(*version)),
-        "a newer recipe needs a newer Ocoee");
+        fmt::format("this program reads version 1, the file has {}", describe_node(*version)),
+        version->is_integer() ? "a newer file needs a newer Ocoee" : "write `version = 1`");
   }
   impl_->read(impl_->table, description, "", description, problems, passed_over);
 }

@@ -60,8 +60,8 @@ const NamedShape& named_shape(const std::string& name) {
     names.push_back(shape.name);
   }
   const std::string near = nearest(name, names);
-  fail(ErrorKind::config, "no model is named '{}'{}. Known: {}; or give a recipe's path", name,
-       near.empty() ? "" : ", did you mean '" + near + "'?", join(names, ", "));
+  fail(ErrorKind::config, "no model is named '{}'\n    fix: {}one of {}, or the path of a recipe",
+       name, near.empty() ? "" : "did you mean '" + near + "'? Or ", join(names, ", "));
 }
 
 }  // namespace ocoee::models

@@ -195,9 +195,9 @@ std::string ranks_section(const SectionContext& context) {
   const double slowest = number_at(record, "slowest");
   if (drawable(slowest)) {
     const double most = *std::max_element(computed.begin(), computed.end());
-    std::nth_element(computed.begin(), computed.begin() + static_cast<long>(computed.size() / 2),
-                     computed.end());
-    const double median = computed[computed.size() / 2];
+    std::sort(computed.begin(), computed.end());
+    const size_t n = computed.size();
+    const double median = (computed[(n - 1) / 2] + computed[n / 2]) / 2;
     caption += fmt::format("The slowest is rank {} on {}: {} forward and backward",
                            static_cast<int64_t>(slowest),
                            shorten(string_at(record, "host", "?"), 60), format_seconds(most));

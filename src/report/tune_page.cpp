@@ -122,7 +122,8 @@ std::string tune_page(const TuneSearch& search) {
   if (seconds > 0)  // a simulated trial takes none
     facts.push_back(
         {.label = "Time in trials", .value = format_seconds(seconds), .unit = "", .note = ""});
-  page.set_header("<h1>" + escape(search.title) + "</h1>" + tiles(facts));
+  page.set_header("<h1>" + escape(search.title) + "</h1>" + paragraph(search.source) +
+                  tiles(facts));
   if (best)
     page.add("search", "The search",
              figure("The best value so far",

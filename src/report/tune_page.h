@@ -17,6 +17,7 @@ struct TuneTrial {
 
 struct TuneSearch {
   std::string title;   // recipe and method
+  std::string source;  // one sentence: where the values come from
   std::string metric;  // "tokens_per_second"
   bool higher_is_better = true;
   std::vector<std::string> knobs;

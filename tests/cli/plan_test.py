@@ -121,6 +121,11 @@ class Plan(unittest.TestCase):
         self.assertEqual([len(found[6]), len(found[100])], [6, 15])
         self.assertEqual(min(t["value"] for t in found[6]), min(t["value"] for t in found[100]))
 
+    def test_of_many_ranks_the_command_starts_them_and_the_page_says_that_nothing_was_run(self):
+        done = self.tune("--simulate", "--machine", "h200", "--ranks", "4", "--trials", "2", "--out", "four")
+        self.assertIn("run it: mpirun -n 4 ocoee run lm.toml ", done.stdout)
+        self.assertIn("Nothing was run", (self.folder / "four" / "tune.html").read_text())
+
     def test_what_a_planner_cannot_tell(self):
         for options, words in [(["--simulate"], "of which machine?"), (["--machine", "h200", "--metric", "loss"], "the planner knows times"),
                                (["--machine", "h2OO"], "did you mean 'h200'?")]:

@@ -36,6 +36,7 @@ def whole_search():
     best = min(found, key=lambda t: t["value"])
     assert "run it: ocoee run " + recipe + " " + best["set"] in done.stdout, done.stdout
     page = pathlib.Path("whole/tune.html").read_text()
+    assert "was measured in a run of 5 steps on " in page, page[:2000]
     assert "batch.micro" in page and "<svg" in page and "http" not in page.replace("http://www.w3.org", "")
 
 

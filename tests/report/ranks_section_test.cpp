@@ -124,6 +124,14 @@ TEST(RanksSection, TheSlowestRankIsNamed) {
   EXPECT_TRUE(page.has_text("33.3\u202F% more than the median rank."));
 }
 
+TEST(RanksSection, TheMedianOfTwoRanksIsBetweenThem) {
+  const json seconds = {{{"forward", 10.0}, {"backward", 20.0}},
+                        {{"forward", 10.0}, {"backward", 40.0}}};
+  const XmlDocument page =
+      page_with({{"ranks_record", {{"seconds", seconds}, {"slowest", 1}, {"host", "node-17"}}}});
+  EXPECT_TRUE(page.has_text("25.0\u202F% more than the median rank."));
+}
+
 TEST(RanksSection, BrokenRecordsAreLeftOut) {
   for (const json& broken : {json{{"pipeline", 3}, {"ranks_record", "x"}},
                              json{{"pipeline", {{"stages", {{1, 2}, {"a"}}}}},
