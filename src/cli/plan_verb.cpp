@@ -17,6 +17,7 @@
 #include "plan/overrides.h"
 #include "plan/plan_file.h"
 #include "report/plan_page.h"
+#include "run/run_directory.h"
 
 namespace ocoee::cli {
 namespace {
@@ -143,6 +144,7 @@ int make(const Tasks& tasks, const Options& o) {
   request.checkpoint_interval = plan::Seconds(checkpoint_interval);
   plan::Plan made = plan::make_plan(predictor, request);
   const std::string run = how_to_run(o, planned, made.found.proposals.front().configuration);
+  made.json["made"] = {{"by", run::program_words()}, {"command", run::command_line()}};
   if (!run.empty()) made.json["run"] = run.substr(0, run.size() - 1);
 
   const fs::path folder =

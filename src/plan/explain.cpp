@@ -63,7 +63,7 @@ class Explainer {
       if (other.devices() != c_.devices() || !predictor_.problem(other).empty()) continue;
       parts.push_back(fmt::format("{} {} {}", name, ranks, instead(other)));
     }
-    if (!parts.empty()) say("Instead: " + join(parts, "; ") + ".");
+    if (!parts.empty()) say("Instead, all else the same: " + join(parts, "; ") + ".");
   }
 
   void time() {

@@ -78,7 +78,7 @@ class Varier {
   WhatIf pipeline() const {
     WhatIf w{"pipeline", "Pipeline stages", "stages",
              "The batch and the replicas stay, so devices grow with the stages and the bubble "
-             "with them; with the batch grown alike it does not."};
+             "with them; with the batch grown alike it does not. By 1f1b."};
     WhatIfSeries fixed{"batch as it is", {}}, grown{"batch grown with the stages", {}};
     Configuration plain = now_;
     plain.schedule = ScheduleKind::one_f_one_b;
@@ -98,7 +98,7 @@ class Varier {
   WhatIf micro() const {
     WhatIf w{"micro", "Samples of a micro-batch", "samples",
              "Larger ones make larger products and fewer of them: less to fill the pipeline with, "
-             "and more activations."};
+             "and more activations. Pipelines by 1f1b."};
     WhatIfSeries series{"planned", {}};
     Configuration plain = now_;
     plain.schedule = ScheduleKind::one_f_one_b;

@@ -176,7 +176,7 @@ void Drawing::draw_axes(Svg& svg) const {
   for (const Tick& tick : y_ticks_) {
     const double y = y_(tick.value);
     if (tick.label.empty()) {
-      svg.line(left_ - 4, y, left_, y, "tick");
+      svg.line(left_, y, end, y, "grid minor");
       continue;
     }
     svg.line(left_, y, end, y, "grid");
@@ -284,6 +284,10 @@ void Drawing::draw_series(Svg& svg, size_t i) const {
     const double radius = points.size() > 200 ? 1.8 : points.size() > 60 ? 2.4 : 3.4;
     for (const Point& p : points)
       if (!std::isnan(p.x) && !std::isnan(p.y)) svg.circle(p.x, p.y, radius, "dot " + css);
+    for (size_t k = 0; k < std::min(n, series.hollow.size()); ++k) {
+      const double x = x_(series.x[k]), y = y_(series.y[k]);
+      if (series.hollow[k] && !std::isnan(x + y)) svg.circle(x, y, radius, "ring " + css);
+    }
   }
 }
 

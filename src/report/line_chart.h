@@ -18,6 +18,7 @@ struct Series {
   std::vector<double> x, y;
   std::vector<double> error = {};           // half length of the error bar at each point
   std::vector<double> low = {}, high = {};  // a band around the curve
+  std::vector<bool> hollow = {};            // points drawn as rings
   Draw draw = Draw::line;
   int colour = -1;     // -1: the series' place in the list
   bool faint = false;  // raw values behind a smoothed curve: no label, no hover text

@@ -90,6 +90,7 @@ svg .on-seg{fill:var(--on);font-weight:600;font-size:12px;pointer-events:none}
 .c0{--c:var(--c0)}.c1{--c:var(--c1)}.c2{--c:var(--c2)}.c3{--c:var(--c3)}
 .c4{--c:var(--c4)}.c5{--c:var(--c5)}.c6{--c:var(--c6)}.c7{--c:var(--c7)}
 svg .grid{stroke:var(--grid);stroke-width:1;display:inline}
+svg .minor{opacity:.5}
 svg .axis,svg .tick{stroke:var(--axis);stroke-width:1}
 svg .line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 svg .faint{fill:none;stroke:var(--c);stroke-width:1;stroke-linejoin:round;stroke-linecap:round;opacity:.28}
@@ -98,6 +99,7 @@ svg .ghost{fill:none;stroke:none}
 svg .band{fill:var(--c);opacity:.16}
 svg .error{fill:none;stroke:var(--c);stroke-width:1.3}
 svg .dot{fill:var(--c);stroke:var(--card);stroke-width:1.2}
+svg .ring{fill:var(--card);stroke:var(--c);stroke-width:1.6}
 svg .ref{stroke:var(--c,var(--dim));stroke-width:1.2;stroke-dasharray:5 4;fill:none}
 svg .atom{fill:var(--c);stroke:var(--card);stroke-width:1}
 svg .far1{fill:color-mix(in srgb,var(--c) 78%,var(--card))}svg .far2{fill:color-mix(in srgb,var(--c) 58%,var(--card))}

@@ -90,11 +90,12 @@ std::string proposals(const json& plan) {
   const std::vector<const json*> all = rows_of(plan);
   for (size_t i = 0; i < all.size(); ++i) {
     const json& p = *all[i];
-    rows.push_back(
-        {rank_name(plan, i) + ". " + string_at(p, "words"), format_seconds(number_at(p, "seconds")),
-         grouped(std::round(number_at(p, "tokens_per_second_device"))),
-         percent(number_at(p, "mfu")), percent(number_at(p, "bubble_share")),
-         format_bytes(number_at(p, "bytes")), p.value("simulated", false) ? "schedule" : "form"});
+    rows.push_back({rank_name(plan, i) + ". " + string_at(p, "words"),
+                    format_seconds(number_at(p, "seconds")),
+                    grouped(std::round(number_at(p, "tokens_per_second_device"))),
+                    percent(number_at(p, "mfu")), percent(number_at(p, "bubble_share")),
+                    format_bytes(number_at(p, "bytes")),
+                    p.value("simulated", false) ? "simulated" : "closed form"});
   }
   return "<figure>" +
          table({{"layout"},
@@ -107,8 +108,8 @@ std::string proposals(const json& plan) {
                rows, {0}) +
          "<figcaption>" +
          escape(
-             "Tokens a second and device. Time by the schedule, played event by event, or by the "
-             "closed form. FLOPs: " +
+             "Tokens a second and device. Simulated: the schedule was played event by event. "
+             "FLOPs: " +
              string_at(plan, "flop_convention") + "." +
              (plan.contains("own_problem")
                   ? " The recipe's own layout cannot be: " + string_at(plan, "own_problem") + "."
@@ -235,7 +236,7 @@ std::string curve(const json& what_if) {
   chart.y.label = "tokens/s a device";
   chart.width = kHalf;
   chart.height = 260;
-  size_t unfit = 0;
+  bool unfit = false;
   for (const json& series : what_if.at("series")) {
     Series drawn;
     drawn.name = string_at(series, "name");
@@ -243,7 +244,8 @@ std::string curve(const json& what_if) {
     for (const json& point : series.at("points")) {
       drawn.x.push_back(number_at(point, "x"));
       drawn.y.push_back(number_at(point, "tokens_per_second_device"));
-      unfit += !point.value("fits", true);
+      drawn.hollow.push_back(!point.value("fits", true));
+      unfit = unfit || drawn.hollow.back();
     }
     chart.series.push_back(std::move(drawn));
   }
@@ -257,7 +259,7 @@ std::string curve(const json& what_if) {
   chart.y.from_zero = high - low < kFlat * high;
   chart.references.push_back({"plan", number_at(what_if, "x_now"), true, -1});
   std::string caption = string_at(what_if, "caption");
-  if (unfit > 0) caption += fmt::format(" {} of the points would not fit in memory.", unfit);
+  if (unfit) caption += " Rings would not fit in memory.";
   return figure(chart.title, line_chart(chart), caption);
 }
 
@@ -313,11 +315,17 @@ std::string plan_page(const json& plan) {
   for (const json& what_if : child(plan, "what_if")) curves.push_back(curve(what_if));
   if (!curves.empty())
     page.add("what-if", "What would change",
-             paragraph("Each curve changes one thing about the first layout.") + grid(curves));
+             paragraph(
+                 "Each curve changes one thing about the first layout; times by the closed form.") +
+                 grid(curves));
   page.add("front", "Time, memory, devices", front(plan));
+  const json& made = child(plan, "made");
   page.set_footer(
-      "<footer>Made by `ocoee plan` from plan.json beside it. Times are predictions; the profile "
-      "of the machine says where its figures come from.</footer>\n");
+      "<footer>" +
+      paragraph(fmt::format("Made by {} from plan.json beside it. Times are predictions; the "
+                            "profile of the machine says where its figures come from.",
+                            string_at(made, "by", "`ocoee plan`"))) +
+      (made.is_object() ? code_block(string_at(made, "command")) : "") + "</footer>\n");
   return page.str();
 }
 

@@ -114,8 +114,15 @@ std::string reproduce_section(const SectionContext& context) {
   const std::string command = string_at(context.run.summary, "command");
   const std::string seed =
       context.run.recipe.empty() ? "" : " The recipe below holds every value, the seed among them.";
+  const json& ocoee = child(context.run.environment, "ocoee");
+  const std::string commit = string_at(ocoee, "commit");
+  const std::string by = ocoee.is_object()
+                             ? fmt::format(", by Ocoee {}{}", string_at(ocoee, "version"),
+                                           commit.empty() ? "" : ", commit " + commit)
+                             : "";
   if (!command.empty())
-    return paragraph("The command that made this run:") + code_block(shorten(command, 4000)) +
+    return paragraph("The command that made this run" + shorten(by, 100) + ":") +
+           code_block(shorten(command, 4000)) +
            (seed.empty() ? ""
                          : paragraph("The same recipe, layout and build give the same numbers on "
                                      "CPUs of one kind." +

@@ -41,7 +41,8 @@ std::vector<Tick> log_ticks(const Axis& axis, const Scale& scale, int count) {
     if (axis.text) return axis.text(v);
     return plain ? exact(v, 6) : scientific(v, 1);
   };
-  const bool label_others = decades < 1.7;  // few decades: 2 and 5 are labelled too
+  // Few decades, or room: 2 and 5 are labelled too.
+  const bool label_others = decades < 1.7 || 3 * decades <= count;
   for (int e = static_cast<int>(std::floor(low)); e <= static_cast<int>(std::ceil(high)); ++e) {
     for (const int mantissa : {1, 2, 5}) {
       const double value = mantissa * std::pow(10.0, e);

@@ -65,6 +65,10 @@ std::string command_line() {
   return out;
 }
 
+std::string program_words() {
+  return fmt::format("Ocoee {}{}{}", kVersion, *kBuildCommit ? ", commit " : "", kBuildCommit);
+}
+
 json environment(const comm::World& world, const device::Device& device) {
   json out;
   out["ocoee"] = {{"version", kVersion},

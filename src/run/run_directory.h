@@ -58,7 +58,8 @@ void require_not_beyond(const std::filesystem::path& folder, const std::string& 
 
 // Host, processor, memory, build, launcher, command line.
 nlohmann::json environment(const comm::World& world, const device::Device& device);
-std::string command_line();  // of this process, as a shell would take it
+std::string command_line();   // of this process, as a shell would take it
+std::string program_words();  // "Ocoee 0.1.0, commit 1a2b3c4"
 
 // All ranks' spans in one Chrome trace (chrome://tracing, Perfetto): pid = rank, a thread for each
 // track. Long runs keep the first and the last spans. Collective.

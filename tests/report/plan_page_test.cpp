@@ -47,6 +47,24 @@ TEST(PlanPage, ShowsEveryPart) {
   EXPECT_THAT(page, testing::Not(testing::HasSubstr("src=")));
 }
 
+TEST(PlanPage, WhatDoesNotFitIsDrawnAsARing) {
+  nlohmann::json plan = small_plan();
+  for (nlohmann::json& curve : plan["what_if"])
+    for (nlohmann::json& series : curve["series"])
+      for (nlohmann::json& point : series["points"]) point["fits"] = true;
+  EXPECT_THAT(plan_page(plan), testing::Not(testing::HasSubstr("class=\"ring")));
+  plan["what_if"][0]["series"][0]["points"][0]["fits"] = false;
+  EXPECT_THAT(plan_page(plan), testing::HasSubstr("class=\"ring"));
+  EXPECT_THAT(plan_page(plan), testing::HasSubstr("Rings would not fit in memory."));
+}
+
+TEST(PlanPage, SaysWhatMadeIt) {
+  nlohmann::json plan = small_plan();
+  plan["made"] = {{"by", "Ocoee 0.1.0, commit 1a2b3c4"}, {"command", "ocoee plan <22b>"}};
+  EXPECT_THAT(plan_page(plan), testing::HasSubstr("Made by Ocoee 0.1.0, commit 1a2b3c4"));
+  EXPECT_THAT(plan_page(plan), testing::HasSubstr("ocoee plan &lt;22b&gt;"));
+}
+
 TEST(PlanSection, StandsBesideWhatWasMeasured) {
   const testing_support::ScratchFolder scratch;
   testing_support::write_text(
