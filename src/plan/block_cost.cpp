@@ -31,6 +31,10 @@ std::string signature(const BlockSpec& block) {
 
 }  // namespace
 
+Shape shape_of(const Configuration& c) {
+  return {c.tensor, c.context, c.micro, c.pipeline, c.recompute};
+}
+
 bool is_recomputed(const BlockSpec& block) {
   return std::none_of(block.layers.begin(), block.layers.end(), [](const LayerSpec& layer) {
     return layer.kind == "embedding" || layer.kind == "head";

@@ -25,6 +25,7 @@ const char* name_of(Work work);
 struct WorkSeconds : std::array<double, kWorks> {
   WorkSeconds() : std::array<double, kWorks>{} {}
   double& of(Work work) { return (*this)[static_cast<size_t>(work)]; }
+  double of(Work work) const { return (*this)[static_cast<size_t>(work)]; }
   double total() const;
   WorkSeconds& operator+=(const WorkSeconds& other);
   WorkSeconds& operator-=(const WorkSeconds& other);
@@ -51,6 +52,7 @@ struct Shape {  // of a micro-batch on a rank
   Recompute recompute = Recompute::none;
   auto operator<=>(const Shape&) const = default;
 };
+Shape shape_of(const Configuration& c);
 
 bool is_recomputed(const BlockSpec& block);       // with full recompute; embedding and head are not
 double flops_made_again(const BlockSpec& block);  // a token, by this engine's full recompute

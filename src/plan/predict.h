@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time and memory of one step of one configuration, in closed form.
-//
-// A pipeline of unequal stages takes at least, for every stage i with w = forward + backward
-// seconds of a micro-batch, x seconds of a message and m micro-batches (1f1b):
-//   sum_{j<i} (w_j + 2 x_j) + m w_i
-//   sum_{j<i} (w_j + 2 x_j) + 2 sum_{j>i} (w_j + 2 x_{j-1}) + (m - (p - i) + 1) w_i
-// the second because stage i may hold no more than p - i micro-batches; both are equalities for
-// equal stages, (m + p - 1) w. The other schedules have forms of their own, below.
+// Time and memory of one step of one configuration, in closed form. The blocks' costs are
+// added up to stages (stage_seconds.cpp), these to a pipeline (pipeline_time.h), and this to a step
+// (step_end.cpp, sharing.cpp); what ranks hold is in stage_memory.cpp.
 #pragma once
 
 #include <array>
@@ -16,7 +11,9 @@
 #include <vector>
 
 #include "plan/block_cost.h"
+#include "plan/pipeline_time.h"
 #include "plan/simulator.h"
+#include "plan/stage_cuts.h"
 
 namespace ocoee::plan {
 
@@ -98,59 +95,60 @@ class Predictor {
   const Machine& machine() const { return machine_; }
 
  private:
-  struct Cut {                                              // of the model into stages
-    std::vector<std::vector<int>> blocks;                   // stage -> class -> blocks
-    std::vector<std::vector<std::vector<uint16_t>>> order;  // stage -> chunk -> class of each block
-    std::vector<bool> repeats;                              // stages in the order of the one before
-    int64_t head_stage = 0;
-  };
-  struct Stage {
-    double forward = 0, input = 0, weight = 0, message = 0;  // to the next stage
-    double taken = 0;  // of these: what messages take from the passes beside them
-    double work() const { return forward + input + weight; }
-  };
   struct Sharing {  // of what replicas hold
     Group split, twins;
     bool context_apart = false;  // gradients are summed over the context ranks besides
   };
-  struct Moment {  // bytes beside states and the activations that are kept
-    double passing = 0, units = 0;
+  struct StepEnd {         // seconds
+    double summed = 0;     // until the gradients of all stages are
+    double updated = 0;    // from then on, until values are where they are used
+    double optimizer = 0;  // of these, its pass over memory
+    double lost = 0;       // while stages start
   };
-  Moment fullest_moment(const Configuration& c, size_t stage) const;
-  static int64_t shards(const Configuration& c);
-  std::vector<size_t> first_blocks(const Configuration& c);  // of each part, and all blocks
-  const Cut& cut(const Configuration& c);
+  class Memory;
+
+  // Of the configuration at hand, seconds of the passes of its stages (stage_seconds.cpp).
   void set_stages(const Configuration& c);
+  void add_up_blocks(const Configuration& c);
+  void add_copies(const Configuration& c);
+  void add_shards(const Configuration& c);
+  void add_messages(const Configuration& c);
+  double tokens(const Configuration& c) const;        // of a rank's micro-batch
+  double stream_bytes(const Configuration& c) const;  // its residual stream's, on all tensor ranks
+
+  // From the passes of its pipeline to a step and its parts (step_end.cpp).
+  double closed_form(const Configuration& c, Prediction& p) const;
+  StepEnd step_end(const Configuration& c, double pipeline) const;
+  void finish(const Configuration& c, double pipeline, Prediction& p) const;
+  double add_parts(const Configuration& c, size_t stage, double micro_batches, Prediction& p) const;
+
+  // Bytes (stage_memory.cpp).
   void set_memory(const Configuration& c, Prediction& p,
                   std::vector<StageMemory>* stages = nullptr) const;
-  std::map<std::string, double> activations_by_kind(const Configuration& c, size_t stage,
-                                                    double activations, double put_off) const;
   double saved_bytes(size_t stage, const Configuration& c) const;
-  double most_here(const std::vector<uint16_t>& chunk, size_t mode) const;
-  double pipeline_seconds(const Configuration& c, double& least) const;
-  void finish(const Configuration& c, double pipeline, Prediction& p) const;
+
+  // What replicas exchange (sharing.cpp).
+  static int64_t shards(const Configuration& c);
+  Sharing sharing(const Configuration& c) const;
   double gradient_seconds(const Configuration& c, size_t stage) const;
   double gradient_element() const;  // its bytes on the wire
   double gather_seconds(const Configuration& c, size_t stage) const;
-  double blocks_of(size_t stage) const;
-  double first_block_share(size_t stage) const;
-  Sharing sharing(const Configuration& c) const;
   double twin_seconds(const Configuration& c, size_t stage) const;
   double exposed_sum_seconds(const Configuration& c, size_t stage) const;
+  double blocks_of(size_t stage) const;
+  double first_block_share(size_t stage) const;
 
   Workload workload_;
   System system_;
   Machine machine_;
   Network network_;
   BlockCosts costs_;
+  StageCuts cuts_;
   double peak_ = 0, model_flops_ = 0, selective_flops_ = 0, full_flops_ = 0;
   bool splits_backward_ = false;
-  // What a cut depends on -> it; many configurations share few cuts.
-  std::map<std::array<int64_t, 6>, const Cut*> cut_of_;
-  std::map<std::pair<int64_t, std::vector<size_t>>, Cut> cuts_;  // by stages and first blocks
 
   // Of the configuration at hand; kept to allocate nothing.
-  std::vector<Stage> stages_;
+  std::vector<Passes> stages_, of_class_;
   std::vector<double> parameters_, borrowed_;
   const std::vector<BlockCost>* blocks_ = nullptr;
   const Cut* cut_ = nullptr;

@@ -123,6 +123,15 @@ System with_types_of(System system, const Workload& workload) {
   return system;
 }
 
+ScheduleRequest Configuration::schedule_request(int64_t global_batch) const {
+  return {schedule, static_cast<int>(pipeline), static_cast<int>(micro_batches(global_batch)),
+          static_cast<int>(chunks)};
+}
+
+int64_t Configuration::stage_stride() const {
+  return tensor * context * (placement == Placement::data_inside ? data : 1);
+}
+
 int64_t Workload::compute_bytes() const {
   if (compute == "float64") return 8;
   return compute == "float32" ? 4 : 2;

@@ -69,6 +69,9 @@ struct Configuration {
 
   int64_t devices() const { return tensor * context * pipeline * data; }
   int64_t micro_batches(int64_t global_batch) const { return global_batch / (data * micro); }
+  ScheduleRequest schedule_request(int64_t global_batch) const;
+  bool puts_off_weights() const { return schedule == ScheduleKind::zero_bubble && pipeline > 1; }
+  int64_t stage_stride() const;  // devices between a stage and the next
   bool operator==(const Configuration&) const = default;
 };
 // What a task says of itself: its workload, and the layout of its recipe on the ranks at hand.

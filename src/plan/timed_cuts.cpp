@@ -26,7 +26,7 @@ std::vector<int64_t> timed_cuts(const Planned& planned, const std::string& machi
   const Machine profile = load_machine(machine);
   const System& system = system_named("ocoee");
   BlockCosts costs(workload, system, profile);
-  const Shape shape{c.tensor, c.context, c.micro, c.pipeline, c.recompute};
+  const Shape shape = shape_of(c);
   if (!costs.problem(shape).empty()) return {};
   const std::vector<size_t> cuts =
       cuts_by_time(costs.at(shape), costs.class_of_block(), c.recompute, parts);
