@@ -76,7 +76,7 @@ int work_colour(const std::string& name) {
       {"reduce", 2},     {"gather", 2},    {"comm", 2},      {"send", 2},      {"receive", 2},
       {"recv", 2},       {"broadcast", 2}, {"data", 5},      {"load", 5},      {"evaluat", 6},
       {"checkpoint", 4}, {"save", 4},      {"recompute", 6}, {"other", 7},     {"idle", 7},
-      {"wait", 7}};
+      {"wait", 7},       {"sampling", 0},  {"energies", 0},  {"analysis", 1}};
   for (const auto& [kind, colour] : kKinds)
     if (name.find(kind) != std::string::npos) return colour;
   return 7;

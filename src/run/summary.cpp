@@ -24,8 +24,8 @@ void SummaryListener::on(const Event& event) {
 void complete_summary(json& summary) {
   if (summary.contains("last_step") && summary["last_step"].contains("tokens"))
     summary["tokens"] = summary["last_step"]["tokens"];
-  for (const char* phase :
-       {"data", "forward", "backward", "communication", "optimizer", "evaluation", "checkpoint"}) {
+  for (const char* phase : {"data", "forward", "backward", "communication", "optimizer",
+                            "evaluation", "checkpoint", "sampling", "energies", "analysis"}) {
     if (const double seconds = trace::total_seconds(phase); seconds > 0)
       summary["seconds_by_phase"][phase] = seconds;
   }

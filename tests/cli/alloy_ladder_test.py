@@ -102,6 +102,8 @@ def main():
             assert ("share so few energies" in said) == ("share so few energies" in report), said
             hardly += "share so few energies" in said
         assert hardly > 0, "no seed shows it"
+        phases = json.loads((here / "runs/hardly1/summary.json").read_text())["seconds_by_phase"]
+        assert phases["sampling"] > 0 and phases["analysis"] > 0, phases
         said, report = run("not", "lattice.cells=[10,10,10]", "sampling.samples=20")
         assert "share no energies" in said and "share no energies" in report, said
         said, _ = run("one", "lattice.cells=[2,2,2]", "sampling.samples=1", "sampling.samples_per_round=1")

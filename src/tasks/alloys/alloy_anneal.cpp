@@ -108,6 +108,7 @@ class AnnealTask final : public run::Task {
   int64_t checkpoint_every() const override { return config_.checkpoint_every; }
 
   void advance() override {
+    const trace::Scope scope("sampling");
     const double begin = trace::now_seconds();
     const double k_t = annealing_->k_t();
     annealing_->advance();
@@ -142,6 +143,7 @@ class AnnealTask final : public run::Task {
   }
 
   void finish() override {
+    const trace::Scope scope("analysis");
     const std::vector<uint8_t> species = annealing_->lowest();
     const std::vector<double> lowest = annealing_->lowest_energies();
     if (ranks_.rank() != 0) return;

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "core/text.h"
+#include "core/trace.h"
 #include "data/store.h"
 #include "run/launcher.h"
 #include "science/alloy/training_set.h"
@@ -186,6 +187,7 @@ class AlloyFit final : public run::Task {
 
   // To what is labelled by now; nothing while that is too little.
   std::optional<alloy::Fit> fit_so_far() {
+    const trace::Scope scope("analysis");
     const alloy::Design train = design(train_), test = design(test_);
     held_out_ = kNotYet;
     if (train.rows <= train.free || test.rows == 0) return std::nullopt;
@@ -214,6 +216,7 @@ class AlloyFit final : public run::Task {
   // Each rank asks for its share; then all know all.
   void label(const std::vector<size_t>& chosen) {
     if (chosen.empty()) return;
+    const trace::Scope scope("energies");
     nlohmann::json mine = nlohmann::json::array();  // of [sample, energy or null, problem, cached]
     if (!lammps_) {
       for (const size_t i : chosen) energies_[i] = *samples_[i].given;

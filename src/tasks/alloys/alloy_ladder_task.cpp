@@ -96,6 +96,7 @@ class LadderTask final : public run::Task {
   std::string position_name() const override { return "round"; }
 
   void advance() override {
+    const trace::Scope scope("sampling");
     const double begin = trace::now_seconds();
     const alloy::Tally before = tally();
     for (int64_t k = 0; k < config_.samples_per_round; ++k) {
@@ -147,6 +148,7 @@ class LadderTask final : public run::Task {
   }
 
   void finish() override {
+    const trace::Scope scope("analysis");
     std::vector<LadderResult> results;
     for (One& one : systems_) {
       LadderResult result{one.size, one.lattice, gather(one), {}, one.tempering->round_trips(), 0};

@@ -150,6 +150,7 @@ class WangLandauTask final : public run::Task {
   int64_t checkpoint_every() const override { return config_.checkpoint_every; }
 
   void advance() override {
+    const trace::Scope scope("sampling");
     const double begin = trace::now_seconds();
     walk_->advance();
     if (position() % context_.run.log_every != 0 && !walk_->finished()) return;
@@ -173,6 +174,7 @@ class WangLandauTask final : public run::Task {
   void loaded(const json& values) override { walk_->loaded(values); }
 
   void finish() override {
+    const trace::Scope scope("analysis");
     const std::vector<std::vector<double>> ln_g = walk_->ln_g();
     const std::vector<alloy::BinMoments> met = walk_->bin_moments();
     const std::array<int64_t, 2> beyond = walk_->beyond();
