@@ -4,6 +4,7 @@
 // fields).
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/text.h"
@@ -86,6 +87,11 @@ std::string line_figure(const SectionContext& context, const json& described) {
       chart.series.push_back(std::move(series));
     }
   }
+  // Shells and orders are counted: no ticks between them.
+  chart.x.whole = std::all_of(chart.series.begin(), chart.series.end(), [](const Series& series) {
+    return std::all_of(series.x.begin(), series.x.end(),
+                       [](double x) { return x == std::floor(x); });
+  });
   const json& references = child(described, "references");
   if (references.is_array())
     for (const json& entry : references)

@@ -62,6 +62,9 @@ double last_finite(const std::vector<double>& values) {
 MetricInfo metric_info(const std::string& name) {
   static const std::map<std::string, MetricInfo> kKnown = {
       {"loss", {"Loss", ""}},
+      {"held_out_rmse_mev", {"Held-out error", "meV/atom"}},
+      {"train_rmse_mev", {"Error of what was fitted to", "meV/atom"}},
+      {"noise_mev", {"Noise that the fit assumes", "meV/atom"}},
       {"bits_per_base", {"Held-out bits per base", "bits per base"}},
       {"bits_per_byte", {"Held-out bits per byte", "bits per byte"}},
       {"perplexity", {"Perplexity", ""}},

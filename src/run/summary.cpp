@@ -98,6 +98,10 @@ std::string headline_text(const json& summary) {
       out += fmt::format("{} {}", entry.value("text", ""), entry.value("unit", ""));
     else
       out += fmt::format("{:.4f}", entry["value"].get<double>());
+    const std::string unit = entry.value("unit", "");  // "bits per base" says it already
+    if (!entry.contains("text") && !unit.empty() &&
+        entry.value("label", "").find(unit) == std::string::npos)
+      out += " " + unit;
     if (entry.contains("reference"))
       out += fmt::format("; {} {:.4f}", entry["reference"].value("label", "reference"),
                          entry["reference"].value("value", 0.0));

@@ -86,6 +86,7 @@ def main():
         told = {how: len(re.findall(f"random \\d+: LAMMPS {how}", done.stdout))
                 for how in ("was killed by signal 6", "hung: it was killed after", "printed 'nan'")}
         assert all(told.values()), (told, done.stdout)
+        assert re.search(r"held-out error [0-9.]+ meV/atom; report", done.stdout), done.stdout
         # What samples the fit takes its lattice, also under the name of an ordering with a cell of its own.
         (here / "ladder.toml").write_text(LADDER)
         for kind, edge in (("fcc", 7.4), ("L1_2", 7.4), ("fcc", 8)):

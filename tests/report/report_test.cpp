@@ -231,6 +231,21 @@ TEST(Report, HostileNamesStayText) {
   EXPECT_TRUE(page.has_text("&lt;img src=x onerror=1&gt;"));
 }
 
+TEST(Report, WhatIsCountedHasNoTicksBetween) {
+  const auto page_of = [](const std::vector<double>& x) {
+    const ScratchFolder scratch;
+    json summary = testing_support::summary_json({});
+    summary["figures"] = json::array(
+        {{{"chart", "line"},
+          {"title", "BIC"},
+          {"series", json::array({{{"name", "BIC"}, {"x", x}, {"y", {3, 1, 2, 5}}}})}}});
+    write_text(scratch.path() / "summary.json", summary.dump());
+    return check_page(render_report(scratch.path()));
+  };
+  EXPECT_TRUE(page_of({0, 1, 2, 3.5}).has_text("0.5"));
+  EXPECT_FALSE(page_of({0, 1, 2, 3}).has_text("0.5"));
+}
+
 TEST(Report, HugeTextsAreCut) {
   const ScratchFolder scratch;
   write_text(scratch.path() / "recipe.toml", std::string(3u << 20, '<'));

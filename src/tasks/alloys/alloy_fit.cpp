@@ -258,7 +258,7 @@ run::DebugRecipe debug_alloy_fit(const std::filesystem::path& folder) {
                       "[\"{}\"]\nblock = 8\n"
                       "[fit]\nmax_shells = 4\n",
                       (folder / "planted.extxyz").string()),
-          "loss", 1e-7};
+          "held_out_rmse_mev", 1e-4};
 }
 
 }  // namespace

@@ -62,10 +62,12 @@ class AlloyFit final : public run::Task {
     nlohmann::json fields = {
         {"structures", labelled(train_).size()}, {"failed", failures_.size()}, {"cached", cached_}};
     if (const std::optional<alloy::Fit> fit = fit_so_far()) {
-      fields["loss"] = held_out_;
-      fields["train_rmse"] = fit->rmse;
-      fields["noise"] = fit->noise;
+      constexpr double kMilli = 1e3;
+      fields["held_out_rmse_mev"] = kMilli * held_out_;
+      fields["train_rmse_mev"] = kMilli * fit->rmse;
+      fields["noise_mev"] = kMilli * fit->noise;
       fields["effective_parameters"] = fit->parameters;
+      fields["shown"] = {"held_out_rmse_mev"};
     }
     context_.events.emit({"step", step_, fields});
   }
