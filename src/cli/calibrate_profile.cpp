@@ -103,6 +103,100 @@ std::string link_section(const std::string& name, const LinkFigures& links,
                     "bytes of a message by itself");
 }
 
+// One curve serves all types: that of the type large models compute in on such a device.
+std::string curve_type(const DeviceFigures& device) {
+  return device.products.contains("float16") ? "bfloat16" : "float32";
+}
+
+std::string product_lines(const DeviceFigures& device) {
+  std::string out;
+  for (const auto& [type, samples] : device.products)
+    out += fmt::format("{} = {:.4g}  # FLOP/s, the fastest product measured\n", type,
+                       best_rate(samples));
+  const std::string type = curve_type(device);
+  const double peak = best_rate(device.products.at(type));
+  out += rate_curve("product", device.products.at(type), peak,
+                    "FLOPs of one product, " + type + "; forward and both gradients");
+  if (device.few_tokens > 0) {
+    out += fmt::format("few_tokens = {}\n", device.few_tokens);
+    out += rate_curve("product_few", device.few_products, peak, "the same with so many tokens");
+  }
+  return out;
+}
+
+std::string attention_lines(const DeviceFigures& device) {
+  const auto found = device.attentions.find(curve_type(device));
+  if (found == device.attentions.end()) return "";
+  const std::vector<Sample>& heads = found->second;
+  std::string out = rate_curve("attention", heads, best_rate(device.products.at(found->first)),
+                               "head size; FLOPs of the full matrix, forward and backward");
+  double middle = 0;  // the length that head sizes were measured at
+  for (const Sample& sample : device.lengths) {
+    if (sample.work == heads[0].work) middle = sample.rate();
+  }
+  if (middle > 0)
+    out += rate_curve("attention_length", device.lengths, middle,
+                      "tokens of a sample, beside that of heads of 64");
+  if (!device.rows.empty())
+    out += rate_curve("attention_rows", device.rows, device.rows.back().rate(),
+                      "tokens times heads of a micro-batch, beside the last");
+  return out + fmt::format("attention_backward = {:.3g}  # seconds over the forward pass's\n",
+                           device.attention_backward);
+}
+
+std::string pass_lines(const DeviceFigures& device, double bandwidth) {
+  std::string out = rate_curve("stream", device.streams, bandwidth, "bytes read and written");
+  if (!device.reuse.empty())
+    out += rate_curve("reuse", device.reuse, bandwidth,
+                      "bytes touched between two uses of what a pass moves; what arithmetic takes, "
+                      "above and below, is beside that");
+  for (const auto& [key, seconds, what] :
+       {std::tuple<const char*, double, const char*>{"activation", device.activation, "GELU"},
+        {"activation_gradient", device.activation_gradient, "its gradient, with the bias's"},
+        {"norm", device.norm, "LayerNorm"},
+        {"norm_gradient", device.norm_gradient, "its gradients"},
+        {"loss", device.loss, "cross-entropy and its gradient"}})
+    out += fmt::format("{} = {:.3g}  # s an element, {}\n", key, seconds, what);
+  if (device.workspace > 0)
+    out += fmt::format("workspace = {:.4g}  # bytes, of the matrix product library\n",
+                       device.workspace);
+  out += fmt::format("launch = {:.3g}  # s, an addition of 16 numbers\n", device.launch);
+  for (const auto& [kind, seconds] : device.fixed)
+    out += fmt::format("fixed_{} = [{:.3g}, {:.3g}]  # s, forward and backward, next to no size\n",
+                       kind, seconds.forward, seconds.backward);
+  out += fmt::format("random = {:.3g}  # a second, dropout of 10 %\n", device.random);
+  return out;
+}
+
+std::string link_sections(const Links& links) {
+  const Hosts& hosts = links.hosts;
+  const int ranks = hosts.count * hosts.ranks;
+  std::string out;
+  if (links.pairs.ranks > 1)
+    out += link_section("package", links.pairs, links.overlap, links.pairs.ranks);
+  out +=
+      link_section("node", links.node, links.overlap, hosts.ranks, links.copies, links.copy_loss);
+  if (hosts.count > 1)
+    out += link_section("network", links.network, links.network_overlap, ranks);
+  else
+    out += fmt::format(
+        "\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n", ranks);
+  return out;
+}
+
+std::string storage_section(const StorageFigures& storage) {
+  std::string out = fmt::format(
+      "\n[storage]\nread = {:.4g}  # bytes/s, 64 MiB a rank, not from a cache\nwrite = {:.4g}  # "
+      "with fsync\n",
+      storage.read, storage.write);
+  if (storage.hdf5_read > 0)
+    out += fmt::format(
+        "hdf5_read = {:.4g}  # bytes/s, HDF5's library: 64 MiB of float32 a rank, 1 MiB at a "
+        "time\n",
+        storage.hdf5_read);
+  return out;
+}
+
 }  // namespace
 
 Hosts hosts_of(const std::vector<std::string>& names) {
@@ -150,75 +244,8 @@ std::string profile_text(const std::string& name, const std::string& note,
   out += fmt::format(
       "bandwidth = {:.4g}  # bytes/s read and written, the fastest of the passes below\n",
       bandwidth);
-  for (const auto& [type, samples] : device.products)
-    out += fmt::format("{} = {:.4g}  # FLOP/s, the fastest product measured\n", type,
-                       best_rate(samples));
-  // One curve serves all types: that of the type large models compute in on such a device.
-  const bool gpu = device.products.contains("float16");
-  const std::string type = gpu ? "bfloat16" : "float32";
-  const double peak = best_rate(device.products.at(type));
-  out += rate_curve("product", device.products.at(type), peak,
-                    "FLOPs of one product, " + type + "; forward and both gradients");
-  if (device.few_tokens > 0) {
-    out += fmt::format("few_tokens = {}\n", device.few_tokens);
-    out += rate_curve("product_few", device.few_products, peak, "the same with so many tokens");
-  }
-  const auto attention = device.attentions.find(type);
-  if (attention != device.attentions.end()) {
-    out += rate_curve("attention", attention->second, peak,
-                      "head size; FLOPs of the full matrix, forward and backward");
-    double middle = 0;  // the length that head sizes were measured at
-    for (const Sample& sample : device.lengths) {
-      if (sample.work == attention->second[0].work) middle = sample.rate();
-    }
-    if (middle > 0)
-      out += rate_curve("attention_length", device.lengths, middle,
-                        "tokens of a sample, beside that of heads of 64");
-    if (!device.rows.empty())
-      out += rate_curve("attention_rows", device.rows, device.rows.back().rate(),
-                        "tokens times heads of a micro-batch, beside the last");
-    out += fmt::format("attention_backward = {:.3g}  # seconds over the forward pass's\n",
-                       device.attention_backward);
-  }
-  out += rate_curve("stream", device.streams, bandwidth, "bytes read and written");
-  if (!device.reuse.empty())
-    out += rate_curve("reuse", device.reuse, bandwidth,
-                      "bytes touched between two uses of what a pass moves; what arithmetic takes, "
-                      "above and below, is beside that");
-  for (const auto& [key, seconds, what] :
-       {std::tuple<const char*, double, const char*>{"activation", device.activation, "GELU"},
-        {"activation_gradient", device.activation_gradient, "its gradient, with the bias's"},
-        {"norm", device.norm, "LayerNorm"},
-        {"norm_gradient", device.norm_gradient, "its gradients"},
-        {"loss", device.loss, "cross-entropy and its gradient"}})
-    out += fmt::format("{} = {:.3g}  # s an element, {}\n", key, seconds, what);
-  if (device.workspace > 0)
-    out += fmt::format("workspace = {:.4g}  # bytes, of the matrix product library\n",
-                       device.workspace);
-  out += fmt::format("launch = {:.3g}  # s, an addition of 16 numbers\n", device.launch);
-  for (const auto& [kind, seconds] : device.fixed)
-    out += fmt::format("fixed_{} = [{:.3g}, {:.3g}]  # s, forward and backward, next to no size\n",
-                       kind, seconds.forward, seconds.backward);
-  out += fmt::format("random = {:.3g}  # a second, dropout of 10 %\n", device.random);
-  if (links.pairs.ranks > 1)
-    out += link_section("package", links.pairs, links.overlap, links.pairs.ranks);
-  out +=
-      link_section("node", links.node, links.overlap, hosts.ranks, links.copies, links.copy_loss);
-  if (hosts.count > 1)
-    out += link_section("network", links.network, links.network_overlap, ranks);
-  else
-    out += fmt::format(
-        "\n[network]\ndevices = {}\nbandwidth = 1e9  # not measured\nlatency = 1e-5\n", ranks);
-  out += fmt::format(
-      "\n[storage]\nread = {:.4g}  # bytes/s, 64 MiB a rank, not from a cache\nwrite = {:.4g}  # "
-      "with fsync\n",
-      storage.read, storage.write);
-  if (storage.hdf5_read > 0)
-    out += fmt::format(
-        "hdf5_read = {:.4g}  # bytes/s, HDF5's library: 64 MiB of float32 a rank, 1 MiB at a "
-        "time\n",
-        storage.hdf5_read);
-  return out;
+  return out + product_lines(device) + attention_lines(device) + pass_lines(device, bandwidth) +
+         link_sections(links) + storage_section(storage);
 }
 
 }  // namespace ocoee::cli
