@@ -16,6 +16,7 @@
 #include "plan/launch_script.h"
 #include "plan/overrides.h"
 #include "plan/plan_file.h"
+#include "plan/plan_text.h"
 #include "report/plan_page.h"
 #include "run/run_directory.h"
 

@@ -128,33 +128,72 @@ std::string storage_words(const json& checkpoint, double step) {
                                 : ": longer than a step, which waits for them");
 }
 
-std::string schedule_words(const json& layout) {
-  if (layout.at("pipeline") == 1) return "-";
-  std::string text = layout.at("schedule");
-  if (layout.at("chunks") > 1) text += fmt::format(" x{}", layout.at("chunks").get<int64_t>());
-  return text;
+// What is planned: the workload, the software and the machine.
+void add_question(json& out, const Predictor& predictor) {
+  const Workload& w = predictor.workload();
+  const Machine& m = predictor.machine();
+  out["name"] = w.name;
+  out["parameters"] = w.model.parameters();
+  out["batch"] = w.global_batch;
+  out["sequence"] = w.sequence;
+  out["compute"] = w.compute;
+  out["gradients"] = w.gradients;
+  out["moments"] = w.moments;
+  out["masters"] = w.masters;
+  out["types"] = type_words(w);
+  out["float8_note"] = float8_note(w, m);
+  out["system"] = {{"name", predictor.system().name}, {"note", predictor.system().note}};
+  out["machine"] = {{"name", m.name},
+                    {"note", m.note},
+                    {"device", m.device.name},
+                    {"node_devices", m.node.devices},
+                    {"peak_flops", predictor.peak_flops()},
+                    {"memory_bytes", m.device.memory.value},
+                    {"usable_bytes", predictor.usable_bytes()}};
+  out["flop_convention"] =
+      "products with weights 6 per weight and token; attention 12 x layers x width x sequence "
+      "(full, not causal); MFU without recompute, HFU with it";
+  out["flops_per_step"] = predictor.model_flops();
 }
 
-std::string shard_words(const json& layout) {
-  std::string text = layout.at("shard");
-  if (layout.at("shard_group") > 0)
-    text += fmt::format("/{}", layout.at("shard_group").get<int64_t>());
-  return text;
+// The proposals, the front of time and memory, and the recipe's own layout.
+void add_layouts(json& out, Predictor& predictor, const PlanRequest& request,
+                 const SearchResult& found) {
+  out["proposals"] = json::array();
+  for (const Proposal& p : found.proposals) {
+    json one = proposal_json(predictor, p.configuration, p.prediction);
+    one["why"] = explain(predictor, p.configuration);
+    out["proposals"].push_back(std::move(one));
+  }
+  out["front"] = json::array();
+  constexpr int kHalvings = 3;
+  for (const Proposal& p : front_with_fewer(predictor, request.search, kHalvings, found.front)) {
+    out["front"].push_back(proposal_json(predictor, p.configuration, p.prediction));
+    out["front"].back()["devices"] = p.configuration.devices();
+  }
+  const std::string own_problem =
+      request.own ? predictor.problem(*request.own) : request.own_problem;
+  if (!own_problem.empty()) {
+    out["own_problem"] = own_problem;
+  } else if (request.own) {
+    out["own"] = proposal_json(predictor, *request.own, predictor.simulate(*request.own));
+    out["own"]["why"] = explain(predictor, *request.own);
+  }
 }
 
-std::string row(const std::string& first, const json& proposal) {
-  const json& l = proposal.at("layout");
-  const auto whole = [&](const char* key) { return l.at(key).get<int64_t>(); };
-  return fmt::format(
-      "{:>6} {:>6} {:>7} {:>8} {:>5} {:>5} {:>8} {:<15} {:<13} {:<9} {:>9} {:>8.0f} {:>5.1f} "
-      "{:>5.1f} {:>6.1f} {:>10}  {}\n",
-      first, whole("tensor"), whole("context"), whole("pipeline"), whole("data"), whole("micro"),
-      proposal.at("micro_batches").get<int64_t>(), schedule_words(l), shard_words(l),
-      l.at("offload").get<bool>() ? "offload" : l.at("recompute").get<std::string>(),
-      format_seconds(proposal.at("seconds")), proposal.at("tokens_per_second_device").get<double>(),
-      100 * proposal.at("mfu").get<double>(), 100 * proposal.at("hfu").get<double>(),
-      100 * proposal.at("bubble_share").get<double>(), format_bytes(proposal.at("bytes")),
-      proposal.at("simulated").get<bool>() ? "simulated" : "closed form");
+json effort_json(const Predictor& predictor, const PlanRequest& request, double tokens_per_second) {
+  const Machine& m = predictor.machine();
+  const int64_t devices = request.search.devices;
+  const Seconds write =
+      storage_seconds(checkpoint_bytes(predictor.workload()), m.write, m, devices);
+  const Effort e =
+      effort(m, request.tokens, tokens_per_second, devices, {write, request.checkpoint_interval});
+  return {{"tokens", request.tokens},
+          {"hours", e.hours},
+          {"checkpoint_hours", e.checkpoint_hours},
+          {"device_hours", e.device_hours},
+          {"node_hours", e.node_hours},
+          {"megawatt_hours", e.megawatt_hours}};
 }
 
 }  // namespace
@@ -212,134 +251,28 @@ std::string float8_note(const Workload& workload, const Machine& machine) {
 Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   Plan plan;
   plan.found = search(predictor, request.search);
-  const Workload& w = predictor.workload();
-  const Machine& m = predictor.machine();
   const SearchResult& found = plan.found;
   json& out = plan.json;
   out["version"] = 1;
-  out["name"] = w.name;
   out["devices"] = request.search.devices;
-  out["parameters"] = w.model.parameters();
-  out["batch"] = w.global_batch;
-  out["sequence"] = w.sequence;
-  out["compute"] = w.compute;
-  out["gradients"] = w.gradients;
-  out["moments"] = w.moments;
-  out["masters"] = w.masters;
-  out["types"] = type_words(w);
-  out["float8_note"] = float8_note(w, m);
-  out["system"] = {{"name", predictor.system().name}, {"note", predictor.system().note}};
-  out["machine"] = {{"name", m.name},
-                    {"note", m.note},
-                    {"device", m.device.name},
-                    {"node_devices", m.node.devices},
-                    {"peak_flops", predictor.peak_flops()},
-                    {"memory_bytes", m.device.memory.value},
-                    {"usable_bytes", predictor.usable_bytes()}};
-  out["flop_convention"] =
-      "products with weights 6 per weight and token; attention 12 x layers x width x sequence "
-      "(full, not causal); MFU without recompute, HFU with it";
-  out["flops_per_step"] = predictor.model_flops();
+  add_question(out, predictor);
   out["searched"] = {{"costed", found.costed},
                      {"fitting", found.fitting},
                      {"simulated", found.simulated},
                      {"left_out", left_out(predictor, request.search)},
                      {"seconds", found.seconds}};
-  out["proposals"] = json::array();
-  for (const Proposal& p : found.proposals) {
-    json one = proposal_json(predictor, p.configuration, p.prediction);
-    one["why"] = explain(predictor, p.configuration);
-    out["proposals"].push_back(std::move(one));
-  }
-  out["front"] = json::array();
-  constexpr int kHalvings = 3;
-  for (const Proposal& p : front_with_fewer(predictor, request.search, kHalvings, found.front)) {
-    out["front"].push_back(proposal_json(predictor, p.configuration, p.prediction));
-    out["front"].back()["devices"] = p.configuration.devices();
-  }
-  const Configuration& best = found.proposals.front().configuration;
-  const std::string own_problem =
-      request.own ? predictor.problem(*request.own) : request.own_problem;
-  if (!own_problem.empty()) {
-    out["own_problem"] = own_problem;
-  } else if (request.own) {
-    out["own"] = proposal_json(predictor, *request.own, predictor.simulate(*request.own));
-    out["own"]["why"] = explain(predictor, *request.own);
-  }
+  add_layouts(out, predictor, request, found);
+  const auto& [best, first] = found.proposals.front();
   out["stages"] = stages_json(predictor, best);
   out["timeline"] = timeline_json(predictor, best);
-  out["what_if"] = curves_json(what_if(w, predictor.system(), m, best));
-  const Prediction& first = found.proposals.front().prediction;
+  out["what_if"] =
+      curves_json(what_if(predictor.workload(), predictor.system(), predictor.machine(), best));
   out["checkpoint"] = checkpoint_json(predictor, request.search.devices);
   out["checkpoint"]["words"] =
       storage_words(out["checkpoint"], first.seconds - first.of(Part::loading));
-  if (request.tokens > 0) {
-    const Effort e =
-        effort(m, request.tokens, out["proposals"][0]["tokens_per_second"], request.search.devices,
-               {storage_seconds(checkpoint_bytes(w), m.write, m, request.search.devices),
-                request.checkpoint_interval});
-    out["effort"] = {{"tokens", request.tokens},
-                     {"hours", e.hours},
-                     {"checkpoint_hours", e.checkpoint_hours},
-                     {"device_hours", e.device_hours},
-                     {"node_hours", e.node_hours},
-                     {"megawatt_hours", e.megawatt_hours}};
-  }
+  if (request.tokens > 0)
+    out["effort"] = effort_json(predictor, request, out["proposals"][0]["tokens_per_second"]);
   return plan;
-}
-
-std::string plan_text(const json& plan) {
-  const json& machine = plan.at("machine");
-  std::string out = fmt::format(
-      "{}: {} parameters, {} samples of {} tokens a step, {}\n{} x {} of {} ({} usable), as {} "
-      "trains\n",
-      plan.at("name").get<std::string>(), format_count(plan.at("parameters")),
-      plan.at("batch").get<int64_t>(), plan.at("sequence").get<int64_t>(),
-      plan.at("types").get<std::string>(), plan.at("devices").get<int64_t>(),
-      machine.at("device").get<std::string>(), machine.at("name").get<std::string>(),
-      format_bytes(machine.at("usable_bytes")), plan.at("system").at("name").get<std::string>());
-  const std::string note = plan.at("float8_note");
-  if (!note.empty()) out += note + "\n";
-  const json& searched = plan.at("searched");
-  out +=
-      fmt::format("{} layouts costed, {} fit, {} simulated, in {}\n",
-                  searched.at("costed").get<int64_t>(), searched.at("fitting").get<int64_t>(),
-                  searched.at("simulated").get<int64_t>(), format_seconds(searched.at("seconds")));
-  for (const json& one : searched.at("left_out"))
-    out += "left out: " + one.get<std::string>() + "\n";
-  out += "\n";
-  out += fmt::format(
-      "{:>6} {:>6} {:>7} {:>8} {:>5} {:>5} {:>8} {:<15} {:<13} {:<9} {:>9} {:>8} {:>5} {:>5} "
-      "{:>6} {:>10}  {}\n",
-      "", "tensor", "context", "pipeline", "data", "micro", "micro-b.", "schedule", "shard",
-      "recompute", "step", "tok/s/d.", "MFU %", "HFU %", "bub. %", "memory", "time by");
-  int rank = 0;
-  for (const json& proposal : plan.at("proposals")) out += row(std::to_string(++rank), proposal);
-  if (plan.contains("own")) {
-    out += row("recipe", plan.at("own"));
-    if (!plan.at("own").at("fits").get<bool>()) out += "the recipe's own layout does not fit\n";
-  }
-  if (plan.contains("own_problem"))
-    out +=
-        fmt::format("recipe: its own layout cannot be on {} devices: {}\n",
-                    plan.at("devices").get<int64_t>(), plan.at("own_problem").get<std::string>());
-  out += "\nThe first:\n";
-  for (const json& sentence : plan.at("proposals").at(0).at("why"))
-    out += "  " + sentence.get<std::string>() + "\n";
-  const std::string storage = plan.at("checkpoint").at("words");
-  if (!storage.empty()) out += "\n" + storage + "\n";
-  if (plan.contains("effort")) {
-    const json& e = plan.at("effort");
-    out += fmt::format("\n{} tokens: {:.1f} hours, {} node-hours", format_count(e.at("tokens")),
-                       e.at("hours").get<double>(), format_count(e.at("node_hours")));
-    if (e.at("checkpoint_hours") > 0)
-      out += fmt::format(", {:.1f} of the hours for checkpoints",
-                         e.at("checkpoint_hours").get<double>());
-    if (e.at("megawatt_hours") > 0)
-      out += fmt::format(", {:.1f} MWh of the devices", e.at("megawatt_hours").get<double>());
-    out += "\n";
-  }
-  return out;
 }
 
 }  // namespace ocoee::plan

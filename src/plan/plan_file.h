@@ -40,7 +40,4 @@ std::string type_words(const Workload& workload);
 // Beside a plan whose machine does not know them; else "".
 std::string float8_note(const Workload& workload, const Machine& machine);
 
-// The table on the terminal.
-std::string plan_text(const nlohmann::json& plan);
-
 }  // namespace ocoee::plan

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "models/shapes.h"
+#include "plan/plan_text.h"
 #include "plan/run_plan.h"
 
 namespace ocoee::plan {
