@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How often, and after how many evaluations, a search comes within 2 % of the best of a table that
 // holds every point: trials.jsonl of `ocoee tune ... --simulate --method random --trials 1000000`.
-//   bench_tuner TRIALS METHOD FIRST_SEED SEEDS BUDGET [fits]
-// `fits`: the search is told beforehand which points fit, which shows what learning that costs.
+//   bench_tuner TRIALS METHOD FIRST_SEED SEEDS BUDGET [memory|nothing|fits]
+// The search is told what trials that worked held (`memory`), that they worked (`nothing` more), or
+// beforehand which points fit, which shows what learning that costs.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -28,7 +29,11 @@ using ocoee::plan::TunerOptions;
 
 struct Table {
   KnobSpace space;
-  std::map<uint64_t, double> seconds;  // by number of the point; infinite: it does not fit
+  struct Entry {
+    double seconds = std::numeric_limits<double>::infinity();  // it does not fit
+    ocoee::plan::TrialMemory memory;
+  };
+  std::map<uint64_t, Entry> points;  // by number
   double best = std::numeric_limits<double>::infinity();
 };
 
@@ -47,33 +52,33 @@ Table read_table(const char* path) {
   Table table{KnobSpace(std::move(knobs)), {}};
   while (std::getline(in, line)) {
     const auto trial = nlohmann::json::parse(line);
-    const bool ok = trial.at("outcome") == "ok";
-    const double value =
-        ok ? trial.at("value").get<double>() : std::numeric_limits<double>::infinity();
-    table.seconds[table.space.number(trial.at("point").get<Point>())] = value;
-    table.best = std::min(table.best, value);
+    Table::Entry entry;
+    if (trial.at("outcome") == "ok") entry.seconds = trial.at("value").get<double>();
+    entry.memory = {trial.value("memory", 0.0), trial.value("out_of_memory", false)};
+    table.points[table.space.number(trial.at("point").get<Point>())] = entry;
+    table.best = std::min(table.best, entry.seconds);
   }
   return table;
 }
 
 // Evaluations until one is within 2 % of the best; budget + 1 where none is.
 int evaluations(const Table& table, const std::string& method, uint64_t seed, int budget,
-                bool fits) {
+                const std::string& told) {
   TunerOptions options;
   options.method = method, options.seed = seed;
   options.admissible = [&](const Point& p) {
-    const auto found = table.seconds.find(table.space.number(p));
-    return found != table.seconds.end() && (!fits || std::isfinite(found->second));
+    const auto found = table.points.find(table.space.number(p));
+    return found != table.points.end() && (told != "fits" || std::isfinite(found->second.seconds));
   };
   Tuner tuner(table.space, options);
   for (int n = 1; n <= budget; ++n) {
     const auto point = tuner.suggest();
     if (!point) break;
-    const double value = table.seconds.at(table.space.number(*point));
-    const bool ok = value < std::numeric_limits<double>::infinity();
+    const auto& [seconds, memory] = table.points.at(table.space.number(*point));
+    const bool ok = std::isfinite(seconds);
     tuner.finish(tuner.start(*point), ok ? TrialOutcome::ok : TrialOutcome::infeasible,
-                 ok ? value : 0, 0);
-    if (value <= 1.02 * table.best) return n;
+                 ok ? seconds : 0, 0, "", told == "nothing" ? ocoee::plan::TrialMemory() : memory);
+    if (seconds <= 1.02 * table.best) return n;
   }
   return budget + 1;
 }
@@ -81,9 +86,10 @@ int evaluations(const Table& table, const std::string& method, uint64_t seed, in
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool fits = argc == 7 && std::string(argv[6]) == "fits";
-  if (argc != 6 && !fits) {
-    std::fprintf(stderr, "bench_tuner TRIALS METHOD FIRST_SEED SEEDS BUDGET [fits]\n");
+  const std::string told = argc == 7 ? argv[6] : "memory";
+  if (argc < 6 || argc > 7 || (told != "memory" && told != "nothing" && told != "fits")) {
+    std::fprintf(stderr,
+                 "bench_tuner TRIALS METHOD FIRST_SEED SEEDS BUDGET [memory|nothing|fits]\n");
     return 2;
   }
   try {
@@ -94,7 +100,7 @@ int main(int argc, char** argv) {
     std::vector<int> counts;
     int found = 0;
     for (int s = 0; s < seeds; ++s) {
-      const int n = evaluations(table, method, first + static_cast<uint64_t>(s), budget, fits);
+      const int n = evaluations(table, method, first + static_cast<uint64_t>(s), budget, told);
       found += n <= budget;
       counts.push_back(std::min(n, budget));
     }

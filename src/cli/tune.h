@@ -28,11 +28,14 @@ struct TrialResult {
   double value = 0;  // of the metric: the median over the logged steps after the first
   double seconds = 0;
   std::string note;  // why it did not work
-  bool out_of_memory = false;
+  plan::TrialMemory memory;
 };
 
 // Never throws for a run that fails; Error(config) when the launcher is no program.
 TrialResult run_trial(const TrialRun& trial);
+
+// What a finished run held at its fullest moment, of what its device has; 0 where it does not say.
+double memory_of_run(const std::filesystem::path& run_directory);
 
 // The metric of a finished run's metrics.jsonl; throws Error(data) when no step carries it.
 double metric_of_run(const std::filesystem::path& run_directory, const std::string& metric);

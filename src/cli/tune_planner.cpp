@@ -33,7 +33,8 @@ TunePlanner::Expected TunePlanner::predict(const plan::Point& point) const {
   if (std::string problem = predictor.problem(*planned->layout); !problem.empty())
     return {0, false, problem};
   const plan::Prediction p = predictor.simulate(*planned->layout);
-  return {p.seconds, p.fits, p.fits ? "" : "it does not fit"};
+  return {p.seconds, p.fits, p.fits ? "" : "it does not fit",
+          p.total_bytes / predictor.usable_bytes()};
 }
 
 const TunePlanner::Expected& TunePlanner::at(const plan::Point& point) {

@@ -25,6 +25,7 @@ class TunePlanner {
     double seconds = 0;  // of a step; 0: it cannot be
     bool fits = false;
     std::string problem;  // why it cannot be
+    double memory = 0;    // share of what a device can hold; 0: not known
   };
   // Throws Error(config) for a task whose layers no plan knows, and for a point that its recipe
   // refuses.

@@ -55,6 +55,20 @@ double metric_of_run(const std::filesystem::path& run_directory, const std::stri
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
+double memory_of_run(const std::filesystem::path& run_directory) {
+  const auto number = [](const std::string& text, const char* key) {
+    const nlohmann::json entry = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    return entry.is_object() && entry.contains(key) && entry[key].is_number()
+               ? entry[key].get<double>()
+               : 0.0;
+  };
+  const double device = number(read_file(run_directory / "environment.json"), "device_bytes");
+  double peak = 0;
+  for (const std::string& line : split(read_file(run_directory / "metrics.jsonl"), '\n'))
+    peak = std::max(peak, number(line, "peak_bytes"));
+  return device > 0 ? peak / device : 0;
+}
+
 TrialResult run_trial(const TrialRun& trial) {
   run::ChildJob job;
   // Paths in a recipe are relative to where this program was started.
@@ -71,12 +85,13 @@ TrialResult run_trial(const TrialRun& trial) {
   result.seconds = end.seconds;
   if (end.succeeded()) {
     result.value = metric_of_run(run, trial.metric);
+    result.memory.share = memory_of_run(run);
     result.outcome = plan::TrialOutcome::ok;
     return result;
   }
   const bool exited = end.how == run::ChildEnd::How::exited;
-  result.out_of_memory = exited && end.code == exit_code(ErrorKind::memory);
-  if (result.out_of_memory) {
+  result.memory.ran_out = exited && end.code == exit_code(ErrorKind::memory);
+  if (result.memory.ran_out) {
     result.note = "out of memory";
   } else if (end.how == run::ChildEnd::How::hung) {
     result.note = fmt::format("took longer than {}", format_seconds(trial.timeout));

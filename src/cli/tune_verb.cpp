@@ -202,10 +202,11 @@ class Search {
     const TunePlanner::Expected& expected = planner_->at(point);
     TrialResult result;
     result.note = expected.problem;
-    result.out_of_memory = true;  // where it fails, the planner knows why
+    result.memory.ran_out = !expected.fits && expected.memory > 1;
     if (!expected.fits) return result;
     result.outcome = plan::TrialOutcome::ok;
     result.value = expected.seconds;
+    result.memory.share = expected.memory;
     return result;
   }
 
@@ -230,7 +231,7 @@ class Search {
     const double sign = higher_is_better(options_.metric) ? -1 : 1;
     // The tuner minimises; a rate's reciprocal falls as it rises, and stays positive.
     const double cost = sign > 0 ? result.value : 1 / result.value;
-    tuner_.finish(trial.id, result.outcome, cost, result.seconds, result.note);
+    tuner_.finish(trial.id, result.outcome, cost, result.seconds, result.note, result.memory);
     log_.finished(tuner_.trials()[static_cast<size_t>(trial.id)], tuner_.space());
     const plan::Trial* best = tuner_.best();
     std::fprintf(stderr, "trial %-3lld %-34s best %s  %s\n", static_cast<long long>(trial.id),
@@ -239,7 +240,9 @@ class Search {
                  best ? value_text(best->value).c_str() : "none",
                  tuner_.space().text(trial.point).c_str());
     failed_in_row_ =
-        result.outcome == plan::TrialOutcome::ok || result.out_of_memory ? 0 : failed_in_row_ + 1;
+        result.outcome == plan::TrialOutcome::ok || result.memory.ran_out || options_.simulate
+            ? 0  // where a simulated one fails, the planner knows why
+            : failed_in_row_ + 1;
     constexpr int kMostFailures = 3;
     if (!best && failed_in_row_ >= kMostFailures && !failure_) {
       failure_ = std::make_exception_ptr(Error(

@@ -93,11 +93,14 @@ json environment(const comm::World& world, const device::Device& device) {
   out["cores"] = host_cores();
   out["host_memory"] = format_bytes(host_memory_bytes());
   out["device"] = device::name_of(device);
+  const device::Properties properties = device::properties(device);
+  const auto device_bytes = static_cast<double>(properties.memory_bytes);
   if (device.is_cuda()) {
-    const device::Properties properties = device::properties(device);
     out["gpu"] = properties.name;
-    out["gpu_memory"] = format_bytes(static_cast<double>(properties.memory_bytes));
+    out["gpu_memory"] = format_bytes(device_bytes);
   }
+  // A rank's own: ranks share the host where they compute on it.
+  out["device_bytes"] = device.is_cuda() ? device_bytes : device_bytes / world.local_size();
   out["started"] = utc_now();
   out["command"] = command_line();
   out["variables"] = variables();

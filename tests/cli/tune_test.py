@@ -92,6 +92,10 @@ def by_the_planner():
     done = lm("--machine", "h200", "--trials", "1", "--steps", "4", "--out", "seeded")
     assert done.returncode == 0, done.stderr
     assert trials("seeded")[0]["point"] == best["point"], (trials("seeded"), best)
+    # What it held is kept beside it, of what the host has.
+    held = max(json.loads(line).get("peak_bytes", 0) for line in pathlib.Path("seeded/trials/0/run/metrics.jsonl").read_text().splitlines())
+    assert held > 0 and abs(trials("seeded")[0]["memory"] * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / held - 1) < 1e-9, held
+    assert all(("memory" in t) == (t["outcome"] == "ok") for t in trials("simulated")), trials("simulated")
 
 
 with tempfile.TemporaryDirectory(prefix="ocoee-tune-") as folder:

@@ -11,6 +11,7 @@
 namespace ocoee::plan {
 namespace {
 
+using Eigen::Index;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
@@ -103,6 +104,22 @@ TEST(GaussianProcess, WhatOneKnobDoesIsLearntWhateverTheOther) {
 
 // Few points leave the lengths open: models drawn from the posterior disagree, and the likeliest
 // one alone is too sure. Many points settle them.
+TEST(GaussianProcess, FollowsAStraightLineBeyondWhatWasTried) {
+  MatrixXd x(6, 2);
+  VectorXd y(6);
+  for (Index i = 0; i < 6; ++i) {
+    x(i, 0) = 0.08 * static_cast<double>(i), x(i, 1) = i % 2 == 0 ? 0 : 1;
+    y[i] = 2 * x(i, 0) + (i % 2 == 0 ? 0.0 : 0.5);
+  }
+  GaussianProcess plain({false, true}), line({false, true}, /*slope=*/3);
+  plain.fit(x, y), line.fit(x, y);
+  VectorXd far(2);
+  far << 1, 1;
+  EXPECT_NEAR(line.predict(far).mean, 2.5, 0.25);
+  EXPECT_LT(plain.predict(far).mean, 2);  // it keeps to its mean
+  EXPECT_LT(std::abs(line.predict(x.row(3)).mean - y[3]), 0.02);
+}
+
 TEST(GaussianProcess, DrawnModelsDisagreeWhereLittleIsKnown) {
   const auto spread = [](int points) {
     const MatrixXd x = random_points(points, 2, 3);

@@ -37,7 +37,8 @@ TEST(TuneLog, AKilledSearchGoesOnAsIfNothingHadHappened) {
       const int64_t id = tuner.start(point);
       const bool fits = land.fits(point);
       tuner.finish(id, fits ? TrialOutcome::ok : TrialOutcome::infeasible,
-                   fits ? land.value(point) : 0, 1, fits ? "" : "out of memory");
+                   fits ? land.value(point) : 0, 1, fits ? "" : "out of memory",
+                   {fits ? 0.3 + 0.01 * point[0] : 0, !fits});
       log.finished(tuner.trials().back(), land.space);
     }
     return tuner.trials();
@@ -56,6 +57,10 @@ TEST(TuneLog, AKilledSearchGoesOnAsIfNothingHadHappened) {
     EXPECT_EQ(parts[i].outcome, whole[i].outcome);
   }
   EXPECT_EQ(parts[10].point, whole[10].point);
+  for (size_t i = 0; i < 11; ++i) {
+    EXPECT_EQ(parts[i].memory.share, whole[i].memory.share);
+    EXPECT_EQ(parts[i].memory.ran_out, whole[i].memory.ran_out);
+  }
 }
 
 TEST(TuneLog, AnotherSearchIsRefusedWithTheDifference) {

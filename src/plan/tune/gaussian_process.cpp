@@ -40,8 +40,8 @@ void add_prior(double theta, double mean, double width, double& value, double* g
 
 }  // namespace
 
-GaussianProcess::GaussianProcess(std::vector<bool> categorical)
-    : categorical_(std::move(categorical)) {
+GaussianProcess::GaussianProcess(std::vector<bool> categorical, double slope)
+    : categorical_(std::move(categorical)), slope_(slope) {
   const Index d = static_cast<Index>(categorical_.size());
   theta_ = VectorXd::Constant(d + kSignals + 1, kLengthMean);
   theta_.segment(d, kSignals).setConstant(kSignalMean);
@@ -63,7 +63,7 @@ double GaussianProcess::objective(const VectorXd& theta, VectorXd* gradient) con
     sum += m, squares += m.square(), product *= m;
   }
   const ArrayXXd pairs = (sum.square() - squares) / 2;
-  MatrixXd covariance = (one * sum + pair * pairs + every * product).matrix();
+  MatrixXd covariance = (one * sum + pair * pairs + every * product).matrix() + lines_;
   covariance.diagonal().array() += noise + kJitter;
   const Eigen::LLT<MatrixXd> cholesky(covariance);
   if (cholesky.info() != Eigen::Success) return -std::numeric_limits<double>::infinity();
@@ -109,7 +109,17 @@ double GaussianProcess::covariance(const VectorXd& a, const VectorXd& b) const {
   }
   return std::exp(theta_[d]) * share_of_one(d) * sum +
          std::exp(theta_[d + 1]) * share_of_pair(d) * (sum * sum - squares) / 2 +
-         std::exp(theta_[d + 2]) * product;
+         std::exp(theta_[d + 2]) * product + line(a, b);
+}
+
+// The covariance of straight lines through the middle of the range (section 2.7).
+double GaussianProcess::line(const VectorXd& a, const VectorXd& b) const {
+  if (slope_ == 0) return 0;
+  double sum = 0;
+  for (Index k = 0; k < a.size(); ++k)
+    sum += categorical_[static_cast<size_t>(k)] ? (a[k] == b[k] ? 0.5 : 0)
+                                                : (a[k] - 0.5) * (b[k] - 0.5);
+  return slope_ * slope_ * sum;
 }
 
 // Signs of the gradient with steps of their own (Rprop, Riedmiller and Braun 1993): no line search,
@@ -173,6 +183,10 @@ void GaussianProcess::condition(const MatrixXd& x, const VectorXd& y) {
       for (Index j = 0; j < n; ++j)
         distances_[static_cast<size_t>(k)](i, j) = distance(words, x_(i, k), x_(j, k));
     }
+  }
+  lines_.resize(n, n);
+  for (Index i = 0; i < n; ++i) {
+    for (Index j = 0; j < n; ++j) lines_(i, j) = line(x_.row(i), x_.row(j));
   }
   factorise();
 }

@@ -16,8 +16,11 @@ namespace ocoee::plan {
 
 class GaussianProcess {
  public:
-  // `categorical` coordinates are words: two are equal, or at distance 1.
-  explicit GaussianProcess(std::vector<bool> categorical);
+  // `categorical` coordinates are words: two are equal, or at distance 1. `slope`: by how much the
+  // function may rise along a straight line in each coordinate, or differ between two words, beside
+  // all else; a standard deviation over the unit range, in those of y. 0: it keeps to its mean far
+  // from what was tried.
+  explicit GaussianProcess(std::vector<bool> categorical, double slope = 0);
 
   // x [n, d], y [n]; any scale of y. Starts its search from the last fit's lengths, and from two
   // fixed places.
@@ -46,11 +49,15 @@ class GaussianProcess {
   double covariance(const Eigen::VectorXd& a, const Eigen::VectorXd& b) const;
   void slice(Eigen::Index k, double& value, RandomStream& random);
 
+  double line(const Eigen::VectorXd& a, const Eigen::VectorXd& b) const;
+
   std::vector<bool> categorical_;
+  double slope_ = 0;
   Eigen::MatrixXd x_;
   Eigen::VectorXd y_;  // standardised
   double mean_ = 0, scale_ = 1;
   std::vector<Eigen::MatrixXd> distances_;  // a coordinate
+  Eigen::MatrixXd lines_;                   // line() of the points
   Eigen::VectorXd theta_;                   // logs of lengths, three signals, and noise (variances)
   Eigen::LLT<Eigen::MatrixXd> cholesky_;
   Eigen::VectorXd alpha_;  // K^-1 y

@@ -62,6 +62,8 @@ Trial trial_of(const json& line, const KnobSpace& space) {
   if (trial.outcome == TrialOutcome::ok) trial.value = line.at("value").get<double>();
   trial.seconds = line.value("seconds", 0.0);
   trial.note = line.value("note", "");
+  trial.memory.share = line.value("memory", 0.0);
+  trial.memory.ran_out = line.value("out_of_memory", false);
   return trial;
 }
 
@@ -116,6 +118,8 @@ void TuneLog::finished(const Trial& trial, const KnobSpace& space) {
                {"seconds", trial.seconds},
                {"set", space.text(trial.point)}};
   if (trial.outcome == TrialOutcome::ok) line["value"] = trial.value;
+  if (trial.memory.share > 0) line["memory"] = trial.memory.share;
+  if (trial.memory.ran_out) line["out_of_memory"] = true;
   if (!trial.note.empty()) line["note"] = trial.note;
   write(line);
 }

@@ -49,6 +49,17 @@ double normal_cdf(double z) {
   return 0.5 * std::erfc(-z / std::sqrt(2.0));
 }
 
+double log_normal_cdf(double z) {
+  return std::log(normal_cdf(std::max(z, -37.0)));  // below, the double is zero
+}
+
+// Of a normal number that is known to be positive.
+double mean_above_zero(double mean, double sigma) {
+  const double z = mean / std::max(sigma, 1e-12);
+  if (z < -30) return sigma / -z;  // the tail's expansion
+  return mean + sigma * std::exp(-z * z / 2) / std::sqrt(2 * M_PI) / normal_cdf(z);
+}
+
 // What the value model learns of trials whose value is `above` the best one: ratios of that
 // distance. Values many times the best would otherwise set the model's scale, and what is within a
 // few percent of the best, which alone matters in the end, would be noise to it.
@@ -83,6 +94,7 @@ Tuner::Tuner(KnobSpace space, TunerOptions options)
     : space_(std::move(space)),
       options_(std::move(options)),
       value_model_(space_.categorical()),
+      memory_model_(space_.categorical(), /*slope=*/3),
       feasibility_model_(space_.categorical()) {
   if (options_.method != "gp" && options_.method != "random")
     fail(ErrorKind::config, "there is no search method '{}'\n    fix: gp or random",
@@ -102,10 +114,10 @@ int64_t Tuner::start(const Point& point) {
   return id;
 }
 
-void Tuner::finish(int64_t id, TrialOutcome outcome, double value, double seconds,
-                   std::string note) {
+void Tuner::finish(int64_t id, TrialOutcome outcome, double value, double seconds, std::string note,
+                   TrialMemory memory) {
   Trial& trial = trials_.at(static_cast<size_t>(id));
-  trial.outcome = outcome, trial.value = value, trial.seconds = seconds;
+  trial.outcome = outcome, trial.value = value, trial.seconds = seconds, trial.memory = memory;
   trial.note = std::move(note);
   if (outcome == TrialOutcome::ok && !std::isfinite(value)) {
     trial.outcome = TrialOutcome::infeasible;
@@ -199,10 +211,43 @@ std::optional<Point> Tuner::farthest(const std::vector<Point>& from) const {
   return *chosen;
 }
 
+// Trials that ran out of memory would have held more than a device can: each stands for the mean of
+// what the model of the others allows above that (Schmee, Hahn 1979).
+void Tuner::learn_memory(bool fit) {
+  std::vector<const Trial*> known, ran_out;
+  for (const Trial& trial : trials_) {
+    if (trial.outcome == TrialOutcome::ok && trial.memory.share > 0) known.push_back(&trial);
+    if (trial.memory.ran_out) ran_out.push_back(&trial);
+  }
+  knows_memory_ = known.size() >= 2;
+  if (!knows_memory_) return;
+  const auto count = static_cast<Index>(known.size());
+  known.insert(known.end(), ran_out.begin(), ran_out.end());
+  const MatrixXd x = rows_of(space_, known);
+  VectorXd y(x.rows());
+  for (Index i = 0; i < count; ++i) y[i] = std::log(known[static_cast<size_t>(i)]->memory.share);
+  const auto learn = [&](const MatrixXd& at, const VectorXd& what) {
+    fit ? memory_model_.fit(at, what) : memory_model_.condition(at, what);
+  };
+  learn(x.topRows(count), y.head(count));
+  if (ran_out.empty()) return;
+  for (Index i = count; i < y.size(); ++i) {
+    const auto held = memory_model_.predict(x.row(i));
+    y[i] = mean_above_zero(held.mean, std::sqrt(held.variance));
+  }
+  learn(x, y);
+}
+
+double Tuner::log_probability_of_fitting(const VectorXd& at) const {
+  const auto held = memory_model_.predict(at);
+  const double sigma = std::hypot(std::sqrt(held.variance), memory_model_.noise());
+  return log_normal_cdf(-held.mean / sigma);
+}
+
 std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
   const std::vector<const Trial*> ok = of_outcome(trials_, TrialOutcome::ok),
-                                  bad = of_outcome(trials_, TrialOutcome::infeasible),
                                   pending = of_outcome(trials_, TrialOutcome::pending);
+  std::vector<const Trial*> bad = of_outcome(trials_, TrialOutcome::infeasible);
   const bool logs = logarithmic(trials_);
   // What the model sees, beside the best: the value, or its ratio to what was expected there.
   const auto expected = [&](const Point& point) {
@@ -223,19 +268,22 @@ std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
     best = 0;
   }
   const MatrixXd x = rows_of(space_, ok);
-  std::vector<const Trial*> told = ok;
-  told.insert(told.end(), bad.begin(), bad.end());
-  VectorXd feasible(static_cast<Index>(told.size()));
-  for (size_t i = 0; i < told.size(); ++i)
-    feasible[static_cast<Index>(i)] = told[i]->outcome == TrialOutcome::ok ? 1 : -1;
-  const auto count = static_cast<int64_t>(told.size());
+  const auto count = static_cast<int64_t>(ok.size() + bad.size());
   const bool fit = count <= kAlwaysFitted || count >= modelled_ + 4 || modelled_ == 0;
   if (fit) modelled_ = count;
   const auto learn = [&](auto& model, const MatrixXd& at, const VectorXd& what) {
     fit ? model.fit(at, what) : model.condition(at, what);
   };
   learn(value_model_, x, y);
-  if (!bad.empty()) learn(feasibility_model_, rows_of(space_, told), feasible);
+  learn_memory(fit);
+  if (knows_memory_) std::erase_if(bad, [](const Trial* trial) { return trial->memory.ran_out; });
+  if (!bad.empty()) {
+    std::vector<const Trial*> told = ok;
+    told.insert(told.end(), bad.begin(), bad.end());
+    VectorXd feasible = VectorXd::Constant(static_cast<Index>(told.size()), -1);
+    feasible.head(static_cast<Index>(ok.size())).setOnes();
+    learn(feasibility_model_, rows_of(space_, told), feasible);
+  }
   if (fit) {
     RandomStream random(options_.seed, Purpose::tuner, trials_.size(), 2);
     drawn_ = value_model_.draw(kModels, random);
@@ -266,7 +314,8 @@ std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
           log_expected_improvement(best, value.mean + expected(point), value.variance);
       sum = m == 0 ? gain : std::max(sum, gain) + std::log1p(std::exp(-std::abs(sum - gain)));
     }
-    const double score = sum + (bad.empty() ? 0 : feasibility_model_.log_probability(at));
+    const double score = sum + (bad.empty() ? 0 : feasibility_model_.log_probability(at)) +
+                         (knows_memory_ ? log_probability_of_fitting(at) : 0);
     if (!chosen || score > most) most = score, chosen = &point;
   }
   return chosen ? std::optional<Point>(*chosen) : std::nullopt;

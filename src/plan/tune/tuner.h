@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Black-box search for the best point of a knob space in few trials: Gaussian-process search by
 // expected improvement (Jones, Schonlau, Welch 1998) times the probability that a point is feasible
-// (Gelbart, Snoek, Adams 2014), learnt from trials that ran out of memory; or random search. The
-// improvement is averaged over models drawn from their posterior (Snoek, Larochelle, Adams 2012).
-// What a trial is, the caller knows: a training run, or the planner's simulator.
+// (Gelbart, Snoek, Adams 2014); or random search. The improvement is averaged over models drawn
+// from their posterior (Snoek, Larochelle, Adams 2012). Where memory ends is learnt from what the
+// trials that worked held, and that others ran out of it; failures of other kinds from which ones
+// they are. What a trial is, the caller knows: a training run, or the planner's simulator.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +23,14 @@ namespace ocoee::plan {
 enum class TrialOutcome : uint8_t {
   pending,
   ok,
-  infeasible,  // out of memory, refused, failed or too slow: nothing to learn but that
+  infeasible,  // out of memory, refused, failed or too slow
 };
 const char* name_of(TrialOutcome outcome);
+
+struct TrialMemory {
+  double share = 0;      // held at the fullest moment, of what a device can hold; 0: not known
+  bool ran_out = false;  // an infeasible trial
+};
 
 struct Trial {
   int64_t id = 0;  // from 0, in the order of their start
@@ -33,6 +39,7 @@ struct Trial {
   double value = 0;    // what is minimised; ok trials only
   double seconds = 0;  // what it cost
   std::string note;    // "out of memory", ...
+  TrialMemory memory;
 };
 
 struct TunerOptions {
@@ -53,8 +60,8 @@ class Tuner {
   // The next point to try, which was not tried before; nothing when all were.
   std::optional<Point> suggest();
   int64_t start(const Point& point);  // its id
-  void finish(int64_t id, TrialOutcome outcome, double value, double seconds,
-              std::string note = "");
+  void finish(int64_t id, TrialOutcome outcome, double value, double seconds, std::string note = "",
+              TrialMemory memory = {});
   void restore(Trial trial);  // of an earlier process, in the order of ids
 
   const KnobSpace& space() const { return space_; }
@@ -68,6 +75,8 @@ class Tuner {
   std::vector<Point> candidates();
   std::optional<Point> farthest(const std::vector<Point>& from) const;
   std::optional<Point> most_promising(const std::vector<Point>& from);
+  void learn_memory(bool fit);
+  double log_probability_of_fitting(const Eigen::VectorXd& at) const;
 
   KnobSpace space_;
   TunerOptions options_;
@@ -77,8 +86,10 @@ class Tuner {
   bool listed_ = false;
   GaussianProcess value_model_;
   std::vector<GaussianProcess> drawn_;  // of the value model's posterior
-  GaussianClassifier feasibility_model_;
-  int64_t modelled_ = 0;  // trials the models were fitted to
+  GaussianProcess memory_model_;        // of the logarithm of the share held
+  bool knows_memory_ = false;
+  GaussianClassifier feasibility_model_;  // of other failures, or of all where memory is not known
+  int64_t modelled_ = 0;                  // trials the models were fitted to
 };
 
 // How much the model of the trials' values leans on each knob: the rise of its squared error when
