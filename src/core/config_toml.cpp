@@ -312,7 +312,8 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
     for (const std::string& candidate : field.allowed) {
       if (candidate == value) return true;
     }
-    const std::string near = nearest(value, field.allowed);
+    // Of short words any is near: "gpu" does not mean "cpu".
+    const std::string near = value.size() > 3 ? nearest(value, field.allowed) : "";
     problems.add_at(
         source_of(node), key,
         fmt::format("unknown value \"{}\": expected one of {}", value, join(field.allowed, ", ")),

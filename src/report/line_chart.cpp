@@ -106,7 +106,12 @@ void Drawing::measure() {
     if (!reference.vertical)
       widest_reference = std::max(widest_reference, text_width(reference.label, kFont));
   const double room = 0.26 * chart_.width;
-  legend_ = widest_series > room || named > 6;
+  // The last of scattered points is no end of a curve to write a name at.
+  const bool scatter = named > 1 && std::all_of(chart_.series.begin(), chart_.series.end(),
+                                                [](const Series& series) {
+                                                  return series.draw == Series::Draw::points;
+                                                });
+  legend_ = widest_series > room || named > 6 || scatter;
   reference_inside_ = widest_reference > room;
   double beside = 0;
   if (!legend_) beside = std::max(beside, widest_series);
@@ -303,8 +308,11 @@ void Drawing::draw_labels(Svg& svg) const {
       const double row = std::floor(legend_at_[entry] / 10000),
                    at = std::fmod(legend_at_[entry], 10000);
       ++entry;
-      svg.path(path_through({{at + 2, 12 + row * 18 - 4}, {at + 18, 12 + row * 18 - 4}}),
-               std::string(series.dashed ? "line dashed " : "line ") + css);
+      if (series.draw == Series::Draw::points)
+        svg.circle(at + 10, 12 + row * 18 - 4, 3.4, "dot " + css);
+      else
+        svg.path(path_through({{at + 2, 12 + row * 18 - 4}, {at + 18, 12 + row * 18 - 4}}),
+                 std::string(series.dashed ? "line dashed " : "line ") + css);
       svg.text(at + 24, 12 + row * 18, shorten(series.name, 40), "l " + css);
     } else if (const double y = last_height(series); !std::isnan(y)) {
       labels.push_back({series.name, "l " + css, y, y});

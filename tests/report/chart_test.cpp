@@ -203,6 +203,20 @@ TEST(LineChart, LabelsDoNotOverlap) {
   for (size_t i = 1; i < heights.size(); ++i) EXPECT_GE(heights[i] - heights[i - 1], 14);
 }
 
+TEST(LineChart, ScatteredPointsAreNamedAboveThePlot) {
+  const auto height_of_name = [](Series::Draw draw) {
+    LineChart chart;
+    for (const char* name : {"held out", "fitted to"})
+      chart.series.push_back({.name = name, .x = {0, 1, 0.5}, .y = {0, 1, 0.5}, .draw = draw});
+    const XmlDocument document = check_picture(line_chart(chart));
+    for (const auto& e : document.elements)
+      if (e.name == "text" && e.text == "held out") return std::stod(e.attributes.at("y"));
+    return -1.0;
+  };
+  EXPECT_EQ(height_of_name(Series::Draw::points), 12);
+  EXPECT_GT(height_of_name(Series::Draw::line), 50);
+}
+
 TEST(LineChart, ManyLongNamesBecomeALegendInsideThePicture) {
   LineChart chart;
   chart.width = 444;
