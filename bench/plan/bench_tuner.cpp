@@ -65,7 +65,7 @@ Table read_table(const char* path) {
 int evaluations(const Table& table, const std::string& method, uint64_t seed, int budget,
                 const std::string& told) {
   TunerOptions options;
-  options.method = method, options.seed = seed;
+  options.method = method, options.seed = seed, options.exact_memory = true;
   options.admissible = [&](const Point& p) {
     const auto found = table.points.find(table.space.number(p));
     return found != table.points.end() && (told != "fits" || std::isfinite(found->second.seconds));

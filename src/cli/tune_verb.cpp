@@ -129,6 +129,7 @@ class Search {
   plan::TunerOptions tuner_options() {
     plan::TunerOptions out;
     out.method = options_.method, out.seed = options_.seed;
+    out.exact_memory = options_.simulate;
     // What the recipe's own checks refuse costs no trial. A key that no recipe has is refused
     // everywhere, so it is told at once.
     out.admissible = [this](const plan::Point& point) { return refusal(point).empty(); };

@@ -115,7 +115,7 @@ void launch_gelu_backward_sums(const Gelu& a, const device::Stream& stream) {
       else
         gelu_backward_sums<T, N, false><<<grid, dim3(32, 8), 0, handle_of(stream)>>>(a, partials);
     };
-    if (a.width % kPack<T> == 0 && aligned16(a.x, a.bias, a.dy, a.out, a.y)) {
+    if (a.width % kPack<T> == 0 && aligned16(a.x, a.bias, a.dy, a.out, a.y, a.workspace)) {
       launch(std::integral_constant<int, kPack<T>>());
     } else {
       launch(std::integral_constant<int, 1>());

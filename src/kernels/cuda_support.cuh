@@ -56,19 +56,16 @@ __device__ inline Pack<T, N> load(const T* p) {
   return *reinterpret_cast<const Pack<T, N>*>(p);
 }
 __device__ inline void store_word(uint4* p, const uint4& w) {
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)),
-               "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w)
+  asm volatile("st.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w)
                : "memory");
 }
 __device__ inline void store_word(uint2* p, const uint2& w) {
-  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(p)), "r"(w.x),
-               "r"(w.y)
-               : "memory");
+  asm volatile("st.v2.u32 [%0], {%1, %2};" ::"l"(p), "r"(w.x), "r"(w.y) : "memory");
 }
 
-// To global memory. By instructions that are named, for the compiler takes an assignment apart
-// where the pack was made element by element: each of its stores then touches every sector of a
-// row.
+// By instructions that are named, for the compiler takes an assignment apart where the pack was
+// made element by element: each of its stores then touches every sector of a row. Memory may be
+// global or shared.
 template <int N, class T>
 __device__ inline void store(T* p, const Pack<T, N>& pack) {
   using Word = std::conditional_t<sizeof pack % 16 == 0, uint4,

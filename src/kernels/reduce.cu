@@ -111,7 +111,7 @@ void column_sum(const ColumnSum& a, const device::Stream& stream) {
     W* partials = static_cast<W*>(a.workspace);
     const T* x = static_cast<const T*>(a.x);
     const dim3 block(32, 8);
-    if (aligned16(a.x) && a.width % kPack<T> == 0) {
+    if (aligned16(a.x, a.workspace) && a.width % kPack<T> == 0) {
       const dim3 grid(blocks_for(a.width, 32 * kPack<T>), static_cast<unsigned>(parts));
       column_sum_kernel<T, kPack<T>>
           <<<grid, block, 0, handle_of(stream)>>>(x, a.rows, a.width, partials);

@@ -90,7 +90,7 @@ int64_t seeds_that_find_the_best(const PlannedCase& planned) {
   int64_t found = 0;
   for (uint64_t seed = planned.first; seed < planned.first + planned.seeds; ++seed) {
     TunerOptions options;
-    options.seed = seed;
+    options.seed = seed, options.exact_memory = true;
     options.admissible = [&](const Point& p) { return seconds[space.number(p)] >= 0; };
     Tuner tuner(space, options);
     while (tuner.finished() < 64 && !(tuner.best() && tuner.best()->value <= 1.02 * best)) {

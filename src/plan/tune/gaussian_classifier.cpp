@@ -17,12 +17,6 @@ using Eigen::VectorXd;
 constexpr double kSignals[] = {1, 3, 10, 30}, kLengths[] = {0.5, 1, 2};
 constexpr double kExceptionLength = 0.5;
 
-// Of the normal distribution; far below, the tail's expansion.
-double log_normal_cdf(double z) {
-  if (z > -6) return std::log(0.5 * std::erfc(-z / std::sqrt(2.0)));
-  return -z * z / 2 - 0.5 * std::log(2 * M_PI) - std::log(-z) + std::log1p(-1 / (z * z));
-}
-
 // Density over distribution.
 double hazard(double z) {
   return std::exp(-z * z / 2 - 0.5 * std::log(2 * M_PI) - log_normal_cdf(z));

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "plan/tune/kernel.h"
 
 namespace ocoee::plan {
 namespace {
@@ -47,10 +48,6 @@ std::vector<const Trial*> of_outcome(const std::vector<Trial>& trials, TrialOutc
 
 double normal_cdf(double z) {
   return 0.5 * std::erfc(-z / std::sqrt(2.0));
-}
-
-double log_normal_cdf(double z) {
-  return std::log(normal_cdf(std::max(z, -37.0)));  // below, the double is zero
 }
 
 // Of a normal number that is known to be positive.
@@ -276,7 +273,8 @@ std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
   };
   learn(value_model_, x, y);
   learn_memory(fit);
-  if (knows_memory_) std::erase_if(bad, [](const Trial* trial) { return trial->memory.ran_out; });
+  if (knows_memory_ && options_.exact_memory)
+    std::erase_if(bad, [](const Trial* trial) { return trial->memory.ran_out; });
   if (!bad.empty()) {
     std::vector<const Trial*> told = ok;
     told.insert(told.end(), bad.begin(), bad.end());

@@ -28,7 +28,7 @@ enum class TrialOutcome : uint8_t {
 const char* name_of(TrialOutcome outcome);
 
 struct TrialMemory {
-  double share = 0;      // held at the fullest moment, of what a device can hold; 0: not known
+  double share = 0;      // held at the fullest moment, of what the device has; 0: not known
   bool ran_out = false;  // an infeasible trial
 };
 
@@ -51,6 +51,9 @@ struct TunerOptions {
   std::function<double(const Point&)>
       expect;  // a planner's value: the model learns the ratio to it
   std::function<bool(const Point&)> admissible;  // what a recipe's own checks let through
+  // A trial fits where its share is at most 1: a planner's. In a run other things lie beside the
+  // tensors, so that trials which ran out also say, as other failures do, which ones they are.
+  bool exact_memory = false;
 };
 
 class Tuner {
