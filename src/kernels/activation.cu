@@ -93,11 +93,11 @@ __global__ void __launch_bounds__(256) gelu_backward_sums(Gelu a, Wide<T>* parti
   for (int k = 0; k < N; ++k) scratch[threadIdx.y][threadIdx.x * N + k] = sum[k];
   __syncthreads();
   if (threadIdx.y != 0 || column >= a.width) return;
-  Pack<W, N> total{};
+  W total[N] = {};
 #pragma unroll
   for (int k = 0; k < N; ++k)
-    for (int y = 0; y < 8; ++y) total.v[k] += scratch[y][threadIdx.x * N + k];
-  store<N>(partials + blockIdx.y * a.width + column, total);
+    for (int y = 0; y < 8; ++y) total[k] += scratch[y][threadIdx.x * N + k];
+  store_sums(partials + blockIdx.y * a.width + column, total);
 }
 
 void launch_gelu_backward_sums(const Gelu& a, const device::Stream& stream) {

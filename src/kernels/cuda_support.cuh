@@ -81,6 +81,14 @@ __device__ inline void store(T* p, const Pack<T, N>& pack) {
   }
 }
 
+// N sums of a thread, which lie in a row.
+template <class W, int N>
+__device__ inline void store_sums(W* to, const W (&sums)[N]) {
+  Pack<W, N> pack;
+  memcpy(&pack, sums, sizeof pack);
+  store<N>(to, pack);
+}
+
 // Rounds two numbers in one instruction; one by one they wait for the unit that also makes
 // exponentials and quotients.
 template <class T, int N>

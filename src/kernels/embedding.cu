@@ -92,9 +92,7 @@ __global__ void add_runs(const T* dy, const uint32_t* keys, const uint32_t* row_
       if (began_here && ends) {
         add_all(d_token + own * width + column, sum);
       } else {
-        Pack<W, N> partial;
-        memcpy(&partial, sum, sizeof partial);
-        store<N>((began_here ? tails : heads) + blockIdx.x * width + column, partial);
+        store_sums((began_here ? tails : heads) + blockIdx.x * width + column, sum);
       }
     }
 #pragma unroll

@@ -53,21 +53,6 @@ __device__ inline Pack<T, N> input_gradient(const Pack<T, N>& x, const Pack<T, N
   return dx;
 }
 
-// N sums of a thread in a row: 16 bytes at a time, for single numbers would each touch a line of
-// their own.
-template <class W, int N>
-__device__ inline void store_sums(W* to, const W (&sums)[N]) {
-  constexpr int kEach = 16 / static_cast<int>(sizeof(W));
-  static_assert(N % kEach == 0);
-#pragma unroll
-  for (int i = 0; i < N; i += kEach) {
-    Pack<W, kEach> pack;
-#pragma unroll
-    for (int j = 0; j < kEach; ++j) pack.v[j] = sums[i + j];
-    store<kEach>(to + i, pack);
-  }
-}
-
 template <class W, int N>
 __device__ inline void add_stored(W (&sums)[N], const W* from) {
   constexpr int kEach = 16 / static_cast<int>(sizeof(W));
@@ -162,8 +147,8 @@ __global__ void __launch_bounds__(32 * kWarpRows, 3) norm_backward_kernel(NormBa
           add_stored<W, N>(d_bias[k], block_sums + a.width + at);
         }
         W* const to = last ? partial : block_sums;
-        store_sums<W, N>(to + at, d_weight[k]);
-        store_sums<W, N>(to + a.width + at, d_bias[k]);
+        store_sums(to + at, d_weight[k]);
+        store_sums(to + a.width + at, d_bias[k]);
       }
     }
     __syncthreads();
@@ -235,8 +220,8 @@ __global__ void __launch_bounds__(kThreads<K, true>, kBlocks<K, true>)
   for (int k = 0; k < K; ++k) {
     const int at = P::index(k) * N;
     if (!P::inside(k, packs)) continue;
-    store_sums<W, N>(partial + at, d_weight[k]);
-    store_sums<W, N>(partial + a.width + at, d_bias[k]);
+    store_sums(partial + at, d_weight[k]);
+    store_sums(partial + a.width + at, d_bias[k]);
   }
 }
 

@@ -71,11 +71,11 @@ __global__ void column_sum_kernel(const T* x, int64_t rows, int64_t width, Wide<
   for (int k = 0; k < N; ++k) scratch[threadIdx.y][threadIdx.x * N + k] = sum[k];
   __syncthreads();
   if (threadIdx.y != 0 || column >= width) return;
-  Pack<W, N> total{};
+  W total[N] = {};
 #pragma unroll
   for (int k = 0; k < N; ++k)
-    for (int y = 0; y < 8; ++y) total.v[k] += scratch[y][threadIdx.x * N + k];
-  store<N>(partials + blockIdx.y * width + column, total);
+    for (int y = 0; y < 8; ++y) total[k] += scratch[y][threadIdx.x * N + k];
+  store_sums(partials + blockIdx.y * width + column, total);
 }
 
 }  // namespace

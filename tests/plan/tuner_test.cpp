@@ -110,8 +110,7 @@ TEST(Tuner, FindsTheBestLayoutOf13BOnFrontierForNearlyEverySeed) {
             18);
 }
 
-// A third of the layouts fit, and the best ones lie on that edge: without what the trials held, 16
-// of 20 seeds find one.
+// A third of the layouts fit, and the best ones lie on that edge.
 TEST(Tuner, FindsTheBestLayoutOf175BOnFrontierForNearlyEverySeed) {
   EXPECT_GE(seeds_that_find_the_best({"frontier", 96, 12288, 96, 2048, 1024, "pipeline=1..32*2",
                                       "micro=1..8*2", "tensor=1..8*2", 20, 201}),
