@@ -150,6 +150,8 @@ std::string heat_figure(const json& described) {
   map.column_names = strings_at(described, "column_names");
   map.row_names = strings_at(described, "row_names");
   map.unit = shorten(string_at(described, "unit"), 20);
+  map.x = axis_at(described, "x");
+  map.y = axis_at(described, "y");
   if (const double low = number_at(described, "low"), high = number_at(described, "high");
       low < high)
     map.low = low, map.high = high;
@@ -178,6 +180,15 @@ std::string lattice_figure(const json& described) {
   return lattice_picture(picture);
 }
 
+std::string cell_text(const json& cell) {
+  if (cell.is_number()) return rounded(cell.get<double>());
+  if (cell.is_string()) return cell.get<std::string>();
+  if (cell.is_null()) return "";
+  if (!cell.contains("value")) return cell.dump();
+  const double value = number_at(cell, "value"), error = number_at(cell, "error");
+  return with_error(value, error) + (std::isfinite(error) ? "" : ", error unknown");
+}
+
 std::string table_figure(const json& described) {
   std::vector<Column> columns;
   for (const std::string& title : strings_at(described, "columns")) columns.push_back({title});
@@ -189,11 +200,8 @@ std::string table_figure(const json& described) {
       std::vector<std::string> row;
       for (const json& cell : entry) {
         if (row.size() >= columns.size()) break;
-        if (cell.is_number()) columns[row.size()].numeric = true;
-        row.push_back(cell.is_number()   ? exact(cell.get<double>(), 6)
-                      : cell.is_string() ? cell.get<std::string>()
-                      : cell.is_null()   ? ""
-                                         : cell.dump());
+        if (cell.is_number() || cell.is_object()) columns[row.size()].numeric = true;
+        row.push_back(cell_text(cell));
       }
       rows.push_back(std::move(row));
     }

@@ -17,7 +17,7 @@ namespace ocoee::report {
 namespace {
 
 constexpr int kShades = 32;
-constexpr double kFont = 12;
+constexpr double kFont = 12, kTickFont = 11.5;
 
 using Colour = std::array<double, 3>;
 
@@ -87,6 +87,19 @@ void limits(const HeatMap& map, double& low, double& high) {
   if (!(low < high)) low -= 0.5, high += 0.5;
 }
 
+bool has_ticks(const Axis& axis) {
+  return axis.low && axis.high && *axis.low < *axis.high;
+}
+
+std::vector<Tick> ticks_of(const Axis& axis, double first_pixel, double last_pixel) {
+  if (!has_ticks(axis)) return {};
+  const int count = std::max(2, static_cast<int>(std::abs(last_pixel - first_pixel) / 78));
+  const Scale scale(*axis.low, *axis.high, first_pixel, last_pixel, false);
+  std::vector<Tick> ticks = make_ticks(axis, scale, count);
+  for (Tick& tick : ticks) tick.value = scale(tick.value);
+  return ticks;
+}
+
 }  // namespace
 
 std::string heat_map(const HeatMap& map) {
@@ -98,15 +111,19 @@ std::string heat_map(const HeatMap& map) {
 
   double left = 0;
   for (const std::string& name : map.row_names) left = std::max(left, text_width(name, kFont) + 8);
+  for (const Tick& tick : ticks_of(map.y, map.width, 0))
+    left = std::max(left, text_width(tick.label, kTickFont) + 12);
   left = std::min(left, map.width * 0.3);
-  const double top = map.column_names.empty() ? 2 : 18;
+  const bool headed = !map.y.label.empty() || (!categories && !map.unit.empty());
+  const double top = (map.column_names.empty() ? 2 : 18) + (headed ? 24 : 0);
+  const double below = (has_ticks(map.x) ? 24 : 0) + (map.x.label.empty() ? 0 : 20);
   const double key = categories ? 0 : 74;  // colour bar and its figures
   const double columns = static_cast<double>(std::max<size_t>(1, grid.columns));
   const double rows = static_cast<double>(std::max<size_t>(1, grid.rows));
   const double cell = (map.width - left - key) / columns;
   const double field = std::min(cell * rows, 1.4 * map.width);
   const double cell_y = field / rows;
-  const double height = top + field + (categories ? 26 : 4);
+  const double height = top + field + below + (categories ? 26 : 4);
 
   Svg svg(map.width, height, map.title,
           map.description.empty() ? fmt::format("{} by {} cells", map.columns, map.rows)
@@ -152,8 +169,28 @@ std::string heat_map(const HeatMap& map) {
   for (size_t c = 0; c < std::min(map.column_names.size(), map.columns); ++c) {
     const double x =
         left + (static_cast<double>(c) + 0.5) / static_cast<double>(map.columns) * cell * columns;
-    svg.text(x, 12, shorten(map.column_names[c], 16), "t", Svg::Anchor::middle);
+    svg.text(x, top - 6, shorten(map.column_names[c], 16), "t", Svg::Anchor::middle);
   }
+  // Middles of cells, some of which may have become one.
+  const auto middle_of = [&](size_t i, double side) {
+    return (static_cast<double>(i) + 0.5) / static_cast<double>(grid.merged) * side;
+  };
+  const size_t last_column = std::max<size_t>(1, map.columns) - 1,
+               last_row = std::max<size_t>(1, map.rows) - 1;
+  const double base = top + field;
+  for (const Tick& tick :
+       ticks_of(map.x, left + middle_of(0, cell), left + middle_of(last_column, cell))) {
+    svg.line(tick.value, base, tick.value, base + 5, "tick");
+    svg.text(tick.value, base + 18, tick.label, "t", Svg::Anchor::middle);
+  }
+  for (const Tick& tick :
+       ticks_of(map.y, top + middle_of(last_row, cell_y), top + middle_of(0, cell_y))) {
+    svg.line(left - 5, tick.value, left, tick.value, "tick");
+    svg.text(left - 7, tick.value + 4, tick.label, "t", Svg::Anchor::end);
+  }
+  if (!map.x.label.empty())
+    svg.text(left + cell * columns / 2, base + below - 6, map.x.label, "t", Svg::Anchor::middle);
+  if (!map.y.label.empty()) svg.text(0, 14, map.y.label, "t");
   if (categories) {
     double at = left;
     for (size_t i = 0; i < std::min<size_t>(map.categories.size(), 16); ++i) {
@@ -163,6 +200,7 @@ std::string heat_map(const HeatMap& map) {
     }
   } else {
     const double x = map.width - key + 12, step = field / kShades;
+    if (!map.unit.empty()) svg.text(map.width, 14, map.unit, "t", Svg::Anchor::end);
     for (int b = 0; b < kShades; ++b)
       svg.rect(
           x, top + field - (b + 1) * step, 12, step + 0.4, "", "",

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "report/scale.h"
+
 namespace ocoee::report {
 
 struct HeatMap {
@@ -19,6 +21,9 @@ struct HeatMap {
   double low = 0, high = 0;  // low == high: from the values (diverging: even around zero)
   std::string unit;
   std::vector<std::string> column_names, row_names;  // shown when given
+  // Ticks where low < high: at the middles of the first and last column; of the last and first
+  // row, so that y grows upwards. Linear.
+  Axis x, y;
   double width = 450;
   size_t most_cells_a_side = 160;  // more are merged: means, or the most frequent category
 };

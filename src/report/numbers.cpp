@@ -113,4 +113,33 @@ std::string exact(double value, int most) {
   return fixed(value, decimals_of(value, most));
 }
 
+std::string rounded(double value, int digits) {
+  if (!std::isfinite(value) || value == std::floor(value)) return exact(value, digits);
+  const int exponent = static_cast<int>(std::floor(std::log10(std::abs(value)) + 1e-12));
+  return exponent < -4 ? scientific(value, digits)
+                       : exact(value, std::max(0, digits - 1 - exponent));
+}
+
+std::string with_error(double value, double error) {
+  const double largest = std::max(std::abs(value), error);
+  // An error beyond what a double holds of the value is none.
+  if (!std::isfinite(value + error) || error <= 1e-13 * largest) return rounded(value);
+  const auto exponent_of = [](double of) {  // once it is rounded to two figures: 0.0996 is 0.10
+    const std::string text = fmt::format("{:.1e}", of);
+    return std::atoi(text.c_str() + text.find('e') + 1);
+  };
+  if (largest < 1e-3 || largest >= 1e9) {
+    const int power = exponent_of(largest);
+    const double unit = std::pow(10.0, power);
+    return fmt::format("({}){}\u00D7{}10{}", with_error(value / unit, error / unit), kNarrowSpace,
+                       kNarrowSpace, superscript(power));
+  }
+  const int decimals = 1 - exponent_of(error);
+  const auto text = [decimals](double of) {
+    const double unit = std::pow(10.0, -decimals);
+    return fixed(decimals < 0 ? std::round(of / unit) * unit : of, decimals);
+  };
+  return text(value) + " \u00B1 " + text(error);
+}
+
 }  // namespace ocoee::report

@@ -28,5 +28,9 @@ std::string superscript(int64_t exponent);
 // precision.
 std::string exact(double value, int most = 4);
 int decimals_of(double value, int most = 4);  // the decimals that exact() shows
+// Whole numbers in full, others to at most `digits` significant figures.
+std::string rounded(double value, int digits = 6);
+// "-12.34 ± 0.56": to the second figure of the error. Where it is not known or nothing, rounded().
+std::string with_error(double value, double error);
 
 }  // namespace ocoee::report

@@ -4,6 +4,7 @@
 
     tests/cli/alloy_fit_test.py OCOEE
 """
+import json
 import os
 import pathlib
 import re
@@ -96,7 +97,16 @@ def main():
             assert abs(float(re.search('Lattice="([0-9.]+) ', frame)[1]) - edge) < 1e-9, frame[:200]
         labelled = (here / "runs/fit/structures.extxyz").read_text().count("fitted_energy=")
         assert labelled == 42 - sum(told.values()), (labelled, told)
-        assert "Structures without an energy" in (here / "runs/fit/report.html").read_text()
+        report = (here / "runs/fit/report.html").read_text()
+        assert "Structures without an energy" in report
+        # Of a parameter the page shows what its error leaves of it, the summary all.
+        (table,) = (f for f in json.loads((here / "runs/fit/summary.json").read_text())["figures"] if f["title"] == "Every parameter")
+        shown = dict(re.findall(r"<td>([^<]*)</td><td class=\"n\">([^<]* ± [^<]*)</td>", report))
+        known = [row for row in table["rows"] if row[1]["error"]]
+        assert known and sorted(shown) == sorted(row[0] for row in known), (table["rows"], shown)
+        for term, number, _ in known:
+            error = re.search(r"± ([0-9.]+)", shown[term])[1]
+            assert len(error.replace(".", "").lstrip("0")) == 2 or number["error"] >= 99, (number, shown[term])
         # The model that samplers read says how sure it is, and says what the fit said.
         asked = subprocess.run([ocoee, "alloy", "inspect", "runs/fit/structures.extxyz", "--shells", "2", "--interactions",
                                 "runs/fit/interactions.json"], cwd=here, capture_output=True, text=True, check=True).stdout

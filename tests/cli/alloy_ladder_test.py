@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -102,6 +103,8 @@ def main():
             assert ("share so few energies" in said) == ("share so few energies" in report), said
             hardly += "share so few energies" in said
         assert hardly > 0, "no seed shows it"
+        for wave in "hk":  # of the structure factor on a plane
+            assert re.search(f"<text[^>]*>{wave}, in units of 2 pi over the cell&#39;s edge</text>", report), wave
         phases = json.loads((here / "runs/hardly1/summary.json").read_text())["seconds_by_phase"]
         assert phases["sampling"] > 0 and phases["analysis"] > 0, phases
         said, report = run("not", "lattice.cells=[10,10,10]", "sampling.samples=20")

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <string>
 
 #include "core/random.h"
 #include "report/bar_chart.h"
@@ -296,6 +298,44 @@ TEST(HeatMap, RunsOfEqualCellsAreOneStroke) {
   EXPECT_EQ(document.count("path"), 2u);
   EXPECT_LT(heat_map(map).size(), 4000u);
   EXPECT_TRUE(document.has_text("Au"));
+}
+
+// Where the labels of a picture stand that have this anchor: "middle" below, "end" at the left.
+std::map<std::string, double> labels_at(const XmlDocument& document, const std::string& anchor) {
+  std::map<std::string, double> places;
+  for (const auto& e : document.elements)
+    if (e.name == "text" && e.attributes.contains("text-anchor") &&
+        e.attributes.at("text-anchor") == anchor)
+      places[e.text] = std::stod(e.attributes.at(anchor == "middle" ? "x" : "y"));
+  return places;
+}
+
+TEST(HeatMap, TicksLieAtTheMiddlesOfCells) {
+  HeatMap map;
+  map.columns = map.rows = 5;
+  for (int i = 0; i < 25; ++i) map.values.push_back(i);
+  const XmlDocument plain = check_picture(heat_map(map));
+  EXPECT_EQ(plain.count("line"), 0u);
+  map.x = {.label = "h, r.l.u.", .low = -1, .high = 1};
+  map.y = {.label = "k, r.l.u.", .low = 10, .high = 14};
+  for (const size_t most : {size_t{160}, size_t{4}}) {  // 4: two cells a side become one
+    map.most_cells_a_side = most;
+    const XmlDocument document = check_picture(heat_map(map));
+    EXPECT_TRUE(document.has_text("h, r.l.u.") && document.has_text("k, r.l.u."));
+    testing_support::XmlElement frame;
+    for (const auto& e : document.elements)
+      if (e.attributes.contains("class") && e.attributes.at("class") == "frame") frame = e;
+    const auto at = [&](const char* key) { return std::stod(frame.attributes.at(key)); };
+    const double shown = most == 160 ? 5 : 6;  // columns of the field that the frame has room for
+    const auto x = labels_at(document, "middle"), y = labels_at(document, "end");
+    EXPECT_NEAR(x.at("\u22121"), at("x") + 0.5 / shown * at("width"), 0.1);
+    EXPECT_NEAR(x.at("0"), at("x") + 2.5 / shown * at("width"), 0.1);
+    EXPECT_NEAR(x.at("1"), at("x") + 4.5 / shown * at("width"), 0.1);
+    EXPECT_NEAR(y.at("10"), 4 + at("y") + 4.5 / shown * at("height"), 0.1);  // y grows upwards
+    EXPECT_NEAR(y.at("14"), 4 + at("y") + 0.5 / shown * at("height"), 0.1);
+  }
+  map.y.high = 10;
+  check_picture(heat_map(map));
 }
 
 TEST(HeatMap, LargeAndBrokenFields) {

@@ -246,6 +246,24 @@ TEST(Report, WhatIsCountedHasNoTicksBetween) {
   EXPECT_FALSE(page_of({0, 1, 2, 3}).has_text("0.5"));
 }
 
+TEST(Report, TablesShowNumbersAsFarAsTheyAreKnown) {
+  const ScratchFolder scratch;
+  json summary = testing_support::summary_json({});
+  const auto row = [](const char* term, const json& value) { return json::array({term, value}); };
+  summary["figures"] = {
+      {{"chart", "table"},
+       {"columns", {"term", "value"}},
+       {"rows", json::array({row("known", {{"value", -12.3456789}, {"error", 0.5612}}),
+                             row("not", {{"value", 1.23456789}, {"error", nullptr}}),
+                             row("alone", 2.34567891)})}}};
+  write_text(scratch.path() / "summary.json", summary.dump());
+  const XmlDocument page = check_page(render_report(scratch.path()));
+  EXPECT_TRUE(page.has_text("\u221212.35 \u00B1 0.56"));
+  EXPECT_TRUE(page.has_text("1.23457, error unknown"));
+  EXPECT_TRUE(page.has_text("2.34568"));
+  EXPECT_FALSE(page.has_text("2.345678"));
+}
+
 TEST(Report, HugeTextsAreCut) {
   const ScratchFolder scratch;
   write_text(scratch.path() / "recipe.toml", std::string(3u << 20, '<'));

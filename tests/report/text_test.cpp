@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "core/random.h"
 #include "report/markup.h"
@@ -14,6 +15,7 @@ namespace ocoee::report {
 namespace {
 
 using testing_support::read_xml;
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 TEST(Escape, MakesMarkupHarmless) {
   EXPECT_EQ(escape("<script>alert('x' & \"y\")</script>"),
@@ -75,6 +77,23 @@ TEST(Numbers, ReadAsAPersonWritesThem) {
   EXPECT_EQ(exact(1.0 / 3), "0.3333");
   EXPECT_EQ(exact(std::nan("")), "NaN");
   EXPECT_EQ(significant(-INFINITY), "\u2212\u221E");
+}
+
+TEST(Numbers, AreShownAsFarAsTheyAreKnown) {
+  EXPECT_EQ(with_error(-12.3456789, 0.5612), "\u221212.35 \u00B1 0.56");
+  EXPECT_EQ(with_error(3.14159, 0.0996), "3.14 \u00B1 0.10");  // not 0.100
+  EXPECT_EQ(with_error(0.00412, 3.44), "0.0 \u00B1 3.4");
+  EXPECT_EQ(with_error(1234.567, 21.3), "1235 \u00B1 21");
+  EXPECT_EQ(with_error(56789, 1234), "56\u202F800 \u00B1 1200");
+  EXPECT_EQ(with_error(1.2345e-8, 3.21e-9), "(1.23 \u00B1 0.32)\u202F\u00D7\u202F10\u207B\u2078");
+  for (const double none : {0.0, kNaN, 1e-30, static_cast<double>(INFINITY)})
+    EXPECT_EQ(with_error(-1.23456789, none), "\u22121.23457") << none;
+  EXPECT_EQ(with_error(kNaN, 1), "NaN");
+  EXPECT_EQ(rounded(1234.56789), "1234.57");
+  EXPECT_EQ(rounded(0.000123456789), "0.000123457");
+  EXPECT_EQ(rounded(663.4), "663.4");
+  EXPECT_EQ(rounded(12345678), "12\u202F345\u202F678");
+  EXPECT_EQ(rounded(-1234567.8), "\u22121\u202F234\u202F568");
 }
 
 TEST(Svg, CoordinatesAreShortAndFinite) {

@@ -120,14 +120,12 @@ json parameters_table(const alloy::Fit& fit, const std::vector<std::string>& nam
   json rows = json::array();
   for (size_t j = 0; j < names.size(); ++j) {
     const double scale = names[j].starts_with("c ") ? 1 : kMilli;
-    rows.push_back(
-        {names[j], scale * fit.coefficients[j],
-         std::isfinite(fit.errors[j]) ? json(scale * fit.errors[j]) : json("not determined"),
-         scale == 1 ? "eV" : "meV"});
+    rows.push_back({names[j], json_of({scale * fit.coefficients[j], scale * fit.errors[j]}),
+                    scale == 1 ? "eV" : "meV"});
   }
   return {{"chart", "table"},
           {"title", "Every parameter"},
-          {"columns", {"term", "value", "standard deviation", "unit"}},
+          {"columns", {"term", "value \u00B1 standard deviation", "unit"}},
           {"rows", rows}};
 }
 

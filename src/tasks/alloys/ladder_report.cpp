@@ -402,16 +402,22 @@ class Summary {
       for (int64_t column = 0; column < sum.columns; ++column)
         logarithms.push_back(std::log10(
             std::max(sum.values[static_cast<size_t>(row * sum.columns + column)], 1e-2)));
+    const auto axis = [](const char* wave) {
+      return json{{"label", wave + std::string(", in units of 2 pi over the cell's edge")},
+                  {"low", -1},
+                  {"high", 1}};
+    };
     return {{"chart", "heat"},
             {"title", fmt::format("Structure factor of {} at {}", species_.front(), at)},
             {"caption",
-             fmt::format("Waves (h, k, 0) from -1 to 1, the zone centre in the middle, in units of "
-                         "2 pi over the cell's edge; decimal logarithm; {}.",
+             fmt::format("Waves (h, k, 0), the zone centre in the middle; decimal logarithm; {}.",
                          kept == 1 ? "of one arrangement, so it is rough"
                                    : fmt::format("mean over {} arrangements", kept))},
             {"columns", sum.columns},
             {"rows", sum.rows},
             {"unit", "log10 S"},
+            {"x", axis("h")},
+            {"y", axis("k")},
             {"values", logarithms}};
   }
 
