@@ -88,6 +88,11 @@ std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const config::Document& 
   return recipe;
 }
 
+std::string canonical(std::unique_ptr<Recipe> recipe, int ranks) {
+  recipe->task->keep_what_acts(ranks);
+  return config::to_toml_of_what_acts(recipe->description);
+}
+
 std::string run_command(const std::string& launcher, const std::string& recipe,
                         const std::vector<std::string>& overrides,
                         const std::vector<std::string>& more) {

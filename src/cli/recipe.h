@@ -33,6 +33,9 @@ std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const std::string& path,
 std::unique_ptr<Recipe> read_recipe(const Tasks& tasks, const config::Document& document,
                                     const std::string& path, int ranks);
 
+// What it acts as on `ranks`: the same text for recipes whose runs are the same.
+std::string canonical(std::unique_ptr<Recipe> recipe, int ranks);
+
 // The line that runs it so: "mpirun -n 2 ocoee run RECIPE KEY=VALUE ...".
 std::string run_command(const std::string& launcher, const std::string& recipe,
                         const std::vector<std::string>& overrides,

@@ -2,6 +2,7 @@
 #include "cli/tune_planner.h"
 
 #include <algorithm>
+#include <set>
 
 #include "cli/recipe.h"
 #include "core/error.h"
@@ -45,7 +46,8 @@ const TunePlanner::Expected& TunePlanner::at(const plan::Point& point) {
 }
 
 std::vector<plan::Point> TunePlanner::first(
-    size_t count, const std::function<bool(const plan::Point&)>& admissible) {
+    size_t count, const std::function<bool(const plan::Point&)>& admissible,
+    const std::function<std::string(const plan::Point&)>& canonical) {
   constexpr uint64_t kMost = 5000;  // every so many-th point of a larger space
   const auto points = static_cast<uint64_t>(space_.points());
   std::vector<std::pair<double, uint64_t>> fitting;
@@ -57,8 +59,11 @@ std::vector<plan::Point> TunePlanner::first(
   }
   std::sort(fitting.begin(), fitting.end());
   std::vector<plan::Point> out;
-  for (size_t i = 0; i < std::min(count, fitting.size()); ++i)
-    out.push_back(space_.point(fitting[i].second));
+  std::set<std::string> taken;
+  for (size_t i = 0; i < fitting.size() && out.size() < count; ++i) {
+    plan::Point point = space_.point(fitting[i].second);
+    if (taken.insert(canonical(point)).second) out.push_back(std::move(point));
+  }
   return out;
 }
 

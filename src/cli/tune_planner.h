@@ -30,9 +30,11 @@ class TunePlanner {
   // Throws Error(config) for a task whose layers no plan knows, and for a point that its recipe
   // refuses.
   const Expected& at(const plan::Point& point);
-  // The quickest `count` that fit, of the points that `admissible` lets through.
+  // The quickest `count` that fit, of the points that `admissible` lets through; of those that act
+  // alike, one.
   std::vector<plan::Point> first(size_t count,
-                                 const std::function<bool(const plan::Point&)>& admissible);
+                                 const std::function<bool(const plan::Point&)>& admissible,
+                                 const std::function<std::string(const plan::Point&)>& canonical);
 
  private:
   Expected predict(const plan::Point& point) const;

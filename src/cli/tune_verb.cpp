@@ -91,7 +91,7 @@ class Search {
            starter);
     if (tuner_.trials().empty() && !tuner_.suggest())
       fail(ErrorKind::config, "the recipe refuses every point; of the first it says:\n{}",
-           refusal(tuner_.space().point(0)));
+           read(tuner_.space().assignments(tuner_.space().point(0))).refusal);
     std::vector<std::thread> workers;
     for (int w = 0; w < options_.parallel; ++w) workers.emplace_back([this] { work(); });
     for (std::thread& worker : workers) worker.join();
@@ -132,31 +132,40 @@ class Search {
     out.exact_memory = options_.simulate;
     // What the recipe's own checks refuse costs no trial. A key that no recipe has is refused
     // everywhere, so it is told at once.
-    out.admissible = [this](const plan::Point& point) { return refusal(point).empty(); };
+    const plan::KnobSpace space = space_of(options_);  // tuner_ is not there yet
+    out.admissible = [this, space](const plan::Point& p) {
+      return read(space.assignments(p)).refusal.empty();
+    };
+    out.canonical = [this, space](const plan::Point& p) {
+      return read(space.assignments(p)).acts_as;
+    };
     if (planner_ && !options_.simulate) {
       constexpr size_t kFirst = 3;
-      const plan::KnobSpace space = space_of(options_);
-      out.first = planner_->first(kFirst, [&](const plan::Point& point) {
-        return refusal_of(space.assignments(point)).empty();
-      });
+      out.first = planner_->first(kFirst, out.admissible, out.canonical);
       out.expect = [this](const plan::Point& point) { return planner_->at(point).seconds; };
     }
     return out;
   }
 
-  std::string refusal(const plan::Point& point) const {
-    return refusal_of(tuner_.space().assignments(point));
-  }
-
-  std::string refusal_of(const std::vector<std::string>& assignments) const {
+  struct Reading {
+    std::vector<std::string> assignments;
+    std::string refusal;  // what the recipe's checks say against it
+    std::string acts_as;
+  };
+  // The last one is kept: whether a point can be tried is asked first, then what it acts as.
+  const Reading& read(std::vector<std::string> assignments) {
+    if (read_.assignments == assignments) return read_;
     std::vector<std::string> all = options_.overrides;
     all.insert(all.end(), assignments.begin(), assignments.end());
+    read_ = {std::move(assignments), "", ""};
     try {
-      read_recipe(tasks_, options_.recipe, all, options_.ranks);
-      return "";
+      read_.acts_as =
+          canonical(read_recipe(tasks_, options_.recipe, all, options_.ranks), options_.ranks);
     } catch (const Error& error) {
-      return error.what();
+      read_.refusal = error.what();
+      read_.acts_as = join(read_.assignments, " ");
     }
+    return read_;
   }
 
   std::filesystem::path folder() const {
@@ -319,6 +328,7 @@ class Search {
   Options options_;
   std::unique_ptr<Recipe> base_;
   std::unique_ptr<TunePlanner> planner_;  // null: nothing is expected
+  Reading read_;
   plan::Tuner tuner_;
   plan::TuneLog log_;
   std::mutex mutex_;

@@ -73,13 +73,15 @@ std::string about(const Field& field) {
   return join(parts, ", ");
 }
 
-void to_toml(const Description& d, const std::string& path, std::string& out) {
+void to_toml(const Description& d, const std::string& path, bool all, std::string& out) {
   if (!path.empty() && (!d.fields().empty() || d.sections().empty()))
     out += fmt::format("\n[{}]\n", path);
-  for (const Field& field : d.fields())
-    out += fmt::format("{} = {}\n", field.name, value_text(field.value));
+  for (const Field& field : d.fields()) {
+    if (all || !field.acts || field.acts())
+      out += fmt::format("{} = {}\n", field.name, value_text(field.value));
+  }
   for (const auto& [name, inner] : d.sections())
-    to_toml(*inner, path.empty() ? name : path + "." + name, out);
+    to_toml(*inner, path.empty() ? name : path + "." + name, all, out);
 }
 
 void add_keys_without_effect(const Description& d, const std::string& path,
@@ -229,7 +231,13 @@ Description& Description::section(const std::string& name, const std::string& do
 
 std::string to_toml(const Description& description) {
   std::string out = "version = 1\n";
-  to_toml(description, "", out);
+  to_toml(description, "", /*all=*/true, out);
+  return out;
+}
+
+std::string to_toml_of_what_acts(const Description& description) {
+  std::string out;
+  to_toml(description, "", /*all=*/false, out);
   return out;
 }
 

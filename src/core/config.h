@@ -155,6 +155,8 @@ std::string limit_text(double limit);  // of a range; whole numbers in full
 
 std::string to_toml(
     const Description& description);  // the values as they stand now: the resolved recipe
+// The same without keys that have no effect beside the others.
+std::string to_toml_of_what_acts(const Description& description);
 nlohmann::json to_json(const Description& description);
 // One line for each key that was written and has no effect beside the others. Those that stand at
 // their default are left out: nothing is missed, and a resolved recipe holds them all.

@@ -18,7 +18,8 @@ int64_t Predictor::shards(const Configuration& c) {
 Predictor::Sharing Predictor::sharing(const Configuration& c) const {
   const int64_t replicas = c.data * c.context;
   const int64_t group = c.shard == Shard::none ? replicas : shards(c);
-  if (c.placement == Placement::data_inside)
+  // An axis of one rank has no place beside another.
+  if (c.placement == Placement::data_inside || c.pipeline == 1 || c.data == 1)
     return {{group, c.tensor}, {replicas / group, c.tensor * group}};
   const int64_t stride = c.tensor * c.context * c.pipeline;
   if (group < c.context || (group == c.context && group < replicas))

@@ -84,6 +84,8 @@ class TaskConfig {
   // For the planner: what is trained, and the recipe's layout on `ranks` (plan/system.h). Null
   // where the task does not say.
   virtual std::shared_ptr<const plan::Planned> planned(int64_t /*ranks*/) const { return nullptr; }
+  // For the tuner: keys that have no effect on `ranks` take one value each (plan/tune/acting.h).
+  virtual void keep_what_acts(int /*ranks*/) {}
 };
 
 // The smallest recipe that shows a task at work within seconds on one core. Every task declares

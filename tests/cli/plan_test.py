@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """plan_test.py OCOEE GAN_RECIPE: planning needs no LibTorch: ocoee plan, ocoee plan import, and ocoee tune by the planner alone."""
+import itertools
 import json
 import os
 import pathlib
@@ -120,6 +121,31 @@ class Plan(unittest.TestCase):
             self.assertFalse((self.folder / f"of-{trials}" / "trials").exists(), "something ran")
         self.assertEqual([len(found[6]), len(found[100])], [6, 15])
         self.assertEqual(min(t["value"] for t in found[6]), min(t["value"] for t in found[100]))
+
+    def test_of_settings_that_act_alike_a_search_tries_one(self):
+        self.write_recipe()
+
+        def acts_as(settings):  # micro is a limit; with one replica nothing is split; one stage has no schedule
+            s = dict(one.split("=") for one in settings.split())
+            tensor, pipeline = int(s["layout.tensor"]), int(s["layout.pipeline"])
+            data = 4 // (tensor * pipeline)
+            micro = max(m for m in range(1, int(s["batch.micro"]) + 1) if 16 // data % m == 0)
+            # Nothing is computed again or put away, so of one micro-batch both schedules are one.
+            schedule = s["layout.schedule"] if pipeline > 1 and micro < 16 // data else ""
+            return tensor, pipeline, micro, s["layout.shard"] if data > 1 else "", schedule
+
+        knobs = {"layout.tensor": "1,2,4", "layout.pipeline": "1,2,4", "batch.micro": "1,3,4,8,16", "layout.shard": "none,states",
+                 "layout.schedule": "1f1b,gpipe"}
+        options = [word for key, values in knobs.items() for word in ("--knob", f"{key}={values}")]
+        for method in ("gp", "random"):
+            for trials in ("9", "500"):  # the second goes on where the first stopped
+                self.good("tune", "lm.toml", *options, "--ranks", "4", "--simulate", "--machine", "h200", "--method", method, "--trials", trials,
+                          "--out", method)
+            tried = [acts_as(json.loads(line)["set"]) for line in (self.folder / method / "trials.jsonl").read_text().splitlines()[1:]]
+            self.assertEqual(len(set(tried)), len(tried), method)
+            every = {acts_as(" ".join(f"{key}={value}" for key, value in zip(knobs, point))) for point in itertools.product(*(v.split(",") for v in knobs.values()))
+                     if int(point[0]) * int(point[1]) <= 4}
+            self.assertEqual(set(tried), every, method)
 
     def test_of_many_ranks_the_command_starts_them_and_the_page_says_that_nothing_was_run(self):
         done = self.tune("--simulate", "--machine", "h200", "--ranks", "4", "--trials", "2", "--out", "four")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/tune/tuner.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -139,6 +140,45 @@ TEST(Tuner, NeverTriesAPointTwiceAndStopsWhenAllWereTried) {
     }
     EXPECT_EQ(tried.size(), 9u);
     EXPECT_EQ(tuner.best()->value, 0);
+  }
+}
+
+// b acts where a is not 1: of 12 or, where there are too many to list, 120 million points.
+TEST(Tuner, OfPointsThatActAlikeOneIsTried) {
+  for (const char* others : {"c=1", "c=1..1000"}) {
+    const bool few = std::string(others) == "c=1";
+    std::vector<Knob> knobs{parse_knob("a=1..4"), parse_knob("b=x,y,z"), parse_knob(others)};
+    for (int i = 0; i < 4 && !few; ++i) knobs.push_back(parse_knob(fmt::format("d{}=1..10", i)));
+    const KnobSpace space(std::move(knobs));
+    for (const std::string method : {"gp", "random"}) {
+      TunerOptions options;
+      options.method = method;
+      // Only a and b act.
+      options.canonical = [](const Point& p) {
+        return fmt::format("{} {}", p[0], p[0] == 0 ? 0 : p[1]);
+      };
+      if (few) options.first = {{0, 1, 0}, {0, 2, 0}, {1, 1, 0}};
+      std::set<std::string> tried;
+      const auto search = [&](Tuner& tuner, size_t until) {
+        while (tried.size() < until) {
+          const auto point = tuner.suggest();
+          if (!point) return;
+          ASSERT_TRUE(tried.insert(options.canonical(*point)).second) << space.text(*point);
+          const int64_t id = tuner.start(*point);
+          // What is under way counts as what was tried.
+          const auto next = tuner.suggest();
+          ASSERT_TRUE(!next || !tried.contains(options.canonical(*next))) << space.text(*next);
+          tuner.finish(id, TrialOutcome::ok, 1 + (*point)[0], 1);
+        }
+      };
+      Tuner tuner(space, options);
+      search(tuner, 5);
+      Tuner resumed(space, options);
+      for (const Trial& trial : tuner.trials()) resumed.restore(trial);
+      search(resumed, 100);
+      EXPECT_EQ(tried.size(), 10u) << method;
+      EXPECT_EQ(resumed.finished(), 10) << method;
+    }
   }
 }
 

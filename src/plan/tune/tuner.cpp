@@ -104,10 +104,14 @@ bool Tuner::admissible(const Point& point) const {
   return !options_.admissible || options_.admissible(point);
 }
 
+std::string Tuner::acts_as(const Point& point) const {
+  return options_.canonical ? options_.canonical(point) : std::to_string(space_.number(point));
+}
+
 int64_t Tuner::start(const Point& point) {
   const int64_t id = static_cast<int64_t>(trials_.size());
   trials_.push_back({id, point});
-  seen_.insert(space_.number(point));
+  seen_.insert(acts_as(point));
   return id;
 }
 
@@ -124,7 +128,7 @@ void Tuner::finish(int64_t id, TrialOutcome outcome, double value, double second
 
 void Tuner::restore(Trial trial) {
   OCOEE_CHECK(trial.id == static_cast<int64_t>(trials_.size()), "trials come back in order");
-  seen_.insert(space_.number(trial.point));
+  seen_.insert(acts_as(trial.point));
   trials_.push_back(std::move(trial));
 }
 
@@ -145,21 +149,25 @@ const Trial* Tuner::best() const {
 
 std::vector<Point> Tuner::candidates() {
   std::vector<Point> out;
+  std::unordered_set<std::string> taken;
+  const auto is_new = [&](const Point& point, std::string& as) {
+    return admissible(point) && taken.insert(as = acts_as(point)).second;
+  };
+  std::string as;
   if (space_.points() <= kMostListed) {
-    if (!listed_) {
-      for (uint64_t n = 0; n < static_cast<uint64_t>(space_.points()); ++n) {
-        if (Point point = space_.point(n); admissible(point)) all_.push_back(std::move(point));
-      }
-      listed_ = true;
+    for (uint64_t n = 0; !listed_ && n < static_cast<uint64_t>(space_.points()); ++n) {
+      if (Point point = space_.point(n); is_new(point, as)) all_.push_back({std::move(point), as});
     }
-    std::copy_if(all_.begin(), all_.end(), std::back_inserter(out),
-                 [&](const Point& point) { return !seen(point); });
+    listed_ = true;
+    for (const Candidate& one : all_) {
+      if (!seen_.contains(one.acts_as)) out.push_back(one.point);
+    }
     return out;
   }
-  std::unordered_set<uint64_t> taken;
+  std::unordered_set<uint64_t> drawn;
   const auto take = [&](Point point) {
-    if (seen(point) || !taken.insert(space_.number(point)).second || !admissible(point)) return;
-    out.push_back(std::move(point));
+    if (drawn.insert(space_.number(point)).second && is_new(point, as) && !seen_.contains(as))
+      out.push_back(std::move(point));
   };
   RandomStream random(options_.seed, Purpose::tuner, trials_.size(), 0);
   for (int64_t i = 0; i < kSampled; ++i)
@@ -321,7 +329,7 @@ std::optional<Point> Tuner::most_promising(const std::vector<Point>& from) {
 
 std::optional<Point> Tuner::suggest() {
   for (const Point& point : options_.first) {
-    if (!seen(point) && admissible(point)) return point;
+    if (admissible(point) && !seen_.contains(acts_as(point))) return point;
   }
   const std::vector<Point> from = candidates();
   if (from.empty()) return std::nullopt;

@@ -51,6 +51,8 @@ struct TunerOptions {
   std::function<double(const Point&)>
       expect;  // a planner's value: the model learns the ratio to it
   std::function<bool(const Point&)> admissible;  // what a recipe's own checks let through
+  // What a point acts as: of points with the same text one alone is tried. Of admissible ones.
+  std::function<std::string(const Point&)> canonical;
   // A trial fits where its share is at most 1: a planner's. In a run other things lie beside the
   // tensors, so that trials which ran out also say, as other failures do, which ones they are.
   bool exact_memory = false;
@@ -60,7 +62,7 @@ class Tuner {
  public:
   Tuner(KnobSpace space, TunerOptions options);  // throws Error(config)
 
-  // The next point to try, which was not tried before; nothing when all were.
+  // The next point to try; none that acts as one that was tried. Nothing when all were.
   std::optional<Point> suggest();
   int64_t start(const Point& point);  // its id
   void finish(int64_t id, TrialOutcome outcome, double value, double seconds, std::string note = "",
@@ -73,7 +75,11 @@ class Tuner {
   const Trial* best() const;  // null before the first ok trial
 
  private:
-  bool seen(const Point& point) const { return seen_.contains(space_.number(point)); }
+  struct Candidate {
+    Point point;
+    std::string acts_as;
+  };
+  std::string acts_as(const Point& point) const;
   bool admissible(const Point& point) const;
   std::vector<Point> candidates();
   std::optional<Point> farthest(const std::vector<Point>& from) const;
@@ -84,8 +90,9 @@ class Tuner {
   KnobSpace space_;
   TunerOptions options_;
   std::vector<Trial> trials_;
-  std::unordered_set<uint64_t> seen_;
-  std::vector<Point> all_;  // every admissible point, where they are few enough to list
+  std::unordered_set<std::string> seen_;  // what was tried, or is under way, by what it acts as
+  // Every admissible point, where they are few enough to list; of those that act alike the first.
+  std::vector<Candidate> all_;
   bool listed_ = false;
   GaussianProcess value_model_;
   std::vector<GaussianProcess> drawn_;  // of the value model's posterior

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/text.h"
+#include "plan/tune/acting.h"
 #include "tasks/builders.h"
 #include "tasks/mesh_shape.h"
 #include "tasks/registry.h"
@@ -60,6 +61,10 @@ void ToyGanConfig::check(config::Problems& problems, const run::RunConfig&, int 
 
 comm::Shape ToyGanConfig::mesh(int ranks) const {
   return mesh_shape(layout, ranks);
+}
+
+void ToyGanConfig::keep_what_acts(int ranks) {
+  plan::keep_what_acts(batch, layout, ranks);
 }
 
 plan::ModelSpec ToyGanConfig::generator_spec() const {

@@ -29,6 +29,7 @@ class ToyGanConfig : public run::TaskConfig {
   void check(config::Problems& problems, const run::RunConfig& run, int ranks) const override;
   comm::Shape mesh(int ranks) const override;
   nlohmann::json preview(const run::RunConfig& run, int ranks) const override;
+  void keep_what_acts(int ranks) override;
 
   plan::ModelSpec generator_spec() const;
   plan::ModelSpec critic_spec() const;

@@ -13,6 +13,7 @@
 #include "plan/placement.h"
 #include "plan/run_plan.h"
 #include "plan/timed_cuts.h"
+#include "plan/tune/acting.h"
 #include "tasks/mesh_shape.h"
 
 namespace ocoee::tasks {
@@ -59,6 +60,10 @@ void LanguageConfig::check(config::Problems& problems, const run::RunConfig& run
 
 comm::Shape LanguageConfig::mesh(int ranks) const {
   return mesh_shape(layout, ranks);
+}
+
+void LanguageConfig::keep_what_acts(int ranks) {
+  plan::keep_what_acts(batch, layout, ranks);
 }
 
 std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) const {

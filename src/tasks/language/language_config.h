@@ -38,6 +38,7 @@ class LanguageConfig : public run::TaskConfig {
   void check(config::Problems& problems, const run::RunConfig& run, int ranks) const override;
   comm::Shape mesh(int ranks) const override;
   nlohmann::json preview(const run::RunConfig& run, int ranks) const override;
+  void keep_what_acts(int ranks) override;
   std::string read_inputs() const override;
   std::shared_ptr<const plan::Planned> planned(int64_t ranks) const override;
 
