@@ -362,7 +362,7 @@ TEST(Predict, WholeMemoryOfALargeModelFallsWithEveryShardLevel) {
   }
 }
 
-// bench/README.md: 52,123 tokens/s with float8 where bfloat16 has 40,636.
+// bench/transformer.md: 52,123 tokens/s with float8 where bfloat16 has 40,636.
 TEST(Predict, ProductsInFloat8AreQuickerWhereTheMachineSaysHowMuch) {
   Workload w = gpt(4, 6144, 48, 50304, 2);
   Machine machine = load_machine("h200");

@@ -132,7 +132,7 @@ TEST(Memory, WhatFlowsThroughARankIsThatOfTheWorstBlock) {
 }
 
 // Most bytes of tensors on either of two ranks: bench/shard_memory on CPUs (commit cd2f53c) and on
-// an H200 (2a0f8f0), in bench/README.md, "Memory and scale of the engine".
+// an H200 (2a0f8f0), in bench/engine.md, "Memory and scale of the engine".
 TEST(Memory, PlansOfEveryLevelAreNotBelowWhatTheEngineHeld) {
   struct Measured {
     Machine machine;
