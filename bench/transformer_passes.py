@@ -18,12 +18,12 @@ KERNELS = (  # a piece of a kernel's name -> the pass it belongs to; the first t
     ("norm_forward", "norm forward"), ("norm_backward", "norm backward"), ("column_sum", "bias gradients"),
     ("add_column_partials", "second stage of sums over rows"),
     ("gelu", "gelu"), ("cross_entropy", "cross-entropy, in place"), ("update_kernel", "optimizer"),
-    ("squares", "gradient norm"), ("fill of memory", "gradients to zero"), ("add_runs", "embedding"), ("join_runs", "embedding"),
+    ("squares", "gradient norm"), ("fill of memory", "fills of memory"), ("add_runs", "embedding"), ("join_runs", "embedding"),
     ("add_positions", "embedding"), ("embedding", "embedding"), ("Radix", "embedding"), ("fill_keys", "embedding"),
     ("dropout", "dropout"), ("rotary", "rotary"), ("copy of memory", "copies"))
 
 
-def passes(a):
+def passes(a, gelu_alone):
     n, c, v, half = a.rows, a.width, a.vocabulary, 2
     row = n * c * half
     block = 12 * c * c + 13 * c
@@ -34,11 +34,14 @@ def passes(a):
     yield "attention", attention, "flops"
     yield "norm forward", (2 * a.layers + 1) * 2 * row, "bytes"  # x -> h
     yield "norm backward", (2 * a.layers + 1) * 4 * row - row, "bytes"  # dy, x, passing gradient -> dx
-    yield "bias gradients", a.layers * 9 * row, "bytes"  # of qkv 3, output 1, up 4, down 1
+    # Of qkv 3, output 1, up 4, down 1; where GELU's gradient is a pass of its own, that of up comes with it.
+    yield "bias gradients", a.layers * (5 if gelu_alone else 9) * row, "bytes"
+    if gelu_alone:
+        yield "gelu", a.layers * 12 * row, "bytes"  # its argument, dy -> dx
     yield "cross-entropy, in place", 2 * n * v * half, "bytes"
-    yield "optimizer", parameters * (10 + 4 * a.moments + a.gradient), "bytes"  # master, gradient, two moments in; master, moments, bf16 out
+    # Master, gradient, two moments in; master, moments, bf16 out, which is half of a split master.
+    yield "optimizer", parameters * ((8 if a.masters == "split" else 10) + 4 * a.moments + a.gradient), "bytes"
     yield "gradient norm", parameters * a.gradient, "bytes"
-    yield "gradients to zero", parameters * a.gradient, "bytes"
     yield "embedding", 3 * row, "bytes"  # x out; its gradient in, for tokens and for positions
 
 
@@ -62,12 +65,13 @@ def main():
         parser.add_argument("--" + name, type=int, default=default)
     parser.add_argument("--gradient", type=int, default=4, choices=[2, 4], help="bytes of a gradient: precision.gradients")
     parser.add_argument("--moments", type=int, default=4, choices=[2, 4], help="bytes of each of two: precision.moments")
+    parser.add_argument("--masters", default="float32", choices=["float32", "split"], help="precision.masters")
     parser.add_argument("--times")
     a = parser.parse_args()
     times, whole = measured(a.times) if a.times else ({}, 0)
     print("| pass | GB or TFLOP | bound, ms | measured, ms | share of the bound |\n|---|---|---|---|---|")
     bounds = total = 0
-    for name, amount, unit in passes(a):
+    for name, amount, unit in passes(a, "gelu" in times):
         bound = 1e3 * amount / (BANDWIDTH if unit == "bytes" else PRODUCTS)
         time = times.pop(name, 0)
         bounds, total = bounds + bound, total + time
