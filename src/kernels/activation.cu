@@ -17,22 +17,22 @@ __global__ void gelu_kernel(Gelu a) {
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
   if (i >= a.rows * a.width) return;
   const DeviceExponential exponential;
-  const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i);
-  Pack<T, N> bias{};
-  if (a.bias) bias = load<N>(static_cast<const T*>(a.bias) + remainder_of(i, a.width));
+  const Pack<W, N> x = widen_all(load<N>(static_cast<const T*>(a.x) + i));
+  Pack<W, N> bias{};
+  if (a.bias) bias = widen_all(load<N>(static_cast<const T*>(a.bias) + remainder_of(i, a.width)));
   W y[N];
   if constexpr (P == kForward) {
 #pragma unroll
-    for (int k = 0; k < N; ++k) y[k] = gelu(widen(x.v[k]) + widen(bias.v[k]), exponential);
+    for (int k = 0; k < N; ++k) y[k] = gelu(x.v[k] + bias.v[k], exponential);
     store<N>(static_cast<T*>(a.out) + i, narrow_all<T>(y));
   } else {
-    const Pack<T, N> dy = load<N>(static_cast<const T*>(a.dy) + i);
+    const Pack<W, N> dy = widen_all(load<N>(static_cast<const T*>(a.dy) + i));
     W dx[N];
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      const auto gelu = gelu_and_slope(widen(x.v[k]) + widen(bias.v[k]), exponential);
+      const auto gelu = gelu_and_slope(x.v[k] + bias.v[k], exponential);
       y[k] = gelu.y;
-      dx[k] = widen(dy.v[k]) * gelu.slope;
+      dx[k] = dy.v[k] * gelu.slope;
     }
     if constexpr (P == kAgain) store<N>(static_cast<T*>(a.y) + i, narrow_all<T>(y));
     store<N>(static_cast<T*>(a.out) + i, narrow_all<T>(dx));
@@ -68,25 +68,37 @@ __global__ void __launch_bounds__(256) gelu_backward_sums(Gelu a, Wide<T>* parti
   const int64_t begin = each * blockIdx.y, end = begin + each < a.rows ? begin + each : a.rows;
   W sum[N] = {};
   if (column < a.width) {
-    Pack<T, N> bias{};
-    if (a.bias) bias = load<N>(static_cast<const T*>(a.bias) + column);
-#pragma unroll Again ? 1 : 2  // registers
-    for (int64_t row = begin + threadIdx.y; row < end; row += 8) {
-      const int64_t i = row * a.width + column;
-      const Pack<T, N> x = load<N>(static_cast<const T*>(a.x) + i),
-                       dy = load<N>(static_cast<const T*>(a.dy) + i);
-      W y[N], slope[N];
+    Pack<W, N> bias{};
+    if (a.bias) bias = widen_all(load<N>(static_cast<const T*>(a.bias) + column));
+    constexpr int kAhead = 2;  // rows that are asked for before one of them is written
+    for (int64_t first = begin + threadIdx.y; first < end; first += 8 * kAhead) {
+      Pack<T, N> x[kAhead], dy[kAhead];
 #pragma unroll
-      for (int k = 0; k < N; ++k) {
-        const auto gelu = gelu_and_slope(widen(x.v[k]) + widen(bias.v[k]), exponential);
-        y[k] = gelu.y;
-        slope[k] = widen(dy.v[k]) * gelu.slope;
+      for (int u = 0; u < kAhead; ++u) {
+        const int64_t i = (first + 8 * u) * a.width + column;
+        if (first + 8 * u >= end) continue;
+        x[u] = load<N>(static_cast<const T*>(a.x) + i);
+        dy[u] = load<N>(static_cast<const T*>(a.dy) + i);
       }
-      const Pack<T, N> dx = narrow_all<T>(slope);
 #pragma unroll
-      for (int k = 0; k < N; ++k) sum[k] += widen(dx.v[k]);
-      if constexpr (Again) store<N>(static_cast<T*>(a.y) + i, narrow_all<T>(y));
-      store<N>(static_cast<T*>(a.out) + i, dx);
+      for (int u = 0; u < kAhead; ++u) {
+        const int64_t i = (first + 8 * u) * a.width + column;
+        if (first + 8 * u >= end) continue;
+        const Pack<W, N> z = widen_all(x[u]), d = widen_all(dy[u]);
+        W y[N], slope[N];
+#pragma unroll
+        for (int k = 0; k < N; ++k) {
+          const auto gelu = gelu_and_slope(z.v[k] + bias.v[k], exponential);
+          y[k] = gelu.y;
+          slope[k] = d.v[k] * gelu.slope;
+        }
+        const Pack<T, N> dx = narrow_all<T>(slope);
+        const Pack<W, N> rounded = widen_all(dx);
+#pragma unroll
+        for (int k = 0; k < N; ++k) sum[k] += rounded.v[k];
+        if constexpr (Again) store<N>(static_cast<T*>(a.y) + i, narrow_all<T>(y));
+        store<N>(static_cast<T*>(a.out) + i, dx);
+      }
     }
   }
 #pragma unroll
@@ -134,13 +146,15 @@ __global__ void swiglu_kernel(Swiglu a) {
   const int64_t row = quotient_of(index, packs), column = (index - row * packs) * N;
   const DeviceExponential exponential;
   const T* x = static_cast<const T*>(a.x) + row * 2 * a.inner + column;
-  const Pack<T, N> gate = load<N>(x), up = load<N>(x + a.inner);
-  Pack<T, N> dy{};
-  if constexpr (P != kForward) dy = load<N>(static_cast<const T*>(a.dy) + row * a.inner + column);
-  Wide<T> y[N], d_gate[N], d_up[N];
+  using W = Wide<T>;
+  const Pack<W, N> gate = widen_all(load<N>(x)), up = widen_all(load<N>(x + a.inner));
+  Pack<W, N> dy{};
+  if constexpr (P != kForward)
+    dy = widen_all(load<N>(static_cast<const T*>(a.dy) + row * a.inner + column));
+  W y[N], d_gate[N], d_up[N];
 #pragma unroll
   for (int k = 0; k < N; ++k) {
-    const auto z = widen(gate.v[k]), u = widen(up.v[k]), d = widen(dy.v[k]);
+    const W z = gate.v[k], u = up.v[k], d = dy.v[k];
     const auto s = sigmoid(z, exponential);
     y[k] = z * s * u;
     d_gate[k] = d * u * (s + z * s * (1 - s));

@@ -15,7 +15,14 @@ namespace {
 
 constexpr int64_t kGrain = 4096;
 
-constexpr auto kExp = [](auto x) { return exponential(x); };
+struct HostExponential {
+  static constexpr double kLog = 1;
+  template <class W>
+  W operator()(W x) const {
+    return exponential(x);
+  }
+};
+constexpr HostExponential kExp;
 
 int64_t grain_rows(int64_t width) {
   return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, width));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The formulas of activation.h, once for CPU and CUDA. `exponential(W)` comes from simd_math.h or
-// cuda_support.cuh.
+// The formulas of activation.h, once for CPU and CUDA. exponential(x) is b^x of a base b whose
+// logarithm of e is `kLog`: e on a CPU (activation_cpu.cpp), 2 on a GPU (cuda_support.cuh).
 #pragma once
 
 #include "core/random.h"  // OCOEE_HOST_DEVICE
@@ -25,7 +25,7 @@ OCOEE_HOST_DEVICE inline double quotient(double a, double b) {
 
 template <class W, class Exponential>
 OCOEE_HOST_DEVICE inline W sigmoid(W x, const Exponential& exponential) {
-  return quotient(W(1), W(1) + exponential(-x));
+  return quotient(W(1), W(1) + exponential(static_cast<W>(-Exponential::kLog) * x));
 }
 
 constexpr double kGeluScale = 0.79788456080286535588;  // sqrt(2 / pi)
@@ -34,8 +34,8 @@ constexpr double kGeluCubic = 0.044715;
 // Overflow of the cubic is harmless: the exponential bounds its argument.
 template <class W, class Exponential>
 OCOEE_HOST_DEVICE inline W gelu(W z, const Exponential& exponential) {
-  constexpr W k1 = static_cast<W>(-2 * kGeluScale),
-              k3 = static_cast<W>(-2 * kGeluScale * kGeluCubic);
+  constexpr double kScale = -2 * kGeluScale * Exponential::kLog;
+  constexpr W k1 = static_cast<W>(kScale), k3 = static_cast<W>(kScale * kGeluCubic);
   return quotient(z, W(1) + exponential(z * (k1 + k3 * (z * z))));
 }
 
@@ -47,11 +47,13 @@ struct ValueAndSlope {
 };
 template <class W, class Exponential>
 OCOEE_HOST_DEVICE inline ValueAndSlope<W> gelu_and_slope(W z, const Exponential& exponential) {
-  constexpr W k1 = static_cast<W>(2 * kGeluScale), k3 = static_cast<W>(2 * kGeluScale * kGeluCubic);
+  constexpr double kScale = -2 * kGeluScale * Exponential::kLog;
+  constexpr W k1 = static_cast<W>(kScale), k3 = static_cast<W>(kScale * kGeluCubic),
+              d1 = static_cast<W>(2 * kGeluScale), d3 = static_cast<W>(6 * kGeluScale * kGeluCubic);
   W square = z * z;
   square = square > W(1e4) ? W(1e4) : square;
-  const W below = W(1) + exponential(-(z * (k1 + k3 * square))), s = quotient(W(1), below);
-  return {quotient(z, below), s + z * s * (W(1) - s) * (k1 + W(3) * k3 * square)};
+  const W below = W(1) + exponential(z * (k1 + k3 * square)), s = quotient(W(1), below);
+  return {quotient(z, below), s + z * s * (W(1) - s) * (d1 + d3 * square)};
 }
 template <class W, class Exponential>
 OCOEE_HOST_DEVICE inline W gelu_slope(W z, const Exponential& exponential) {

@@ -174,19 +174,17 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossE
     for (int u = 0; u < kAhead; ++u) {
       if (first + u * threads >= packs) continue;
       *reinterpret_cast<Pack<T, N>*>(kept + (first + u * threads) * N) = pack[u];
-      W largest = widen(pack[u].v[0]);
+      const Pack<W, N> z = widen_all(pack[u]);
+      W largest = z.v[0];
 #pragma unroll
-      for (int k = 1; k < N; ++k) {
-        const W z = widen(pack[u].v[k]);
-        largest = z > largest ? z : largest;
-      }
+      for (int k = 1; k < N; ++k) largest = z.v[k] > largest ? z.v[k] : largest;
       if (largest > own.maximum) {
         own.sum *= power_two((own.maximum - largest) * kLog2E);
         own.maximum = largest;
       }
       const W shift = own.maximum * kLog2E;
 #pragma unroll
-      for (int k = 0; k < N; ++k) own.sum += power_two(widen(pack[u].v[k]) * kLog2E - shift);
+      for (int k = 0; k < N; ++k) own.sum += power_two(z.v[k] * kLog2E - shift);
     }
   }
   const Online<W> all = row_combine(own, OnlineSum<W>(), scratch, turn);
@@ -201,10 +199,10 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossE
   const W shift = all.maximum * kLog2E;
   const int target_pack = target < a.columns ? static_cast<int>(target / N) : -1;
   for (int p = static_cast<int>(threadIdx.x); p < packs; p += threads) {
-    const Pack<T, N> pack = load<N>(kept + p * N);
+    const Pack<W, N> z = widen_all(load<N>(kept + p * N));
     W value[N];
 #pragma unroll
-    for (int k = 0; k < N; ++k) value[k] = power_two(widen(pack.v[k]) * kLog2E - shift) * share;
+    for (int k = 0; k < N; ++k) value[k] = power_two(z.v[k] * kLog2E - shift) * share;
     if (p == target_pack) {
 #pragma unroll
       for (int k = 0; k < N; ++k) value[k] -= k == target % N ? factor : W(0);

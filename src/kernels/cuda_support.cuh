@@ -89,6 +89,25 @@ __device__ inline void store_sums(W* to, const W (&sums)[N]) {
   store<N>(to, pack);
 }
 
+// One instruction a number; element by element it is two for every other one.
+template <class T, int N>
+__device__ inline Pack<Wide<T>, N> widen_all(const Pack<T, N>& x) {
+  Pack<Wide<T>, N> out;
+  if constexpr (std::is_same_v<T, BFloat16> && N % 2 == 0) {
+    uint32_t words[N / 2];
+    memcpy(words, &x, sizeof x);
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i) {
+      out.v[2 * i] = __uint_as_float(words[i] << 16);
+      out.v[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) out.v[i] = widen(x.v[i]);
+  }
+  return out;
+}
+
 // Rounds two numbers in one instruction; one by one they wait for the unit that also makes
 // exponentials and quotients.
 template <class T, int N>
@@ -121,8 +140,11 @@ __device__ inline double power_two(double x) {
 }
 
 struct DeviceExponential {
-  __device__ float operator()(float x) const { return power_two(x * 1.4426950408889634f); }
-  __device__ double operator()(double x) const { return exp(x); }
+  static constexpr double kLog = 1.44269504088896340736;  // of e to base 2
+  template <class W>
+  __device__ W operator()(W x) const {
+    return power_two(x);
+  }
 };
 
 template <class W>

@@ -8,17 +8,36 @@
 namespace ocoee::kernels::cuda {
 namespace {
 
-// More than three packs of x, dy and the passing gradient leave too few warps for the memory.
-constexpr int kBackwardInWarp = 3;
-// Rows on their way from memory while one is worked on, where they are warps.
+// Packs of a thread: where a row is a warp as few as hold it, where it is a block as many as leave
+// room for the sums of as many columns.
+constexpr int kMostPacks = 4;
 template <int K>
-constexpr int kBackwardAhead = K == 1 ? 2 : 1;
+constexpr int kMostThreads = K == kMostPacks ? 384 : 32 * kWarpRows;
+template <int K>
+constexpr int kLeastBlocks = K == 1   ? 7
+                             : K == 2 ? 5
+                             : K == 3 ? 4
+                                      : 1;
 
-// Each block leaves sums behind, so there are not too many.
+RowShape backward_shape(int64_t width, int pack, bool aligned) {
+  const int64_t packs = width / pack;
+  if (!aligned || width % pack != 0 || packs > kMostPacks * kMostThreads<kMostPacks>)
+    return any_width(width);
+  const int64_t in_a_warp = ceil_div(packs, 32);
+  if (in_a_warp <= kMostPacks) return {static_cast<int>(in_a_warp), 32, kWarpRows};
+  return {kMostPacks, static_cast<unsigned>(32 * ceil_div(packs, 32 * kMostPacks)), 1};
+}
+
+// Of a multiprocessor. Each block leaves sums behind, so there are not too many.
+int blocks_each(const RowShape& shape) {
+  const int threads = static_cast<int>(shape.threads * shape.rows);
+  if (shape.packs == 0) return std::max(1, 1024 / threads);
+  constexpr int kLeast[] = {0, kLeastBlocks<1>, kLeastBlocks<2>, kLeastBlocks<3>};
+  return shape.packs < kMostPacks ? kLeast[shape.packs] : kMostThreads<kMostPacks> / threads;
+}
 unsigned most_blocks(int64_t rows, const RowShape& shape, int multiprocessors) {
-  const unsigned each = std::max(1u, 1024 / (shape.threads * shape.rows));
   return static_cast<unsigned>(
-      std::min<int64_t>(ceil_div(rows, shape.rows), int64_t{each} * multiprocessors));
+      std::min<int64_t>(ceil_div(rows, shape.rows), int64_t{blocks_each(shape)} * multiprocessors));
 }
 
 // With h = (x - mean) rstd and g = dy weight: dx = rstd (g - mean(g) - h mean(g h)), without
@@ -29,9 +48,10 @@ __device__ inline void add_to_sums(const Pack<T, N>& x, const Pack<T, N>& dy,
                                    Wide<T> (&d_weight)[N], Wide<T> (&d_bias)[N],
                                    Pair<Wide<T>>& sums) {
   using W = Wide<T>;
+  const Pack<W, N> wide = widen_all(x), gradient = widen_all(dy), w = widen_all(weight);
 #pragma unroll
   for (int i = 0; i < N; ++i) {
-    const W d = widen(dy.v[i]), h = (widen(x.v[i]) - mean) * rstd, g = d * widen(weight.v[i]);
+    const W d = gradient.v[i], h = (wide.v[i] - mean) * rstd, g = d * w.v[i];
     d_weight[i] += d * h;
     d_bias[i] += d;
     sums.a += g;
@@ -40,17 +60,19 @@ __device__ inline void add_to_sums(const Pack<T, N>& x, const Pack<T, N>& dy,
 }
 template <class T, int N>
 __device__ inline Pack<T, N> input_gradient(const Pack<T, N>& x, const Pack<T, N>& dy,
-                                            const Pack<T, N>& weight, const Pack<T, N>& passing,
-                                            Wide<T> mean, Wide<T> rstd, Wide<T> mean_g,
-                                            Wide<T> mean_gh) {
+                                            const Pack<T, N>& weight,
+                                            const Pack<Wide<T>, N>& passing, Wide<T> mean,
+                                            Wide<T> rstd, Wide<T> mean_g, Wide<T> mean_gh) {
   using W = Wide<T>;
-  Pack<T, N> dx;
+  const Pack<W, N> wide = widen_all(x), gradient = widen_all(dy), w = widen_all(weight);
+  const W by_x = -rstd * rstd * mean_gh, by_one = rstd * mean_g;
+  W dx[N];
 #pragma unroll
   for (int i = 0; i < N; ++i) {
-    const W h = (widen(x.v[i]) - mean) * rstd, g = widen(dy.v[i]) * widen(weight.v[i]);
-    dx.v[i] = narrow<T>(widen(passing.v[i]) + rstd * (g - mean_g - h * mean_gh));
+    const W g = gradient.v[i] * w.v[i];
+    dx[i] = (wide.v[i] - mean) * by_x + (passing.v[i] + (rstd * g - by_one));
   }
-  return dx;
+  return narrow_all<T>(dx);
 }
 
 template <class W, int N>
@@ -64,84 +86,92 @@ __device__ inline void add_stored(W (&sums)[N], const W* from) {
   }
 }
 
-// Rows are warps. `Again`: y is made once more.
-template <class T, int K, bool Again>
-__global__ void __launch_bounds__(32 * kWarpRows, 3) norm_backward_kernel(NormBackward a) {
+// `Places` of rows in shared memory: one that is worked on, the others on their way. `Again`: y is
+// made once more.
+enum Array : int { kX, kDy, kPassing, kArrays };
+template <class T, int K, int Threads, bool Again, int Places>
+__global__ void __launch_bounds__(kMostThreads<K>, kLeastBlocks<K>)
+    norm_backward_kernel(NormBackward a) {
   using W = Wide<T>;
+  using P = RowPlaces<Threads>;
   constexpr int N = kPack<T>;
-  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  __shared__ Pair<W> scratch[64];
+  extern __shared__ uint4 shared[];
+  int turn = 0, here = 0;
   const int packs = static_cast<int>(a.width / N);
   const W scale = W(1) / static_cast<W>(a.width);
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.y;
   W d_weight[K][N] = {}, d_bias[K][N] = {};
-  constexpr int kAhead = kBackwardAhead<K>;
-  struct Row {
-    Part<T, K> x, dy, passing;
-    W mean = 0, rstd = 0;
+  Waiting<T, K, kArrays, Threads> waiting(shared +
+                                          threadIdx.y * (Places * kArrays * K * P::threads()));
+  W means[Places] = {}, rstds[Places] = {};  // of the row that is worked on, and of those to come
+  int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y, sent = row;
+  // This thread's first packs, of the row that is sent next, of the one that is worked on, and of
+  // every row.
+  int64_t sent_at = row * a.width + P::index(0) * N, at = sent_at;
+  const int64_t step = stride * a.width;
+  const T* const weights = static_cast<const T*>(a.weight) + P::index(0) * N;
+  const auto send = [&](int place, int ahead) {
+    if (sent < a.rows) {
+      waiting.send(place, kX, static_cast<const T*>(a.x) + sent_at, packs);
+      waiting.send(place, kDy, static_cast<const T*>(a.dy) + sent_at, packs);
+      if (a.d_residual)
+        waiting.send(place, kPassing, static_cast<const T*>(a.d_residual) + sent_at, packs);
+      if (!a.rms) means[ahead] = static_cast<const W*>(a.mean)[sent];
+      rstds[ahead] = static_cast<const W*>(a.rstd)[sent];
+    }
+    __pipeline_commit();
+    sent += stride, sent_at += step;
   };
-  Part<T, K> weight;
-  Row next[kAhead];
-  weight.read(a.weight, 0, a.width);
-  const auto fetch = [&](Row& into, int64_t which) {
-    if (which >= a.rows) return;
-    into.x.read(a.x, which, a.width);
-    into.dy.read(a.dy, which, a.width);
-    if (a.d_residual) into.passing.read(a.d_residual, which, a.width);
-    if (!a.rms) into.mean = static_cast<const W*>(a.mean)[which];
-    into.rstd = static_cast<const W*>(a.rstd)[which];
-  };
-  int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  const auto weight = [&](int k) { return load<N>(weights + k * P::threads() * N); };
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) fetch(next[i], row + i * stride);
-  for (; row < a.rows; row += stride) {
-    Part<T, K> x = next[0].x, dy = next[0].dy, passing = next[0].passing;
-    const W mean = next[0].mean, rstd = next[0].rstd;
+  for (int i = 0; i + 1 < Places; ++i) send(i, i + 1);
+  for (; row < a.rows; row += stride, at += step, here = here + 1 == Places ? 0 : here + 1) {
 #pragma unroll
-    for (int i = 0; i + 1 < kAhead; ++i) next[i] = next[i + 1];
-    fetch(next[kAhead - 1], row + kAhead * stride);
+    for (int i = 0; i + 1 < Places; ++i) means[i] = means[i + 1], rstds[i] = rstds[i + 1];
+    const W mean = means[0], rstd = rstds[0];
+    send(here == 0 ? Places - 1 : here - 1, Places - 1);
+    __pipeline_wait_prior(Places - 1);
     Pair<W> sums{0, 0};
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (x.inside(k, packs))
-        add_to_sums<T, N>(x[k], dy[k], weight[k], mean, rstd, d_weight[k], d_bias[k], sums);
+      if (P::inside(k, packs))
+        add_to_sums<T, N>(waiting(here, kX, k), waiting(here, kDy, k), weight(k), mean, rstd,
+                          d_weight[k], d_bias[k], sums);
     }
     if (!a.dx) continue;
-    sums = warp_combine(sums, PairSum<W>());
+    sums = Threads == 32 ? warp_combine(sums, PairSum<W>())
+                         : row_combine(sums, PairSum<W>(), scratch, turn);
     const W mean_g = a.rms ? W(0) : sums.a * scale, mean_gh = sums.b * scale;
-    if constexpr (K > 1) {
-      x.forget_widened();
-      dy.forget_widened();
-      weight.forget_widened();
-    }
 #pragma unroll
-    for (int k = 0; k < K; ++k)
-      passing.set(
-          k, input_gradient<T, N>(x[k], dy[k], weight[k], passing[k], mean, rstd, mean_g, mean_gh));
-    passing.write(a.dx, row, a.width);
-    if constexpr (Again) {
-      x.forget_widened();
-      weight.forget_widened();
-#pragma unroll
-      for (int k = 0; k < K; ++k) {
-        if (!x.inside(k, packs)) continue;
-        const int64_t at = x.index(k) * N;
-        const Pack<T, N> bias = a.bias ? load<N>(static_cast<const T*>(a.bias) + at) : Pack<T, N>{};
-        store<N>(static_cast<T*>(a.y) + row * a.width + at,
-                 normalised<T, N>(x[k], mean, rstd, weight[k], bias));
-      }
+    for (int k = 0; k < K; ++k) {
+      if (!P::inside(k, packs)) continue;
+      const Pack<T, N> x = waiting(here, kX, k);
+      Pack<W, N> passing{};
+      if (a.d_residual) passing = widen_all(waiting(here, kPassing, k));
+      const int64_t here_at = at + k * P::threads() * N;
+      store<N>(static_cast<T*>(a.dx) + here_at,
+               input_gradient<T, N>(x, waiting(here, kDy, k), weight(k), passing, mean, rstd,
+                                    mean_g, mean_gh));
+      if constexpr (Again)
+        store<N>(
+            static_cast<T*>(a.y) + here_at,
+            normalised<T, N>(x, mean, rstd, weight(k),
+                             widened_or_zeros<N>(static_cast<const T*>(a.bias), P::index(k) * N)));
     }
   }
   if (!a.d_weight && !a.d_bias) return;
-  // The rows of a block (its warps) add up in order; then the block's part goes out.
-  W* block_sums = reinterpret_cast<W*>(shared_bytes);
+  // The rows of a block add up in order; then the block's part goes out.
+  if (blockDim.y > 1) __syncthreads();  // no row waits any more
+  W* block_sums = reinterpret_cast<W*>(shared);
   W* partial = static_cast<W*>(a.workspace) + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
   for (unsigned turn_of = 0; turn_of < blockDim.y; ++turn_of) {
     if (threadIdx.y == turn_of) {
       const bool first = turn_of == 0, last = turn_of + 1 == blockDim.y;
 #pragma unroll
       for (int k = 0; k < K; ++k) {
-        const int at = Part<T, K>::index(k) * N;
-        if (at >= packs * N) continue;
+        if (!P::inside(k, packs)) continue;
+        const int at = P::index(k) * N;
         if (!first) {
           add_stored<W, N>(d_weight[k], block_sums + at);
           add_stored<W, N>(d_bias[k], block_sums + a.width + at);
@@ -151,77 +181,7 @@ __global__ void __launch_bounds__(32 * kWarpRows, 3) norm_backward_kernel(NormBa
         store_sums(to + a.width + at, d_bias[k]);
       }
     }
-    __syncthreads();
-  }
-}
-
-// A row is a block.
-enum Array : int { kX, kDy, kPassing, kArrays };
-constexpr int kBackwardPlaces = 2;
-template <class T, int K, bool Again>
-__global__ void __launch_bounds__(kThreads<K, true>, kBlocks<K, true>)
-    norm_backward_over_block(NormBackward a) {
-  using W = Wide<T>;
-  using P = Part<T, K>;
-  constexpr int N = kPack<T>;
-  __shared__ Pair<W> scratch[64];
-  extern __shared__ uint4 shared[];
-  int turn = 0, here = 0;
-  const int packs = static_cast<int>(a.width / N);
-  const W scale = W(1) / static_cast<W>(a.width);
-  W d_weight[K][N] = {}, d_bias[K][N] = {};
-  Waiting<T, K> waiting(shared, kArrays);
-  W next_mean = 0, next_rstd = 0;
-  const auto send = [&](int place, int64_t row) {
-    if (row < a.rows) {
-      waiting.send(place, kX, a.x, row, a.width);
-      waiting.send(place, kDy, a.dy, row, a.width);
-      if (a.d_residual) waiting.send(place, kPassing, a.d_residual, row, a.width);
-      if (!a.rms) next_mean = static_cast<const W*>(a.mean)[row];
-      next_rstd = static_cast<const W*>(a.rstd)[row];
-    }
-    __pipeline_commit();
-  };
-  const auto of = [&](const void* array, int k) {
-    return load<N>(static_cast<const T*>(array) + P::index(k) * N);
-  };
-  send(here, blockIdx.x);
-  for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x, here ^= 1) {
-    const W mean = next_mean, rstd = next_rstd;
-    send(here ^ 1, row + gridDim.x);
-    __pipeline_wait_prior(kBackwardPlaces - 1);
-    Pair<W> sums{0, 0};
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-      if (P::inside(k, packs))
-        add_to_sums<T, N>(waiting(here, kX, k), waiting(here, kDy, k), of(a.weight, k), mean, rstd,
-                          d_weight[k], d_bias[k], sums);
-    }
-    if (!a.dx) continue;
-    sums = row_combine(sums, PairSum<W>(), scratch, turn);
-    const W mean_g = a.rms ? W(0) : sums.a * scale, mean_gh = sums.b * scale;
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-      if (!P::inside(k, packs)) continue;
-      const Pack<T, N> x = waiting(here, kX, k), weight = of(a.weight, k);
-      const Pack<T, N> passing = a.d_residual ? waiting(here, kPassing, k) : Pack<T, N>{};
-      const int64_t at = row * a.width + P::index(k) * N;
-      store<N>(static_cast<T*>(a.dx) + at,
-               input_gradient<T, N>(x, waiting(here, kDy, k), weight, passing, mean, rstd, mean_g,
-                                    mean_gh));
-      if constexpr (Again)
-        store<N>(static_cast<T*>(a.y) + at,
-                 normalised<T, N>(x, mean, rstd, weight, a.bias ? of(a.bias, k) : Pack<T, N>{}));
-    }
-  }
-  if (!a.d_weight && !a.d_bias) return;
-  W* partial = static_cast<W*>(a.workspace) + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    const int at = P::index(k) * N;
-    if (!P::inside(k, packs)) continue;
-    store_sums(partial + at, d_weight[k]);
-    store_sums(partial + a.width + at, d_bias[k]);
+    if (blockDim.y > 1) __syncthreads();
   }
 }
 
@@ -258,10 +218,10 @@ __global__ void __launch_bounds__(1024) norm_backward_any(NormBackward a) {
       const W passing = a.d_residual ? widen(static_cast<const T*>(a.d_residual)[base + i]) : W(0);
       static_cast<T*>(a.dx)[base + i] = narrow<T>(passing + rstd * (g - mean_g - h * mean_gh));
       if (!a.y) continue;
-      const Pack<T, 1> bias = a.bias ? load<1>(static_cast<const T*>(a.bias) + i) : Pack<T, 1>{};
       store<1>(static_cast<T*>(a.y) + base + i,
                normalised<T, 1>(load<1>(static_cast<const T*>(a.x) + base + i), mean, rstd,
-                                load<1>(static_cast<const T*>(a.weight) + i), bias));
+                                load<1>(static_cast<const T*>(a.weight) + i),
+                                widened_or_zeros<1>(static_cast<const T*>(a.bias), i)));
     }
   }
 }
@@ -273,11 +233,10 @@ void norm_backward(const NormBackward& a, const device::Stream& stream) {
   with_float_type(a.dtype, "norm_backward", [&](auto tag) {
     using T = typename decltype(tag)::type;
     using W = Wide<T>;
-    RowShape shape =
-        shape_for(a.width, kPack<T>,
-                  aligned16(a.x, a.dy, a.weight, a.d_residual, a.dx, a.y, a.bias, a.workspace),
-                  true, kBackwardInWarp);
-    if (shape.waiting_bytes(kBackwardPlaces * kArrays) > shared_memory_of_a_block(stream.device))
+    RowShape shape = backward_shape(
+        a.width, kPack<T>,
+        aligned16(a.x, a.dy, a.weight, a.d_residual, a.dx, a.y, a.bias, a.workspace));
+    if (shape.waiting_bytes(2 * kArrays) > shared_memory_of_a_block(stream.device))
       shape = any_width(a.width);
     const int multiprocessors = multiprocessor_count(stream.device);
     unsigned blocks = 0;
@@ -291,16 +250,26 @@ void norm_backward(const NormBackward& a, const device::Stream& stream) {
     } else {
       with_packs(shape.packs, [&](auto packs) {
         constexpr int K = decltype(packs)::value;
-        if constexpr (K == 1 || K == 2 || K == 4) {
-          const size_t bytes = shape.waiting_bytes(kBackwardPlaces * kArrays);
-          if (shape.over_block())
-            return a.y ? launch(norm_backward_over_block<T, K, true>, bytes)
-                       : launch(norm_backward_over_block<T, K, false>, bytes);
-        }
-        if constexpr (K <= kBackwardInWarp) {
-          const size_t bytes = 2 * static_cast<size_t>(a.width) * sizeof(W);
-          a.y ? launch(norm_backward_kernel<T, K, true>, bytes)
-              : launch(norm_backward_kernel<T, K, false>, bytes);
+        if constexpr (K <= kMostPacks) {
+          const size_t two = shape.waiting_bytes(2 * kArrays),
+                       three = shape.waiting_bytes(3 * kArrays);
+          const bool fit = static_cast<size_t>(blocks_each(shape)) * (three + kDeclared) <=
+                           shared_memory_of_a_multiprocessor(stream.device);
+          const auto launch_with = [&](auto threads, auto again) {
+            constexpr int kThreads = decltype(threads)::value;
+            constexpr bool kAgain = decltype(again)::value;
+            fit ? launch(norm_backward_kernel<T, K, kThreads, kAgain, 3>, three)
+                : launch(norm_backward_kernel<T, K, kThreads, kAgain, 2>, two);
+          };
+          const auto launch_of = [&](auto threads) {
+            a.y ? launch_with(threads, std::true_type()) : launch_with(threads, std::false_type());
+          };
+          // Known to the compiler, so that most addresses are a constant away from another.
+          if (shape.threads == 32) return launch_of(std::integral_constant<int, 32>());
+          if constexpr (K == kMostPacks) {
+            if (shape.threads == 64) return launch_of(std::integral_constant<int, 64>());
+            launch_of(std::integral_constant<int, 0>());
+          }
         }
       });
     }
@@ -316,9 +285,9 @@ size_t norm_backward_workspace(DType dtype, int64_t rows, int64_t width,
                                const device::Device& device) {
   const auto pack = static_cast<int>(16 / size_of(dtype));
   const int multiprocessors = multiprocessor_count(device);
-  const unsigned blocks = std::max(
-      most_blocks(rows, shape_for(width, pack, true, true, kBackwardInWarp), multiprocessors),
-      most_blocks(rows, any_width(width), multiprocessors));
+  const unsigned blocks =
+      std::max(most_blocks(rows, backward_shape(width, pack, true), multiprocessors),
+               most_blocks(rows, any_width(width), multiprocessors));
   return static_cast<size_t>(blocks) * 2 * static_cast<size_t>(width) * size_of(wide_dtype(dtype));
 }
 

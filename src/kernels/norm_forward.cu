@@ -13,6 +13,23 @@ constexpr int kForwardAhead = K == 1   ? 4
                               : K == 2 ? 2
                                        : 1;
 
+// Where a row is a block: the most threads, and how many blocks a multiprocessor runs at least.
+template <int K>
+constexpr int kThreads = K == 2 ? 384 : 512;
+template <int K>
+constexpr int kBlocks = K == 2 ? 4 : 3;
+
+// `most_in_warp`: packs of a thread where a row is a warp.
+RowShape forward_shape(int64_t width, int pack, bool aligned, int most_in_warp) {
+  const int64_t packs = width / pack;
+  if (!aligned || width % pack != 0 || packs > 4 * kThreads<4>) return any_width(width);
+  const int in_a_warp = static_cast<int>(ceil_div(packs, 32));
+  if (in_a_warp <= most_in_warp)
+    return {in_a_warp <= 4 ? in_a_warp : in_a_warp <= 7 ? 7 : 8, 32, kWarpRows};
+  const int each = packs <= kThreads<1> ? 1 : packs <= 2 * kThreads<2> ? 2 : 4;
+  return {each, static_cast<unsigned>(32 * ceil_div(ceil_div(packs, each), 32)), 1};
+}
+
 template <class T, int K, bool Adds>
 __global__ void __launch_bounds__(32 * kWarpRows) norm_forward_kernel(NormForward a) {
   using W = Wide<T>;
@@ -41,10 +58,10 @@ __global__ void __launch_bounds__(32 * kWarpRows) norm_forward_kernel(NormForwar
     if constexpr (Adds) {
 #pragma unroll
       for (int k = 0; k < K; ++k) {
-        const Pack<T, N> old = x[k], add = next_add[0][k];
+        const Pack<W, N> old = widen_all(x[k]), add = widen_all(next_add[0][k]);
         W sum[N];
 #pragma unroll
-        for (int i = 0; i < N; ++i) sum[i] = widen(old.v[i]) + widen(add.v[i]);
+        for (int i = 0; i < N; ++i) sum[i] = old.v[i] + add.v[i];
         x.set(k, narrow_all<T>(sum));
       }
       x.write(a.sum, row, a.width);
@@ -60,9 +77,9 @@ __global__ void __launch_bounds__(32 * kWarpRows) norm_forward_kernel(NormForwar
       W sum = 0;  // what lies beyond the row is zero
 #pragma unroll
       for (int k = 0; k < K; ++k) {
-        const Pack<T, N> pack = x[k];
+        const Pack<W, N> pack = widen_all(x[k]);
 #pragma unroll
-        for (int i = 0; i < N; ++i) sum += widen(pack.v[i]);
+        for (int i = 0; i < N; ++i) sum += pack.v[i];
       }
       mean = warp_combine(sum, SumOf<W>()) * scale;
       if constexpr (K > 2) x.forget_widened();
@@ -71,10 +88,10 @@ __global__ void __launch_bounds__(32 * kWarpRows) norm_forward_kernel(NormForwar
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       if (!x.inside(k, packs)) continue;
-      const Pack<T, N> pack = x[k];
+      const Pack<W, N> pack = widen_all(x[k]);
 #pragma unroll
       for (int i = 0; i < N; ++i) {
-        const W d = widen(pack.v[i]) - mean;
+        const W d = pack.v[i] - mean;
         square += d * d;
       }
     }
@@ -91,12 +108,7 @@ __global__ void __launch_bounds__(32 * kWarpRows) norm_forward_kernel(NormForwar
     }
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      Pack<T, N> y = x[k];
-      const Pack<T, N> w = weight[k], b = bias[k];
-#pragma unroll
-      for (int i = 0; i < N; ++i)
-        y.v[i] = narrow<T>((widen(y.v[i]) - mean) * rstd * widen(w.v[i]) + widen(b.v[i]));
-      x.set(k, y);
+      x.set(k, normalised<T, N>(x[k], mean, rstd, weight[k], widen_all(bias[k])));
     }
     x.write(a.y, row, a.width);
     if (threadIdx.x == 0) {
@@ -108,7 +120,7 @@ __global__ void __launch_bounds__(32 * kWarpRows) norm_forward_kernel(NormForwar
 
 constexpr int kForwardPlaces = 3;
 template <class T, int K, bool Adds>
-__global__ void __launch_bounds__(kThreads<K, false>, Adds ? 1 : kBlocks<K, false>)
+__global__ void __launch_bounds__(kThreads<K>, Adds ? 1 : kBlocks<K>)
     norm_forward_over_block(NormForward a) {
   using W = Wide<T>;
   using P = Part<T, K>;
@@ -118,11 +130,12 @@ __global__ void __launch_bounds__(kThreads<K, false>, Adds ? 1 : kBlocks<K, fals
   int turn = 0, here = 0;
   const int packs = static_cast<int>(a.width / N);
   const W scale = W(1) / static_cast<W>(a.width);
-  Waiting<T, K> waiting(shared, Adds ? 2 : 1);
+  Waiting<T, K, Adds ? 2 : 1> waiting(shared);
   const auto send = [&](int place, int64_t row) {
     if (row < a.rows) {
-      waiting.send(place, 0, a.x, row, a.width);
-      if constexpr (Adds) waiting.send(place, 1, a.add, row, a.width);
+      const int64_t at = row * a.width + P::index(0) * N;
+      waiting.send(place, 0, static_cast<const T*>(a.x) + at, packs);
+      if constexpr (Adds) waiting.send(place, 1, static_cast<const T*>(a.add) + at, packs);
     }
     __pipeline_commit();
   };
@@ -140,28 +153,29 @@ __global__ void __launch_bounds__(kThreads<K, false>, Adds ? 1 : kBlocks<K, fals
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       if (!P::inside(k, packs)) continue;
-      Pack<T, N>& x = waiting(here, 0, k);
+      Pack<T, N> x = waiting(here, 0, k);
       if constexpr (Adds) {
-        const Pack<T, N> old = x, add = waiting(here, 1, k);
+        const Pack<W, N> old = widen_all(x), add = widen_all(waiting(here, 1, k));
         W both[N];
 #pragma unroll
-        for (int i = 0; i < N; ++i) both[i] = widen(old.v[i]) + widen(add.v[i]);
+        for (int i = 0; i < N; ++i) both[i] = old.v[i] + add.v[i];
         x = narrow_all<T>(both);
+        waiting.set(here, 0, k, x);
         store<N>(static_cast<T*>(a.sum) + row * a.width + P::index(k) * N, x);
       }
-      const Pack<T, N> pack = x;
+      const Pack<W, N> pack = widen_all(x);
 #pragma unroll
-      for (int i = 0; i < N; ++i) sum += widen(pack.v[i]);
+      for (int i = 0; i < N; ++i) sum += pack.v[i];
     }
     const W mean = a.rms ? W(0) : row_combine(sum, SumOf<W>(), scratch, turn) * scale;
     W square = 0;
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       if (!P::inside(k, packs)) continue;
-      const Pack<T, N> pack = waiting(here, 0, k);
+      const Pack<W, N> pack = widen_all(waiting(here, 0, k));
 #pragma unroll
       for (int i = 0; i < N; ++i) {
-        const W d = widen(pack.v[i]) - mean;
+        const W d = pack.v[i] - mean;
         square += d * d;
       }
     }
@@ -170,9 +184,10 @@ __global__ void __launch_bounds__(kThreads<K, false>, Adds ? 1 : kBlocks<K, fals
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       if (!P::inside(k, packs)) continue;
-      store<N>(static_cast<T*>(a.y) + row * a.width + P::index(k) * N,
-               normalised<T, N>(waiting(here, 0, k), mean, rstd, of(a.weight, k),
-                                a.bias ? of(a.bias, k) : Pack<T, N>{}));
+      store<N>(
+          static_cast<T*>(a.y) + row * a.width + P::index(k) * N,
+          normalised<T, N>(waiting(here, 0, k), mean, rstd, of(a.weight, k),
+                           widened_or_zeros<N>(static_cast<const T*>(a.bias), P::index(k) * N)));
     }
     if (threadIdx.x == 0) {
       if (a.mean) static_cast<W*>(a.mean)[row] = mean;
@@ -207,10 +222,10 @@ __global__ void __launch_bounds__(1024) norm_forward_any(NormForward a) {
   const W rstd = W(1) / sqrt(row_combine(square, SumOf<W>(), scratch, turn) * scale +
                              static_cast<W>(a.epsilon));
   for (int64_t i = threadIdx.x; i < a.width; i += blockDim.x) {
-    const Pack<T, 1> bias = a.bias ? load<1>(static_cast<const T*>(a.bias) + i) : Pack<T, 1>{};
-    store<1>(static_cast<T*>(a.y) + base + i,
-             normalised<T, 1>(load<1>(x + i), mean, rstd,
-                              load<1>(static_cast<const T*>(a.weight) + i), bias));
+    store<1>(
+        static_cast<T*>(a.y) + base + i,
+        normalised<T, 1>(load<1>(x + i), mean, rstd, load<1>(static_cast<const T*>(a.weight) + i),
+                         widened_or_zeros<1>(static_cast<const T*>(a.bias), i)));
   }
   if (threadIdx.x == 0) {
     if (a.mean) static_cast<W*>(a.mean)[row] = mean;
@@ -226,14 +241,14 @@ void norm_forward(const NormForward& a, const device::Stream& stream) {
     using T = typename decltype(tag)::type;
     const int arrays = a.add ? 2 : 1;
     const RowShape shape =
-        shape_for(a.width, kPack<T>, aligned16(a.x, a.add, a.sum, a.weight, a.bias, a.y), false,
-                  a.add ? kAddingInWarp : kForwardInWarp);
+        forward_shape(a.width, kPack<T>, aligned16(a.x, a.add, a.sum, a.weight, a.bias, a.y),
+                      a.add ? kAddingInWarp : kForwardInWarp);
     const auto launch = [&](auto* kernel, const RowShape& taken, size_t bytes) {
       const unsigned blocks =
           blocks_at_once(kernel, a.rows, taken, bytes, multiprocessor_count(stream.device));
       kernel<<<blocks, dim3(taken.threads, taken.rows), bytes, handle_of(stream)>>>(a);
     };
-    const size_t bytes = shape.waiting_bytes(kForwardPlaces * arrays);
+    const size_t bytes = shape.over_block() ? shape.waiting_bytes(kForwardPlaces * arrays) : 0;
     if (shape.packs == 0 || bytes > shared_memory_of_a_block(stream.device)) {
       const dim3 block(any_width(a.width).threads);
       norm_forward_any<T><<<static_cast<unsigned>(a.rows), block, 0, handle_of(stream)>>>(a);

@@ -20,7 +20,7 @@ struct RowShape {
   bool over_block() const { return packs > 0 && rows == 1; }
   // Of shared memory, where rows wait in it.
   size_t waiting_bytes(int arrays) const {
-    return over_block() ? size_t{16} * threads * static_cast<size_t>(packs * arrays) : 0;
+    return size_t{16} * threads * rows * static_cast<size_t>(packs * arrays);
   }
 };
 inline RowShape any_width(int64_t width) {
@@ -28,24 +28,6 @@ inline RowShape any_width(int64_t width) {
 }
 
 constexpr int kWarpRows = 4;  // rows of a block whose rows are warps
-// Where a row is a block: the most threads, and how many blocks a multiprocessor runs at least.
-template <int K, bool Backward>
-constexpr int kThreads = K == 2 || (K == 4 && Backward) ? 384 : 512;
-template <int K, bool Backward>
-constexpr int kBlocks = Backward ? (K <= 2 ? 2 : 1) : (K == 2 ? 4 : 3);
-
-// `most_in_warp`: packs of a thread where a row is a warp.
-inline RowShape shape_for(int64_t width, int pack, bool aligned, bool backward, int most_in_warp) {
-  const int64_t packs = width / pack;
-  const auto warps_of = [packs](int64_t each) { return ceil_div(ceil_div(packs, each), 32); };
-  const int64_t most = 4 * (backward ? kThreads<4, true> : kThreads<4, false>);
-  if (!aligned || width % pack != 0 || packs > most) return any_width(width);
-  const int in_a_warp = static_cast<int>(ceil_div(packs, 32));
-  if (in_a_warp <= most_in_warp)
-    return {in_a_warp <= 4 ? in_a_warp : in_a_warp <= 7 ? 7 : 8, 32, kWarpRows};
-  const int each = packs <= kThreads<1, false> ? 1 : packs <= 2 * kThreads<2, false> ? 2 : 4;
-  return {each, static_cast<unsigned>(32 * warps_of(each)), 1};
-}
 
 // Blocks that walk over all rows: as many as run at once, so that they end together.
 template <class Kernel>
@@ -61,9 +43,14 @@ unsigned blocks_at_once(Kernel* kernel, int64_t rows, const RowShape& shape, siz
       std::min<int64_t>(ceil_div(rows, shape.rows), int64_t{std::max(1, each)} * multiprocessors));
 }
 
+constexpr size_t kDeclared = 2048;  // bytes of shared memory that a kernel declares, at most
+inline size_t shared_memory_of_a_multiprocessor(const device::Device& device) {
+  int all = 0;
+  cudaDeviceGetAttribute(&all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device.index);
+  return static_cast<size_t>(all);
+}
 // What a block can have beside what a kernel declares itself.
 inline size_t shared_memory_of_a_block(const device::Device& device) {
-  constexpr size_t kDeclared = 2048;
   int most = 0;
   cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device.index);
   return static_cast<size_t>(most) - kDeclared;
@@ -88,9 +75,17 @@ void with_packs(int packs, const F& f) {
   }
 }
 
+// Where the packs of a thread lie in a row of `Threads` threads; 0: of blockDim.x.
+template <int Threads = 0>
+struct RowPlaces {
+  __device__ static int threads() { return Threads > 0 ? Threads : static_cast<int>(blockDim.x); }
+  __device__ static int index(int k) { return k * threads() + static_cast<int>(threadIdx.x); }
+  __device__ static bool inside(int k, int packs) { return index(k) < packs; }
+};
+
 // A thread's packs of one row, kept as they lie in memory: half the registers of widened values.
 template <class T, int K>
-class Part {
+class Part : public RowPlaces<> {
  public:
   static constexpr int N = kPack<T>;
   __device__ void read(const void* from, int64_t row, int64_t width) {
@@ -108,12 +103,6 @@ class Part {
       if (inside(k, static_cast<int>(width / N)))
         *reinterpret_cast<uint4*>(begin + index(k) * N) = raw_[k];
     }
-  }
-  __device__ static bool inside(int k, int packs) {
-    return index(k) < packs;
-  }
-  __device__ static int index(int k) {
-    return k * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x);
   }
   __device__ Pack<T, N> operator[](int k) const {
     Pack<T, N> pack;
@@ -134,44 +123,69 @@ class Part {
   uint4 raw_[K] = {};
 };
 
+// Zeros where there is no such array.
+template <int N, class T>
+__device__ inline Pack<Wide<T>, N> widened_or_zeros(const T* p, int64_t at) {
+  Pack<Wide<T>, N> out{};
+  if (p) out = widen_all(load<N>(p + at));
+  return out;
+}
+
 // (x - mean) rstd weight + bias, as both passes make it.
 template <class T, int N>
 __device__ inline Pack<T, N> normalised(const Pack<T, N>& x, Wide<T> mean, Wide<T> rstd,
-                                        const Pack<T, N>& weight, const Pack<T, N>& bias) {
-  Pack<T, N> y;
+                                        const Pack<T, N>& weight, const Pack<Wide<T>, N>& bias) {
+  const Pack<Wide<T>, N> wide = widen_all(x), w = widen_all(weight);
+  Wide<T> y[N];
 #pragma unroll
-  for (int i = 0; i < N; ++i)
-    y.v[i] = narrow<T>((widen(x.v[i]) - mean) * rstd * widen(weight.v[i]) + widen(bias.v[i]));
-  return y;
+  for (int i = 0; i < N; ++i) y[i] = (wide.v[i] - mean) * rstd * w.v[i] + bias.v[i];
+  return narrow_all<T>(y);
 }
 
-// Where a row is a block, those to come wait in shared memory: registers would leave room for one
-// block only, whose warps all wait at once. Each pack lies in a place that the thread which reads
-// it has filled, so no barrier is needed.
-template <class T, int K>
+// Rows to come wait in shared memory where registers would leave room for too few warps. Each pack
+// lies in a place that the thread which reads it has filled, so no barrier is needed.
+template <class T, int K, int Arrays, int Threads = 0>
 class Waiting {
  public:
+  using Where = RowPlaces<Threads>;
   static constexpr int N = kPack<T>;
-  __device__ Waiting(uint4* shared, int arrays) : shared_(shared), arrays_(arrays) {}
-  __device__ void send(int place, int array, const void* from, int64_t row, int64_t width) {
-    const T* begin = static_cast<const T*>(from) + row * width;
+  __device__ explicit Waiting(uint4* shared)
+      : shared_(static_cast<uint32_t>(__cvta_generic_to_shared(shared + threadIdx.x))) {}
+  // `from`: this thread's first pack of the row.
+  __device__ void send(int place, int array, const T* from, int packs) {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (Part<T, K>::inside(k, static_cast<int>(width / N)))
-        __pipeline_memcpy_async(at(place, array, k), begin + Part<T, K>::index(k) * N, 16);
+      if (Where::inside(k, packs))
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at(place, array, k)),
+                     "l"(from + k * Where::threads() * N)
+                     : "memory");
     }
   }
-  __device__ Pack<T, N>& operator()(int place, int array, int k) {
-    return *reinterpret_cast<Pack<T, N>*>(at(place, array, k));
+  // By name: the compiler would read words, of which 8 threads want the same bank at once.
+  __device__ Pack<T, N> operator()(int place, int array, int k) const {
+    uint4 word;
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w)
+                 : "r"(at(place, array, k))
+                 : "memory");
+    Pack<T, N> pack;
+    memcpy(&pack, &word, sizeof pack);
+    return pack;
+  }
+  __device__ void set(int place, int array, int k, const Pack<T, N>& pack) {
+    uint4 word;
+    memcpy(&word, &pack, sizeof word);
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(at(place, array, k)), "r"(word.x),
+                 "r"(word.y), "r"(word.z), "r"(word.w)
+                 : "memory");
   }
 
  private:
-  __device__ uint4* at(int place, int array, int k) {
-    return shared_ + ((place * arrays_ + array) * K + k) * static_cast<int>(blockDim.x) +
-           threadIdx.x;
+  __device__ uint32_t at(int place, int array, int k) const {
+    return shared_ +
+           static_cast<uint32_t>(((place * Arrays + array) * K + k) * Where::threads() * 16);
   }
-  uint4* shared_;
-  int arrays_;
+  uint32_t shared_;  // an address of shared memory
 };
 
 }  // namespace ocoee::kernels::cuda

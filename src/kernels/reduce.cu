@@ -62,9 +62,9 @@ __global__ void column_sum_kernel(const T* x, int64_t rows, int64_t width, Wide<
   if (column < width) {
 #pragma unroll 4
     for (int64_t row = begin + threadIdx.y; row < end; row += 8) {
-      const Pack<T, N> pack = load<N>(x + row * width + column);
+      const Pack<W, N> pack = widen_all(load<N>(x + row * width + column));
 #pragma unroll
-      for (int k = 0; k < N; ++k) sum[k] += widen(pack.v[k]);
+      for (int k = 0; k < N; ++k) sum[k] += pack.v[k];
     }
   }
 #pragma unroll
