@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the norms' kernels lay rows over threads. A row lies in the registers of one warp, or of one
-// block when it is wide, so it is read once. Blocks walk over many rows: while one is worked on,
-// the next is on its way from memory.
+// How the norms' kernels lay rows over threads. A row is a warp's, or a block's when it is wide,
+// and lies in its registers or in its part of shared memory, so that it is read once. Blocks walk
+// over many rows: while one is worked on, the next are on their way from memory.
 #pragma once
 
 #include <cuda_pipeline_primitives.h>
@@ -33,7 +33,10 @@ constexpr int kWarpRows = 4;  // rows of a block whose rows are warps
 template <class Kernel>
 unsigned blocks_at_once(Kernel* kernel, int64_t rows, const RowShape& shape, size_t shared_bytes,
                         int multiprocessors) {
-  if (shared_bytes > 32 << 10)  // beside what a kernel declares, 48 KiB need no leave
+  // Never lowered: a graph that is being captured may hold the same kernel with more.
+  cudaFuncAttributes now{};
+  cudaFuncGetAttributes(&now, kernel);
+  if (static_cast<int>(shared_bytes) > now.maxDynamicSharedSizeBytes)
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(shared_bytes));
   int each = 0;
@@ -43,7 +46,8 @@ unsigned blocks_at_once(Kernel* kernel, int64_t rows, const RowShape& shape, siz
       std::min<int64_t>(ceil_div(rows, shape.rows), int64_t{std::max(1, each)} * multiprocessors));
 }
 
-constexpr size_t kDeclared = 2048;  // bytes of shared memory that a kernel declares, at most
+constexpr size_t kDeclared =
+    2048;  // bytes that a kernel declares and CUDA keeps of a block, at most
 inline size_t shared_memory_of_a_multiprocessor(const device::Device& device) {
   int all = 0;
   cudaDeviceGetAttribute(&all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device.index);
@@ -161,7 +165,7 @@ class Waiting {
                      : "memory");
     }
   }
-  // By name: the compiler would read words, of which 8 threads want the same bank at once.
+  // By name: the compiler would read words, of which 4 threads want the same bank at once.
   __device__ Pack<T, N> operator()(int place, int array, int k) const {
     uint4 word;
     asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
