@@ -8,36 +8,32 @@
 namespace ocoee::kernels::cuda {
 namespace {
 
-// Packs of a thread: where a row is a warp as few as hold it, where it is a block as many as leave
-// room for the sums of as many columns.
-constexpr int kMostPacks = 4;
-template <int K>
-constexpr int kMostThreads = K == kMostPacks ? 384 : 32 * kWarpRows;
-template <int K>
-constexpr int kLeastBlocks = K == 1   ? 7
-                             : K == 2 ? 5
-                             : K == 3 ? 4
-                                      : 1;
+// Packs of a thread: few, so that many rows are on their way; their share of the weight, of the
+// bias and of both's gradients stays in registers. `Threads` of a row; 0: known at run time.
+constexpr int kMostThreads = 384;
+template <int Threads>
+constexpr int kRows = Threads == 32 ? kWarpRows : 1;  // of a block
+// Threads of a multiprocessor that leave room for these registers; `Again`: with the bias.
+template <int K, bool Again>
+constexpr int kThreadsAtOnce = K == 1   ? (Again ? 640 : 768)
+                               : K == 2 ? 512
+                                        : kMostThreads;
+template <int Threads>
+constexpr int kBlockThreads = Threads == 0 ? kMostThreads : Threads* kRows<Threads>;
 
 RowShape backward_shape(int64_t width, int pack, bool aligned) {
   const int64_t packs = width / pack;
-  if (!aligned || width % pack != 0 || packs > kMostPacks * kMostThreads<kMostPacks>)
-    return any_width(width);
-  const int64_t in_a_warp = ceil_div(packs, 32);
-  if (in_a_warp <= kMostPacks) return {static_cast<int>(in_a_warp), 32, kWarpRows};
-  return {kMostPacks, static_cast<unsigned>(32 * ceil_div(packs, 32 * kMostPacks)), 1};
+  if (!aligned || width % pack != 0 || packs > 4 * kMostThreads) return any_width(width);
+  const int each = packs <= 128 ? 1 : packs <= 2 * kMostThreads ? 2 : 4;
+  const auto threads = static_cast<unsigned>(32 * ceil_div(packs, 32 * each));
+  return {each, threads, threads == 32 ? static_cast<unsigned>(kRows<32>) : 1};
 }
 
-// Of a multiprocessor. Each block leaves sums behind, so there are not too many.
-int blocks_each(const RowShape& shape) {
-  const int threads = static_cast<int>(shape.threads * shape.rows);
-  if (shape.packs == 0) return std::max(1, 1024 / threads);
-  constexpr int kLeast[] = {0, kLeastBlocks<1>, kLeastBlocks<2>, kLeastBlocks<3>};
-  return shape.packs < kMostPacks ? kLeast[shape.packs] : kMostThreads<kMostPacks> / threads;
-}
+// Each block leaves sums behind, so there are not too many.
 unsigned most_blocks(int64_t rows, const RowShape& shape, int multiprocessors) {
+  const unsigned each = std::max(1u, 1024 / (shape.threads * shape.rows));
   return static_cast<unsigned>(
-      std::min<int64_t>(ceil_div(rows, shape.rows), int64_t{blocks_each(shape)} * multiprocessors));
+      std::min<int64_t>(ceil_div(rows, shape.rows), int64_t{each} * multiprocessors));
 }
 
 // With h = (x - mean) rstd and g = dy weight: dx = rstd (g - mean(g) - h mean(g h)), without
@@ -86,11 +82,15 @@ __device__ inline void add_stored(W (&sums)[N], const W* from) {
   }
 }
 
-// `Places` of rows in shared memory: one that is worked on, the others on their way. `Again`: y is
-// made once more.
+// Two rows in shared memory: one that is worked on, the other on its way; more of them are no
+// quicker. `Again`: y is made once more.
+template <int I>
+using Constant = std::integral_constant<int, I>;
 enum Array : int { kX, kDy, kPassing, kArrays };
-template <class T, int K, int Threads, bool Again, int Places>
-__global__ void __launch_bounds__(kMostThreads<K>, kLeastBlocks<K>)
+constexpr int kPlaces = 2;
+template <class T, int K, int Threads, bool Again>
+__global__ void __launch_bounds__(kBlockThreads<Threads>,
+                                  kThreadsAtOnce<K, Again> / kBlockThreads<Threads>)
     norm_backward_kernel(NormBackward a) {
   using W = Wide<T>;
   using P = RowPlaces<Threads>;
@@ -102,41 +102,45 @@ __global__ void __launch_bounds__(kMostThreads<K>, kLeastBlocks<K>)
   const W scale = W(1) / static_cast<W>(a.width);
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.y;
   W d_weight[K][N] = {}, d_bias[K][N] = {};
+  // Read once: read again for each row, they cost a tenth of the time.
+  Pack<T, N> weight[K], bias[Again ? K : 1];
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    const bool inside = P::inside(k, packs);
+    const int column = P::index(k) * N;
+    weight[k] = inside ? load<N>(static_cast<const T*>(a.weight) + column) : Pack<T, N>{};
+    if constexpr (Again)
+      bias[k] = inside && a.bias ? load<N>(static_cast<const T*>(a.bias) + column) : Pack<T, N>{};
+  }
   Waiting<T, K, kArrays, Threads> waiting(shared +
-                                          threadIdx.y * (Places * kArrays * K * P::threads()));
-  W means[Places] = {}, rstds[Places] = {};  // of the row that is worked on, and of those to come
+                                          threadIdx.y * (kPlaces * kArrays * K * P::threads()));
+  W next_mean = 0, next_rstd = 0;
   int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y, sent = row;
-  // This thread's first packs, of the row that is sent next, of the one that is worked on, and of
-  // every row.
+  // This thread's first packs, of the row that is sent next and of the one that is worked on.
   int64_t sent_at = row * a.width + P::index(0) * N, at = sent_at;
   const int64_t step = stride * a.width;
-  const T* const weights = static_cast<const T*>(a.weight) + P::index(0) * N;
-  const auto send = [&](int place, int ahead) {
+  const auto send = [&](int place) {
     if (sent < a.rows) {
       waiting.send(place, kX, static_cast<const T*>(a.x) + sent_at, packs);
       waiting.send(place, kDy, static_cast<const T*>(a.dy) + sent_at, packs);
       if (a.d_residual)
         waiting.send(place, kPassing, static_cast<const T*>(a.d_residual) + sent_at, packs);
-      if (!a.rms) means[ahead] = static_cast<const W*>(a.mean)[sent];
-      rstds[ahead] = static_cast<const W*>(a.rstd)[sent];
+      if (!a.rms) next_mean = static_cast<const W*>(a.mean)[sent];
+      next_rstd = static_cast<const W*>(a.rstd)[sent];
     }
     __pipeline_commit();
     sent += stride, sent_at += step;
   };
-  const auto weight = [&](int k) { return load<N>(weights + k * P::threads() * N); };
-#pragma unroll
-  for (int i = 0; i + 1 < Places; ++i) send(i, i + 1);
-  for (; row < a.rows; row += stride, at += step, here = here + 1 == Places ? 0 : here + 1) {
-#pragma unroll
-    for (int i = 0; i + 1 < Places; ++i) means[i] = means[i + 1], rstds[i] = rstds[i + 1];
-    const W mean = means[0], rstd = rstds[0];
-    send(here == 0 ? Places - 1 : here - 1, Places - 1);
-    __pipeline_wait_prior(Places - 1);
+  send(here);
+  for (; row < a.rows; row += stride, at += step, here ^= 1) {
+    const W mean = next_mean, rstd = next_rstd;
+    send(here ^ 1);
+    __pipeline_wait_prior(kPlaces - 1);
     Pair<W> sums{0, 0};
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       if (P::inside(k, packs))
-        add_to_sums<T, N>(waiting(here, kX, k), waiting(here, kDy, k), weight(k), mean, rstd,
+        add_to_sums<T, N>(waiting(here, kX, k), waiting(here, kDy, k), weight[k], mean, rstd,
                           d_weight[k], d_bias[k], sums);
     }
     if (!a.dx) continue;
@@ -151,13 +155,11 @@ __global__ void __launch_bounds__(kMostThreads<K>, kLeastBlocks<K>)
       if (a.d_residual) passing = widen_all(waiting(here, kPassing, k));
       const int64_t here_at = at + k * P::threads() * N;
       store<N>(static_cast<T*>(a.dx) + here_at,
-               input_gradient<T, N>(x, waiting(here, kDy, k), weight(k), passing, mean, rstd,
+               input_gradient<T, N>(x, waiting(here, kDy, k), weight[k], passing, mean, rstd,
                                     mean_g, mean_gh));
       if constexpr (Again)
-        store<N>(
-            static_cast<T*>(a.y) + here_at,
-            normalised<T, N>(x, mean, rstd, weight(k),
-                             widened_or_zeros<N>(static_cast<const T*>(a.bias), P::index(k) * N)));
+        store<N>(static_cast<T*>(a.y) + here_at,
+                 normalised<T, N>(x, mean, rstd, weight[k], widen_all(bias[k])));
     }
   }
   if (!a.d_weight && !a.d_bias) return;
@@ -236,8 +238,8 @@ void norm_backward(const NormBackward& a, const device::Stream& stream) {
     RowShape shape = backward_shape(
         a.width, kPack<T>,
         aligned16(a.x, a.dy, a.weight, a.d_residual, a.dx, a.y, a.bias, a.workspace));
-    if (shape.waiting_bytes(2 * kArrays) > shared_memory_of_a_block(stream.device))
-      shape = any_width(a.width);
+    const size_t waiting = shape.waiting_bytes(kPlaces * kArrays);
+    if (waiting > shared_memory_of_a_block(stream.device)) shape = any_width(a.width);
     const int multiprocessors = multiprocessor_count(stream.device);
     unsigned blocks = 0;
     const auto launch = [&](auto* kernel, size_t bytes) {
@@ -245,33 +247,24 @@ void norm_backward(const NormBackward& a, const device::Stream& stream) {
                         most_blocks(a.rows, shape, multiprocessors));
       kernel<<<blocks, dim3(shape.threads, shape.rows), bytes, handle_of(stream)>>>(a);
     };
+    const auto launch_of = [&](auto packs, auto threads) {
+      constexpr int K = decltype(packs)::value, kThreads = decltype(threads)::value;
+      a.y ? launch(norm_backward_kernel<T, K, kThreads, true>, waiting)
+          : launch(norm_backward_kernel<T, K, kThreads, false>, waiting);
+    };
+    // Threads that are known to the compiler make most addresses a constant away from another.
     if (shape.packs == 0) {
       launch(norm_backward_any<T>, 0);
+    } else if (shape.packs == 1) {
+      if (shape.threads == 32) launch_of(Constant<1>(), Constant<32>());
+      if (shape.threads == 64) launch_of(Constant<1>(), Constant<64>());
+      if (shape.threads == 96) launch_of(Constant<1>(), Constant<96>());
+      if (shape.threads == 128) launch_of(Constant<1>(), Constant<128>());
+    } else if (shape.packs == 2) {
+      shape.threads == 128 ? launch_of(Constant<2>(), Constant<128>())
+                           : launch_of(Constant<2>(), Constant<0>());
     } else {
-      with_packs(shape.packs, [&](auto packs) {
-        constexpr int K = decltype(packs)::value;
-        if constexpr (K <= kMostPacks) {
-          const size_t two = shape.waiting_bytes(2 * kArrays),
-                       three = shape.waiting_bytes(3 * kArrays);
-          const bool fit = static_cast<size_t>(blocks_each(shape)) * (three + kDeclared) <=
-                           shared_memory_of_a_multiprocessor(stream.device);
-          const auto launch_with = [&](auto threads, auto again) {
-            constexpr int kThreads = decltype(threads)::value;
-            constexpr bool kAgain = decltype(again)::value;
-            fit ? launch(norm_backward_kernel<T, K, kThreads, kAgain, 3>, three)
-                : launch(norm_backward_kernel<T, K, kThreads, kAgain, 2>, two);
-          };
-          const auto launch_of = [&](auto threads) {
-            a.y ? launch_with(threads, std::true_type()) : launch_with(threads, std::false_type());
-          };
-          // Known to the compiler, so that most addresses are a constant away from another.
-          if (shape.threads == 32) return launch_of(std::integral_constant<int, 32>());
-          if constexpr (K == kMostPacks) {
-            if (shape.threads == 64) return launch_of(std::integral_constant<int, 64>());
-            launch_of(std::integral_constant<int, 0>());
-          }
-        }
-      });
+      launch_of(Constant<4>(), Constant<0>());
     }
     check_launch("norm_backward");
     if (!a.d_weight && !a.d_bias) return;

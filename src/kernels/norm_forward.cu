@@ -139,9 +139,16 @@ __global__ void __launch_bounds__(kThreads<K>, Adds ? 1 : kBlocks<K>)
     }
     __pipeline_commit();
   };
+  constexpr bool kKeeps = Adds && K <= 2;  // weight and bias in registers, else read for each row
+  Pack<T, N> weight[kKeeps ? K : 1], bias[kKeeps ? K : 1];
   const auto of = [&](const void* array, int k) {
-    return load<N>(static_cast<const T*>(array) + P::index(k) * N);
+    return array && P::inside(k, packs) ? load<N>(static_cast<const T*>(array) + P::index(k) * N)
+                                        : Pack<T, N>{};
   };
+  if constexpr (kKeeps) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) weight[k] = of(a.weight, k), bias[k] = of(a.bias, k);
+  }
 #pragma unroll
   for (int i = 0; i + 1 < kForwardPlaces; ++i)
     send(i, blockIdx.x + static_cast<int64_t>(i) * gridDim.x);
@@ -184,10 +191,10 @@ __global__ void __launch_bounds__(kThreads<K>, Adds ? 1 : kBlocks<K>)
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       if (!P::inside(k, packs)) continue;
-      store<N>(
-          static_cast<T*>(a.y) + row * a.width + P::index(k) * N,
-          normalised<T, N>(waiting(here, 0, k), mean, rstd, of(a.weight, k),
-                           widened_or_zeros<N>(static_cast<const T*>(a.bias), P::index(k) * N)));
+      const Pack<T, N> w = kKeeps ? weight[kKeeps ? k : 0] : of(a.weight, k),
+                       b = kKeeps ? bias[kKeeps ? k : 0] : of(a.bias, k);
+      store<N>(static_cast<T*>(a.y) + row * a.width + P::index(k) * N,
+               normalised<T, N>(waiting(here, 0, k), mean, rstd, w, widen_all(b)));
     }
     if (threadIdx.x == 0) {
       if (a.mean) static_cast<W*>(a.mean)[row] = mean;
