@@ -27,17 +27,18 @@ MODELS = {"350m": dict(recipe="gpt2_350m_h200.toml", batch=32, layers=24, width=
 MICRO_BATCHES = 16
 
 
-def cases(name, model, n):
+def cases(name, model, n, accumulated):
     """(what, ranks, keys, which one-GPU rows it is measured against, share of n GPUs that its bubble leaves)."""
     b = model["batch"]
-    data = [f"batch.global={n * b}"]
+    alone = [f"batch.global={accumulated * b}", f"batch.micro={b}"]
+    data = [f"batch.global={n * accumulated * b}", f"batch.micro={b}"]
     micro = [f"batch.global={b}", f"batch.micro={max(1, b // MICRO_BATCHES)}"]
     pipe = [f"layout.pipeline={n}", *micro]
     one = "one GPU"
     # 25 heads of 64 do not divide: this one has as many weights and FLOPs in 20 heads of 80.
     shape = ["model.heads=20"] if model["heads"] % n else []
     whole = "one GPU, 20 heads of 80" if shape else one
-    out = [(one, 1, [], one, 1), (f"data {n}", n, data, one, 1),
+    out = [(one, 1, alone, one, 1), (f"data {n}", n, data, one, 1),
            (f"data {n}, states sharded", n, [*data, "layout.shard=states"], one, 1),
            (f"data {n}, parameters sharded", n, [*data, "layout.shard=parameters"], one, 1)]
     if shape:
@@ -105,7 +106,7 @@ class Bench:
             print(f"\n{name:36} {'tokens/s':>10} {'a GPU':>9} {'of slowest':>10} {'of mean':>8} {'of bubble':>9} "
                   f"{'bubble':>7} {'formula':>7} {'step ms':>8} "
                   f"{'planned':>8} {'peak GB':>8} {'planned':>8} {'loss':>8}  MHz, W of each card", flush=True)
-            for index, (what, ranks, keys, base, share) in enumerate(cases(name, model, self.o.gpus)):
+            for index, (what, ranks, keys, base, share) in enumerate(cases(name, model, self.o.gpus, self.o.accumulated)):
                 wanted = not self.o.cases or index in self.o.cases
                 if not wanted or not self.limit():
                     if wanted:
@@ -188,6 +189,8 @@ def main():
     parser.add_argument("--variants", nargs="*", default=[], metavar="CASE:KEYS",
                         help="that case once more with these recipe keys, such as '4:layout.halves=off'")
     parser.add_argument("--keys", nargs="*", default=[], help="recipe keys for every run, such as layout.halves=off")
+    parser.add_argument("--accumulated", type=int, default=1,
+                        help="micro-batches of a GPU in a step, in the data parallel cases and in those of one GPU beside them")
     parser.add_argument("--peers", nargs="*", default=["ddp", "fsdp"], choices=["ddp", "fsdp"])
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--every", type=int, default=5, help="steps of a logged stretch; medians are over stretches")
