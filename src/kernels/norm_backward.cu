@@ -11,22 +11,22 @@ namespace {
 // Packs of a thread: few, so that many rows are on their way; their share of the weight, of the
 // bias and of both's gradients stays in registers. `Threads` of a row; 0: known at run time.
 constexpr int kMostThreads = 384;
-template <int Threads>
-constexpr int kRows = Threads == 32 ? kWarpRows : 1;  // of a block
 // Threads of a multiprocessor that leave room for these registers; `Again`: with the bias.
 template <int K, bool Again>
 constexpr int kThreadsAtOnce = K == 1   ? (Again ? 640 : 768)
                                : K == 2 ? 512
                                         : kMostThreads;
 template <int Threads>
-constexpr int kBlockThreads = Threads == 0 ? kMostThreads : Threads* kRows<Threads>;
+constexpr int kBlockThreads = Threads == 0    ? kMostThreads
+                              : Threads == 32 ? 32 * kWarpRows
+                                              : Threads;
 
 RowShape backward_shape(int64_t width, int pack, bool aligned) {
   const int64_t packs = width / pack;
   if (!aligned || width % pack != 0 || packs > 4 * kMostThreads) return any_width(width);
   const int each = packs <= 128 ? 1 : packs <= 2 * kMostThreads ? 2 : 4;
   const auto threads = static_cast<unsigned>(32 * ceil_div(packs, 32 * each));
-  return {each, threads, threads == 32 ? static_cast<unsigned>(kRows<32>) : 1};
+  return {each, threads, threads == 32 ? static_cast<unsigned>(kWarpRows) : 1};
 }
 
 // Each block leaves sums behind, so there are not too many.
@@ -82,12 +82,12 @@ __device__ inline void add_stored(W (&sums)[N], const W* from) {
   }
 }
 
-// Two rows in shared memory: one that is worked on, the other on its way; more of them are no
-// quicker. `Again`: y is made once more.
-template <int I>
-using Constant = std::integral_constant<int, I>;
+// Two rows wait in shared memory: one that is worked on, the other on its way; more of them are no
+// quicker.
 enum Array : int { kX, kDy, kPassing, kArrays };
 constexpr int kPlaces = 2;
+
+// `Again`: y is made once more.
 template <class T, int K, int Threads, bool Again>
 __global__ void __launch_bounds__(kBlockThreads<Threads>,
                                   kThreadsAtOnce<K, Again> / kBlockThreads<Threads>)
@@ -167,20 +167,20 @@ __global__ void __launch_bounds__(kBlockThreads<Threads>,
   if (blockDim.y > 1) __syncthreads();  // no row waits any more
   W* block_sums = reinterpret_cast<W*>(shared);
   W* partial = static_cast<W*>(a.workspace) + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
-  for (unsigned turn_of = 0; turn_of < blockDim.y; ++turn_of) {
-    if (threadIdx.y == turn_of) {
-      const bool first = turn_of == 0, last = turn_of + 1 == blockDim.y;
+  for (unsigned y = 0; y < blockDim.y; ++y) {
+    if (threadIdx.y == y) {
+      const bool first = y == 0, last = y + 1 == blockDim.y;
 #pragma unroll
       for (int k = 0; k < K; ++k) {
         if (!P::inside(k, packs)) continue;
-        const int at = P::index(k) * N;
+        const int column = P::index(k) * N;
         if (!first) {
-          add_stored<W, N>(d_weight[k], block_sums + at);
-          add_stored<W, N>(d_bias[k], block_sums + a.width + at);
+          add_stored<W, N>(d_weight[k], block_sums + column);
+          add_stored<W, N>(d_bias[k], block_sums + a.width + column);
         }
         W* const to = last ? partial : block_sums;
-        store_sums(to + at, d_weight[k]);
-        store_sums(to + a.width + at, d_bias[k]);
+        store_sums(to + column, d_weight[k]);
+        store_sums(to + a.width + column, d_bias[k]);
       }
     }
     if (blockDim.y > 1) __syncthreads();
@@ -228,6 +228,9 @@ __global__ void __launch_bounds__(1024) norm_backward_any(NormBackward a) {
   }
 }
 
+template <int I>
+using Constant = std::integral_constant<int, I>;
+
 }  // namespace
 
 void norm_backward(const NormBackward& a, const device::Stream& stream) {
@@ -253,6 +256,7 @@ void norm_backward(const NormBackward& a, const device::Stream& stream) {
           : launch(norm_backward_kernel<T, K, kThreads, false>, waiting);
     };
     // Threads that are known to the compiler make most addresses a constant away from another.
+    // These are all that backward_shape gives a row of one pack a thread.
     if (shape.packs == 0) {
       launch(norm_backward_any<T>, 0);
     } else if (shape.packs == 1) {

@@ -30,6 +30,65 @@ RowShape forward_shape(int64_t width, int pack, bool aligned, int most_in_warp) 
   return {each, static_cast<unsigned>(32 * ceil_div(ceil_div(packs, each), 32)), 1};
 }
 
+// Calls f with the number of packs as a constant.
+template <class F>
+void with_packs(int packs, const F& f) {
+  switch (packs) {
+    case 1:
+      return f(std::integral_constant<int, 1>());
+    case 2:
+      return f(std::integral_constant<int, 2>());
+    case 3:
+      return f(std::integral_constant<int, 3>());
+    case 4:
+      return f(std::integral_constant<int, 4>());
+    case 7:
+      return f(std::integral_constant<int, 7>());
+    default:
+      return f(std::integral_constant<int, 8>());
+  }
+}
+
+// A thread's packs of one row, kept as they lie in memory: half the registers of widened values.
+template <class T, int K>
+class Part : public RowPlaces<> {
+ public:
+  static constexpr int N = kPack<T>;
+  __device__ void read(const void* from, int64_t row, int64_t width) {
+    const T* begin = static_cast<const T*>(from) + row * width;
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (inside(k, static_cast<int>(width / N)))
+        raw_[k] = *reinterpret_cast<const uint4*>(begin + index(k) * N);
+    }
+  }
+  __device__ void write(void* to, int64_t row, int64_t width) const {
+    T* begin = static_cast<T*>(to) + row * width;
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (inside(k, static_cast<int>(width / N)))
+        *reinterpret_cast<uint4*>(begin + index(k) * N) = raw_[k];
+    }
+  }
+  __device__ Pack<T, N> operator[](int k) const {
+    Pack<T, N> pack;
+    memcpy(&pack, &raw_[k], sizeof pack);
+    return pack;
+  }
+  __device__ void set(int k, const Pack<T, N>& pack) {
+    memcpy(&raw_[k], &pack, sizeof pack);
+  }
+  // Keeps the compiler from carrying widened values from one pass over the row to the next.
+  __device__ void forget_widened() {
+#pragma unroll
+    for (int k = 0; k < K; ++k)
+      asm volatile("" : "+r"(raw_[k].x), "+r"(raw_[k].y), "+r"(raw_[k].z), "+r"(raw_[k].w));
+  }
+
+ private:
+  uint4 raw_[K] = {};
+};
+
 template <class T, int K, bool Adds>
 __global__ void __launch_bounds__(32 * kWarpRows) norm_forward_kernel(NormForward a) {
   using W = Wide<T>;
@@ -123,7 +182,7 @@ template <class T, int K, bool Adds>
 __global__ void __launch_bounds__(kThreads<K>, Adds ? 1 : kBlocks<K>)
     norm_forward_over_block(NormForward a) {
   using W = Wide<T>;
-  using P = Part<T, K>;
+  using P = RowPlaces<>;
   constexpr int N = kPack<T>;
   __shared__ W scratch[64];
   extern __shared__ uint4 shared[];

@@ -46,37 +46,12 @@ unsigned blocks_at_once(Kernel* kernel, int64_t rows, const RowShape& shape, siz
       std::min<int64_t>(ceil_div(rows, shape.rows), int64_t{std::max(1, each)} * multiprocessors));
 }
 
-constexpr size_t kDeclared =
-    2048;  // bytes that a kernel declares and CUDA keeps of a block, at most
-inline size_t shared_memory_of_a_multiprocessor(const device::Device& device) {
-  int all = 0;
-  cudaDeviceGetAttribute(&all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device.index);
-  return static_cast<size_t>(all);
-}
-// What a block can have beside what a kernel declares itself.
+// What a block can have beside what a kernel declares itself and what CUDA keeps of it.
 inline size_t shared_memory_of_a_block(const device::Device& device) {
+  constexpr size_t kDeclared = 2048;  // bytes of both, at most
   int most = 0;
   cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device.index);
   return static_cast<size_t>(most) - kDeclared;
-}
-
-// Calls f with the number of packs as a constant.
-template <class F>
-void with_packs(int packs, const F& f) {
-  switch (packs) {
-    case 1:
-      return f(std::integral_constant<int, 1>());
-    case 2:
-      return f(std::integral_constant<int, 2>());
-    case 3:
-      return f(std::integral_constant<int, 3>());
-    case 4:
-      return f(std::integral_constant<int, 4>());
-    case 7:
-      return f(std::integral_constant<int, 7>());
-    default:
-      return f(std::integral_constant<int, 8>());
-  }
 }
 
 // Where the packs of a thread lie in a row of `Threads` threads; 0: of blockDim.x.
@@ -85,46 +60,6 @@ struct RowPlaces {
   __device__ static int threads() { return Threads > 0 ? Threads : static_cast<int>(blockDim.x); }
   __device__ static int index(int k) { return k * threads() + static_cast<int>(threadIdx.x); }
   __device__ static bool inside(int k, int packs) { return index(k) < packs; }
-};
-
-// A thread's packs of one row, kept as they lie in memory: half the registers of widened values.
-template <class T, int K>
-class Part : public RowPlaces<> {
- public:
-  static constexpr int N = kPack<T>;
-  __device__ void read(const void* from, int64_t row, int64_t width) {
-    const T* begin = static_cast<const T*>(from) + row * width;
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-      if (inside(k, static_cast<int>(width / N)))
-        raw_[k] = *reinterpret_cast<const uint4*>(begin + index(k) * N);
-    }
-  }
-  __device__ void write(void* to, int64_t row, int64_t width) const {
-    T* begin = static_cast<T*>(to) + row * width;
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-      if (inside(k, static_cast<int>(width / N)))
-        *reinterpret_cast<uint4*>(begin + index(k) * N) = raw_[k];
-    }
-  }
-  __device__ Pack<T, N> operator[](int k) const {
-    Pack<T, N> pack;
-    memcpy(&pack, &raw_[k], sizeof pack);
-    return pack;
-  }
-  __device__ void set(int k, const Pack<T, N>& pack) {
-    memcpy(&raw_[k], &pack, sizeof pack);
-  }
-  // Keeps the compiler from carrying widened values from one pass over the row to the next.
-  __device__ void forget_widened() {
-#pragma unroll
-    for (int k = 0; k < K; ++k)
-      asm volatile("" : "+r"(raw_[k].x), "+r"(raw_[k].y), "+r"(raw_[k].z), "+r"(raw_[k].w));
-  }
-
- private:
-  uint4 raw_[K] = {};
 };
 
 // Zeros where there is no such array.
@@ -165,7 +100,8 @@ class Waiting {
                      : "memory");
     }
   }
-  // By name: the compiler would read words, of which 4 threads want the same bank at once.
+  // By name: the compiler would read a pack in pieces, for which 4 threads want the same bank at
+  // once.
   __device__ Pack<T, N> operator()(int place, int array, int k) const {
     uint4 word;
     asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"

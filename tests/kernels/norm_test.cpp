@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "kernels/harness.h"
 
 namespace ocoee::kernels::test {
@@ -175,13 +177,48 @@ TEST(Norm, WideRows) {
     check({DType::bf16, false, true, true, true, 3, width});
     check({DType::f32, true, false, false, true, 2, width});
   }
-  // More rows than blocks that a GPU runs at once: rows wait their turn.
-  const int64_t rows = on_gpu() ? 1700 : 70;
-  check({DType::bf16, false, true, false, true, rows, 6144});
-  check({DType::bf16, true, false, true, false, rows, 2112});
 }
+// More rows than a GPU works on at once, where they are warps, a few warps and wide blocks.
 TEST(Norm, ManyRows) {
   check({DType::f32, false, true, true, true, 5000, 48});
+  const int64_t rows = on_gpu() ? 1700 : 70;
+  for (const int64_t width : {768, 1024, 2048, 6144})
+    check({DType::bf16, false, true, false, true, rows, width});
+  check({DType::bf16, false, true, false, true, on_gpu() ? 2500 : 70, 512});
+  check({DType::bf16, true, false, true, false, rows, 2112});
+}
+// What is not asked for changes nothing of the rest, nor where the passing gradient lies.
+TEST(Norm, PartsOfTheBackwardPass) {
+  for (const int64_t width : {63, 128, 1024, 1600}) {
+    const int64_t rows = 37;
+    const Values v({DType::bf16, false, true, false, true, rows, width});
+    const Array x(DType::bf16, v.x), dy(DType::bf16, v.dy), passing(DType::bf16, v.passing),
+        weight(DType::bf16, v.weight), mean(DType::f32, std::vector<double>(rows, 0.25)),
+        rstd(DType::f32, std::vector<double>(rows, 0.5));
+    const auto run_parts = [&](bool with_dx, bool with_weight, bool with_bias) {
+      const Array dx(DType::bf16, rows * width);
+      const std::vector<double> zeros(static_cast<size_t>(width));
+      const Array d_weight(DType::f32, zeros), d_bias(DType::f32, zeros);
+      const Array space =
+          workspace(norm_backward_workspace(DType::bf16, rows, width, test_device()));
+      NormBackward b{DType::bf16, false, rows, width, dy.data(), x.data(), weight.data()};
+      b.mean = mean.data(), b.rstd = rstd.data(), b.d_residual = passing.data();
+      b.workspace = space.data();
+      if (with_dx) b.dx = dx.data();
+      if (with_weight) b.d_weight = d_weight.data();
+      if (with_bias) b.d_bias = d_bias.data();
+      norm_backward(b, test_stream());
+      return std::array{dx.bits(), d_weight.bits(), d_bias.bits()};
+    };
+    const auto whole = run_parts(true, true, true), none = run_parts(false, false, false);
+    for (const int parts : {1, 2, 4, 6}) {
+      const auto got = run_parts(parts & 1, parts & 2, parts & 4);
+      for (size_t i = 0; i < 3; ++i)
+        EXPECT_EQ(got[i], (parts >> i & 1 ? whole : none)[i]) << width << " " << parts << " " << i;
+    }
+    EXPECT_NE(whole[0], none[0]);
+    EXPECT_NE(whole[1], none[1]);
+  }
 }
 TEST(Norm, OneRow) {
   check({DType::bf16, false, true, false, false, 1, 128});
