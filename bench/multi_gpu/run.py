@@ -121,11 +121,12 @@ class Bench:
                         self.row(name, f"{what}, card {card}" if ranks == 1 else f"{what} {more}", ranks, row, bases.get(base), share)
                     if not rows:
                         print(f"{what:36} {more} did not run", flush=True)
-            shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")]
+            shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")] + [f"--accumulated={self.o.accumulated}"]
             for how in self.o.peers:
                 if self.limit():
-                    text = jobs.output(jobs.torchrun(self.o.gpus, "bench/multi_gpu/training_peer.py", "--how", how, *shape), self.limit(),
-                                       self.o.gpus)
+                    library, _, compiled = how.partition("-")
+                    text = jobs.output(jobs.torchrun(self.o.gpus, "bench/multi_gpu/training_peer.py", "--how", library, *shape,
+                                                     *(["--compile"] if compiled else [])), self.limit(), self.o.gpus)
                     for row in jobs.json_lines(text)[-1:]:
                         self.row(name, f"PyTorch {how}", self.o.gpus, row, bases.get("one GPU"), 1)
 
@@ -191,7 +192,8 @@ def main():
     parser.add_argument("--keys", nargs="*", default=[], help="recipe keys for every run, such as layout.halves=off")
     parser.add_argument("--accumulated", type=int, default=1,
                         help="micro-batches of a GPU in a step, in the data parallel cases and in those of one GPU beside them")
-    parser.add_argument("--peers", nargs="*", default=["ddp", "fsdp"], choices=["ddp", "fsdp"])
+    parser.add_argument("--peers", nargs="*", default=["ddp", "fsdp", "ddp-compiled", "fsdp-compiled"],
+                        choices=["ddp", "fsdp", "ddp-compiled", "fsdp-compiled"])
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--every", type=int, default=5, help="steps of a logged stretch; medians are over stretches")
     parser.add_argument("--machine", default="h200", help="the profile that plans are made by")
