@@ -148,7 +148,7 @@ constexpr int kAhead = 4;  // packs of a thread on their way from memory at once
 template <class T, int N>
 __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossEntropy a) {
   using W = Wide<T>;
-  constexpr W kLog2E = W(1.44269504088896340736);
+  constexpr W kLog2E = W(DeviceExponential::kLog);
   extern __shared__ __align__(16) unsigned char shared_bytes[];
   T* kept = reinterpret_cast<T*>(shared_bytes);
   __shared__ Online<W> scratch[64];
