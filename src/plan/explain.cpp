@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/text.h"
 
@@ -49,19 +50,21 @@ class Explainer {
     const double change = 100 * (p.seconds / closed_ - 1);
     return fmt::format("takes {:.1f} % {}", std::abs(change), change < 0 ? "less" : "more");
   }
-  Configuration with(int64_t Configuration::*axis, int64_t ranks) const {
+  // On the same devices, the data axis taking what is left; none where nothing is.
+  std::optional<Configuration> with(int64_t Configuration::*axis, int64_t ranks) const {
     Configuration other = c_;
     other.*axis = ranks;
     other.data = c_.devices() / (other.tensor * other.context * other.pipeline);
-    return other.devices() == c_.devices() && other.data > 0 ? other : Configuration{};
+    if (other.devices() != c_.devices()) return {};
+    return other;
   }
   void neighbours(const char* name, int64_t Configuration::*axis) {
     std::vector<std::string> parts;
     for (const int64_t ranks : {c_.*axis / 2, c_.*axis * 2}) {
       if (ranks < 1) continue;
-      const Configuration other = with(axis, ranks);
-      if (other.devices() != c_.devices() || !predictor_.problem(other).empty()) continue;
-      parts.push_back(fmt::format("{} {} {}", name, ranks, instead(other)));
+      const std::optional<Configuration> other = with(axis, ranks);
+      if (!other || !predictor_.problem(*other).empty()) continue;
+      parts.push_back(fmt::format("{} {} {}", name, ranks, instead(*other)));
     }
     if (!parts.empty()) say("Instead, all else the same: " + join(parts, "; ") + ".");
   }

@@ -185,6 +185,15 @@ TEST(PlanFile, WordsSayWhatATensorGroupCosts) {
   EXPECT_NE(all.find("Instead, all else the same: tensor 8"), std::string::npos) << all;
 }
 
+TEST(PlanFile, OneDeviceHasNoOtherSplit) {
+  Predictor predictor(planned("gpt2-124m", 8).workload, system_named("ocoee"),
+                      load_machine("h200"));
+  Configuration c;
+  c.micro = 8;
+  for (const std::string& sentence : explain(predictor, c))
+    EXPECT_EQ(sentence.find("Instead"), std::string::npos) << sentence;
+}
+
 TEST(RunPlan, MemoryIsToldWithoutAMachineAndTimeWithOne) {
   Planned p = planned("gpt2-124m", 8);
   p.workload.compute = "float32";
