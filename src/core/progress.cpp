@@ -47,6 +47,7 @@ Progress::Progress(const Options& options, double now)
       begin_(now),
       rate_first_(options.first),
       rate_begin_(now),
+      said_(now),
       next_line_(options.first) {}
 
 Progress::~Progress() {
@@ -85,11 +86,17 @@ void Progress::tick(int64_t done, double now) {
   if (options_.terminal && now - drawn_ >= kBetween) draw(done, now);
 }
 
+double Progress::seconds_between(double elapsed) {
+  return std::clamp(elapsed / 40, 30.0, 300.0);
+}
+
 void Progress::update(int64_t done, const std::string& text, double now) {
   count(done, now);
   text_ = text;
   if (options_.terminal) return draw(done, now);
-  if (done < next_line_ && done != options_.total) return;
+  if (done < next_line_ && done != options_.total && now - said_ < seconds_between(now - begin_))
+    return;
+  said_ = now;
   const int64_t lines = std::max<int64_t>(1, options_.lines);
   next_line_ = done + std::max<int64_t>(1, (options_.total - options_.first) / lines);
   const std::string time = time_for(done, now);

@@ -19,7 +19,7 @@ class Progress {
     int64_t first = 0, total = 0;  // of this run: it goes on from `first`
     double wall_seconds = 0;       // until the limit, from now; 0 = none
     bool terminal = false;
-    int64_t lines = 40;  // about so many lines in a batch log
+    int64_t lines = 40;  // about so many lines in a batch log of a short run; see seconds_between()
     int width = 24;      // of the bar
     std::FILE* out = stdout;
   };
@@ -32,7 +32,9 @@ class Progress {
   Progress(const Progress&) = delete;
 
   // `done` of total; `text` is what to say of it. A batch log shows some of these, and the last
-  // one.
+  // one. A run may be many jobs long, so a job's log waits for no share of the run longer than
+  // this: half a minute at first, five at last.
+  static double seconds_between(double elapsed);
   void update(int64_t done, const std::string& text, double now);
   // Between updates: the bar and its times move on, with the text of the last update.
   void tick(int64_t done, double now);
@@ -49,7 +51,7 @@ class Progress {
   Options options_;
   double begin_;
   int64_t rate_first_;  // the time left is reckoned from here
-  double rate_begin_, drawn_ = 0;
+  double rate_begin_, drawn_ = 0, said_;
   std::string text_;
   int64_t next_line_;
   std::string bar_;  // what stands on the terminal's last line

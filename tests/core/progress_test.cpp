@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <string>
+#include <vector>
 
 namespace ocoee {
 namespace {
@@ -17,7 +18,7 @@ struct Page {
   std::string text() const {
     std::fflush(file);
     std::rewind(file);
-    std::string out(4096, '\0');
+    std::string out(1 << 16, '\0');
     out.resize(std::fread(out.data(), 1, out.size(), file));
     return out;
   }
@@ -31,6 +32,25 @@ TEST(Progress, BatchLogHasFewLinesAndTheLast) {
   EXPECT_EQ(page.text(),
             "step 1\nstep 26  1 min 14 s left\nstep 51  49.0 s left\n"
             "step 76  24.0 s left\nstep 100  done in 1 min 40 s\n");
+}
+
+// Four hours of a run of a month: a fortieth of it is a day.
+TEST(Progress, AJobOfALongRunHasLinesOfItsOwn) {
+  const Page page;
+  Progress progress({.first = 0, .total = 2'592'000, .out = page.file}, 0);
+  std::vector<int64_t> at;
+  size_t before = 0;
+  for (int64_t step = 10; step <= 14'400; step += 10) {
+    progress.update(step, "s", static_cast<double>(step));
+    const size_t size = page.text().size();
+    if (size > before) at.push_back(step);
+    before = size;
+  }
+  ASSERT_GT(at.size(), 50u);
+  EXPECT_LT(at.size(), 200u);
+  EXPECT_EQ(at[0], 10);
+  EXPECT_EQ(at[1], 40);
+  for (size_t i = 1; i < at.size(); ++i) EXPECT_LE(at[i] - at[i - 1], 310) << at[i];
 }
 
 TEST(Progress, TimeLeftCountsFromWhereTheRunGoesOn) {
