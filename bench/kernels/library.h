@@ -27,5 +27,6 @@ Work library_adamw(int64_t count, device::Device device);  // fused, without a l
 Work library_sum_of_squares(int64_t count, device::Device device);
 Work library_column_sum(DType dtype, int64_t rows, int64_t width, device::Device device);
 Work library_accumulate(int64_t count, device::Device device);  // f32 += bf16
+Work library_products(device::Device device);  // three of 4096 x 16384 x 4096 in bf16
 
 }  // namespace ocoee::bench

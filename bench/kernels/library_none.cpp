@@ -40,5 +40,8 @@ Work library_column_sum(DType, int64_t, int64_t, device::Device) {
 Work library_accumulate(int64_t, device::Device) {
   return {};
 }
+Work library_products(device::Device) {
+  return {};
+}
 
 }  // namespace ocoee::bench

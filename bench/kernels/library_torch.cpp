@@ -123,4 +123,13 @@ Work library_accumulate(int64_t count, device::Device device) {
   return [=] { sum.add_(x); };
 }
 
+Work library_products(device::Device device) {
+  const auto a = values(DType::bf16, {16384, 4096}, device),
+             b = values(DType::bf16, {4096, 4096}, device);
+  auto out = values(DType::bf16, {16384, 4096}, device);
+  return [=]() mutable {
+    for (int i = 0; i < 3; ++i) at::mm_out(out, a, b);
+  };
+}
+
 }  // namespace ocoee::bench
