@@ -18,12 +18,22 @@ tasks=$("$program" list tasks | awk '/^  / {print $1}')
 {
   printf '%s\n# Reference\n\nThe keys of a recipe, by task:\n\n' "$head_line"
   for task in $tasks; do printf -- '- [%s](%s.md) ([JSON Schema](%s.schema.json), for editors)\n' "$task" "$task" "$task"; done
-  printf '\n[The command line](command-line.md): verbs and options. [Exit codes](exit-codes.md).\n'
+  printf '\n[The command line](command-line.md): verbs and options. [Exit codes](exit-codes.md). [Machine profiles](machine-profile.md)\n'
+  # shellcheck disable=SC2016
+  printf '([JSON Schema](machine-profile.schema.json)): the keys of `machines/*.toml`.\n'
 } >README.md
 {
   printf '%s\n# Exit codes\n\nThe program ends with one of these, and so do all ranks of a run.\n\n' "$head_line"
   "$program" help exit-codes --format markdown
 } >exit-codes.md
+{
+  # shellcheck disable=SC2016
+  printf '%s\n# Machine profiles\n\nA file that `ocoee plan --machine` and `run.machine` take; it begins with `version = 1`.\n\n' "$head_line"
+  # Nothing resumes with a profile.
+  "$program" help machine-profile --format markdown |
+    sed -E 's/ may change on resume \|$//; s/^(\|---){5}\|$/|---|---|---|---|/; s/ \|  \|$/ |/'
+} >machine-profile.md
+"$program" help machine-profile --format schema >machine-profile.schema.json
 for task in $tasks; do
   {
     # shellcheck disable=SC2016

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ocoee help [SECTION | KEY | VERB]: the keys of a recipe, from the same descriptions that read it;
-// the options of a verb; the exit codes.
+// the options of a verb; the exit codes; the keys of a machine profile.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -9,6 +9,7 @@
 #include "cli/verbs.h"
 #include "core/error.h"
 #include "core/text.h"
+#include "plan/machine.h"
 
 namespace ocoee::cli {
 namespace {
@@ -44,6 +45,30 @@ void print_sections(
     std::printf("  [%s]  %s\n", name.c_str(), section->doc().c_str());
 }
 
+void print_schema(const config::Description& description) {
+  nlohmann::json schema = config::to_json_schema(description);
+  schema["properties"]["version"] = {{"const", 1}};
+  schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+  std::printf("%s\n", schema.dump(2).c_str());
+}
+
+void print_machine_keys(const std::string& format) {
+  plan::Machine machine;
+  config::Description description;
+  machine.describe(description);
+  if (format == "markdown") {
+    std::fputs(config::to_markdown(description, "").c_str(), stdout);
+  } else if (format == "schema") {
+    print_schema(description);
+  } else {
+    std::vector<std::pair<std::string, const config::Description*>> sections;
+    list_sections(description, "", sections);
+    for (const auto& [name, section] : sections)
+      std::printf("%s%s", section == sections.front().second ? "" : "\n",
+                  config::help_text(*section, name).c_str());
+  }
+}
+
 // The task that --task names, or that is itself asked about, or the first that has the section or
 // key.
 const run::TaskType& meant_task(const Tasks& tasks, const Options& options) {
@@ -70,6 +95,10 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
     print_exit_codes(options.format == "markdown");
     return 0;
   }
+  if (options.section == "machine-profile") {
+    print_machine_keys(options.format);
+    return 0;
+  }
   const run::TaskType& task = meant_task(tasks, options);
   const DescribedRecipe recipe(task);
   if (options.format == "markdown") {
@@ -77,10 +106,7 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
     return 0;
   }
   if (options.format == "schema") {
-    nlohmann::json schema = config::to_json_schema(recipe.description);
-    schema["properties"]["version"] = {{"const", 1}};
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
-    std::printf("%s\n", schema.dump(2).c_str());
+    print_schema(recipe.description);
     return 0;
   }
   std::vector<std::pair<std::string, const config::Description*>> sections;
@@ -98,7 +124,7 @@ int help(const CLI::App& program, const Tasks& tasks, const Options& options) {
     print_sections(task.name, sections);
     return 0;
   }
-  std::set<std::string> all;
+  std::set<std::string> all{"exit-codes", "machine-profile"};
   bool known = false;  // "run" is a section and a verb
   for (const auto& [name, section] : sections) {
     all.insert(name);
@@ -144,8 +170,8 @@ void add_help(CLI::App& program, const Tasks& tasks, Action& chosen) {
   CLI::App* verb =
       program.add_subcommand("help", "the keys of a recipe's sections, or a verb's options");
   verb->add_option("what", options->words,
-                   "a section (run, task, model, ...; optimizer.critic), a key, a task, a verb, or "
-                   "exit-codes");
+                   "a section (run, task, model, ...; optimizer.critic), a key, a task, a verb, "
+                   "exit-codes, or machine-profile (the keys of machines/*.toml)");
   verb->add_option("--task", options->task,
                    "the task whose sections are meant; by default the first that has the section");
   verb->add_option("--format", options->format,

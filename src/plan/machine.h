@@ -94,6 +94,9 @@ struct Machine {
 
   void describe(config::Description& d);
   void check(config::Problems& problems) const;
+  // Keys that the profile leaves out, where plans on `devices` then take what is ideal: peaks that
+  // every product reaches, messages without latency.
+  std::vector<std::string> taken_as_ideal(int64_t devices) const;
 };
 
 // `name` is a built-in profile, or the path of a TOML file (with a '/' or ending in ".toml").

@@ -27,6 +27,8 @@ void check_curve(config::Problems& problems, const std::string& key, const Curve
     problems.add(key + "_at", "the sizes do not rise", "sort them, each once");
 }
 
+constexpr BytesPerSecond kNotStated(1);  // a link's bandwidth
+
 std::string fixed_key(const std::string& kind) {
   return "fixed_" + kind;
 }
@@ -156,7 +158,7 @@ void Machine::describe(config::Description& d) {
       .at_least(0);
 
   const auto link = [&](const char* key, Link& value, const char* doc) {
-    value.bandwidth = BytesPerSecond(1);
+    value.bandwidth = kNotStated;
     value.describe(d.section(key, doc));
   };
   link("package", package, "Devices of one package, where they are nearer than others of a node.");
@@ -186,6 +188,11 @@ void Machine::check(config::Problems& problems) const {
     check_curve(problems, level + ".gather_efficiency", link->gather_efficiency);
     check_curve(problems, level + ".copy_efficiency", link->copy_efficiency);
     check_curve(problems, level + ".message_efficiency", link->message_efficiency);
+    if (link->devices > 1 && link->bandwidth == kNotStated)
+      problems.add(
+          level + ".bandwidth",
+          fmt::format("{} devices are joined, and it is not stated how fast", link->devices),
+          "write what a device has of it in one direction, in bytes/s");
   }
   if (device.bfloat16 + device.float16 + device.float32 + device.float64 <= 0)
     problems.add("device", "no peak is stated for any type",
@@ -206,6 +213,25 @@ void Machine::check(config::Problems& problems) const {
                  fmt::format("{} devices of a package do not divide the {} of a node",
                              package.devices, node.devices),
                  "use a divisor, or 0 where packages do not differ");
+}
+
+std::vector<std::string> Machine::taken_as_ideal(int64_t devices) const {
+  std::vector<std::string> keys;
+  const auto curve = [&](const std::string& key, bool stated) {
+    if (!stated) keys.push_back(key + "_share");
+  };
+  curve("device.product", !device.product.at.empty());
+  curve("device.attention", !device.attention.at.empty());
+  curve("device.stream", !device.stream.at.empty() || !device.reuse.at.empty());
+  const auto link = [&](const std::string& level, const Link& value, bool used) {
+    if (!used) return;
+    curve(level + ".efficiency", !value.efficiency.at.empty());
+    if (value.latency + value.call <= Seconds(0)) keys.push_back(level + ".latency");
+  };
+  link("package", package, package.devices > 1 && devices > 1);
+  link("node", node, node.devices > 1 && devices > 1);
+  link("network", network, devices > node.devices);
+  return keys;
 }
 
 }  // namespace ocoee::plan

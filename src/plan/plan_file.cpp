@@ -256,6 +256,7 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   out["version"] = 1;
   out["devices"] = request.search.devices;
   add_question(out, predictor);
+  out["ideal_note"] = ideal_note(predictor.machine(), request.search.devices);
   out["searched"] = {{"costed", found.costed},
                      {"fitting", found.fitting},
                      {"simulated", found.simulated},
@@ -273,6 +274,16 @@ Plan make_plan(Predictor& predictor, const PlanRequest& request) {
   if (request.tokens > 0)
     out["effort"] = effort_json(predictor, request, out["proposals"][0]["tokens_per_second"]);
   return plan;
+}
+
+std::string ideal_note(const Machine& machine, int64_t devices) {
+  const std::vector<std::string> keys = machine.taken_as_ideal(devices);
+  if (keys.empty()) return "";
+  return fmt::format(
+      "note: the profile of {} leaves out {}: there its peaks are taken as reached, so a step will "
+      "take longer than is said here; fix: `ocoee calibrate` on it measures them, `ocoee help "
+      "machine-profile` says what they are",
+      machine.name, join(keys, ", "));
 }
 
 }  // namespace ocoee::plan

@@ -39,5 +39,7 @@ std::string memory_words(double bytes, double usable);
 std::string type_words(const Workload& workload);
 // Beside a plan whose machine does not know them; else "".
 std::string float8_note(const Workload& workload, const Machine& machine);
+// Where the profile does not say what is reached of its peaks, so that times are bounds; else "".
+std::string ideal_note(const Machine& machine, int64_t devices);
 
 }  // namespace ocoee::plan

@@ -50,8 +50,10 @@ std::string heading(const json& plan) {
       plan.at("types").get<std::string>(), plan.at("devices").get<int64_t>(),
       machine.at("device").get<std::string>(), machine.at("name").get<std::string>(),
       format_bytes(machine.at("usable_bytes")), plan.at("system").at("name").get<std::string>());
-  const std::string note = plan.at("float8_note");
-  if (!note.empty()) out += note + "\n";
+  for (const char* key : {"float8_note", "ideal_note"}) {
+    const std::string note = plan.at(key);
+    if (!note.empty()) out += note + "\n";
+  }
   const json& searched = plan.at("searched");
   out +=
       fmt::format("{} layouts costed, {} fit, {} simulated, in {}\n",

@@ -63,6 +63,8 @@ void predict_run(const Planned& planned, const std::string& machine, int64_t ste
   }
   if (const std::string note = float8_note(planned.workload, profile); !note.empty())
     out["lines"].push_back(note);
+  if (const std::string note = ideal_note(profile, c.devices()); !note.empty())
+    out["lines"].push_back(note);
   const Prediction p = predictor.simulate(c);
   nlohmann::json predicted = proposal_json(predictor, c, p);
   predicted["machine"] = profile.name;

@@ -73,8 +73,9 @@ std::string header(const json& plan) {
                   grouped(number_at(plan, "sequence")), string_at(plan, "types"),
                   grouped(number_at(plan, "devices")), string_at(machine, "device"),
                   string_at(machine, "name"));
-  if (const std::string note = string_at(plan, "float8_note"); !note.empty())
-    text += " " + note + ".";
+  for (const char* key : {"float8_note", "ideal_note"}) {
+    if (const std::string note = string_at(plan, key); !note.empty()) text += " " + note + ".";
+  }
   text += fmt::format(
       " {} layouts were costed in {}; {} fit; {} were played over their schedules.",
       grouped(number_at(searched, "costed")), format_seconds(number_at(searched, "seconds")),

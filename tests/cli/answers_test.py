@@ -106,6 +106,7 @@ class Answers(unittest.TestCase):
         both = self.ask("help", "run")  # a section and a verb
         self.assertRegex(both, r"(?s)^\[run\].*Usage: ocoee run")
         self.assertRegex(self.ask("help", "exit-codes"), r"75  interrupted")
+        self.assertRegex(self.ask("help", "machine-profile"), r"(?s)^\[machine\].*\[device\].*product_share.*\[network\].*\[storage\]")
 
     def test_check_answers_once_for_all_ranks(self):
         with open(os.path.join(self.folder, "recipe.toml"), "w", encoding="utf-8") as recipe:

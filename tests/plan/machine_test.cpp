@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 
@@ -74,7 +75,25 @@ TEST(Machine, MistakesOfAProfileAreToldWithTheirLine) {
   expect_error(device, "node.devices");
   expect_error(device + "[node]\ndevices = 8\n[package]\ndevices = 3\n",
                "3 devices of a package do not divide the 8 of a node");
+  expect_error(device + "[node]\ndevices = 8\n",
+               "node.bandwidth: 8 devices are joined, and it is not stated how fast");
   EXPECT_THROW(load_machine("fronteer"), Error);
+}
+
+TEST(Machine, WhatAProfileLeavesOutIsNamedWhereAPlanUsesIt) {
+  using Keys = std::vector<std::string>;
+  for (const BuiltinMachine& builtin : builtin_machines()) {
+    const Machine machine = load_machine(builtin.name);
+    const int64_t most = std::max(machine.node.devices, machine.network.devices);
+    EXPECT_EQ(machine.taken_as_ideal(most), Keys{}) << builtin.name;
+  }
+  Machine machine = load_machine("frontier");
+  machine.network.efficiency = {};
+  machine.network.latency = Seconds(0);
+  EXPECT_EQ(machine.taken_as_ideal(8), Keys{});
+  EXPECT_EQ(machine.taken_as_ideal(16), (Keys{"network.efficiency_share", "network.latency"}));
+  machine.device.product = {};
+  EXPECT_EQ(machine.taken_as_ideal(1), Keys{"device.product_share"});
 }
 
 TEST(Machine, FewTokensHaveProductsOfTheirOwn) {

@@ -165,6 +165,17 @@ TEST(PlanFile, Float8IsInTheHeadingAndWhatIsNotKnownOfItBeside) {
   EXPECT_EQ(float8_note(w, load_machine("h200")), "");
 }
 
+TEST(PlanFile, PeaksThatAreTakenAsReachedAreNamed) {
+  Machine machine = load_machine("a100");
+  machine.device.product = {};
+  Predictor predictor(planned("gpt2-124m", 8).workload, system_named("ocoee"), machine);
+  PlanRequest request;
+  request.search.devices = 1;
+  const std::string text = plan_text(make_plan(predictor, request).json);
+  EXPECT_NE(text.find("leaves out device.product_share: "), std::string::npos) << text;
+  EXPECT_EQ(ideal_note(load_machine("a100"), 64), "");
+}
+
 TEST(PlanFile, MemoryThatDoesNotFitIsTold) {
   constexpr double kGiB = 1024.0 * 1024 * 1024;
   EXPECT_EQ(memory_words(60 * kGiB, 60 * kGiB), "60.00 GiB of 60.00 GiB a device");
