@@ -16,6 +16,7 @@
 #include "device/device.h"
 #include "plan/machine.h"
 #include "report/report.h"
+#include "run/disk_room.h"
 #include "run/recipe_identity.h"
 #include "run/run_directory.h"
 #include "run/runner.h"
@@ -136,6 +137,12 @@ void check(Recipe& recipe, const Options& options) {
   look([] { return comm::require_launcher_of_mpi(), std::string(); });
   look([&] { return inputs_lines(*recipe.task, directory.input_files); });
   look([&] { return run::directory_outlook(directory, preview.value("steps", int64_t{0})); });
+  look([&] {
+    const double bytes = preview.value("checkpoint_bytes", 0.0);
+    if (bytes <= 0) return std::string();
+    const auto room = run::disk_room(recipe.run, bytes, preview.value("steps", int64_t{0}));
+    return (room.is_enough() ? "" : "not on this disk: ") + room.words();
+  });
   for (const std::string& line : config::keys_without_effect(recipe.description))
     lines.push_back("note: " + line);
   for (const std::string& line : not_on_this_host(recipe.run, preview)) lines.push_back(line);

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "plan/plan_file.h"
+#include "plan/storage.h"
 
 namespace ocoee::plan {
 namespace {
@@ -45,6 +46,7 @@ void predict_run(const Planned& planned, const std::string& machine, int64_t ste
                  nlohmann::json& out) {
   if (!planned.layout) return;
   const Configuration& c = *planned.layout;
+  out["checkpoint_bytes"] = checkpoint_bytes(planned.workload).value;
   if (const std::string note = halves_note(planned.workload, c); !note.empty())
     out["lines"].push_back(note);
   const System& system = system_named("ocoee");

@@ -14,6 +14,7 @@
 #include "core/version.h"
 #include "run/agreement.h"
 #include "run/checkpoint.h"
+#include "run/disk_room.h"
 #include "run/elsewhere.h"
 #include "run/listeners.h"
 #include "run/run_directory.h"
@@ -136,6 +137,11 @@ Outcome Runner::run_in_directory() {
   const int64_t first = std::max<int64_t>(0, resume_step_);
   events_.emit({"run_started", first, {{"ranks", world_.size()}, {"command", request_.command}}});
   events_.emit({"plan", first, plan_});
+  if (const double bytes = plan_.value("checkpoint_bytes", 0.0); bytes > 0 && world_.rank() == 0) {
+    const DiskRoom room = disk_room(request_.run, bytes, plan_.value("steps", int64_t{0}));
+    if (!room.is_enough())
+      events_.emit({"warning", first, {{"text", "the disk may become full: " + room.words()}}});
+  }
   if (stop_is_wished()) {
     events_.emit(
         {"run_stopped",

@@ -158,6 +158,12 @@ class Check(unittest.TestCase):
         self.assertRegex(self.check(*words, **ranks, OMPI_COMM_WORLD_LOCAL_SIZE="4"), r"not on this host: its 4 ranks of .* each may need")
         self.assertNotIn("not on this host", self.check(*words, **ranks, OMPI_COMM_WORLD_LOCAL_SIZE="1"))
 
+    def test_room_for_checkpoints(self):
+        self.assertRegex(self.check(), r"\ncheckpoints: \d.* each, at most 4 at a time, .*; .* are free")
+        self.assertIn("each, at most 2 at a time", self.check("train.steps=1", "optimizer.warmup_steps=0"))
+        many = ["train.steps=1000000000000", "run.keep_checkpoints=1000000000000"]
+        self.assertRegex(self.check(*many), r"\nnot on this disk: checkpoints: .* each, at most 1000000000001 at a time, .* are free")
+
     def test_what_a_run_goes_without(self):
         evaluations, checkpoints = "evaluations: none before the last step (train.evaluate_every = ", "checkpoints: none before the last step"
         said = self.check()
