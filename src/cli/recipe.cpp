@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/shell_word.h"
 #include "core/text.h"
 
 namespace ocoee::cli {
@@ -96,8 +97,9 @@ std::string canonical(std::unique_ptr<Recipe> recipe, int ranks) {
 std::string run_command(const std::string& launcher, const std::string& recipe,
                         const std::vector<std::string>& overrides,
                         const std::vector<std::string>& more) {
-  std::string command = (launcher.empty() ? "" : launcher + " ") + "ocoee run " + recipe;
-  for (const std::string& one : overrides) command += " '" + one + "'";
+  std::string command =
+      (launcher.empty() ? "" : launcher + " ") + "ocoee run " + shell_word(recipe);
+  for (const std::string& one : overrides) command += " " + shell_word(one);
   for (const std::string& one : more) command += " " + one;
   return command;
 }

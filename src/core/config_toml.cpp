@@ -11,6 +11,7 @@
 #include "core/config.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/shell_word.h"
 #include "core/text.h"
 #include "core/toml_scan.h"
 
@@ -164,6 +165,12 @@ Document Document::from_text(const std::string& text, const std::string& name) {
 }
 
 void Document::override_value(const std::string& assignment) {
+  if (!is_utf8(assignment))
+    fail(ErrorKind::config,
+         "command line: {}: not UTF-8, which all texts of a recipe are\n    fix: rename the file, "
+         "or "
+         "write the value in UTF-8",
+         shell_word(assignment));
   const size_t equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0)
     fail(ErrorKind::config, "command line: '{}' is not section.key=value", assignment);

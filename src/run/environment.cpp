@@ -11,6 +11,7 @@
 #include "core/build_commit.h"
 #include "core/build_info.h"
 #include "core/host.h"
+#include "core/shell_word.h"
 #include "core/text.h"
 #include "core/version.h"
 #include "run/run_directory.h"
@@ -55,13 +56,8 @@ std::string command_line() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   std::string all((std::istreambuf_iterator<char>(file)), {}), out;
   if (!all.empty() && all.back() == '\0') all.pop_back();
-  for (const std::string& argument : split(all, '\0')) {
-    const bool plain = !argument.empty() &&
-                       argument.find_first_of(" \t\n'\"\\$&|;<>()*?[]{}#~`!") == std::string::npos;
-    std::string quoted;
-    for (const char c : argument) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    out += (out.empty() ? "" : " ") + (plain ? argument : "'" + quoted + "'");
-  }
+  for (const std::string& argument : split(all, '\0'))
+    out += (out.empty() ? "" : " ") + shell_word(argument);
   return out;
 }
 
