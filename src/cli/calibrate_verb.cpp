@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ocoee calibrate: measures this machine and writes its profile, which `ocoee plan --machine FILE`
 // reads.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -9,7 +10,9 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/host.h"
+#include "core/host_load.h"
 #include "core/log.h"
+#include "core/trace.h"
 #include "plan/training_config.h"
 #include "run/run_directory.h"
 
@@ -23,6 +26,23 @@ struct Options {
       static_cast<int>(plan::LayoutConfig().message_multiprocessors);  // as a run has it
   bool quick = false;
 };
+
+// Processors of a host that worked for others while all ranks did this; the mean over hosts.
+template <class Work>
+double processors_of_others(comm::Mesh& mesh, const Work& work) {
+  comm::Communicator& all = mesh.world();
+  const bool counts_host = mesh.axis(comm::Axis::data).rank() == 0;  // one rank of each
+  const auto together = [&] { return all.all_reduce_value(counts_host, comm::Reduce::sum); };
+  const auto others = [&] {
+    return (counts_host ? host_busy_seconds() : 0) - process_busy_seconds();
+  };
+  const double hosts = together(), begin = trace::now_seconds(), before = others();
+  work();
+  together();
+  const double elapsed = trace::now_seconds() - begin;
+  const double seconds = all.all_reduce_value(others() - before, comm::Reduce::sum);
+  return std::max(0.0, seconds) / elapsed / hosts;
+}
 
 int calibrate(const Options& options) {
   comm::World world = comm::World::start();
@@ -47,11 +67,13 @@ int calibrate(const Options& options) {
     return comm::Mesh(world, shape, device);
   };
   comm::Mesh mesh = mesh_of(comm::Axis::data, hosts.ranks, comm::CopyEngines::off);
+  DeviceFigures figures;
   const auto say = [&](const char* what) {
     if (world.rank() == 0) std::fprintf(stderr, "measuring %s\n", what);
   };
   say("products, attention and memory");
-  DeviceFigures figures = measure_device(device, threads, options.quick);
+  const double others =
+      processors_of_others(mesh, [&] { figures = measure_device(device, threads, options.quick); });
   if (!device.is_cuda()) figures.memory /= world.local_size();
   say("links between ranks");
   comm::Communicator& between = mesh.axis(comm::Axis::instance);
@@ -84,9 +106,17 @@ int calibrate(const Options& options) {
           ? device::properties(device).name
           : fmt::format("{} thread{} of {}", threads, threads == 1 ? "" : "s",
                         run::environment(world, {}).value("cpu", std::string("a CPU")));
-  const std::string note =
-      fmt::format("{} rank{} on {}{}", world.size(), world.size() == 1 ? "" : "s", world.hosts()[0],
-                  hosts.count > 1 ? fmt::format(" and {} more", hosts.count - 1) : "");
+  const bool disturbed = others > 0.1 * hosts.ranks * threads;
+  const std::string note = fmt::format(
+      "{} rank{} on {}{}{}", world.size(), world.size() == 1 ? "" : "s", world.hosts()[0],
+      hosts.count > 1 ? fmt::format(" and {} more", hosts.count - 1) : "",
+      disturbed ? fmt::format(", beside other work on {:.1f} cores", others) : "");
+  if (disturbed)
+    log::warn(
+        "other work took {:.1f} of a host's {} cores meanwhile, so these figures are too slow, "
+        "some "
+        "by far; measure again when it is over",
+        others, host_cores());
   write_file_atomically(out,
                         profile_text(options.name, note, figures, links, storage, device_name));
   print_answer(fmt::format("{}\nplan with it: ocoee plan RECIPE --machine {}\n", out.string(),
