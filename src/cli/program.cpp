@@ -97,7 +97,10 @@ int run_program(int argc, char** argv, const std::vector<run::TaskType>& extra) 
   add_calibrate(program, chosen);
   add_tune(program, tasks, chosen);
   add_model_verbs(program, tasks, chosen);
-  for (CLI::App* verb : program.get_subcommands(nullptr)) verb->footer("");
+  for (CLI::App* verb : program.get_subcommands(nullptr)) {
+    verb->footer("");
+    for (CLI::App* second : verb->get_subcommands(nullptr)) second->footer("");
+  }
 
   try {
     program.parse(argc, argv);

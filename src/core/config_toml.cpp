@@ -69,6 +69,14 @@ std::string describe_node(const toml::node& node) {
   }
 }
 
+// How a number such as 1e3, which TOML takes for a fraction, is written where a whole one is meant.
+std::string as_whole(const toml::node& node) {
+  const double value = node.is_floating_point() ? **node.as_floating_point() : 0.5;
+  return std::abs(value) < 1e15 && value == std::floor(value)
+             ? fmt::format("write {}", static_cast<int64_t>(value))
+             : "";
+}
+
 std::string single_line(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
@@ -297,9 +305,10 @@ void Document::Impl::read(const toml::table& from, Description& d, const std::st
 
 void Document::Impl::assign(const toml::node& node, const Field& field, const std::string& key,
                             Problems& problems) const {
-  const auto wrong_type = [&](const char* expected, const toml::node& found) {
+  const auto wrong_type = [&](const char* expected, const toml::node& found,
+                              const std::string& fix = "") {
     problems.add_at(source_of(node), key,
-                    fmt::format("expected {}, found {}", expected, describe_node(found)));
+                    fmt::format("expected {}, found {}", expected, describe_node(found)), fix);
   };
   const auto in_range = [&](double value) {
     const bool low = field.minimum && (field.minimum_is_open ? !(value > *field.minimum)
@@ -334,7 +343,7 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
       if (!from.is_boolean()) return wrong_type("true or false", from), false;
       value = **from.as_boolean();
     } else if constexpr (std::is_same_v<T, int64_t>) {
-      if (!from.is_integer()) return wrong_type("a whole number", from), false;
+      if (!from.is_integer()) return wrong_type("a whole number", from, as_whole(from)), false;
       if (!in_range(static_cast<double>(**from.as_integer()))) return false;
       value = **from.as_integer();
     } else if constexpr (std::is_same_v<T, double>) {
@@ -358,6 +367,13 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
     return true;
   };
 
+  const auto as_list = [&](const toml::node& one) -> std::string {
+    if (!one.is_string() || (**one.as_string()).starts_with('[')) return "";
+    const std::string list = "[\"" + **one.as_string() + "\"]";
+    return from_command_line.contains(&one) ? "write " + shell_word(key + "=" + list)
+                                            : "write " + list;
+  };
+
   std::visit(
       [&]<class T>(T* target) {
         if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, int64_t> ||
@@ -365,7 +381,7 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
           read_one(node, *target);
         } else {
           const toml::array* array = node.as_array();
-          if (!array) return wrong_type("a list in [ ]", node);
+          if (!array) return wrong_type("a list in [ ]", node, as_list(node));
           T list;
           for (const toml::node& item : *array) {
             typename T::value_type value{};

@@ -152,7 +152,8 @@ class Parser {
                       : c == ';' ? "remove the comment lines that begin with ';'"
                       : c == 'L'
                           ? "if this is a GenBank file (LOCUS ...), download the FASTA form of it"
-                          : "name a FASTA file (.fa, .fasta, .fna; plain or gzip)";
+                          : "name a FASTA file (.fa, .fasta, .fna; plain or gzip); other texts are "
+                            "for the task text_lm, whose recipe `ocoee run --check` looks at";
     fail(ErrorKind::data,
          "{}:{}: not FASTA: expected a line that begins with '>' before anything else, found "
          "'{}'\n    fix: {}",

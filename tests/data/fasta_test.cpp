@@ -91,7 +91,8 @@ TEST(Fasta, GoldenMessages) {
   const Golden goldens[] = {
       {"ACGT\n",
        "x.fa:1: not FASTA: expected a line that begins with '>' before anything else, found "
-       "'ACGT'\n    fix: name a FASTA file (.fa, .fasta, .fna; plain or gzip)"},
+       "'ACGT'\n    fix: name a FASTA file (.fa, .fasta, .fna; plain or gzip); other texts are for "
+       "the task text_lm, whose recipe `ocoee run --check` looks at"},
       {"\n\n@read1\nACGT\n+\nIIII\n",
        "x.fa:3: not FASTA: expected a line that begins with '>' before anything else, found "
        "'@read1'\n    fix: this looks like FASTQ: convert it to FASTA first (seqtk seq -A)"},
@@ -104,7 +105,8 @@ TEST(Fasta, GoldenMessages) {
        "of it"},
       {std::string("\x7F\x45LF\0\0\x02", 7),
        "x.fa:1: not FASTA: expected a line that begins with '>' before anything else, found "
-       "'?ELF?\?\?'\n    fix: name a FASTA file (.fa, .fasta, .fna; plain or gzip)"},
+       "'?ELF?\?\?'\n    fix: name a FASTA file (.fa, .fasta, .fna; plain or gzip); other texts "
+       "are for the task text_lm, whose recipe `ocoee run --check` looks at"},
       {" \n\n",
        "x.fa: not FASTA: the file holds only blank lines; expected '>name', then bases\n    fix: "
        "copy or download it again"},
