@@ -36,6 +36,8 @@ class Progress {
   // this: half a minute at first, five at last.
   static double seconds_between(double elapsed);
   void update(int64_t done, const std::string& text, double now);
+  // What `total` is now known to be: of work whose length is an estimate, it changes on the way.
+  void expect(int64_t total) { options_.total = total; }
   // Between updates: the bar and its times move on, with the text of the last update.
   void tick(int64_t done, double now);
   void say(const std::string& line);  // a line of its own; the bar moves below it

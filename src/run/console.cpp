@@ -37,7 +37,10 @@ class Console final : public ConsoleListener {
                       trace::now_seconds());
   }
 
-  void at(int64_t position) override { progress_->tick(position, trace::now_seconds()); }
+  void at(int64_t position, int64_t total) override {
+    progress_->expect(total);
+    progress_->tick(position, trace::now_seconds());
+  }
 
   void on(const Event& event) override {
     if (event.kind == "step") {

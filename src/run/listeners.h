@@ -21,7 +21,8 @@ class ConsoleListener : public Listener {
  public:
   virtual void expect(
       const ConsoleOptions& options) = 0;  // once the length is known; time counts from here
-  virtual void at(int64_t position) = 0;   // after every quantum, logged or not
+  // After every quantum, logged or not; `total` may be another estimate each time.
+  virtual void at(int64_t position, int64_t total) = 0;
 };
 std::unique_ptr<ConsoleListener> make_console();
 

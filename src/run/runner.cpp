@@ -215,7 +215,7 @@ Outcome Runner::loop(Task& task) {
     const double begin = trace::now_seconds();
     trace::set_step(task.position());
     task.advance();
-    if (console_) console_->at(task.position());
+    if (console_) console_->at(task.position(), task.total());
     slowest_quantum_ = std::max(slowest_quantum_, trace::now_seconds() - begin);
     double wishes[4] = {StopSignals::received() != 0 ? 1.0 : 0.0, time_is_nearly_over() ? 1.0 : 0.0,
                         writer_->shard_done() ? 0.0 : 1.0, checkpoint_is_late() ? 1.0 : 0.0};

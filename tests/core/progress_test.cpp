@@ -61,6 +61,18 @@ TEST(Progress, TimeLeftCountsFromWhereTheRunGoesOn) {
   EXPECT_EQ(progress.time_for(101, 91), "1 min 21 s so far, longer than expected");
 }
 
+TEST(Progress, AnEstimateOfTheLengthMayChange) {
+  const Page page;
+  Progress progress({.first = 0, .total = 100, .lines = 4, .out = page.file}, 0);
+  progress.update(1, "step 1", 1);
+  progress.expect(40);
+  progress.update(26, "step 26", 26);
+  progress.update(36, "step 36", 36);
+  progress.update(40, "step 40", 40);
+  EXPECT_EQ(page.text(),
+            "step 1\nstep 26  14.0 s left\nstep 36  4.0 s left\nstep 40  done in 40.0 s\n");
+}
+
 TEST(Progress, TheFirstStepIsNoMeasureOfTheOthers) {
   Progress progress({.first = 80, .total = 100}, 0);
   progress.tick(81, 50);  // with what is done once

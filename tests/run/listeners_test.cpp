@@ -21,6 +21,19 @@ std::vector<json> lines_of(const std::filesystem::path& path) {
   return out;
 }
 
+TEST(Console, TheLengthMayBecomeAnotherOnTheWay) {
+  testing::internal::CaptureStdout();
+  {
+    const auto console = make_console();
+    console->expect({0, 1000, 0, "step"});
+    console->on({"step", 1, {{"loss", 1.0}}});
+    console->at(39, 40);
+    console->on({"step", 40, {{"loss", 0.5}}});
+  }
+  const std::string said = testing::internal::GetCapturedStdout();
+  EXPECT_NE(said.find("done in"), std::string::npos) << said;
+}
+
 TEST(MetricsFile, ResumeCutsOffWhatFollowed) {
   const Scratch scratch;
   const auto path = scratch / "metrics.jsonl";
