@@ -69,6 +69,8 @@ class Evaluation {
   virtual nlohmann::json metrics(double loss_sum,
                                  double weight_sum) const = 0;  // "loss", "bits_per_base", ...
   virtual std::string best_metric() const = 0;                  // lower is better
+  // When training is over, on every rank: further fields of the summary, such as its "figures".
+  virtual nlohmann::json at_end(Models&) { return nlohmann::json::object(); }
 };
 
 }  // namespace ocoee::train

@@ -387,6 +387,7 @@ void Trainer::finish() {
     const int64_t planned = most(kept.planned), taken = most(kept.taken);
     if (taken > 0) summary["kept_bytes"] = {{"planned", planned}, {"taken", taken}};
   }
+  if (evaluation_) summary.update(evaluation_->at_end(models_));
   summary["final"] = last_evaluation_;
   if (std::isfinite(best_)) summary["best"] = {{evaluation_->best_metric(), best_}};
   context_.events.emit({"summary", step_, summary});

@@ -160,6 +160,23 @@ def sameness(bench):
         fail("the loss does not move, so this proves nothing")
     for ranks in (2, 4):
         expect_close(one, bench.run(ranks, f"ranks-{ranks}"), f"{ranks} ranks against 1")
+    for name in ("one", "ranks-2"):
+        with open(bench.path(name, "summary.json"), encoding="utf-8") as stream:
+            summary = json.load(stream)
+        if summary["task"] == "toy_gan":
+            expect_points(summary)
+
+
+def expect_points(summary):
+    """A GAN shows what it makes beside what it learns from, none of it lost, and how far real points would lie."""
+    made, real = summary["figures"]
+    if sum(real["values"]) != 8192 or sum(made["values"]) + int((made["caption"] + " Outside: 0.").split("Outside: ")[1].split(".")[0]) != 8192:
+        fail("toy_gan: points are missing from its pictures")
+    if made["values"] == real["values"] or not 0 <= summary["gaussians_reached"] <= 8:
+        fail("toy_gan: the picture of made points is that of real ones")
+    (headline,) = summary["headline"]
+    if not 0.055 < headline["reference"]["value"] < 0.07:  # 0.05 sqrt(pi / 2) = 0.0627
+        fail(f"toy_gan: real points lie {headline['reference']} from their Gaussian")
 
 
 def copy_until(bench, source, target, step):

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Non-saturating GAN (Goodfellow et al. 2014). Critic: softplus(-D(real)) + softplus(D(G(z))).
 // Generator: softplus(-D(G(z))), whose gradient reaches G through the critic's input gradient.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "core/random.h"
@@ -15,11 +19,29 @@ using train::Models;
 using train::Sums;
 
 constexpr int kGaussians = 8;
-constexpr int64_t kMadePoints = 512;  // that the generator is measured on
+constexpr int64_t kMadePoints = 512;    // that the generator is measured on
+constexpr int64_t kDrawnPoints = 8192;  // that the report shows
+constexpr int64_t kDrawnCells = 48;     // along each axis of its pictures
 
 std::pair<double, double> centre(int k, double radius) {
   const double angle = 6.283185307179586 * k / kGaussians;
   return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+using Point = std::array<double, 2>;
+
+struct Nearest {
+  int gaussian = 0;
+  double distance = INFINITY;
+};
+Nearest nearest(const Point& point, double radius) {
+  Nearest out;
+  for (int k = 0; k < kGaussians; ++k) {
+    const auto [x, y] = centre(k, radius);
+    const double distance = std::hypot(point[0] - x, point[1] - y);
+    if (distance < out.distance) out = {k, distance};
+  }
+  return out;
 }
 
 // Points of the ring and noise; both are functions of (seed, position).
@@ -117,10 +139,62 @@ class GeneratorObjective final : public train::Objective {
   }
 };
 
-// A GAN's losses say little of what it makes: how far made points lie from the nearest Gaussian.
+std::vector<Point> real_points(const RingSource& source, int64_t latent, int64_t count) {
+  std::vector<Point> out;
+  std::vector<float> noise(static_cast<size_t>(latent));
+  for (int64_t i = 0; i < count; ++i) {
+    std::array<float, 2> point{};
+    source.fill(i, {point.data(), noise.data()});
+    out.push_back({point[0], point[1]});
+  }
+  return out;
+}
+
+double mean_distance(const std::vector<Point>& points, double radius) {
+  double sum = 0;
+  for (const Point& point : points) sum += nearest(point, radius).distance;
+  return sum / static_cast<double>(points.size());
+}
+
+// How many points lie in each cell of a square from -edge to edge.
+nlohmann::json density_figure(const std::vector<Point>& points, double edge, const char* title,
+                              const std::string& caption) {
+  constexpr auto kCells = static_cast<size_t>(kDrawnCells);
+  std::vector<int64_t> counts(kCells * kCells, 0);
+  int64_t outside = 0;
+  for (const auto& [x, y] : points) {
+    const double column = std::floor((x + edge) / (2 * edge) * kDrawnCells);
+    const double row = std::floor((edge - y) / (2 * edge) * kDrawnCells);  // y upwards
+    if (column >= 0 && column < kDrawnCells && row >= 0 && row < kDrawnCells)
+      ++counts[static_cast<size_t>(row) * kCells + static_cast<size_t>(column)];
+    else
+      ++outside;
+  }
+  const double middle = edge * (1 - 1.0 / kDrawnCells);
+  const auto axis = [&](const char* name) {
+    return nlohmann::json{{"label", name}, {"low", -middle}, {"high", middle}};
+  };
+  return {{"chart", "heat"},
+          {"title", title},
+          {"caption", outside == 0 ? caption : fmt::format("{} Outside: {}.", caption, outside)},
+          {"columns", kDrawnCells},
+          {"rows", kDrawnCells},
+          {"values", counts},
+          {"unit", "points"},
+          {"low", 0},
+          {"x", axis("x")},
+          {"y", axis("y")}};
+}
+
+// A GAN's losses say little of what it makes: how far made points lie from the nearest Gaussian,
+// and, since all may lie near one of them, how many are reached.
 class MadePoints final : public train::Evaluation {
  public:
-  MadePoints(const ToyGanConfig& config, uint64_t seed) : source_(config, seed) {
+  MadePoints(const ToyGanConfig& config, uint64_t seed)
+      : source_(config, seed),
+        latent_(config.latent),
+        radius_(config.ring_radius),
+        spread_(config.ring_spread) {
     for (int k = 0; k < kGaussians; ++k) {
       const auto [x, y] = centre(k, config.ring_radius);
       centres_.insert(centres_.end(), {x, y});
@@ -140,9 +214,63 @@ class MadePoints final : public train::Evaluation {
   nlohmann::json metrics(double sum, double points) const override {
     return {{"distance", sum / points}};
   }
+  double distance_of_real() const {
+    return mean_distance(real_points(source_, latent_, kMadePoints), radius_);
+  }
+  nlohmann::json at_end(Models& models) override {
+    const std::vector<Point> made = drawn(models.at("generator"));
+    const double near = 3 * spread_;
+    std::array<int64_t, kGaussians> reached{};
+    for (const Point& point : made)
+      if (const Nearest to = nearest(point, radius_); to.distance <= near)
+        ++reached[static_cast<size_t>(to.gaussian)];
+    int64_t gaussians = 0, close = 0;
+    for (const int64_t points : reached) {
+      close += points;
+      gaussians += points * 100 >= kDrawnPoints ? 1 : 0;  // each should have an eighth of them
+    }
+    const double share = static_cast<double>(close) / static_cast<double>(kDrawnPoints);
+    const double edge = 1.5 * radius_ + 3 * spread_;
+    const std::string of = fmt::format("{} points, counted in cells.", kDrawnPoints);
+    return {{"gaussians_reached", gaussians},
+            {"share_near_a_gaussian", share},
+            {"figures",
+             {density_figure(
+                  made, edge, "Points that the generator makes",
+                  fmt::format(
+                      "{} Within three standard deviations of a Gaussian's centre lie {:.0f} % "
+                      "(of real points 99 %); {} of {} Gaussians have one in a hundred or more.",
+                      of, 100 * share, gaussians, kGaussians)),
+              density_figure(real_points(source_, latent_, kDrawnPoints), edge,
+                             "Points of the ring, which it learns from", of)}}};
+  }
 
  private:
+  // By a generator that may be shared: every rank asks the same.
+  std::vector<Point> drawn(parallel::Engine& generator) const {
+    constexpr int64_t kAtOnce = 256;
+    const at::NoGradGuard no_grad;
+    const auto device = generator.weights().value().device();
+    std::vector<Point> out;
+    for (int64_t first = 0; first < kDrawnPoints; first += kAtOnce) {
+      const at::Tensor noise = at::empty({kAtOnce, latent_}, at::kFloat);
+      std::array<float, 2> unused{};
+      for (int64_t i = 0; i < kAtOnce; ++i)
+        source_.fill(kMadePoints + first + i,
+                     {unused.data(), noise.data_ptr<float>() + i * latent_});
+      const at::Tensor made = generator.evaluate(input(converted(noise.to(device), generator)))
+                                  .at("x")
+                                  .to(at::kCPU, at::kDouble)
+                                  .contiguous();
+      const double* values = made.data_ptr<double>();
+      for (int64_t i = 0; i < kAtOnce; ++i) out.push_back({values[2 * i], values[2 * i + 1]});
+    }
+    return out;
+  }
+
   RingSource source_;
+  int64_t latent_;
+  double radius_, spread_;
   std::vector<double> centres_;
 };
 
@@ -164,7 +292,10 @@ std::unique_ptr<run::Task> build_toy_gan(const run::TaskConfig& base, run::Conte
                               std::make_shared<RingSource>(config, seed), config.critic});
   parts.objectives.push_back({std::make_unique<GeneratorObjective>(),
                               std::make_shared<RingSource>(config, seed + 1), config.generator});
-  parts.evaluation = std::make_unique<MadePoints>(config, seed + 2);
+  auto evaluation = std::make_unique<MadePoints>(config, seed + 2);
+  parts.summary["reference_label"] = "points of the Gaussians themselves";
+  parts.summary["reference_value"] = evaluation->distance_of_real();
+  parts.evaluation = std::move(evaluation);
   parts.summary["headline_metric"] = "distance";
   parts.summary["headline_label"] = "mean distance of made points to the nearest Gaussian";
   parts.batch = config.batch;
