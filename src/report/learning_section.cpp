@@ -146,8 +146,9 @@ std::string learning_section(const SectionContext& context) {
   }
   if (!small.empty()) out += grid(small);
   if (!out.empty()) return out;
-  if (context.run.plan.contains("steps") && !context.run.plan.contains("parameters"))
-    return "";  // a task that trains nothing
+  if (!child(run.summary, "figures").empty() ||
+      (run.plan.contains("steps") && !run.plan.contains("parameters")))
+    return "";  // a task that trains nothing, or shows by itself how well it fits
   return notice("No loss and no evaluation was logged, so there is no learning curve to draw.");
 }
 

@@ -81,6 +81,13 @@ def main():
         for metal in ("Cu", "Au"):
             (here / f"{metal}.eam").write_text("x\n")
         (here / "recipe.toml").write_text(RECIPE)
+        # Before anything runs: a potential that is not there, and a program that this host lacks.
+        check = [ocoee, "run", "recipe.toml", "--check"]
+        done = subprocess.run([*check, 'lammps.potentials=["Cu.eam","Ag.eam"]'], cwd=here, capture_output=True, text=True)
+        assert done.returncode == 2 and "lammps.potentials: Ag.eam: there is no such potential" in done.stderr, done.stderr
+        for program, there in (("./lmp", True), ("./lmp9", False)):
+            done = subprocess.run([*check, f"lammps.program={program}"], cwd=here, capture_output=True, text=True, check=True)
+            assert (f"not on this host: {program}" in done.stdout) != there, done.stdout
         done = subprocess.run([ocoee, "run", "recipe.toml"], cwd=here, capture_output=True, text=True, timeout=200,
                               env=dict(os.environ, XDG_CACHE_HOME=scratch))
         assert done.returncode == 0, done.stderr
@@ -98,7 +105,7 @@ def main():
         labelled = (here / "runs/fit/structures.extxyz").read_text().count("fitted_energy=")
         assert labelled == 42 - sum(told.values()), (labelled, told)
         report = (here / "runs/fit/report.html").read_text()
-        assert "Structures without an energy" in report
+        assert "Structures without an energy" in report and "no learning curve to draw" not in report
         # Of a parameter the page shows what its error leaves of it, the summary all.
         (table,) = (f for f in json.loads((here / "runs/fit/summary.json").read_text())["figures"] if f["title"] == "Every parameter")
         shown = dict(re.findall(r"<td>([^<]*)</td><td class=\"n\">([^<]* ± [^<]*)</td>", report))

@@ -115,31 +115,42 @@ void LammpsConfig::describe(config::Description& d) {
   d.field("workers", workers, "processes side by side, a rank").at_least(1).may_change_on_resume();
 }
 
+std::vector<std::filesystem::path> find_potentials(const LammpsConfig& config) {
+  const bool one_each = has_file_for_each_species(config.pair_style);
+  const size_t wanted = one_each ? config.species.size() : 1;
+  if (config.potentials.size() != wanted) {
+    fail(ErrorKind::config, "pair_style {} needs {} potential file{} for {}, but {} are given",
+         config.pair_style, wanted, wanted == 1 ? "" : "s", join(config.species, ", "),
+         config.potentials.size());
+  }
+  std::vector<std::filesystem::path> files;
+  for (const std::string& name : config.potentials) {
+    files.push_back(find_potential(name));
+    if (one_each) check_element(files.back(), config.species[files.size() - 1]);
+  }
+  return files;
+}
+
+std::string program_missing(const LammpsConfig& config) {
+  if (!run::find_program(config.program).empty()) return "";
+  return fmt::format("{}: there is no such program{}", config.program,
+                     config.program.find('/') == std::string::npos ? " in PATH" : "");
+}
+
 Lammps::Lammps(LammpsConfig config, std::filesystem::path cache,
                const std::filesystem::path& scratch)
     : config_(std::move(config)),
       cache_(std::move(cache)),
       scratch_(std::filesystem::absolute(scratch)) {
-  const size_t wanted = has_file_for_each_species(config_.pair_style) ? config_.species.size() : 1;
-  if (config_.potentials.size() != wanted) {
-    fail(ErrorKind::config, "pair_style {} needs {} potential file{} for {}, but {} are given",
-         config_.pair_style, wanted, wanted == 1 ? "" : "s", join(config_.species, ", "),
-         config_.potentials.size());
-  }
   potentials_ = nlohmann::json::array();
-  for (const std::string& name : config_.potentials) {
-    files_.push_back(find_potential(name));
-    if (has_file_for_each_species(config_.pair_style))
-      check_element(files_.back(), config_.species[files_.size() - 1]);
-    potentials_.push_back({files_.back().filename().string(),
-                           fmt::format("{:016x}", data::content_hash_of_file(files_.back()))});
-  }
-  if (run::find_program(config_.program).empty()) {
+  files_ = find_potentials(config_);
+  for (const std::filesystem::path& file : files_)
+    potentials_.push_back(
+        {file.filename().string(), fmt::format("{:016x}", data::content_hash_of_file(file))});
+  if (const std::string missing = program_missing(config_); !missing.empty())
     fail(ErrorKind::config,
-         "{}: there is no such program{}\n    fix: apt-get install lammps, or name another one by "
-         "the key `program`",
-         config_.program, config_.program.find('/') == std::string::npos ? " in PATH" : "");
-  }
+         "{}\n    fix: apt-get install lammps, or name another one by the key `lammps.program`",
+         missing);
   version_ = ask_version(config_.program, scratch_);
 }
 

@@ -47,6 +47,11 @@ struct Label {
   std::string problem;  // of one that is not ok: what happened, and where its files are
 };
 
+// The potential files, absolute. Error(config) where one is missing or another element's.
+std::vector<std::filesystem::path> find_potentials(const LammpsConfig& config);
+// What to say where this host has no such program; else nothing.
+std::string program_missing(const LammpsConfig& config);
+
 class Lammps {
  public:
   // Finds program, version and potentials. Error(config) when one is missing. `cache` is where

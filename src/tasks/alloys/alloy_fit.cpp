@@ -139,6 +139,15 @@ void AlloyFitConfig::check(config::Problems& problems, const run::RunConfig&, in
         "raise fit.shells (or fit.max_shells), or let clusters reach less far");
   const bool cells_stay = lammps.relax == "none" || lammps.relax == "atoms";
   if (problems.empty() && data.energies == "lammps" && cells_stay) check_volumes(problems);
+  if (problems.empty() && data.energies == "lammps") {
+    atoms::LammpsConfig program = lammps;
+    program.species = data.species;
+    try {
+      atoms::find_potentials(program);
+    } catch (const Error& error) {
+      problems.add("lammps.potentials", error.what());
+    }
+  }
 }
 
 // Where LAMMPS leaves cells as they are, energies of another volume are those of another model.
@@ -230,6 +239,9 @@ nlohmann::json AlloyFitConfig::preview(const run::RunConfig&, int ranks) const {
           std::max(fit.triplets, fit.quadruplets),
           format_count(out["flops_per_step"].get<double>())),
       fmt::format("memory per rank, at most: {} (structures)", format_bytes(bytes))};
+  if (const std::string missing = atoms::program_missing(lammps);
+      data.energies == "lammps" && !missing.empty())
+    out["lines"].push_back("not on this host: " + missing);
   return out;
 }
 

@@ -181,8 +181,10 @@ class AlloyFit final : public run::Task {
     RandomStream random(seed, Purpose::selection, 4, 0);
     for (size_t i = train_.size(); i > 1; --i) std::swap(train_[i - 1], train_[random.below(i)]);
     if (train_.empty() || test_.empty())
-      fail(ErrorKind::data, "{} structures are too few to fit to some and hold out others",
-           rows.size());
+      fail(ErrorKind::data,
+           "{} structure{}: too few to fit to some and hold out others\n    fix: "
+           "name more in data.files, or let more be made (data.random, data.ordered)",
+           rows.size(), rows.size() == 1 ? "" : "s");
     const auto block = static_cast<size_t>(config_.data.block);
     blocks_ = static_cast<int64_t>((train_.size() + block - 1) / block);
   }
