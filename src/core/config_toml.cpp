@@ -316,6 +316,11 @@ void Document::Impl::assign(const toml::node& node, const Field& field, const st
     const bool high = field.maximum && (field.maximum_is_open ? !(value < *field.maximum)
                                                               : !(value <= *field.maximum));
     if (!low && !high && std::isfinite(value)) return true;
+    if (!std::isfinite(value) && !(high && field.maximum) && !field.minimum) {
+      problems.add_at(source_of(node), key,
+                      fmt::format("{} is no finite number", limit_text(value)));
+      return false;
+    }
     const char* side = high ? (field.maximum_is_open ? "below" : "at most")
                             : (field.minimum_is_open ? "above" : "at least");
     problems.add_at(source_of(node), key,

@@ -102,6 +102,25 @@ TEST(Config, ReportsAllProblemsAtOnceWithLineAndFix) {
   EXPECT_THROW(r.problems.throw_if_any(), Error);
 }
 
+struct Signed {
+  double free = 0, limited = 0;
+  void describe(Description& d) {
+    d.field("free", free, "any number");
+    d.field("limited", limited, "none above 1").at_most(1);
+  }
+};
+
+TEST(Config, ANumberWithoutLimitsMustOnlyBeFinite) {
+  Signed value;
+  Description d;
+  d.section("s", value, "Numbers.");
+  Problems problems;
+  Document::from_text("version = 1\n[s]\nfree = nan\nlimited = nan\n", "r.toml").read(d, problems);
+  EXPECT_THAT(problems.text(), testing::HasSubstr("r.toml:3:8: s.free: nan is no finite number"));
+  EXPECT_THAT(problems.text(),
+              testing::HasSubstr("s.limited: nan is out of range: expected at most 1"));
+}
+
 TEST(Config, AProblemOfAnUnwrittenKeyStandsAtItsSectionOrRecipe) {
   Reading r("version = 1\n[batch]\nfiles = [\"a\"]\n");
   ASSERT_TRUE(r.problems.empty()) << r.problems.text();
