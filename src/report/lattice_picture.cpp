@@ -76,10 +76,15 @@ std::string lattice_picture(const LatticePicture& picture) {
     xs.add(camera(corner, 0).x, false), ys.add(camera(corner, 0).y, false);
   if (xs.empty()) xs.low = ys.low = 0, xs.high = ys.high = 1;
   const double wide = std::max({xs.high - xs.low, (ys.high - ys.low) * 0.5, 1e-90});
+  const double span = depths.empty() ? 0 : depths.high - depths.low;
+  const bool is_plane = span < 1e-6 * wide;
   double radius = picture.radius;
-  if (!(radius > 0))
-    radius = 0.32 * std::max(wide, ys.high - ys.low) /
-             std::cbrt(static_cast<double>(std::max<size_t>(1, all)));
+  if (!(radius > 0)) {
+    const auto count = static_cast<double>(std::max<size_t>(1, all));
+    const double tall = ys.high - ys.low;
+    radius = is_plane ? 0.42 * std::sqrt(std::max(wide * tall, 1e-90) / count)
+                      : 0.32 * std::max(wide, tall) / std::cbrt(count);
+  }
   const double scale = (picture.width - 8) / (wide + 2 * radius);
   const double height = (ys.high - ys.low + 2 * radius) * scale + 34;
   const double left = 4 + (picture.width - 8 - (xs.high - xs.low) * scale) / 2;
@@ -99,11 +104,10 @@ std::string lattice_picture(const LatticePicture& picture) {
         svg.line(from.x, from.y, to.x, to.y, "tick");
       }
   const double r = std::clamp(radius * scale, 0.8, 40.0);
-  const double span = depths.empty() ? 0 : depths.high - depths.low;
   for (const Projected& a : atoms) {
     // four planes of depth: the farther, the nearer to the ground's colour
     const int plane =
-        span > 0 ? static_cast<int>(std::min(3.0, (depths.high - a.depth) / span * 4)) : 0;
+        is_plane ? 0 : static_cast<int>(std::min(3.0, (depths.high - a.depth) / span * 4));
     svg.circle(at(a).x, at(a).y, r,
                fmt::format("atom far{} {}", plane, colour_class(std::max(0, a.species))));
   }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""alloy_anneal under potentials: what falls is the energy less sum mu N, and it is called so wherever it stands.
+"""alloy_anneal under potentials: what falls is the energy less sum mu N, and it is called so wherever it stands. Its layer is one plane of
+atoms where they are, and its check says of a crystal whether atoms meet images of one another.
 
     tests/cli/alloy_anneal_test.py OCOEE
 """
@@ -54,6 +55,21 @@ def main():
         assert values == {"lowest energy less sum mu N a site": -0.35, "its energy a site": -0.2}, values
         titles = [figure["title"] for figure in summary["figures"][:2]]
         assert titles == ["Energy less sum mu N while the temperature falls", "Lowest energy less sum mu N of each chain"], titles
+        # One plane of atoms: of fcc two a cell, where they are in the file; of perfect L1_2 all of one kind, or half and half.
+        run("run.name=layer", "lattice.kind=fcc", "lattice.cells=[2,3,4]", "composition.ensemble=canonical", "composition.potentials=[]",
+            "composition.fractions=[0.75,0.25]")
+        figures = json.loads((here / "runs/layer/summary.json").read_text())["figures"]
+        (layer,) = (f for f in figures if f["title"].startswith("A layer"))
+        atoms = [line.split() for line in (here / "runs/layer/ground_state.extxyz").read_text().splitlines()[2:]]
+        plane = {(float(x), float(y)): species for species, x, y, z in atoms if float(z) == 0}
+        drawn = dict(zip(zip(layer["positions"][0::3], layer["positions"][1::3]), (layer["categories"][s] for s in layer["species"])))
+        assert len(plane) == 12 and drawn == plane, (drawn, plane)
+        assert set(layer["positions"][2::3]) == {0.0}, layer["positions"]
+        assert [f["rows"][0][0] for f in figures if f["title"].startswith("Order parameters")] == ["L1_0"], figures
+        # Of 2 x 2 x 2 cells of fcc the first shell has 12 different atoms, the second meets images.
+        for pairs, meets in (("[-0.05]", False), ("[-0.05,0.01]", True)):
+            told = run("run.name=small", "--check", "lattice.kind=fcc", "lattice.cells=[2,2,2]", f"interactions.pairs={pairs}")
+            assert ("images of one another" in told) == meets, told
         # Flips have no partner, so no choice of one.
         assert "annealing.moves: has no effect" in run("run.name=near", "annealing.moves=near", "--check")
 

@@ -370,6 +370,32 @@ TEST(LatticePicture, NearAtomsLieInFront) {
   EXPECT_EQ(document.count("line"), 12u);
 }
 
+TEST(LatticePicture, AtomsOfAPlaneNearlyTouch) {
+  LatticePicture picture;
+  picture.azimuth = 0, picture.elevation = 90;
+  for (int i = 0; i < 400; ++i) {
+    picture.positions.push_back({static_cast<double>(i % 20), static_cast<double>(i / 20), 0});
+    picture.species.push_back(i < 20 ? 1 : 0);  // the row y = 0
+  }
+  picture.cell = {{20, 0, 0}, {0, 20, 0}, {0, 0, 0}};
+  const XmlDocument document = check_picture(lattice_picture(picture));
+  std::vector<std::array<double, 3>> row, others;
+  for (const auto& e : document.elements) {
+    if (e.name != "circle" ||
+        !e.attributes.at("class").starts_with("atom far0"))  // none is farther
+      continue;
+    (e.attributes.at("class").ends_with("c1") ? row : others)
+        .push_back({std::stod(e.attributes.at("cx")), std::stod(e.attributes.at("cy")),
+                    std::stod(e.attributes.at("r"))});
+  }
+  ASSERT_EQ(row.size(), 20u);
+  ASSERT_EQ(others.size(), 380u);
+  const double apart = row[1][0] - row[0][0];
+  EXPECT_GT(2 * row[0][2], 0.7 * apart);
+  EXPECT_LT(2 * row[0][2], apart);
+  for (const auto& other : others) EXPECT_LT(other[1], row[0][1]);  // y upwards
+}
+
 TEST(LatticePicture, AnyAtomsAndTooMany) {
   LatticePicture picture;
   check_picture(lattice_picture(picture));

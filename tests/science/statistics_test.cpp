@@ -48,6 +48,8 @@ TEST(Statistics, AShortSeriesClaimsNoError) {
   EXPECT_EQ(text_of({6.354, 0.04}), "6.35(4)");
   EXPECT_EQ(text_of({663.2, 12}), "663(12)");
   EXPECT_EQ(text_of({2, NAN}), "2 (error unknown)");
+  EXPECT_EQ(text_of({2, NAN}, "K"), "2 K (error unknown)");
+  EXPECT_EQ(text_of({6.354, 0.04}, "K"), "6.35(4) K");
 }
 
 // The stated 68 % interval covers the exact value in 68 % of 1,000 runs, for means and for

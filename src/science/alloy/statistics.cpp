@@ -126,8 +126,12 @@ Estimate mean_of_independent(std::span<const double> values) {
                     student_factor(static_cast<int64_t>(values.size()) - 1)};
 }
 
-std::string text_of(const Estimate& estimate) {
+std::string text_of(const Estimate& estimate, const std::string& unit) {
   if (!std::isfinite(estimate.value)) return "unknown";
+  if (!unit.empty())
+    return std::isfinite(estimate.error)
+               ? text_of(estimate) + " " + unit
+               : fmt::format("{:.4g} {} (error unknown)", estimate.value, unit);
   if (!std::isfinite(estimate.error)) return fmt::format("{:.4g} (error unknown)", estimate.value);
   if (estimate.error <= 0) return fmt::format("{:.6g}", estimate.value);
   // Two digits of an error that begins with 1, else one.

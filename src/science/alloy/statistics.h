@@ -47,6 +47,6 @@ Estimate mean_of_independent(std::span<const double> values);  // error: NaN of 
 double student_factor(int64_t degrees_of_freedom);
 
 // "0.1234(5)": the error in units of the last digits shown.
-std::string text_of(const Estimate& estimate);
+std::string text_of(const Estimate& estimate, const std::string& unit = "");
 
 }  // namespace ocoee::alloy

@@ -201,8 +201,8 @@ class AnnealTask final : public run::Task {
                        {"title", "Warren-Cowley parameters of the lowest arrangement"},
                        {"columns", columns},
                        {"rows", rows}});
-    figures.push_back(
-        slice_figure(lattice_, species, pairs_.species, "A layer of the lowest arrangement"));
+    figures.push_back(slice_figure(lattice_, species, pairs_.species,
+                                   "A layer of atoms of the lowest arrangement"));
     figures.push_back(crystal_figure(lattice_, species, pairs_.species, "The lowest arrangement"));
     write_snapshots(context_.folder / "ground_state.extxyz", lattice_, pairs_.species,
                     {{species, energy, {}}});
@@ -219,7 +219,18 @@ class AnnealTask final : public run::Task {
     json results{{"energy", energy},
                  {"energy_per_site", energy / sites},
                  {"chains_that_agree", agree},
-                 {"order", orders}};
+                 {"order", orders},
+                 {"units", config_.system.units()}};
+    if (!orders.empty()) {
+      json order_rows = json::array();
+      for (const auto& [name, eta] : orders.items()) order_rows.push_back({name, eta});
+      figures.push_back(
+          {{"chart", "table"},
+           {"title", "Order parameters of the lowest arrangement"},
+           {"columns", {"ordering", "eta"}},
+           {"rows", order_rows},
+           {"caption", "1: perfect. Orderings of the same waves agree, such as L1_0 and L1_2."}});
+    }
     json final{{"energy", energy / sites}};
     json headline = json::array(
         {{{"label", "lowest " + weighed + " a site"}, {"value", least / sites}, {"unit", unit}}});

@@ -334,10 +334,9 @@ class WangLandauTask final : public run::Task {
         figure["caption"] = fmt::format("Band: 68 % error of the mean of {} independent estimates.",
                                         estimates.size());
       if (inside && figures.empty())
-        figure["references"] =
-            json::array({json{{"label", "peak " + alloy::text_of(peak) + " " + kelvin},
-                              {"value", peak.value},
-                              {"vertical", true}}});
+        figure["references"] = json::array({json{{"label", "peak " + alloy::text_of(peak, kelvin)},
+                                                 {"value", peak.value},
+                                                 {"vertical", true}}});
       figures.push_back(figure);
     }
     if (!wide.empty())
@@ -348,7 +347,10 @@ class WangLandauTask final : public run::Task {
                       *std::max_element(too_wide.begin(), too_wide.end()), kelvin,
                       estimates.size() > 1 ? "the stated error" : "a hundredth",
                       join({wide.begin(), wide.end()}, ", ")));
-    json results{{"temperatures", points}, {"estimates", json::array()}, {"absolute", absolute_}};
+    json results{{"temperatures", points},
+                 {"estimates", json::array()},
+                 {"absolute", absolute_},
+                 {"units", config_.system.units()}};
     if (inside) figures.push_back(energies_at_transition(estimates, peak, results));
     const alloy::MeanStates states = alloy::mean_of(estimates);
     const std::string shared =
@@ -367,7 +369,7 @@ class WangLandauTask final : public run::Task {
     figures.push_back(
         {{"chart", "line"},
          {"title", "Number of states"},
-         {"x", {{"label", unit + " a site"}}},
+         {"x", {{"label", "energy, " + unit + " a site"}}},
          {"y", {{"label", "ln g"}}},
          {"series", series},
          {"caption",
@@ -436,7 +438,7 @@ class WangLandauTask final : public run::Task {
     }
     return {{"chart", "line"},
             {"title", "Energies at the transition"},
-            {"x", {{"label", unit + " a site"}}},
+            {"x", {{"label", "energy, " + unit + " a site"}}},
             {"y", {{"label", "probability of a bin"}}},
             {"series", series},
             {"caption", caption}};

@@ -62,14 +62,19 @@ class Summary {
     }
     if (config_.order != "none") {
       curves(
-          "order", "Order parameter: " + config_.order, "",
+          "order", "Order parameter: " + config_.order,
+          config_.order != "magnetisation" && config_.order != "waves"
+              ? "eta, 1 where " + config_.order + " is perfect"
+              : "eta",
           [](const alloy::LadderPoint& p) { return p.order; }, nullptr);
       curves(
-          "susceptibility", "Susceptibility of the order parameter", "",
+          "susceptibility", "Susceptibility of the order parameter",
+          "N (<eta^2> - <eta>^2) / k_B T, 1 / " + config_.system.energy_unit(),
           [](const alloy::LadderPoint& p) { return p.susceptibility; },
           [](const alloy::Reweighted& r, double k_t) { return r.susceptibility(k_t); });
       curves(
-          "binder", "Binder cumulant", "", [](const alloy::LadderPoint& p) { return p.binder; },
+          "binder", "Binder cumulant", "1 - <eta^4> / 3 <eta^2>^2",
+          [](const alloy::LadderPoint& p) { return p.binder; },
           [](const alloy::Reweighted& r, double k_t) { return r.binder(k_t); });
     }
     columns();
@@ -133,7 +138,7 @@ class Summary {
     for (const Transition& t : transitions_)
       transitions.push_back(
           {{"what", t.what}, {"where", t.where}, {"temperature", json_of(t.t)}, {"unit", unit_}});
-    return {{"systems", out}, {"transitions", transitions}};
+    return {{"systems", out}, {"transitions", transitions}, {"units", config_.system.units()}};
   }
 
  private:
@@ -192,7 +197,7 @@ class Summary {
     if (transitions_.empty()) return nullptr;
     json rows = json::array();
     for (const Transition& t : transitions_)
-      rows.push_back({t.what, t.where, alloy::text_of(t.t) + " " + unit_});
+      rows.push_back({t.what, t.where, alloy::text_of(t.t, unit_)});
     return {{"chart", "table"},
             {"title", "Transition temperatures"},
             {"columns", {"from", "cells", "temperature"}},
@@ -271,7 +276,7 @@ class Summary {
       chart["series"].push_back(points);
     }
     if (const Transition* t = best())
-      chart["references"].push_back({{"label", t->what + " " + alloy::text_of(t->t) + " " + unit_},
+      chart["references"].push_back({{"label", t->what + " " + alloy::text_of(t->t, unit_)},
                                      {"value", t->t.value},
                                      {"vertical", true}});
     figures_.push_back(chart);
@@ -427,7 +432,8 @@ class Summary {
     for (const size_t t : shown) {
       const std::string at = fmt::format("{:.5g} {}", largest.series.k_t[t] / scale_, unit_);
       const std::vector<uint8_t>& species = largest.snapshots[t].back();
-      figures_.push_back(slice_figure(largest.lattice, species, species_, "A layer at " + at));
+      figures_.push_back(
+          slice_figure(largest.lattice, species, species_, "A layer of atoms at " + at));
       if (largest.lattice.repeats()[2] > 1)
         figures_.push_back(
             crystal_figure(largest.lattice, species, species_, "The lattice at " + at));

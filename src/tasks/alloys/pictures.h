@@ -13,10 +13,12 @@
 
 namespace ocoee::tasks {
 
-// A layer of the lattice seen from above: every site of the cells z = 0 in its column and row.
+// The lowest plane of atoms along the first two edges of the cell, seen from above: a map of
+// squares where each cell has one site, else the atoms where they are; of more than `most` a
+// corner.
 nlohmann::json slice_figure(const alloy::Lattice& lattice, const std::vector<uint8_t>& species,
                             const std::vector<std::string>& names, const std::string& title,
-                            const std::string& caption = "");
+                            const std::string& caption = "", int64_t most = 2000);
 // A block of at most `most` sites in projection.
 nlohmann::json crystal_figure(const alloy::Lattice& lattice, const std::vector<uint8_t>& species,
                               const std::vector<std::string>& names, const std::string& title,

@@ -18,7 +18,23 @@ using alloy::PairInteractions;
 
 namespace {
 constexpr double kMostSites = 1.5e9;  // places of a grid, halo included, have 31 bits
+
+// Whether two bonds of a site end at one site of the crystal, or one at the site itself.
+bool meets_images(const std::vector<alloy::Shell>& shells, const alloy::CellIndex& repeats) {
+  const size_t sites = shells.empty() ? 0 : shells[0].bonds.size();
+  for (size_t site = 0; site < sites; ++site) {
+    std::set<std::array<int64_t, 4>> ends{{0, 0, 0, static_cast<int64_t>(site)}};
+    for (const alloy::Shell& shell : shells)
+      for (const alloy::Bond& bond : shell.bonds[site]) {
+        std::array<int64_t, 4> end{0, 0, 0, bond.to};
+        for (size_t k = 0; k < 3; ++k)
+          end[k] = (bond.cell[k] % repeats[k] + repeats[k]) % repeats[k];
+        if (!ends.insert(end).second) return true;
+      }
+  }
+  return false;
 }
+}  // namespace
 
 void LatticeConfig::describe(config::Description& d, bool with_sizes) {
   d.field("kind", kind, "sites of the lattice; conventional cells, and those of orderings")
@@ -197,8 +213,8 @@ void SystemConfig::check(config::Problems& problems) const {
       fail(
           ErrorKind::config,
           "{}: there is no such file\n    fix: a recipe of alloy_fit writes interactions.json into "
-          "its run directory: run that first",
-          interactions.file);
+          "its run directory: run that first; or check the path (it is taken from '{}')",
+          interactions.file, std::filesystem::current_path().string());
     const std::vector<std::string> unknown = alloy::undetermined(interactions_read());
     if (!unknown.empty())
       fail(
@@ -323,6 +339,10 @@ std::string SystemConfig::energy_unit() const {
   return interactions.model == "pairs" ? pairs().unit : "J";
 }
 
+nlohmann::json SystemConfig::units() const {
+  return {{"temperature", temperature_unit()}, {"energy", energy_unit()}};
+}
+
 std::vector<std::string> SystemConfig::lines() const {
   std::vector<std::string> out;
   const PairInteractions energies = pairs();
@@ -352,16 +372,11 @@ std::vector<std::string> SystemConfig::lines() const {
     }
     out.push_back(line);
     // Images are counted right, but such a cell is hardly a piece of a crystal.
-    bool wraps = false;
-    for (const alloy::Shell& shell : found)
-      for (const auto& list : shell.bonds)
-        for (const alloy::Bond& bond : list)
-          for (size_t k = 0; k < 3; ++k)
-            wraps |= bond.cell[k] != 0 && 2 * std::abs(bond.cell[k]) >= cells.repeats()[k];
-    if (wraps)
+    if (meets_images(found, cells.repeats()))
       out.push_back(
-          "note: some neighbours lie half a cell away or more, so atoms meet images of "
-          "one another twice");
+          "note: the crystal is so small that some neighbours of an atom are images of one "
+          "another, "
+          "or of itself");
   }
   return out;
 }

@@ -85,6 +85,7 @@ class SystemConfig {
   std::vector<double> potentials() const;  // by species, zero where not given
   double k_t(double temperature) const;    // in the unit of energy
   std::string temperature_unit() const;    // "K", or "J/k_B"
+  nlohmann::json units() const;            // of results.json
   std::string energy_unit() const;         // "eV", or "J"
   std::vector<std::string> lines() const;  // what it is, for the preview
   alloy::Moves moves(const std::string& kind, const alloy::Lattice& lattice,
