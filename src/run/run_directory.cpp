@@ -24,6 +24,25 @@
 namespace ocoee::run {
 namespace {
 
+// What ranks wrote as an earlier run failed is not mixed with what others write when this one does.
+void set_flight_records_aside(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> records;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("flight-rank-")) records.push_back(entry.path());
+  }
+  if (records.empty()) return;
+  const auto aside = folder / "flight-records-before";
+  std::error_code error;
+  std::filesystem::remove_all(aside, error);
+  std::filesystem::create_directories(aside, error);
+  for (const auto& record : records) {
+    if (!error) std::filesystem::rename(record, aside / record.filename(), error);
+  }
+  if (error)
+    log::warn("{}: flight records cannot be moved aside: {}", aside.string(), error.message());
+}
+
 std::string holder_text() {
   return fmt::format("process {} on {}", ::getpid(), host_name());
 }
@@ -164,6 +183,7 @@ std::unique_ptr<DirectoryLock> prepare_directory(const DirectoryRequest& request
     }
   }
   write_file_atomically(identity, now, kElsewhere);
+  set_flight_records_aside(folder);
   if (checkpoint_steps(folder / "checkpoints").empty()) write_request(request);
   return lock;
 }

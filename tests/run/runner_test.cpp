@@ -260,8 +260,11 @@ TEST_F(RunnerTest, AFailureOfOneRankEndsAll) {
   const Ended ended = run(2, "a", {"task.steps=20", "task.fail_at=12"});
   EXPECT_EQ(ended.code, exit_code(ErrorKind::numerics)) << ended.output;
   EXPECT_THAT(ended.output, HasSubstr("step 12: asked to fail"));
+  EXPECT_TRUE(std::filesystem::exists(folder() / "flight-rank-1.json"));
   EXPECT_EQ(run(1, "a", {"task.steps=20"}).code, 0);
   EXPECT_EQ(losses().size(), 20u);
+  EXPECT_FALSE(std::filesystem::exists(folder() / "flight-rank-1.json"));
+  EXPECT_TRUE(std::filesystem::exists(folder() / "flight-records-before/flight-rank-1.json"));
 }
 
 TEST_F(RunnerTest, AFailingTaskIsReportedAndItsLastCheckpointStays) {
