@@ -127,6 +127,11 @@ def main():
         (here / "lmp").write_text(LAMMPS.replace("gold % 8 == 3", "gold > 0"))
         done = subprocess.run(again, cwd=here, capture_output=True, text=True, timeout=200, env=other)
         assert done.returncode == 3 and "too few to fit to" in done.stderr, done.stderr
+        # Energies that do not differ are no energies: the fit would have no error at all.
+        (here / "lmp").write_text(re.sub(r"gold % 8 == \d", "False", LAMMPS).replace("-3 * gold - 0.01 * gold * (32 - gold)", "0"))
+        done = subprocess.run([*again[:-1], "run.name=flat"], cwd=here, capture_output=True, text=True, timeout=200,
+                              env=dict(os.environ, XDG_CACHE_HOME=str(here / "flat")))
+        assert done.returncode == 3 and "have the same energy, 0 eV an atom" in done.stderr, done.stderr
         (here / "lmp").write_text(re.sub(r"gold % 8 == \d", "False", LAMMPS))
         subprocess.run(again, cwd=here, capture_output=True, text=True, timeout=200, env=other, check=True)
         assert (here / "runs/again/structures.extxyz").read_text().count("fitted_energy=") == 42

@@ -57,6 +57,7 @@ class AlloyFit final : public run::Task {
     if (step_ == 0 && !failures_.empty() && labelled(test_).empty() && labelled(train_).empty())
       fail(ErrorKind::data, "all of the first {} structures failed, such as {}: {}",
            failures_.size(), failures_.front().first, failures_.front().second);
+    if (step_ == 0) require_differences();
     if (step_ + 1 == blocks_) label(check_);
     ++step_;
     nlohmann::json fields = {
@@ -187,6 +188,24 @@ class AlloyFit final : public run::Task {
            rows.size(), rows.size() == 1 ? "" : "s");
     const auto block = static_cast<size_t>(config_.data.block);
     blocks_ = static_cast<int64_t>((train_.size() + block - 1) / block);
+  }
+
+  // A lattice whose atoms lie beyond the reach of a potential would be fitted without an error.
+  void require_differences() const {
+    std::vector<double> energies = design(test_).targets;
+    const std::vector<double> more = design(train_).targets;
+    energies.insert(energies.end(), more.begin(), more.end());
+    if (energies.size() < 2) return;
+    const auto [least, most] = std::minmax_element(energies.begin(), energies.end());
+    constexpr double kNone = 1e-9;  // eV
+    if (*most - *least > kNone) return;
+    fail(ErrorKind::data,
+         "all of the first {} structures have the same energy, {:.6g} eV an atom: there is nothing "
+         "to fit\n    fix: {}",
+         energies.size(), *least,
+         lammps_ ? "lattice.a, in angstrom, may be so long that no atom reaches another, or "
+                   "lammps.potentials may not be those of these species"
+                 : "give structures whose stated energies differ");
   }
 
   // To what is labelled by now; nothing while that is too little.
