@@ -349,6 +349,8 @@ class Summary {
                    {"caption",
                     "Means over all samples, with 68 % error bars from blocks longer than "
                     "ten autocorrelation times (none where they would be too few)."}};
+        constexpr double kFloor = 1e-3;  // a logarithm's end
+        bool floored = false;
         for (size_t t = 0; t < points_[s].size(); ++t) {
           const double temperature = points_[s][t].k_t / scale_;
           if (std::find(shown.begin(), shown.end(), temperature) == shown.end()) continue;
@@ -358,12 +360,16 @@ class Summary {
             const Estimate& e = points_[s][t].columns[c];
             if (e.value < 1e-9) continue;  // a Bragg peak of the lattice: the composition fixes it
             h.push_back(std::stod(names[c].substr(prefix.size())));
-            value.push_back(std::max(e.value, 1e-3));  // a logarithm's end
+            value.push_back(std::max(e.value, kFloor));
+            floored |= e.value < kFloor;
             error.push_back(std::isfinite(e.error) ? e.error : 0);
           }
           chart["series"].push_back(curve(fmt::format("{:.5g} {}", temperature, unit_), h, value,
                                           error, "line_and_points"));
         }
+        if (floored)
+          chart["caption"] =
+              chart["caption"].get<std::string>() + " What is below 0.001 is drawn at it.";
         figures_.push_back(chart);
       }
   }
