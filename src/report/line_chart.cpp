@@ -234,6 +234,19 @@ double Drawing::last_height(const Series& series) const {
   return std::numeric_limits<double>::quiet_NaN();
 }
 
+// What lies between gaps.
+static std::vector<std::vector<Point>> pieces_of(const std::vector<Point>& points) {
+  std::vector<std::vector<Point>> out;
+  bool inside = false;
+  for (const Point& p : points) {
+    const bool here = !std::isnan(p.y);
+    if (here && !inside) out.emplace_back();
+    if (here) out.back().push_back(p);
+    inside = here;
+  }
+  return out;
+}
+
 void Drawing::draw_series(Svg& svg, size_t i) const {
   const Series& series = chart_.series[i];
   const std::string css = colour_class(colour(i));
@@ -249,13 +262,12 @@ void Drawing::draw_series(Svg& svg, size_t i) const {
     return downsample(points, buckets);
   };
   if (!series.low.empty() && series.low.size() == series.high.size()) {
-    std::vector<Point> outline, back;
-    for (const Point& p : curve(series.high))
-      if (!std::isnan(p.y)) outline.push_back(p);
-    for (const Point& p : curve(series.low))
-      if (!std::isnan(p.y)) back.push_back(p);
-    outline.insert(outline.end(), back.rbegin(), back.rend());
-    svg.path(path_through(outline) + "Z", "band " + css);
+    const auto above = pieces_of(curve(series.high)), below = pieces_of(curve(series.low));
+    for (size_t k = 0; k < std::min(above.size(), below.size()); ++k) {
+      std::vector<Point> outline = above[k];
+      outline.insert(outline.end(), below[k].rbegin(), below[k].rend());
+      svg.path(path_through(outline) + "Z", "band " + css);
+    }
   }
   const std::vector<Point> points = curve(series.y);
   const bool hover = !series.faint && !series.name.empty();

@@ -177,6 +177,22 @@ TEST(LineChart, DrawsAnyData) {
   }
 }
 
+TEST(LineChart, ABandHasTheGapsOfItsCurve) {
+  const auto bands = [](double third) {
+    LineChart chart;
+    const std::vector<double> x{0, 1, 2, 3, 4}, y{1, 2, third, 2, 1};
+    chart.series = {{.name = "a", .x = x, .y = y, .low = y, .high = y}};
+    const std::string picture = line_chart(chart);
+    size_t count = 0;
+    for (size_t at = picture.find("class=\"band"); at != std::string::npos;
+         at = picture.find("class=\"band", at + 1))
+      ++count;
+    return count;
+  };
+  EXPECT_EQ(bands(3), 1u);
+  EXPECT_EQ(bands(NAN), 2u);
+}
+
 TEST(LineChart, HostileNamesStayText) {
   LineChart chart;
   chart.title = "</title><script>alert(1)</script>";

@@ -303,6 +303,30 @@ TEST(Mbar, BlocksFollowTheAutocorrelationTime) {
   EXPECT_EQ(slower.blocks_at(1.0), 16) << "the coldest by itself has independent samples";
 }
 
+TEST(Mbar, FewSamplesSpeakForWhatLiesFarFromEveryTemperature) {
+  const auto ladder = [](const std::vector<double>& k_t, double memory) {
+    RandomStream random(4, Purpose::noise, 0, 0);
+    LadderSeries series;
+    series.sites = 100;
+    series.k_t = k_t;
+    for (const double one : k_t) {  // a density of states of width 8: E = -64 / k_B T +- 8
+      double x = 0;
+      series.energy.emplace_back();
+      for (int i = 0; i < 3000; ++i) {
+        x = memory * x + std::sqrt(1 - memory * memory) * random.normal();
+        series.energy.back().push_back(-64 / one + 8 * x);
+      }
+    }
+    return Reweighted(series);
+  };
+  const Reweighted far = ladder({1.0, 4.0}, 0), near = ladder({1.0, 1.6, 4.0}, 0);
+  EXPECT_NEAR(far.independent_samples(1.0), 3000, 200);
+  EXPECT_NEAR(far.independent_samples(4.0), 3000, 200);
+  EXPECT_LT(far.independent_samples(1.6), 300) << "of 6,000";
+  EXPECT_GT(near.independent_samples(1.6), 2800);
+  EXPECT_LT(ladder({1.0, 1.6, 4.0}, 0.9).independent_samples(1.6), 400) << "time 9.5";
+}
+
 TEST(Mbar, NoMoreSamplesAreUsedThanAskedFor) {
   LadderSeries series;
   series.k_t = {1};

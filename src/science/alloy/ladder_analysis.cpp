@@ -165,6 +165,27 @@ Reweighted::Part Reweighted::solution(Without without) const {
   return {Mbar(betas, std::move(energies), start), std::move(order)};
 }
 
+double Reweighted::independent_samples(double k_t) const {
+  const std::vector<double> weights = part({})->mbar.weights(1 / k_t);
+  double sum = 0;
+  size_t i = 0;
+  for (size_t t = 0; t < energy_.size(); ++t) {
+    for (size_t n = 0; n < energy_[t].size(); ++n, ++i)
+      sum += weights[i] * weights[i] * 2 * times_[t];
+  }
+  return 1 / sum;
+}
+
+// The fewest blocks: each number of them costs as many solutions.
+double Reweighted::error_at(double k_t, const std::function<double(double, Without)>& curve) const {
+  if (blocks_at(k_t) == 0) return NAN;
+  return jackknife(Blocks::kFewest,
+                   [&](int64_t k) {
+                     return curve(k_t, {k, Blocks::kFewest});
+                   })
+      .error;
+}
+
 int64_t Reweighted::blocks_at(double k_t) const {
   constexpr int64_t kMost = 16;  // each costs a solution of its own
   double below = low_, above = high_, slowest = 0.5;

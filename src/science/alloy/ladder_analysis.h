@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -71,6 +72,11 @@ class Reweighted {
   double heat_capacity(double k_t, Without without = {}) const;  // a site
   double binder(double k_t, Without without = {}) const;
   double susceptibility(double k_t, Without without = {}) const;
+  // How many independent samples what is asked at k_t rests on: 1 / (sum of w^2 2 tau), w being the
+  // samples' weights there and tau the autocorrelation time of the temperature they come from.
+  double independent_samples(double k_t) const;
+  // Of what `curve` says at k_t; NaN where no error is claimed.
+  double error_at(double k_t, const std::function<double(double k_t, Without)>& curve) const;
   // Into how many blocks series are cut for the error of something at k_t; 0: too few would fit.
   int64_t blocks_at(double k_t) const;
 

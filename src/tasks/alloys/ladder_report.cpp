@@ -45,7 +45,9 @@ class Summary {
         "heat_capacity",
         flips ? "Heat capacity at fixed potentials, of E - sum mu N" : "Heat capacity",
         "k_B a site", [](const alloy::LadderPoint& p) { return p.heat_capacity; },
-        [](const alloy::Reweighted& r, double k_t) { return r.heat_capacity(k_t); });
+        [](const alloy::Reweighted& r, double k_t, alloy::Without without) {
+          return r.heat_capacity(k_t, without);
+        });
     curves(
         "energy", "Energy", per_site, [](const alloy::LadderPoint& p) { return p.energy; },
         nullptr);
@@ -71,11 +73,15 @@ class Summary {
           "susceptibility", "Susceptibility of the order parameter",
           "N (<eta^2> - <eta>^2) / k_B T, 1 / " + config_.system.energy_unit(),
           [](const alloy::LadderPoint& p) { return p.susceptibility; },
-          [](const alloy::Reweighted& r, double k_t) { return r.susceptibility(k_t); });
+          [](const alloy::Reweighted& r, double k_t, alloy::Without without) {
+            return r.susceptibility(k_t, without);
+          });
       curves(
           "binder", "Binder cumulant", "1 - <eta^4> / 3 <eta^2>^2",
           [](const alloy::LadderPoint& p) { return p.binder; },
-          [](const alloy::Reweighted& r, double k_t) { return r.binder(k_t); });
+          [](const alloy::Reweighted& r, double k_t, alloy::Without without) {
+            return r.binder(k_t, without);
+          });
     }
     columns();
     domains();
@@ -236,7 +242,7 @@ class Summary {
 
   void curves(const std::string& id, const std::string& title, const std::string& unit,
               const std::function<Estimate(const alloy::LadderPoint&)>& point,
-              const std::function<double(const alloy::Reweighted&, double)>& fine) {
+              const std::function<double(const alloy::Reweighted&, double, alloy::Without)>& fine) {
     json chart{{"chart", "line"},
                {"id", id},
                {"title", title},
@@ -246,7 +252,9 @@ class Summary {
                {"caption", fine && !reweighted_.empty()
                                ? "Points: each temperature by itself, with 68 % error bars from "
                                  "blocks longer than ten autocorrelation times (none where they "
-                                 "would be too few). Lines: all temperatures together (MBAR)."
+                                 "would be too few). Lines: all temperatures together (MBAR), "
+                                 "where at least ten independent samples speak for them, with a "
+                                 "68 % band."
                                : "Error bars: 68 %, from blocks longer than ten autocorrelation "
                                  "times (none where they would be too few)."}};
     for (size_t s = 0; s < results_.size(); ++s) {
@@ -259,14 +267,25 @@ class Summary {
       }
       const bool smooth = fine && s < reweighted_.size() && reweighted_[s];
       if (smooth) {
-        std::vector<double> at, value;
+        constexpr int kPoints = 160;
+        constexpr double kFewest = 10;
+        std::vector<double> at, value, low, high;
         const alloy::Reweighted& all = *reweighted_[s];
-        for (int i = 0; i <= 160; ++i) {
-          const double k_t = all.low() + (all.high() - all.low()) * i / 160;
+        for (int i = 0; i <= kPoints; ++i) {
+          const double k_t = all.low() + (all.high() - all.low()) * i / kPoints;
+          const bool shown = all.independent_samples(k_t) >= kFewest;
+          const auto curve_of = [&](double t, alloy::Without without) {
+            return fine(all, t, without);
+          };
+          const double sigma = shown ? all.error_at(k_t, curve_of) : NAN;
           at.push_back(k_t / scale_);
-          value.push_back(fine(all, k_t));
+          value.push_back(shown ? fine(all, k_t, {}) : NAN);
+          low.push_back(value.back() - sigma);
+          high.push_back(value.back() + sigma);
         }
         json line = curve(label(s), at, value, {}, "line");
+        line["low"] = low;
+        line["high"] = high;
         line["colour"] = s;
         chart["series"].push_back(line);
       }
