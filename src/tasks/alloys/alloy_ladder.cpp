@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/text.h"
 #include "science/atoms/arrangements.h"
-#include "tasks/alloys/ladder_report.h"
+#include "tasks/alloys/ladder_starts.h"
 #include "tasks/registry.h"
 
 namespace ocoee::tasks {

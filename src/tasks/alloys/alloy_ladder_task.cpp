@@ -9,6 +9,7 @@
 #include "science/alloy/tempering.h"
 #include "tasks/alloys/alloy_ladder.h"
 #include "tasks/alloys/ladder_report.h"
+#include "tasks/alloys/ladder_starts.h"
 
 namespace ocoee::tasks {
 namespace {
