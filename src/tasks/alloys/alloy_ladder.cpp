@@ -202,6 +202,11 @@ void LadderConfig::check(config::Problems& problems, const run::RunConfig& run, 
   if (values.empty() && !(low > 0 && high >= low))
     problems.add("temperatures.low", fmt::format("from {} to {} there is no ladder", low, high),
                  "0 < low <= high, or values");
+  std::vector<double> sorted = values;
+  std::sort(sorted.begin(), sorted.end());
+  if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
+    problems.add("temperatures.values", fmt::format("{} stands there twice", *twice),
+                 "each temperature once; sampling.samples says how long it is sampled");
   for (const auto& [key, number] :
        {std::pair{"sampling.samples", samples}, std::pair{"sampling.equilibration", equilibration}})
     if (number % samples_per_round != 0)
