@@ -250,10 +250,11 @@ __global__ void __launch_bounds__(kThreads<K>, Adds ? 1 : kBlocks<K>)
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       if (!P::inside(k, packs)) continue;
-      const Pack<T, N> w = kKeeps ? weight[kKeeps ? k : 0] : of(a.weight, k),
-                       b = kKeeps ? bias[kKeeps ? k : 0] : of(a.bias, k);
-      store<N>(static_cast<T*>(a.y) + row * a.width + P::index(k) * N,
-               normalised<T, N>(waiting(here, 0, k), mean, rstd, w, widen_all(b)));
+      if constexpr (!kKeeps) weight[0] = of(a.weight, k), bias[0] = of(a.bias, k);
+      const int kept = kKeeps ? k : 0;
+      store<N>(
+          static_cast<T*>(a.y) + row * a.width + P::index(k) * N,
+          normalised<T, N>(waiting(here, 0, k), mean, rstd, weight[kept], widen_all(bias[kept])));
     }
     if (threadIdx.x == 0) {
       if (a.mean) static_cast<W*>(a.mean)[row] = mean;

@@ -94,10 +94,14 @@ class Waiting {
   __device__ void send(int place, int array, const T* from, int packs) {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (Where::inside(k, packs))
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at(place, array, k)),
-                     "l"(from + k * Where::threads() * N)
-                     : "memory");
+      if (!Where::inside(k, packs)) continue;
+#if __CUDA_ARCH__ >= 800
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at(place, array, k)),
+                   "l"(from + k * Where::threads() * N)
+                   : "memory");
+#else  // no copies on their own
+      set(place, array, k, load<N>(from + k * Where::threads() * N));
+#endif
     }
   }
   // By name: the compiler would read a pack in pieces, for which 4 threads want the same bank at
