@@ -275,24 +275,30 @@ TEST(Ladder, PeaksStandOutOrAreNotClaimed) {
   EXPECT_LT(peaks[1].error, 0.2);
 }
 
+// 3,000 samples of each temperature of a system whose density of states is a normal one of width 8;
+// `memory` of a sample for the one before, by temperature.
+Reweighted normal_ladder(uint64_t seed, const std::vector<double>& k_t,
+                         const std::vector<double>& memory) {
+  RandomStream random(seed, Purpose::noise, 0, 0);
+  LadderSeries series;
+  series.sites = 100;
+  series.k_t = k_t;
+  for (size_t t = 0; t < k_t.size(); ++t) {
+    double x = 0;
+    series.energy.emplace_back();
+    for (int i = 0; i < 3000; ++i) {
+      x = memory[t] * x + std::sqrt(1 - memory[t] * memory[t]) * random.normal();
+      series.energy.back().push_back(-64 / k_t[t] + 8 * x);
+    }
+  }
+  return Reweighted(series);
+}
+
 // Blocks are ten autocorrelation times long at the temperatures beside the answer, and no error is
 // claimed where eight such do not fit.
 TEST(Mbar, BlocksFollowTheAutocorrelationTime) {
   const auto ladder = [](double memory_of_second) {
-    RandomStream random(3, Purpose::noise, 0, 0);
-    LadderSeries series;
-    series.sites = 100;
-    series.k_t = {1.0, 1.2, 1.4};
-    for (const double k_t : series.k_t) {
-      const double memory = k_t == 1.2 ? memory_of_second : 0;
-      double x = 0;
-      series.energy.emplace_back();
-      for (int i = 0; i < 3000; ++i) {
-        x = memory * x + std::sqrt(1 - memory * memory) * random.normal();
-        series.energy.back().push_back(-100 / k_t + 8 * x);
-      }
-    }
-    return Reweighted(series);
+    return normal_ladder(3, {1.0, 1.2, 1.4}, {0, memory_of_second, 0});
   };
   EXPECT_EQ(ladder(0).blocks_at(1.3), 16);
   const Reweighted slow = ladder(0.93);  // time 14
@@ -304,27 +310,14 @@ TEST(Mbar, BlocksFollowTheAutocorrelationTime) {
 }
 
 TEST(Mbar, FewSamplesSpeakForWhatLiesFarFromEveryTemperature) {
-  const auto ladder = [](const std::vector<double>& k_t, double memory) {
-    RandomStream random(4, Purpose::noise, 0, 0);
-    LadderSeries series;
-    series.sites = 100;
-    series.k_t = k_t;
-    for (const double one : k_t) {  // a density of states of width 8: E = -64 / k_B T +- 8
-      double x = 0;
-      series.energy.emplace_back();
-      for (int i = 0; i < 3000; ++i) {
-        x = memory * x + std::sqrt(1 - memory * memory) * random.normal();
-        series.energy.back().push_back(-64 / one + 8 * x);
-      }
-    }
-    return Reweighted(series);
-  };
-  const Reweighted far = ladder({1.0, 4.0}, 0), near = ladder({1.0, 1.6, 4.0}, 0);
+  const Reweighted far = normal_ladder(4, {1.0, 4.0}, {0, 0}),
+                   near = normal_ladder(4, {1.0, 1.6, 4.0}, {0, 0, 0}),
+                   slow = normal_ladder(4, {1.0, 1.6, 4.0}, {0.9, 0.9, 0.9});  // time 9.5
   EXPECT_NEAR(far.independent_samples(1.0), 3000, 200);
   EXPECT_NEAR(far.independent_samples(4.0), 3000, 200);
   EXPECT_LT(far.independent_samples(1.6), 300) << "of 6,000";
   EXPECT_GT(near.independent_samples(1.6), 2800);
-  EXPECT_LT(ladder({1.0, 1.6, 4.0}, 0.9).independent_samples(1.6), 400) << "time 9.5";
+  EXPECT_LT(slow.independent_samples(1.6), 400);
 }
 
 TEST(Mbar, NoMoreSamplesAreUsedThanAskedFor) {
