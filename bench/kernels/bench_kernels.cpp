@@ -60,7 +60,7 @@ double memory_speed(const device::Stream& stream) {
   return 8.0 * static_cast<double>(count) / median(times);
 }
 
-constexpr int kWarmUp = 40;  // 90 ms of products: the clock has come down
+constexpr int kWarmUp = 40;  // times three products, until the clock has come down
 
 double seconds_behind(const Work& products, const Work& work, const device::Stream& stream) {
   device::Event begin(stream.device, true), end(stream.device, true);

@@ -74,9 +74,9 @@ def main():
         optimizer.zero_grad(set_to_none=True)
 
     def wait():
+        dist.barrier()
         if cuda:
             torch.cuda.synchronize()
-        dist.barrier()
 
     for _ in range(a.warmup):
         step()
