@@ -14,7 +14,7 @@ from transformer_step import MODELS, Ours
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
     parser.add_argument("--models", default="124m,350m,1300m,22b")
     parser.add_argument("--modes", default="selective,full")

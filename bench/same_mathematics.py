@@ -129,7 +129,7 @@ def furthest(a, b, relative=False):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
     for name, default in (("steps", 200), ("float32-steps", 20), ("batch", 2), ("seeds", 3)):
         parser.add_argument("--" + name, type=int, default=default)

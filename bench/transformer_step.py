@@ -25,7 +25,6 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench/peers"))
-from llmc_step import LlmC  # noqa: E402
 
 MODELS = {  # layers, width, heads, context, samples
     "124m": (12, 768, 12, 1024, 64),
@@ -118,7 +117,7 @@ class Ours:
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
     parser.add_argument("--models", default="124m,350m,1558m,1300m,22b")
     parser.add_argument("--runs", type=int, default=5)
@@ -135,7 +134,10 @@ def main():
     after = {name: [k for k in AFTERWARDS.get(name, []) if k not in out] for name, _ in models}
 
     for name, runs in models:
-        llmc = LlmC(a.llmc, scratch(), *MODELS[name]) if "llm.c" in beside[name] else None
+        llmc = None
+        if "llm.c" in beside[name]:
+            from llmc_step import LlmC  # the one that needs numpy
+            llmc = LlmC(a.llmc, scratch(), *MODELS[name])
         pytorch = None
         if set(beside[name] + after[name]) - {"llm.c"}:
             pytorch = Peer(MODELS[name], "compiled" in beside[name], park=name in AFTERWARDS)

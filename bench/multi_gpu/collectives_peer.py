@@ -4,9 +4,9 @@
 
     torchrun --nproc-per-node 2 bench/multi_gpu/collectives_peer.py [smallest] [largest]
 """
+import argparse
 import json
 import os
-import sys
 import time
 
 import torch
@@ -14,8 +14,11 @@ import torch.distributed as dist
 
 
 def main():
-    smallest = int(sys.argv[1]) if len(sys.argv) > 1 else 8192
-    largest = int(sys.argv[2]) if len(sys.argv) > 2 else 1 << 30
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("smallest", type=int, nargs="?", default=8192, help="bytes")
+    parser.add_argument("largest", type=int, nargs="?", default=1 << 30, help="bytes")
+    a = parser.parse_args()
+    smallest, largest = a.smallest, a.largest
     gpu = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     torch.cuda.set_device(gpu)
     dist.init_process_group("nccl", device_id=gpu)

@@ -25,8 +25,9 @@ def torchrun(gpus, script, *options):
 
 
 def environment(processes, card=None):
-    """Threads are shared out; one card is all that a process sees where it is named."""
-    out = os.environ | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
+    """Threads are shared out; one card is all that a process sees where it is named. Nobody takes NVLink multicast."""
+    out = os.environ | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes)), "NCCL_NVLS_ENABLE": "0",
+                        "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1"}
     return out if card is None else out | {"CUDA_VISIBLE_DEVICES": str(card)}
 
 
@@ -98,7 +99,13 @@ class Run:
         return self
 
     def __exit__(self, *_):
+        ranks = engines(self).values()
         end(self.process)
+        for rank in ranks:  # they outlive their launcher by a second, and would run beside the next case
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rank, signal.SIGKILL)
+        while any(alive(rank) for rank in ranks):
+            time.sleep(0.01)
         self.text.close()
 
 

@@ -5,11 +5,13 @@ FSDP2; the same losses on one GPU, on several and across a change of their numbe
 
     python3 bench/multi_gpu/run.py --build build-cuda [--gpus 2] [--parts training losses faults] [--calibrate] [--budget 460]
 
-Prints each row as it is known and writes all figures to --out after each. Cards of one kind differ by some percent under their power
-limit, and a synchronous step goes at the pace of the slowest: so what one GPU does is measured on each card, at the same time, and
-efficiency is tokens a second and GPU over those of the slowest card and over their mean. Batches are those of one GPU times the
-GPUs for data parallelism, and those of one GPU elsewhere. Planned is what each run wrote down before its first step, by --machine or
-by what --calibrate has just measured here.
+Prints each row as it is known and writes all figures to --out after each. At the end it says which are beyond their bounds
+(bounds.py) or did not run, and ends with 1 if any is.
+
+Cards of one kind differ by some percent under their power limit, and a synchronous step goes at the pace of the slowest. So one GPU
+is measured on each card, at the same time, and efficiency is tokens a second and GPU over those of the slowest card and over their
+mean. Batches are those of one GPU times the GPUs for data parallelism, and those of one GPU elsewhere. Planned is what each run wrote
+down before its first step, by --machine or by what --calibrate has just measured here.
 """
 import argparse
 import json
@@ -17,9 +19,11 @@ import os
 import pathlib
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
+import bounds
 import jobs
 
 MODELS = {"350m": dict(recipe="gpt2_350m_h200.toml", batch=32, layers=24, width=1024, heads=16),
@@ -53,12 +57,16 @@ def cases(name, model, n, accumulated):
 
 class Bench:
     def __init__(self, options):
-        self.o, self.begin = options, time.monotonic()
+        self.o, self.begin, self.not_run = options, time.monotonic(), []
         self.results = {"commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
                                                  cwd=jobs.ROOT).stdout.strip()}
 
     def write(self):
         pathlib.Path(self.o.out).write_text(json.dumps(self.results, indent=1))
+
+    def lacks(self, what):
+        self.not_run.append(what)
+        print(f"{what:36} did not run", flush=True)
 
     def limit(self):
         """Seconds for the next case; 0 where the budget is spent."""
@@ -83,6 +91,8 @@ class Bench:
         best = {(r["kind"], r["bytes"]): min(r["microseconds"], s["microseconds"]) for r, s in zip(first, again)}
         print(f"\n{'collective':16} {'bytes':>11} {'Ocoee us':>10} {'torch us':>10} {'ratio':>6} {'bus GB/s':>9}")
         rows = self.results["collectives"] = []
+        if not peer or not best:
+            self.lacks("collectives")
         for row in peer:
             mine = best.get((row["kind"], row["bytes"]))
             if mine is None:
@@ -108,9 +118,10 @@ class Bench:
                   f"{'planned':>8} {'peak GB':>8} {'planned':>8} {'loss':>8}  MHz, W of each card", flush=True)
             for index, (what, ranks, keys, base, share) in enumerate(cases(name, model, self.o.gpus, self.o.accumulated)):
                 wanted = not self.o.cases or index in self.o.cases
-                if not wanted or not self.limit():
-                    if wanted:
-                        print(f"{what:36} no time left", flush=True)
+                if not wanted:
+                    continue
+                if not self.limit():
+                    self.lacks(f"{name}, {what}")
                     continue
                 others = [keys for case, _, keys in (v.partition(":") for v in self.o.variants) if int(case) == index]
                 for more in ["", *others]:
@@ -118,17 +129,18 @@ class Bench:
                     if ranks == 1 and rows:
                         bases[base] = [row["tokens_per_second"] for row in rows]
                     for card, row in enumerate(rows):
-                        self.row(name, f"{what}, card {card}" if ranks == 1 else f"{what} {more}", ranks, row, bases.get(base), share)
+                        self.row(name, f"{what} {more}".strip() + f", card {card}" * (ranks == 1), ranks, row, bases.get(base), share)
                     if not rows:
-                        print(f"{what:36} {more} did not run", flush=True)
+                        self.lacks(f"{name}, {what} {more}".strip())
             shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")] + [f"--accumulated={self.o.accumulated}"]
             for how in self.o.peers:
-                if self.limit():
-                    library, _, compiled = how.partition("-")
-                    text = jobs.output(jobs.torchrun(self.o.gpus, "bench/multi_gpu/training_peer.py", "--how", library, *shape,
-                                                     *(["--compile"] if compiled else [])), self.limit(), self.o.gpus)
-                    for row in jobs.json_lines(text)[-1:]:
-                        self.row(name, f"PyTorch {how}", self.o.gpus, row, bases.get("one GPU"), 1)
+                library, _, compiled = how.partition("-")
+                text = jobs.output(jobs.torchrun(self.o.gpus, "bench/multi_gpu/training_peer.py", "--how", library, *shape,
+                                                 *(["--compile"] if compiled else [])), self.limit(), self.o.gpus) if self.limit() else ""
+                for row in jobs.json_lines(text)[-1:]:
+                    self.row(name, f"PyTorch {how}", self.o.gpus, row, bases.get("one GPU"), 1)
+                if not jobs.json_lines(text):
+                    self.lacks(f"{name}, PyTorch {how}")
 
     def row(self, name, what, ranks, row, base, share):
         each, nan = row["tokens_per_second"] / ranks, float("nan")
@@ -152,17 +164,26 @@ class Bench:
         keys = ["batch.global=32", "batch.micro=16", "run.deterministic=false", "run.log_every=1", "run.save_at_start=false",
                 "train.evaluate_every=0", *self.o.keys]
 
-        def logged(folder, ranks, steps, card=None):
+        def logged(folder, ranks, steps, before=0):
+            """The losses of all steps, where the run went on from step `before` and reached its end; else None."""
+            card = 0 if ranks == 1 else None
             with jobs.Run(self.o.build, "gpt2_124m_h200.toml", ranks, [*keys, f"train.steps={steps}"], folder, card) as run:
-                jobs.wait_for([run], lambda one: one.process.poll() == 0, self.limit())
+                ended = jobs.wait_for([run], lambda one: one.process.poll() == 0, self.limit())
                 run.look()
+                went_on = not before or f"going on from the checkpoint of step {before}" in run.said()
+                if not (ended and went_on and len(run.steps) == steps):
+                    return self.lacks(f"losses, {steps} steps on {ranks}")
                 return {row["step"]: row["loss"] for row in run.steps}
 
         with tempfile.TemporaryDirectory(dir=jobs.MEMORY) as folder:
-            one, all_gpus = logged(folder + "/one", 1, 50, card=0), logged(folder + "/all", self.o.gpus, 50)
-            for ranks, steps in ((self.o.gpus, 20), (1, 35), (self.o.gpus, 50)):
-                turns = logged(folder + "/turns", ranks, steps, card=0 if ranks == 1 else None)
-        most = {what: max((abs(a[s] / b[s] - 1) for s in range(1, 51) if s in a and s in b), default=float("nan"))
+            one, all_gpus = logged(folder + "/one", 1, 50), logged(folder + "/all", self.o.gpus, 50)
+            for before, ranks, steps in ((0, self.o.gpus, 20), (20, 1, 35), (35, self.o.gpus, 50)):
+                turns = logged(folder + "/turns", ranks, steps, before)
+                if not turns:
+                    break
+        if not (one and all_gpus and turns):
+            return
+        most = {what: max(abs(a[s] / b[s] - 1) for s in b)
                 for what, a, b in (("one GPU", all_gpus, one), ("turns", turns, all_gpus))}
         self.results["losses"] = {"one": one, "all": all_gpus, "turns": turns, "largest_difference": most}
         self.write()
@@ -175,12 +196,14 @@ class Bench:
             found = jobs.kill_a_rank(self.o.build, "gpt2_350m_h200.toml", self.o.gpus, [*keys, *self.o.keys], self.o.gpus - 1, self.limit())
             rows.append({"layout": what, **(found or {})})
             self.write()
-            if found:
+            if not found:
+                self.lacks(f"a killed rank, {what}")
+            else:
                 print(f"\n{what}: rank {found['killed']} killed; the others ended after {found['seconds']:.2f} s: {found['message']}", flush=True)
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build-cuda")
     parser.add_argument("--gpus", type=int, default=2)
     parser.add_argument("--parts", nargs="*", default=["collectives", "training", "losses", "faults"],
@@ -209,7 +232,15 @@ def main():
     for part in o.parts:
         if bench.limit():
             getattr(bench, part)()
+        else:
+            bench.lacks(part)
+    plain = not any(key.startswith(("model.", "precision.")) for key in o.keys)
+    bench.results |= {"not_run": bench.not_run, "missed": bounds.missed(bench.results, MODELS, o.gpus, plain)}
     bench.write()
+    for what in bench.results["missed"]:
+        print("beyond its bound:", what)
+    if bench.not_run or bench.results["missed"]:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

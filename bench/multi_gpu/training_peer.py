@@ -39,7 +39,7 @@ def parallel(a, model, device):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--how", choices=["ddp", "fsdp"], default="ddp")
     parser.add_argument("--compile", action="store_true")
     for name, default in (("layers", 24), ("width", 1024), ("heads", 16), ("context", 1024), ("batch", 32), ("vocabulary", 50304),

@@ -59,7 +59,7 @@ class Gpt(nn.Module):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("layers", 4), ("width", 128), ("heads", 4), ("context", 256), ("batch", 16), ("vocabulary", 69),
                           ("threads", 0), ("steps", 20), ("warmup", 5), ("micro", 0)):
         parser.add_argument("--" + name, type=int, default=default)
