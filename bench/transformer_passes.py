@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The passes of a GPT-2 training step over memory: bytes, the time they need at the memory's speed, and what was measured.
 
-    python3 bench/transformer_passes.py --rows 65536 --width 768 --layers 12 --heads 12 --vocabulary 50304 \
+    python3 bench/transformer_passes.py --rows 65536 --width 768 --layers 12 --vocabulary 50304 \
         [--times FILE]
 
-FILE is what bench/profile/libkernel_times.so wrote of a run; its steps are the calls of the optimizer's kernel. Products are bound by arithmetic, 2 m n k at the
-rate measured for large ones; everything else by bytes, each array read once and written once.
+FILE is what bench/profile/libkernel_times.so wrote of a run; its steps are the calls of the optimizer's kernel. Products are bound by
+arithmetic, 2 m n k at the rate measured for large ones; everything else by bytes, each array read once and written once.
 """
 import argparse
 
@@ -60,8 +60,8 @@ def measured(path):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    for name, default in (("rows", 65536), ("width", 768), ("layers", 12), ("heads", 12), ("length", 1024), ("vocabulary", 50304)):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("rows", 65536), ("width", 768), ("layers", 12), ("length", 1024), ("vocabulary", 50304)):
         parser.add_argument("--" + name, type=int, default=default)
     parser.add_argument("--gradient", type=int, default=4, choices=[2, 4], help="bytes of a gradient: precision.gradients")
     parser.add_argument("--moments", type=int, default=4, choices=[2, 4], help="bytes of each of two: precision.moments")

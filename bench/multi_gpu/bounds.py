@@ -2,15 +2,15 @@
 """What the figures of run.py are held to. missed() gives a line for each that is beyond its bound."""
 
 COLLECTIVES = 0.97  # of torch.distributed's speed
-DATA = 0.97         # tokens a second and GPU, of the slowest card alone
-STATES = 0.97       # the same with states sharded, of that with data parallelism alone
-PARAMETERS = 0.92   # and with parameters sharded, of the slowest card alone
-TENSOR = 0.85       # over two GPUs, of 1.5B
-PIPELINE = 1.03     # a step's time over that by the bubble formula
+DATA = 0.97  # tokens a second and GPU, of the slowest card alone
+STATES = 0.97  # the same with states sharded, of that with data parallelism alone
+PARAMETERS = 0.92  # and with parameters sharded, of the slowest card alone
+TENSOR = 0.85  # over two GPUs, of 1.5B
+PIPELINE = 1.03  # a step's time over that by the bubble formula
 PLANNED_TIME = 0.08  # of a step, either way
 PLANNED_MEMORY = (1.0, 1.10)  # of the measured peak
 STATE_BYTES, STATE_SHARE = 12, 0.05  # of a parameter, where masters and both moments are float32
-LOSSES = 0.01       # of the loss in bfloat16: eight bits, other kernels and another order of sums
+LOSSES = 0.01  # of the loss in bfloat16: eight bits, other kernels and another order of sums
 FAULT_SECONDS = 10
 
 
