@@ -42,14 +42,17 @@ struct DecayCursor {
   const DecaySegment* segments;
   int64_t count, index;
   double learning_rate;
+  bool whole = false;  // all that is asked for keeps the same
+  W same = 1;
   __device__ W keep(int64_t at) {
+    if (whole) return same;
     while (index < count && at >= segments[index].end) ++index;
     const bool inside = index < count && at >= segments[index].begin;
     return inside ? static_cast<W>(1 - learning_rate * segments[index].decay) : W(1);
   }
   __device__ bool uniform(int64_t first,
                           int64_t last) const {  // after keep(first): do both share one stretch?
-    if (index >= count) return true;
+    if (whole || index >= count) return true;
     return first >= segments[index].begin ? last < segments[index].end
                                           : last < segments[index].begin;
   }
@@ -180,16 +183,20 @@ __global__ void update_kernel(Rule rule) {
   const FlatPiece& piece = rule.a.piece;
   const StepScalars& s = *piece.scalars;
   if (s.skip) return;
-  __shared__ int64_t first_segment;
+  __shared__ DecayCursor<W> at_begin;
   __shared__ typename Rule::Numbers shared_numbers;
   const int64_t block_begin = static_cast<int64_t>(blockIdx.x) * kThreads * kRounds * N;
   if (threadIdx.x == 0) {
-    first_segment = segment_after(piece.segments, piece.segment_count, piece.begin + block_begin);
+    const int64_t first = piece.begin + block_begin;
+    at_begin = {piece.segments, piece.segment_count,
+                segment_after(piece.segments, piece.segment_count, first), s.learning_rate};
+    at_begin.same = at_begin.keep(first);
+    at_begin.whole = at_begin.uniform(first, first + int64_t{kThreads} * kRounds * N - 1);
     shared_numbers = rule.numbers(s);
   }
   __syncthreads();
   const typename Rule::Numbers numbers = shared_numbers;
-  DecayCursor<W> cursor{piece.segments, piece.segment_count, first_segment, s.learning_rate};
+  DecayCursor<W> cursor = at_begin;
 #pragma unroll
   for (int round = 0; round < kRounds; round += U) {
     const int64_t i = block_begin + (static_cast<int64_t>(round) * kThreads + threadIdx.x) * N;

@@ -84,10 +84,33 @@ struct AdamWNumbers {
     const uint32_t random = rounding.word(id);
     first = kept_as<M>(m, random >> 16);
     second = kept_as<M>(v, random & 0xffffu);
-    return p * keep - step_size * (m / (root(v) * inverse_root + epsilon));
+    return p * keep - step_size * quotient(m, root(v) * inverse_root + epsilon);
   }
-  OCOEE_HOST_DEVICE static float root(float x) { return sqrtf(x); }
-  OCOEE_HOST_DEVICE static double root(double x) { return sqrt(x); }
+
+  // float32 on a GPU: the step's last two bits for the branches of the exact root and quotient. A
+  // card at its limit of power feels each instruction.
+  OCOEE_HOST_DEVICE static float root(float x) {
+#ifdef __CUDA_ARCH__
+    float y;
+    asm("sqrt.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return sqrtf(x);
+#endif
+  }
+  OCOEE_HOST_DEVICE static float quotient(float x, float y) {
+#ifdef __CUDA_ARCH__
+    return __fdividef(x, y);  // 0 above 2^126, which no root of a float32 reaches
+#else
+    return x / y;
+#endif
+  }
+  OCOEE_HOST_DEVICE static double root(double x) {
+    return sqrt(x);
+  }
+  OCOEE_HOST_DEVICE static double quotient(double x, double y) {
+    return x / y;
+  }
 };
 
 template <class W>
