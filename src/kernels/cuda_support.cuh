@@ -179,18 +179,19 @@ struct PairSum {
 };
 
 // Over the threads of one row: a warp (blockDim.x == 32), or all blockDim.x threads of the block
-// (blockDim.y == 1). `scratch` holds 2 * 32 values; `turn` flips from call to call, so that one
-// barrier a call is enough.
-template <class V, class Combine>
+// (blockDim.y == 1); `Threads` where the compiler may know how many. `scratch` holds 2 * 32 values;
+// `turn` flips from call to call, so that one barrier a call is enough.
+template <int Threads = 0, class V, class Combine>
 __device__ inline V row_combine(V value, const Combine& combine, V* scratch, int& turn) {
   value = warp_combine(value, combine);
-  if (blockDim.x == 32) return value;
+  const int warps = (Threads > 0 ? Threads : static_cast<int>(blockDim.x)) / 32;
+  if (warps == 1) return value;
   V* slots = scratch + 32 * turn;
   turn ^= 1;
-  const int warps = static_cast<int>(blockDim.x / 32);
   if (threadIdx.x % 32 == 0) slots[threadIdx.x / 32] = value;
   __syncthreads();
   V total = slots[0];
+#pragma unroll
   for (int w = 1; w < warps; ++w) total = combine(total, slots[w]);
   return total;
 }

@@ -50,7 +50,8 @@ struct NormBackward {
   void* workspace = nullptr;    // of norm_backward_workspace() bytes
   bool bf16_gradients = false;  // d_weight and d_bias are bf16
 };
-// Bit-equal from run to run: weight gradients are summed in two stages of fixed order.
+// Bit-equal from run to run: weight gradients are summed in two stages of fixed order, with y on a
+// GPU in another than without.
 void norm_backward(const NormBackward& a, const device::Stream& stream);
 size_t norm_backward_workspace(DType dtype, int64_t rows, int64_t width,
                                const device::Device& device);

@@ -15,6 +15,7 @@ constexpr int kMostThreads = 384;
 template <int K, bool Again>
 constexpr int kThreadsAtOnce = K == 1   ? (Again ? 640 : 768)
                                : K == 2 ? 512
+                               : K == 3 ? 256
                                         : kMostThreads;
 template <int Threads>
 constexpr int kBlockThreads = Threads == 0    ? kMostThreads
@@ -24,9 +25,10 @@ constexpr int kBlockThreads = Threads == 0    ? kMostThreads
 RowShape backward_shape(int64_t width, int pack, bool aligned) {
   const int64_t packs = width / pack;
   if (!aligned || width % pack != 0 || packs > 4 * kMostThreads) return any_width(width);
-  const int each = packs <= 128 ? 1 : packs <= 2 * kMostThreads ? 2 : 4;
-  const auto threads = static_cast<unsigned>(32 * ceil_div(packs, 32 * each));
-  return {each, threads, threads == 32 ? static_cast<unsigned>(kWarpRows) : 1};
+  const auto in_a_warp = static_cast<int>(ceil_div(packs, 32));
+  if (in_a_warp <= 3) return {in_a_warp, 32, kWarpRows};
+  const int each = packs <= 2 * kMostThreads ? 2 : 4;
+  return {each, static_cast<unsigned>(32 * ceil_div(packs, 32 * each)), 1};
 }
 
 // Each block leaves sums behind, so there are not too many.
@@ -144,8 +146,7 @@ __global__ void __launch_bounds__(kBlockThreads<Threads>,
                           d_weight[k], d_bias[k], sums);
     }
     if (!a.dx) continue;
-    sums = Threads == 32 ? warp_combine(sums, PairSum<W>())
-                         : row_combine(sums, PairSum<W>(), scratch, turn);
+    sums = row_combine<Threads>(sums, PairSum<W>(), scratch, turn);
     const W mean_g = a.rms ? W(0) : sums.a * scale, mean_gh = sums.b * scale;
 #pragma unroll
     for (int k = 0; k < K; ++k) {
@@ -255,18 +256,23 @@ void norm_backward(const NormBackward& a, const device::Stream& stream) {
       a.y ? launch(norm_backward_kernel<T, K, kThreads, true>, waiting)
           : launch(norm_backward_kernel<T, K, kThreads, false>, waiting);
     };
-    // Threads that are known to the compiler make most addresses a constant away from another.
-    // These are all that backward_shape gives a row of one pack a thread.
+    // Threads that are known to the compiler make most addresses a constant away from another, and
+    // the sum over warps is not a loop.
     if (shape.packs == 0) {
       launch(norm_backward_any<T>, 0);
-    } else if (shape.packs == 1) {
-      if (shape.threads == 32) launch_of(Constant<1>(), Constant<32>());
-      if (shape.threads == 64) launch_of(Constant<1>(), Constant<64>());
-      if (shape.threads == 96) launch_of(Constant<1>(), Constant<96>());
-      if (shape.threads == 128) launch_of(Constant<1>(), Constant<128>());
+    } else if (shape.threads == 32) {
+      if (shape.packs == 1) launch_of(Constant<1>(), Constant<32>());
+      if (shape.packs == 2) launch_of(Constant<2>(), Constant<32>());
+      if (shape.packs == 3) launch_of(Constant<3>(), Constant<32>());
     } else if (shape.packs == 2) {
-      shape.threads == 128 ? launch_of(Constant<2>(), Constant<128>())
-                           : launch_of(Constant<2>(), Constant<0>());
+      if (shape.threads == 64)
+        launch_of(Constant<2>(), Constant<64>());
+      else if (shape.threads == 128)
+        launch_of(Constant<2>(), Constant<128>());
+      else if (shape.threads == 384)
+        launch_of(Constant<2>(), Constant<384>());
+      else
+        launch_of(Constant<2>(), Constant<0>());
     } else {
       launch_of(Constant<4>(), Constant<0>());
     }

@@ -13,7 +13,8 @@ constexpr int kForwardAhead = K == 1   ? 4
                               : K == 2 ? 2
                                        : 1;
 
-// Where a row is a block: the most threads, and how many blocks a multiprocessor runs at least.
+// Where a row is a block, of two packs a thread or four: the most threads, and how many blocks a
+// multiprocessor runs at least.
 template <int K>
 constexpr int kThreads = K == 2 ? 384 : 512;
 template <int K>
@@ -26,7 +27,7 @@ RowShape forward_shape(int64_t width, int pack, bool aligned, int most_in_warp) 
   const int in_a_warp = static_cast<int>(ceil_div(packs, 32));
   if (in_a_warp <= most_in_warp)
     return {in_a_warp <= 4 ? in_a_warp : in_a_warp <= 7 ? 7 : 8, 32, kWarpRows};
-  const int each = packs <= kThreads<1> ? 1 : packs <= 2 * kThreads<2> ? 2 : 4;
+  const int each = packs <= 2 * kThreads<2> ? 2 : 4;
   return {each, static_cast<unsigned>(32 * ceil_div(ceil_div(packs, each), 32)), 1};
 }
 
@@ -322,7 +323,7 @@ void norm_forward(const NormForward& a, const device::Stream& stream) {
     } else {
       with_packs(shape.packs, [&](auto packs) {
         constexpr int K = decltype(packs)::value;
-        if constexpr (K == 1 || K == 2 || K == 4) {
+        if constexpr (K == 2 || K == 4) {
           if (shape.over_block())
             return a.add ? launch(norm_forward_over_block<T, K, true>, shape, bytes)
                          : launch(norm_forward_over_block<T, K, false>, shape, bytes);
