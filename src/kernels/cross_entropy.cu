@@ -4,6 +4,9 @@
 // short, is read again, backwards through what the cache still holds. So the logits cross the
 // memory bus once each way.
 #include "kernels/cross_entropy.h"
+
+#include <cuda_pipeline_primitives.h>
+
 #include "kernels/cuda_support.cuh"
 
 namespace ocoee::kernels::cuda {
@@ -141,10 +144,10 @@ __global__ void cross_entropy_kernel(CrossEntropy a) {
 }
 
 constexpr int kRowThreads = 512;
-constexpr int kAhead = 4;  // packs of a thread on their way from memory at once
+constexpr int kAhead = 8;  // packs of a thread on their way from memory at once
 
-// A block a row, which lies in shared memory from the first pass to the second. `columns` is a
-// multiple of N.
+// A block a row, which comes to shared memory by itself and lies there from the first pass to the
+// second. `columns` is a multiple of N.
 template <class T, int N>
 __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossEntropy a) {
   using W = Wide<T>;
@@ -162,32 +165,30 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossE
     if (a.gradient) zero_row(logits, a.row_stride);
     return;
   }
-  const int packs = static_cast<int>(a.columns / N), threads = static_cast<int>(blockDim.x);
+  const int packs = static_cast<int>(a.columns / N);
+  const auto send = [&](int p) {
+    if (p < packs) __pipeline_memcpy_async(kept + p * N, logits + p * N, sizeof(Pack<T, N>));
+    __pipeline_commit();
+  };
+#pragma unroll
+  for (int u = 0; u < kAhead; ++u) send(static_cast<int>(threadIdx.x) + u * kRowThreads);
   Online<W> own{W(-3e38), 0};  // finite: -infinity less it is -infinity
-  for (int first = static_cast<int>(threadIdx.x); first < packs; first += kAhead * threads) {
-    Pack<T, N> pack[kAhead];
+  for (int p = static_cast<int>(threadIdx.x); p < packs; p += kRowThreads) {
+    send(p + kAhead * kRowThreads);
+    __pipeline_wait_prior(kAhead);
+    const Pack<W, N> z = widen_all(load<N>(kept + p * N));
+    W largest = z.v[0];
 #pragma unroll
-    for (int u = 0; u < kAhead; ++u) {
-      if (first + u * threads < packs) pack[u] = load<N>(logits + (first + u * threads) * N);
+    for (int k = 1; k < N; ++k) largest = z.v[k] > largest ? z.v[k] : largest;
+    if (largest > own.maximum) {
+      own.sum *= power_two((own.maximum - largest) * kLog2E);
+      own.maximum = largest;
     }
+    const W shift = own.maximum * kLog2E;
 #pragma unroll
-    for (int u = 0; u < kAhead; ++u) {
-      if (first + u * threads >= packs) continue;
-      *reinterpret_cast<Pack<T, N>*>(kept + (first + u * threads) * N) = pack[u];
-      const Pack<W, N> z = widen_all(pack[u]);
-      W largest = z.v[0];
-#pragma unroll
-      for (int k = 1; k < N; ++k) largest = z.v[k] > largest ? z.v[k] : largest;
-      if (largest > own.maximum) {
-        own.sum *= power_two((own.maximum - largest) * kLog2E);
-        own.maximum = largest;
-      }
-      const W shift = own.maximum * kLog2E;
-#pragma unroll
-      for (int k = 0; k < N; ++k) own.sum += power_two(z.v[k] * kLog2E - shift);
-    }
+    for (int k = 0; k < N; ++k) own.sum += power_two(z.v[k] * kLog2E - shift);
   }
-  const Online<W> all = row_combine(own, OnlineSum<W>(), scratch, turn);
+  const Online<W> all = row_combine<kRowThreads>(own, OnlineSum<W>(), scratch, turn);
   __syncthreads();  // the row is there
   const W weight = a.weights ? static_cast<W>(a.weights[row]) : W(1);
   if (threadIdx.x == 0) {
@@ -198,7 +199,7 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossE
   const W factor = static_cast<W>(a.scale ? *a.scale : 1.0) * weight, share = factor / all.sum;
   const W shift = all.maximum * kLog2E;
   const int target_pack = target < a.columns ? static_cast<int>(target / N) : -1;
-  for (int p = static_cast<int>(threadIdx.x); p < packs; p += threads) {
+  for (int p = static_cast<int>(threadIdx.x); p < packs; p += kRowThreads) {
     const Pack<W, N> z = widen_all(load<N>(kept + p * N));
     W value[N];
 #pragma unroll
