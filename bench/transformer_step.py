@@ -144,10 +144,14 @@ def main():
             pytorch.ready()
         ours = Ours(a.program, MODELS[name], a.steps, runs, [f"precision.gradients={a.gradients}", *a.set])
         results = {"ocoee": []} | {k: [] for k in beside[name] + after[name]}
-        for _ in range(runs):
+        for index in range(runs):
             results["ocoee"].append(ours.run())
             for kind in beside[name]:
                 results[kind].append(llmc.run() if kind == "llm.c" else pytorch.run(kind))
+            # A call that is cut short leaves what it has.
+            print(f"{name:6} run {index + 1} of {runs}: " + ", ".join(
+                f"{kind} {values[-1]['tokens_per_second']:,.0f}" for kind, values in results.items() if values) + " tokens/s",
+                file=sys.stderr, flush=True)
         ours.close()
         for kind in after[name]:
             results[kind] = [pytorch.run(kind) for _ in range(runs)]
