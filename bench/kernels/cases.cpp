@@ -8,15 +8,19 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
+#include "kernels/float8.h"
 #include "kernels/norm.h"
 #include "kernels/number.h"
 #include "kernels/optimizer_step.h"
 #include "kernels/reduce.h"
+#include "kernels/rotary.h"
 
 namespace ocoee::bench {
 namespace {
 
 using namespace kernels;
+
+constexpr int64_t kHeadWidth = 64, kLength = 1024;  // of rotary positions
 
 // The buffers of one case.
 class Buffers {
@@ -166,6 +170,11 @@ void token_cases(const Shapes& s, const device::Stream& stream,
   d.residual = b.values(s.dtype, n), d.y = b.values(s.dtype, n);
   visit({"dropout + residual", 3 * size(s.dtype, n), [=] { dropout(d, stream); },
          library_dropout(s.dtype, s.rows, s.width, stream.device)});
+  Embedding forward{s.dtype, 1, s.rows, s.width, s.vocabulary};
+  forward.ids = b.ids(s.rows, s.vocabulary);
+  forward.token_table = b.values(s.dtype, s.vocabulary * s.width), forward.y = d.y;
+  visit({"embedding forward", 2 * size(s.dtype, n), [=] { embedding_forward(forward, stream); },
+         library_embedding_forward(s.dtype, s.rows, s.width, s.vocabulary, stream.device)});
   EmbeddingBackward e{s.dtype, 1, s.rows, s.width, s.vocabulary, 0, b.ids(s.rows, s.vocabulary),
                       d.x};
   e.d_token = b.values(wide_dtype(s.dtype), s.vocabulary * s.width);
@@ -174,6 +183,30 @@ void token_cases(const Shapes& s, const device::Stream& stream,
   visit({"embedding backward", size(s.dtype, n) + 8.0 * touched * static_cast<double>(s.width),
          [=] { embedding_backward(e, stream); },
          library_embedding_backward(s.dtype, s.rows, s.width, s.vocabulary, stream.device)});
+}
+
+// What stands between products and attention: heads turned, operands rounded.
+void operand_cases(const Shapes& s, const device::Stream& stream,
+                   const std::function<void(const Case&)>& visit) {
+  const int64_t n = s.rows * s.width;
+  Buffers b(stream);
+  Rotary r{s.dtype, s.rows, s.width / kHeadWidth, kHeadWidth, s.width, std::min(s.rows, kLength)};
+  r.cos = b.zeros(static_cast<size_t>(r.length * kHeadWidth / 2) * 8);
+  r.sin = b.zeros(static_cast<size_t>(r.length * kHeadWidth / 2) * 8);
+  r.x = b.values(s.dtype, n);
+  if (s.width % kHeadWidth == 0)
+    visit({"rotary, in place", 2 * size(s.dtype, n), [=] { rotary(r, stream); },
+           library_rotary(s.dtype, s.rows, s.width, kHeadWidth, stream.device)});
+  ToFloat8 f{s.dtype, Float8::e4m3, s.rows, s.width, b.values(s.dtype, n)};
+  f.scale = static_cast<const float*>(b.values(DType::f32, 1));
+  f.out = static_cast<uint8_t*>(b.zeros(static_cast<size_t>(n)));
+  f.seen = static_cast<float*>(b.zeros(4));
+  const double bytes = size(s.dtype, n) + static_cast<double>(n);
+  visit({"to float8, largest seen", bytes, [=] { to_float8(f, stream); },
+         library_to_float8(s.dtype, s.rows, s.width, stream.device)});
+  ToFloat8 turned = f;
+  turned.transposed = true;
+  visit({"to float8, transposed", bytes, [=] { to_float8(turned, stream); }, {}});
 }
 
 void optimizer_cases(const Shapes& s, const device::Stream& stream,
@@ -241,6 +274,7 @@ void for_each_case(const Shapes& shapes, const device::Stream& stream,
   norm_cases(shapes, true, stream, visit);
   activation_cases(shapes, stream, visit);
   token_cases(shapes, stream, visit);
+  operand_cases(shapes, stream, visit);
   optimizer_cases(shapes, stream, visit);
 }
 

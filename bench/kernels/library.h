@@ -21,8 +21,14 @@ Work library_swiglu_forward(DType dtype, int64_t rows, int64_t inner, device::De
 Work library_cross_entropy(DType dtype, int64_t rows, int64_t columns,
                            device::Device device);  // forward and backward
 Work library_dropout(DType dtype, int64_t rows, int64_t width, device::Device device);
+Work library_embedding_forward(DType dtype, int64_t rows, int64_t width, int64_t vocabulary,
+                               device::Device device);
 Work library_embedding_backward(DType dtype, int64_t rows, int64_t width, int64_t vocabulary,
                                 device::Device device);
+Work library_rotary(DType dtype, int64_t rows, int64_t width, int64_t head_dim,
+                    device::Device device);  // not in place
+Work library_to_float8(DType dtype, int64_t rows, int64_t width,
+                       device::Device device);             // e4m3, with the largest magnitude
 Work library_adamw(int64_t count, device::Device device);  // fused, without a low-precision copy
 Work library_sum_of_squares(int64_t count, device::Device device);
 Work library_column_sum(DType dtype, int64_t rows, int64_t width, device::Device device);

@@ -25,7 +25,16 @@ Work library_cross_entropy(DType, int64_t, int64_t, device::Device) {
 Work library_dropout(DType, int64_t, int64_t, device::Device) {
   return {};
 }
+Work library_embedding_forward(DType, int64_t, int64_t, int64_t, device::Device) {
+  return {};
+}
 Work library_embedding_backward(DType, int64_t, int64_t, int64_t, device::Device) {
+  return {};
+}
+Work library_rotary(DType, int64_t, int64_t, int64_t, device::Device) {
+  return {};
+}
+Work library_to_float8(DType, int64_t, int64_t, device::Device) {
   return {};
 }
 Work library_adamw(int64_t, device::Device) {

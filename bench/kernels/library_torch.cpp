@@ -94,6 +94,12 @@ Work library_dropout(DType dtype, int64_t rows, int64_t width, device::Device de
              residual = values(dtype, {rows, width}, device);
   return [=] { residual + std::get<0>(at::native_dropout(x, 0.1, true)); };
 }
+Work library_embedding_forward(DType dtype, int64_t rows, int64_t width, int64_t vocabulary,
+                               device::Device device) {
+  const auto table = values(dtype, {vocabulary, width}, device),
+             index = ids(rows, vocabulary, device);
+  return [=] { at::embedding(table, index); };
+}
 Work library_embedding_backward(DType dtype, int64_t rows, int64_t width, int64_t vocabulary,
                                 device::Device device) {
   const auto dy = values(dtype, {rows, width}, device), index = ids(rows, vocabulary, device);
@@ -101,6 +107,24 @@ Work library_embedding_backward(DType dtype, int64_t rows, int64_t width, int64_
   return [=] { gradient.add_(at::embedding_dense_backward(dy, index, vocabulary, -1, false)); };
 }
 
+Work library_rotary(DType dtype, int64_t rows, int64_t width, int64_t head_dim,
+                    device::Device device) {
+  const int64_t heads = width / head_dim, half = head_dim / 2;
+  const auto x = values(dtype, {rows, heads, head_dim}, device),
+             cos = values(dtype, {rows, 1, half}, device),
+             sin = values(dtype, {rows, 1, half}, device);
+  return [=] {  // what eager code runs
+    const auto a = x.narrow(2, 0, half), b = x.narrow(2, half, half);
+    at::cat({a * cos - b * sin, b * cos + a * sin}, 2);
+  };
+}
+Work library_to_float8(DType dtype, int64_t rows, int64_t width, device::Device device) {
+  const auto x = values(dtype, {rows, width}, device);
+  return [=] {
+    x.abs().max();
+    (x * 2).clamp(-448, 448).to(at::kFloat8_e4m3fn);
+  };
+}
 Work library_adamw(int64_t count, device::Device device) {
   const auto zeros = [&] { return at::zeros({count}, options(DType::f32, device)); };
   const auto p = values(DType::f32, {count}, device), g = values(DType::f32, {count}, device),
