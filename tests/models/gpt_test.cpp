@@ -51,6 +51,19 @@ TEST(Gpt, FlopsFollowTheStatedConvention) {
   EXPECT_NEAR(model.training_flops_per_token() / expected, 1, 1e-12);
 }
 
+// The outputs of norms and of the activation are made again.
+TEST(Gpt, SelectiveRecomputeSparesAThirdOfWhatABlockKeeps) {
+  for (const char* name : {"gpt2-124m", "gpt2-1558m", "175b"}) {
+    const NamedShape& shape = named_shape(name);
+    plan::ModelSpec block = build_gpt(shape.config, shape.vocabulary);
+    block.blocks = {block.blocks.at(1)};
+    const double kept = block.saved_bytes_per_token(2), less = block.saved_bytes_per_token(2, true);
+    EXPECT_GT(less, 0);
+    EXPECT_GE(1 - less / kept, 1.0 / 3) << name;
+    EXPECT_LE(1 - less / kept, 6.0 / 16) << name;
+  }
+}
+
 TEST(Gpt, ParameterOrderNamesAndSplits) {
   GptConfig c;
   c.layers = 2;
