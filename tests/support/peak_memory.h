@@ -19,7 +19,8 @@ class PeakMemory {
     std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew (proc(5))
     before_ = bytes_of("VmRSS:");
   }
-  int64_t rise() const { return (bytes_of("VmHWM:") - before_ - kHeldBack) / kBytesEach; }
+  int64_t rise() const { return (seen() - kHeldBack) / kBytesEach; }  // for bounds from above
+  int64_t seen() const { return bytes_of("VmHWM:") - before_; }       // for bounds from below
 
  private:
 #ifdef __SANITIZE_ADDRESS__
