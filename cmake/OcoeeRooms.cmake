@@ -64,6 +64,14 @@ function(ocoee_use_torch target)
   target_precompile_headers(${target} REUSE_FROM ocoee_torch_header)
 endfunction()
 
+# ocoee_time_limit(VARIABLE SECONDS): what a sanitizer watches takes up to ten times as long, and may take five times its limit.
+function(ocoee_time_limit variable seconds)
+  if(OCOEE_SANITIZE)
+    math(EXPR seconds "5 * ${seconds}")
+  endif()
+  set(${variable} ${seconds} PARENT_SCOPE)
+endfunction()
+
 # ocoee_tests(ROOM [NEEDS rooms...] [RANKS n...]): tests/ROOM/*_test.cpp become the program test_ROOM, whose cases
 # ctest knows one by one (label ROOM). tests/ROOM/mpi/*_test.cpp become test_ROOM_mpi, run whole by mpirun on each
 # number of ranks (label mpi).
@@ -72,10 +80,7 @@ function(ocoee_tests room)
   if(NOT TARGET ocoee_${room} AND NOT room STREQUAL "contract")
     return()
   endif()
-  set(limit 600)
-  if(OCOEE_SANITIZE)
-    set(limit 3000)  # what a sanitizer watches takes up to ten times as long
-  endif()
+  ocoee_time_limit(limit 600)
   math(EXPR limit_of_ranks "3 * ${limit}")
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp)
   file(GLOB mpi_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/mpi/*_test.cpp)
