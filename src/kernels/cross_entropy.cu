@@ -319,8 +319,7 @@ void cross_entropy(const CrossEntropy& a, const device::Stream& stream) {
     const size_t bytes = row_in_shared<T>(a);
     if (bytes == 0) return;
     auto* kernel = cross_entropy_in_shared<T, kPack<T>>;
-    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         static_cast<int>(bytes));
+    allow_shared_memory(kernel, bytes);
     kernel<<<static_cast<unsigned>(a.rows), kRowThreads, bytes, handle_of(stream)>>>(a);
     check_launch("cross_entropy");
     done = true;

@@ -16,6 +16,17 @@ namespace ocoee::kernels::cuda {
 void check_launch(const char* kernel);
 int multiprocessor_count(const device::Device& device);
 
+// For a launch with this much shared memory. Never lowered: a graph that is being captured may hold
+// the same kernel with more.
+template <class Kernel>
+void allow_shared_memory(Kernel* kernel, size_t bytes) {
+  cudaFuncAttributes now{};
+  cudaFuncGetAttributes(&now, kernel);
+  if (static_cast<int>(bytes) > now.maxDynamicSharedSizeBytes)
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(bytes));
+}
+
 inline cudaStream_t handle_of(const device::Stream& stream) {
   return static_cast<cudaStream_t>(stream.handle);
 }

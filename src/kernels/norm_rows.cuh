@@ -33,12 +33,7 @@ constexpr int kWarpRows = 4;  // rows of a block whose rows are warps
 template <class Kernel>
 unsigned blocks_at_once(Kernel* kernel, int64_t rows, const RowShape& shape, size_t shared_bytes,
                         int multiprocessors) {
-  // Never lowered: a graph that is being captured may hold the same kernel with more.
-  cudaFuncAttributes now{};
-  cudaFuncGetAttributes(&now, kernel);
-  if (static_cast<int>(shared_bytes) > now.maxDynamicSharedSizeBytes)
-    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         static_cast<int>(shared_bytes));
+  allow_shared_memory(kernel, shared_bytes);
   int each = 0;
   cudaOccupancyMaxActiveBlocksPerMultiprocessor(
       &each, kernel, static_cast<int>(shape.threads * shape.rows), shared_bytes);

@@ -166,17 +166,22 @@ LayerSpec mlp(const GptConfig& c, const std::string& name) {
   return layer;
 }
 
-LayerSpec head(const GptConfig& c, int64_t vocabulary) {
+LayerSpec head(const GptConfig& c, int64_t vocabulary, int64_t loss_chunks) {
   LayerSpec layer;
   layer.kind = "head";
   layer.splits_backward = true;
   layer.name = "head";
   layer.parameters.push_back(matrix("lm_head.weight", vocabulary, c.width, c.init_std, 0));
   if (c.is_tied()) layer.parameters[0].tied_to = "wte.weight";
-  layer.options = {{"width", c.width}, {"vocabulary", vocabulary}};
+  layer.options = {{"width", c.width}, {"vocabulary", vocabulary}, {"loss_chunks", loss_chunks}};
   layer.cost.matmul_flops = product_flops(layer);
-  layer.saved = {normed_input(c), saved("logits", vocabulary)};
-  layer.saved[1].for_weights = true;
+  layer.saved = {normed_input(c)};
+  if (loss_chunks == 1) {
+    layer.saved.push_back(saved("logits", vocabulary));
+    layer.saved[1].for_weights = true;
+  } else {  // the backward pass begins with what the norm before made
+    layer.saved[0].cheap = layer.saved[0].for_weights = false;
+  }
   plan::count_saved(layer, static_cast<double>(c.context));
   layer.cost.bytes_moved = static_cast<double>(c.width + 2 * vocabulary);
   return layer;
@@ -242,7 +247,7 @@ int64_t GptConfig::inner_width() const {
   return uses_swiglu() ? (8 * width / 3 + 63) / 64 * 64 : 4 * width;
 }
 
-plan::ModelSpec build_gpt(const GptConfig& c, int64_t vocabulary) {
+plan::ModelSpec build_gpt(const GptConfig& c, int64_t vocabulary, int64_t loss_chunks) {
   plan::ModelSpec model;
   model.family = c.is_llama() ? "llama" : "gpt2";
   model.blocks.push_back({"embedding", {embedding(c, vocabulary)}});
@@ -252,7 +257,8 @@ plan::ModelSpec build_gpt(const GptConfig& c, int64_t vocabulary) {
                             {norm(c, name + ".norm1", true), attention(c, name + ".attention"),
                              norm(c, name + ".norm2", true), mlp(c, name + ".mlp")}});
   }
-  model.blocks.push_back({"head", {norm(c, "final_norm", false), head(c, vocabulary)}});
+  model.blocks.push_back(
+      {"head", {norm(c, "final_norm", false), head(c, vocabulary, loss_chunks)}});
   return model;
 }
 

@@ -45,6 +45,7 @@ struct GptConfig {             // section [model]
   int64_t inner_width() const;
 };
 
-plan::ModelSpec build_gpt(const GptConfig& config, int64_t vocabulary);
+// `loss_chunks`: layout.loss_chunks.
+plan::ModelSpec build_gpt(const GptConfig& config, int64_t vocabulary, int64_t loss_chunks = 1);
 
 }  // namespace ocoee::models

@@ -4,8 +4,13 @@
 // logits are replaced by their gradient while the loss is computed, so no float32 copy of them
 // exists; without targets in the micro-batch the logits go out.
 //
+// In chunks (option loss_chunks) only the logits of a part of the rows exist at a time: the forward
+// pass makes them for the losses, the backward pass once more for the gradients.
+//
 // Over the tensor axis the vocabulary is split: a rank has the logits of its own columns only, and
 // the ranks agree on each row's maximum, sum and target (Shoeybi et al. 2019).
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/trace.h"
 #include "kernels/cross_entropy.h"
@@ -27,22 +32,33 @@ class Head final : public ExchangingLayer {
   void forward_pieces(const Bundle& in, Bundle& out, Saved& saved, Context& context,
                       Pieces& pieces) override {
     const auto gathering = std::make_shared<Exchange>();
-    pieces.add([&in, &context, gathering] { *gathering = gather_rows(in.at("h"), context); });
+    // Again for the backward pass alone, chunks need their input and nothing else.
+    const auto only_input = [this, &context] {
+      return in_chunks(context) && !context.wants_output;
+    };
+    pieces.add([&in, &context, gathering, only_input] {
+      if (!only_input()) *gathering = gather_rows(in.at("h"), context);
+    });
     pieces.end_turn();
-    pieces.add([this, &in, &out, &saved, &context, gathering] {
+    pieces.add([this, &in, &out, &saved, &context, gathering, only_input] {
       const NoTape no_grad;
+      if (in_chunks(context) && context.save) saved.tensors = {in.at("h")};
+      if (only_input()) return;
       const at::Tensor h = gathering->wait();
       *gathering = {};
+      if (in_chunks(context)) return sum_losses_in_chunks(h, out, context);
       const int64_t columns = weights().view(0).size(0);
       const at::Tensor logits =
           product(h, weights().view(0), {}, {}, {},
                   keep(context, "logits", {h.size(0), h.size(1), columns}, h.options()));
-      if (!context.batch || !context.batch->has("targets")) {
+      if (!scores(context)) {
         OCOEE_CHECK(tensor_ranks(context) == 1, "no rank has all logits");
         out["logits"] = logits;
         return;
       }
-      sum_losses(logits, out, context);
+      const Scored scored = to_score(context, logits.options());
+      score(logits, scored, context.save, context);
+      write_sums(scored, out);
       if (context.save) saved.tensors = {kept_input(in.at("h"), context), logits};
     });
   }
@@ -54,6 +70,7 @@ class Head final : public ExchangingLayer {
       Exchange again, sum;
     };
     const auto now = std::make_shared<Between>();
+    if (chunks() > 1) return backward_in_chunks(grad_out, grad_in, saved, later, context, pieces);
     pieces.add([&saved, &context, now] {
       now->gradient = saved.tensors[1];
       now->again = gather_input(saved.tensors[0], context);
@@ -63,11 +80,7 @@ class Head final : public ExchangingLayer {
     pieces.add([this, &grad_out, &later, &context, now] {
       const NoTape no_grad;
       const at::Tensor gradient = now->gradient;
-      // What the step makes of the sum: a scalar that stays on the device. The gradient of the
-      // logits is the largest array of the model, so the factor goes to its products instead.
-      const at::Tensor scale =
-          grad_out.at("loss_sum")
-              .to(gradient.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+      const at::Tensor scale = factor(grad_out, gradient.scalar_type());
       const at::Tensor part = product_input_gradient(gradient, weights().view(0), scale);
       const at::Tensor h = now->again.wait();
       now->sum = sum_rows(part, context);
@@ -86,36 +99,136 @@ class Head final : public ExchangingLayer {
   }
 
  private:
-  // Replaces logits by their gradient; the sums of losses and weights go out.
-  void sum_losses(const at::Tensor& logits, Bundle& out, Context& context) const {
-    const bool wide = logits.scalar_type() == at::kDouble;
-    const at::Tensor targets = context.batch->at("targets").contiguous();
-    const at::Tensor weight = context.batch->has("weights")
-                                  ? context.batch->at("weights").to(at::kFloat).contiguous()
-                                  : at::Tensor();
-    const at::Tensor losses =
-        at::empty({targets.numel()}, logits.options().dtype(wide ? at::kDouble : at::kFloat));
-    if (tensor_ranks(context) == 1)
-      score(logits, targets, weight, losses, context);
-    else
-      score_together(logits, targets, weight, losses, context);
-    out["loss_sum"] = losses.sum();
-    out["weight_sum"] = weight.defined()
-                            ? weight.sum().to(losses.scalar_type())
-                            : at::full({}, static_cast<double>(targets.numel()), losses.options());
+  struct Scored {  // of each row
+    at::Tensor targets, weight, losses;
+    Scored rows(int64_t first, int64_t count) const {
+      return {targets.narrow(0, first, count),
+              weight.defined() ? weight.narrow(0, first, count) : weight,
+              losses.narrow(0, first, count)};
+    }
+  };
+
+  static at::ScalarType wide(at::ScalarType type) {
+    return type == at::kDouble ? at::kDouble : at::kFloat;
+  }
+  static bool scores(const Context& context) {
+    return context.batch && context.batch->has("targets");
+  }
+  int64_t chunks() const {
+    const auto found = spec().options.find("loss_chunks");
+    return found == spec().options.end() ? 1 : static_cast<int64_t>(found->second);
+  }
+  bool in_chunks(const Context& context) const { return chunks() > 1 && scores(context); }
+
+  static Scored to_score(const Context& context, const at::TensorOptions& options) {
+    const at::Tensor targets = context.batch->at("targets").contiguous().view({-1});
+    const at::Tensor weight =
+        context.batch->has("weights")
+            ? context.batch->at("weights").to(at::kFloat).contiguous().view({-1})
+            : at::Tensor();
+    return {targets, weight,
+            at::empty({targets.numel()}, options.dtype(wide(options.dtype().toScalarType())))};
   }
 
-  void score(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& weight,
-             const at::Tensor& losses, const Context& context) const {
+  static void write_sums(const Scored& scored, Bundle& out) {
+    out["loss_sum"] = scored.losses.sum();
+    out["weight_sum"] =
+        scored.weight.defined()
+            ? scored.weight.sum().to(scored.losses.scalar_type())
+            : at::full({}, static_cast<double>(scored.targets.numel()), scored.losses.options());
+  }
+
+  // What the step makes of the sum: a scalar that stays on the device. The gradient of the logits
+  // is the largest array of the model, so the factor goes to its products instead.
+  static at::Tensor factor(const Bundle& grad_out, at::ScalarType type) {
+    return grad_out.at("loss_sum").to(wide(type));
+  }
+
+  // work(logits, rows of h, first row), once they are scored.
+  template <class Work>
+  void for_chunks(const at::Tensor& h, const Scored& scored, bool gradient, Context& context,
+                  Work work) const {
+    const at::Tensor rows = h.reshape({-1, h.size(-1)});
+    // Parts of a multiple of 8, as a GPU's products like them.
+    const int64_t all = rows.size(0), part = (all + chunks() - 1) / chunks(),
+                  most = (part + 7) / 8 * 8;
+    const at::Tensor logits =
+        at::empty({std::min(most, all), weights().view(0).size(0)}, h.options());
+    for (int64_t first = 0; first < all; first += most) {
+      const int64_t count = std::min(most, all - first);
+      const at::Tensor here = rows.narrow(0, first, count);
+      const at::Tensor some =
+          product(here, weights().view(0), {}, {}, {}, logits.narrow(0, 0, count));
+      score(some, scored.rows(first, count), gradient, context);
+      work(some, here, first);
+    }
+  }
+
+  void sum_losses_in_chunks(const at::Tensor& h, Bundle& out, Context& context) const {
+    const Scored scored = to_score(context, h.options());
+    for_chunks(h, scored, /*gradient=*/false, context,
+               [](const at::Tensor&, const at::Tensor&, int64_t) {});
+    write_sums(scored, out);
+  }
+
+  // Weight gradients need the logits' too, so they are made here; where they are put off, or kept
+  // in fewer digits than a sum of chunks should have, they gather beside.
+  void backward_in_chunks(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
+                          Context& context, Pieces& pieces) {
+    const auto moving = std::make_shared<Exchange>();
+    pieces.add([&saved, &context, moving] {
+      *moving = gather_rows(saved.tensors[0], context);
+      saved.clear();
+    });
+    pieces.end_turn();
+    pieces.add([this, &grad_out, &later, &context, moving] {
+      const NoTape no_grad;
+      const at::Tensor h = moving->wait(), part = at::empty_like(h),
+                       part_rows = part.view({-1, h.size(-1)});
+      const at::Tensor scale = factor(grad_out, h.scalar_type());
+      const at::Tensor kept = later.puts_off() ? at::Tensor() : weights().gradient_view(0);
+      const bool beside = !kept.defined() || kept.scalar_type() != wide(h.scalar_type());
+      const at::Tensor sums =
+          beside ? at::empty(weights().view(0).sizes(), h.options().dtype(wide(h.scalar_type())))
+                 : kept;
+      bool adds = !beside && adds_gradient(0);
+      for_chunks(h, to_score(context, h.options()), /*gradient=*/true, context,
+                 [&](const at::Tensor& gradient, const at::Tensor& rows, int64_t first) {
+                   product_input_gradient(gradient, weights().view(0), scale, {},
+                                          part_rows.narrow(0, first, rows.size(0)));
+                   product_weight_gradient(gradient, rows, sums, {}, adds, scale);
+                   adds = true;
+                 });
+      if (beside) {
+        later.add([this, sums, lent = weights()] {
+          const NoTape inside;
+          const at::Tensor gradient = lent.gradient_view(0);
+          adds_gradient(0) ? gradient.add_(sums) : gradient.copy_(sums);
+        });
+      }
+      *moving = sum_rows(part, context);
+    });
+    pieces.end_turn();
+    pieces.add([&grad_in, &later, &context, moving] {
+      if (tensor_ranks(context) > 1) later.meanwhile();
+      grad_in["h"] = moving->wait();
+      *moving = {};
+    });
+  }
+
+  // Of these rows; with `gradient` logits are replaced by theirs (over tensor ranks always).
+  void score(const at::Tensor& logits, const Scored& scored, bool gradient,
+             Context& context) const {
+    if (tensor_ranks(context) > 1) return score_together(logits, scored, context);
     kernels::CrossEntropy a;
     a.dtype = dtype_of(logits.scalar_type());
-    a.rows = targets.numel();
+    a.rows = scored.targets.numel();
     a.columns = a.row_stride = logits.size(-1);
     a.logits = logits.data_ptr();
-    a.targets = targets.data_ptr<int64_t>();
-    a.weights = weight.defined() ? weight.data_ptr<float>() : nullptr;
-    a.losses = losses.data_ptr();
-    a.gradient = context.save;
+    a.targets = scored.targets.data_ptr<int64_t>();
+    a.weights = scored.weight.defined() ? scored.weight.data_ptr<float>() : nullptr;
+    a.losses = scored.losses.data_ptr();
+    a.gradient = gradient;
     kernels::cross_entropy(a, current_stream(place_of(logits)));
   }
 
@@ -125,21 +238,21 @@ class Head final : public ExchangingLayer {
     axis.all_reduce(buffer_of(values), reduce, stream);
   }
 
-  void score_together(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& weight,
-                      const at::Tensor& losses, Context& context) const {
+  void score_together(const at::Tensor& logits, const Scored& scored, Context& context) const {
+    const at::Tensor& losses = scored.losses;
     const plan::ParameterSpec& split = spec().parameters[0];
     const at::Tensor maximum = at::empty_like(losses), common = at::empty_like(losses),
                      sums = at::empty({2, losses.numel()}, losses.options());  // and targets
     kernels::PartialCrossEntropy a;
     a.dtype = dtype_of(logits.scalar_type());
-    a.rows = targets.numel();
+    a.rows = scored.targets.numel();
     a.row_stride = logits.size(-1);
     a.all_columns = split.whole[0];
     a.first_column = split.first;
     a.columns = std::clamp<int64_t>(a.all_columns - a.first_column, 0, a.row_stride);
     a.logits = logits.data_ptr();
-    a.targets = targets.data_ptr<int64_t>();
-    a.weights = weight.defined() ? weight.data_ptr<float>() : nullptr;
+    a.targets = scored.targets.data_ptr<int64_t>();
+    a.weights = scored.weight.defined() ? scored.weight.data_ptr<float>() : nullptr;
     a.maximum = maximum.data_ptr();
     a.sum = sums[0].data_ptr();
     a.target_logit = sums[1].data_ptr();

@@ -132,6 +132,20 @@ void LayerCost::head(const LayerSpec& layer) {
   linear(vocabulary, w, false, true, /*in_float8=*/false);
   tensor_traffic(w, true, false, /*products=*/false);
   const double logits = vocabulary * T_;
+  const auto option = layer.options.find("loss_chunks");
+  const double chunks = option == layer.options.end() ? 1 : option->second;
+  if (system_.by_tensor && chunks > 1) {
+    // Made twice: for the losses, and to become their gradient in place.
+    b_.input.of(Work::product) += timer_.product(T_, vocabulary, w);
+    const double arithmetic = timer_.device().loss * logits;
+    stream((t_ > 1 ? 2 : 1) * e_ * logits, 2 * e_ * logits, arithmetic, arithmetic);
+    keep(e_ * w * Ts_, e_ * w * Ts_);
+    const double sums = master_ * vocabulary * w, scaled = multiplies(vocabulary, w) ? 0 : T_;
+    return hold(e_ * logits / chunks + e_ * w * (T_ + scaled / chunks + (t_ > 1 ? T_ + Ts_ : 0)) +
+                    (t_ > 1 || !has_epilogues() ? 24 * T_ / chunks : 0) +
+                    weight_product(vocabulary, w, master_) + (gradient_ < master_ ? sums : 0),
+                0, sums);
+  }
   if (system_.by_tensor)  // logits become their gradient in place, in the forward pass
     stream(2 * e_ * logits, 0, timer_.device().loss * logits);
   else

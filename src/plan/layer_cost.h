@@ -57,6 +57,7 @@ class LayerCost {
   void linear(double n, double k, bool bias, bool column_sums = true, bool in_float8 = true);
   void round_operands(double n, double k);
   double weight_product(double rows, double columns) const;
+  double weight_product(double rows, double columns, double gradient) const;  // bytes it is kept in
   double packed_in_float32(double rows, double columns) const;
   bool multiplies(double rows, double columns) const;
   void multiplied(double rows, double columns, bool bias);

@@ -42,9 +42,13 @@ void LayerCost::round_operands(double n, double k) {
 // type, and on a CPU its copy in float32 or, before that, what oneDNN packs of both operands for
 // each thread (as LibTorch 2.11 was seen to ask for).
 double LayerCost::weight_product(double rows, double columns) const {
+  return weight_product(rows, columns, gradient_);
+}
+
+double LayerCost::weight_product(double rows, double columns, double gradient) const {
   if (e_ == 4 && !has_epilogues()) return threads_ * packed_in_float32(rows, columns);
   if (e_ != 2) return 0;
-  const double copy = gradient_ == e_ ? 0 : e_ * rows * columns;
+  const double copy = gradient == e_ ? 0 : e_ * rows * columns;
   if (has_epilogues()) return multiplies(rows, columns) ? workspace() : copy;
   const double depth = std::clamp(T_, 64.0, 512.0);
   const double packed = threads_ * (50304 + 2 * depth * (std::min(rows + 32, 288.0) + columns));

@@ -73,6 +73,13 @@ void LayoutConfig::describe(config::Description& d) {
   d.field("recompute", recompute, "activations computed again in the backward pass instead of kept")
       .choices({"none", "selective", "full"})
       .may_change_on_resume();
+  d.field("loss_chunks", loss_chunks,
+          "parts of a micro-batch's tokens that the head takes one after the other, so that the "
+          "logits of one part exist at a time; they are made twice, in the forward and in the "
+          "backward pass; 1 = all at once, made once")
+      .at_least(1)
+      .at_most(4096)
+      .may_change_on_resume();
   d.field("halves", halves,
           "the two halves of a micro-batch take turns, so that one computes while the "
           "rows of the other travel; auto = on GPUs whose rows NCCL moves, for an even number of "
@@ -309,6 +316,10 @@ void check_training(config::Problems& problems, const BatchConfig& batch,
     problems.add("layout.shard",
                  "\"" + layout.shard + "\": this task keeps whole states on every rank",
                  "use \"none\"");
+  if (layout.loss_chunks > 1 && !support.logits)
+    problems.add("layout.loss_chunks",
+                 fmt::format("{}: this task has no logits to take in parts", layout.loss_chunks),
+                 "leave the key out");
 }
 
 }  // namespace ocoee::plan

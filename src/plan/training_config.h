@@ -28,6 +28,7 @@ struct LayoutConfig {
   std::string context_method = "ring";
   std::string recompute = "none";
   bool offload = false;
+  int64_t loss_chunks = 1;
   std::string halves = "auto";
   int64_t bucket_bytes = 0;  // 0: chosen
   int64_t message_multiprocessors = 0;
@@ -77,12 +78,13 @@ BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout,
 void check_gradients(config::Problems& problems, const PrecisionConfig& precision,
                      const BatchConfig& batch, const LayoutConfig& layout, int64_t ranks);
 
-// What a task can do beside plain data parallelism.
+// What a task can do beside plain data parallelism, and whether it scores logits.
 struct LayoutSupport {
   bool pipeline = false;
   bool shard = false;
   bool tensor = false;
   bool context = false;
+  bool logits = false;
 };
 
 // Contradictions of batch, layout and ranks, by key.

@@ -280,6 +280,53 @@ TEST(Layers, HeadScoresWeightedCrossEntropy) {
   expect_close(bench.weights.gradient_view(0), bench.leaves[0].grad(), "lm_head gradient");
 }
 
+// The same numbers from logits of a part of the rows at a time, also where weight gradients are put
+// off; 24 rows in parts of 16 and 8, and of 8.
+TEST(Layers, HeadInChunksHasTheSameAnswer) {
+  at::manual_seed(2);
+  Bundle in, batch;
+  in["h"] = at::randn({3, 8, 24}, at::kDouble);
+  batch["targets"] = at::randint(0, 11, {3, 8}, at::kLong);
+  batch["weights"] = at::rand({3, 8}, at::kFloat);
+  std::map<std::string, at::Tensor> whole;
+  for (const int chunks : {1, 2, 5, 100}) {
+    for (const bool put_off : {false, true}) {
+      at::manual_seed(3);
+      Bench bench(layer_named(models::build_gpt(small("llama"), 11, chunks), "head"));
+      bench.context.batch = &batch;
+      const std::string what =
+          std::to_string(chunks) + (put_off ? " chunks, put off, " : " chunks, ");
+      Bundle out, grad_out, grad_in, evaluated, nothing, logits;
+      Saved saved, none;
+      bench.layer->forward(in, out, saved, bench.context);
+      EXPECT_EQ(saved.tensors.size(), chunks == 1 ? 2u : 1u);  // no logits
+      if (chunks > 1) {                                        // again, for the backward pass alone
+        bench.context.wants_output = false;
+        bench.layer->forward(in, nothing, saved, bench.context);
+        bench.context.wants_output = true;
+        EXPECT_TRUE(nothing.items().empty());
+      }
+      grad_out["loss_sum"] = at::full({}, 0.7, at::kDouble);
+      WeightWork work(put_off);
+      bench.layer->backward(grad_out, grad_in, saved, work, bench.context);
+      EXPECT_EQ(work.empty(), chunks > 1 && !put_off);
+      work.drain();
+      bench.context.save = false;
+      bench.layer->forward(in, evaluated, none, bench.context);
+      bench.context.batch = nullptr;
+      bench.layer->forward(in, logits, none, bench.context);
+      for (const auto& [name, value] :
+           std::map<std::string, at::Tensor>{{"loss", out.at("loss_sum")},
+                                             {"weight", out.at("weight_sum")},
+                                             {"evaluated loss", evaluated.at("loss_sum")},
+                                             {"logits", logits.at("logits")},
+                                             {"gradient of h", grad_in.at("h")},
+                                             {"lm_head gradient", bench.weights.gradient_view(0)}})
+        expect_close(value, whole.try_emplace(name, value.clone()).first->second, what + name);
+    }
+  }
+}
+
 // A new kind of layer must come with its own comparison above.
 TEST(Layers, EveryRegisteredKindIsCompared) {
   const std::set<std::string> compared{"embedding", "norm", "attention", "mlp", "head", "linear"};

@@ -18,7 +18,7 @@ struct MemoryCase {
   int64_t vocabulary = 512;
   std::string shard = "none";
   std::string compute = "float32", gradients = "float32", moments = "float32", masters = "float32";
-  int64_t samples = 1, micro_batches = 2;
+  int64_t samples = 1, micro_batches = 2, loss_chunks = 1;
 };
 
 struct MeasuredMemory {
@@ -49,7 +49,7 @@ inline plan::Prediction planned_memory(const MemoryCase& c, const plan::ModelSpe
 }
 
 inline MeasuredMemory measure_memory(const MemoryCase& c, comm::Mesh& mesh) {
-  const plan::ModelSpec model = models::build_gpt(c.model, c.vocabulary);
+  const plan::ModelSpec model = models::build_gpt(c.model, c.vocabulary, c.loss_chunks);
   const device::Device device = mesh.device();
   MeasuredMemory out;
   count_tensor_memory();

@@ -7,8 +7,8 @@
 
 namespace ocoee::plan {
 
-inline Workload gpt(int64_t layers, int64_t width, int64_t heads, int64_t vocabulary,
-                    int64_t batch) {
+inline Workload gpt(int64_t layers, int64_t width, int64_t heads, int64_t vocabulary, int64_t batch,
+                    int64_t loss_chunks = 1) {
   models::GptConfig config;
   config.layers = layers;
   config.width = width;
@@ -16,7 +16,7 @@ inline Workload gpt(int64_t layers, int64_t width, int64_t heads, int64_t vocabu
   config.context = 2048;
   Workload w;
   w.name = "gpt";
-  w.model = models::build_gpt(config, vocabulary);
+  w.model = models::build_gpt(config, vocabulary, loss_chunks);
   w.sequence = 2048;
   w.global_batch = batch;
   return w;

@@ -73,6 +73,23 @@ TEST(Predict, BytesOfOneRankEqualTheModelsSpec) {
   EXPECT_DOUBLE_EQ(parameters, static_cast<double>(w.model.parameters()));
 }
 
+// One product more with the vocabulary, and an eighth of the logits.
+TEST(Predict, LogitsInChunksTakeLessMemoryAndMoreTime) {
+  Configuration c;
+  c.micro = 8;
+  const auto predicted = [&](int64_t chunks) {
+    return Predictor(gpt(12, 768, 12, 51200, 8, chunks), system_named("ocoee"),
+                     load_machine("h200"))
+        .predict(c);
+  };
+  const Prediction whole = predicted(1), parts = predicted(8);
+  const double tokens = 8 * 2048, logits = 2 * tokens * 51200;
+  EXPECT_NEAR(whole.total_bytes - parts.total_bytes, logits * 7 / 8, 0.1 * logits);
+  const double product = 2 * tokens * 768 * 51200 / 989.5e12;  // at the peak
+  EXPECT_GT(parts.seconds, whole.seconds + product);
+  EXPECT_LT(parts.seconds, whole.seconds + 3 * product);  // which a product reaches in part
+}
+
 TEST(Predict, LayersCostWhatIsKnownOfTheirKindBesideTheirWork) {
   Machine endless = load_machine("h200");
   endless.device.bandwidth = BytesPerSecond(1e30);

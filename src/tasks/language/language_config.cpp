@@ -52,8 +52,9 @@ void LanguageConfig::check(config::Problems& problems, const run::RunConfig& run
   precision.check(problems, /*has_float8_products=*/true);
   const bool has_model = problems.all().size() == before;
   optimizer.check(problems, train.steps);
-  plan::check_training(problems, batch, layout, ranks,
-                       {.pipeline = true, .shard = true, .tensor = true, .context = true});
+  plan::check_training(
+      problems, batch, layout, ranks,
+      {.pipeline = true, .shard = true, .tensor = true, .context = true, .logits = true});
   plan::check_gradients(problems, precision, batch, layout, ranks);
   if (has_model) plan::check_placement(problems, model_spec(), batch, layout, ranks);
 }

@@ -47,7 +47,9 @@ class LanguageConfig : public run::TaskConfig {
   // task itself sets `options.both_strands`.
   virtual LanguageData read_data(const std::filesystem::path& cache,
                                  data::WindowOptions options) const = 0;
-  plan::ModelSpec model_spec() const { return models::build_gpt(model, vocabulary()); }
+  plan::ModelSpec model_spec() const {
+    return models::build_gpt(model, vocabulary(), layout.loss_chunks);
+  }
 
  protected:
   virtual void describe_task(config::Description& task) = 0;  // keys of [task] besides name

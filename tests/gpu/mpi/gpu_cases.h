@@ -38,6 +38,7 @@ inline std::vector<LayoutCase> gpu_cases(int ranks, at::ScalarType type) {
               turn / 2 % 2 == 0 ? plan::ContextMethod::ring : plan::ContextMethod::all_to_all;
           if (pipeline > 1) c.schedule = schedules[(turn + turn / 2) % 4];
           c.chunks = c.schedule == ScheduleKind::interleaved ? 2 : 1;
+          c.loss_chunks = turn / 7 % 2 == 0 ? 1 : 5;
           if (tensor > 1 && turn % 2 == 1) c.micro = 2, c.halves = Halves::on;
           // Whole samples of a rank, whose attention goes with their rows, and parts of one.
           if (tensor > 1 && turn % 2 == 0)

@@ -40,6 +40,7 @@ struct LayoutCase {
   bool losses_only = false;
   int64_t layers = 8, width = 64, heads = 8;
   plan::ContextMethod method = plan::ContextMethod::ring;
+  int64_t loss_chunks = 1;
   int ranks() const { return tensor * pipeline * context * data; }
   comm::Shape shape() const {
     comm::Shape out;
@@ -52,14 +53,15 @@ struct LayoutCase {
     static const char* const levels[] = {"none", "states", "gradients", "parameters"};
     return fmt::format(
         "tensor {} pipeline {} context {}{} data {} shard {} in {} {} chunks {} cuts {} recompute "
-        "{} {} dropout {} {} samples {} of {}{}{} {}{}{}{}",
+        "{} {} dropout {} {} samples {} of {}{}{} {}{}{}{}{}",
         tensor, pipeline_inside ? fmt::format("{} inside", pipeline) : std::to_string(pipeline),
         context, method == plan::ContextMethod::ring ? "" : " by heads", data,
         levels[static_cast<size_t>(shard)], shard_group, plan::name_of(schedule), chunks,
         fmt::join(cuts, " "), static_cast<int>(recompute), style, dropout, attention_dropout, micro,
         samples, halves == Halves::on ? " in halves" : "", own_rows_first ? " own rows first" : "",
         c10::toString(type), bfloat16_gradients ? " with bfloat16 gradients" : "",
-        bfloat16_moments ? ", moments in bfloat16" : "", split_masters ? ", masters split" : "");
+        bfloat16_moments ? ", moments in bfloat16" : "", split_masters ? ", masters split" : "",
+        loss_chunks > 1 ? fmt::format(", logits in {} chunks", loss_chunks) : "");
   }
 };
 
@@ -215,7 +217,7 @@ void run_micro_batches(Engine& engine, const std::vector<MicroStep>& micro, cons
 inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communicator* world,
                           int64_t steps, const Visit& examine = {}, const Visit& begin = {},
                           int64_t first = 0) {
-  const plan::ModelSpec model = models::build_gpt(case_model(c), kVocabulary);
+  const plan::ModelSpec model = models::build_gpt(case_model(c), kVocabulary, c.loss_chunks);
   EngineOptions options;
   options.precision = {c.type, c.bfloat16_gradients, c.split_masters};
   options.recompute = c.recompute;

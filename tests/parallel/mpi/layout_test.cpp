@@ -124,6 +124,15 @@ TEST(Layout, HalvesThatTakeTurnsGiveTheSameAnswer) {
   }
 }
 
+// Of 32 tokens and more in parts of a fifth. Every second layout.
+TEST(Layout, LogitsInChunksGiveTheSameAnswer) {
+  size_t turn = 0;
+  for (LayoutCase c : cases(testing_support::world().size())) {
+    c.loss_chunks = 5, c.steps = 3;
+    if (turn++ % 2 == 0) expect_equal(c);
+  }
+}
+
 // Products that take a rank's own rows while the others come, and last while the others leave, with
 // every style and recompute mode; micro-batches of as many samples as ranks, whose attention goes
 // with them, and of fewer; without dropout and with it, which comes after a sum.

@@ -56,6 +56,22 @@ TEST(Memory, PeakOfTheTensorAllocatorIsWhatIsPlanned) {
   });
 }
 
+// Logits that outweigh all else, and an eighth of them at a time.
+TEST(Memory, LogitsInChunksTakeTheirPart) {
+  MemoryCase c = gpt(2, 64, 1 << 13);
+  c.model.context = 512, c.samples = 2;
+  std::vector<int64_t> whole, parts;
+  at_every_level(c, [&](const MeasuredMemory& got) { whole.push_back(got.peak); });
+  c.loss_chunks = 8;
+  at_every_level(c, [&](const MeasuredMemory& got) {
+    EXPECT_NEAR(static_cast<double>(got.peak) / got.planned.total_bytes, 1, 0.05)
+        << got.peak << " bytes at most; states " << got.states();
+    parts.push_back(got.peak);
+  });
+  const int64_t logits = 2 * 1024 * (1 << 13);  // in bfloat16
+  for (size_t i = 0; i < whole.size(); ++i) EXPECT_LT(parts[i], whole[i] - logits / 2) << i;
+}
+
 // What comes and goes with the blocks, by itself: the peak without states is what is planned of
 // units, activations and what a pass holds. Models in which blocks, or embedding and head, outweigh
 // activations; one micro-batch, after which nothing is under way, and two.
