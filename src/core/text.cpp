@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "core/random.h"
@@ -79,6 +80,11 @@ std::string format_count(double count) {
   int unit = 0;
   while (std::abs(count) >= 999.5 && unit < 6) count /= 1000, ++unit;
   return unit == 0 ? fmt::format("{:g}", count) : fmt::format("{:.3g}{}", count, units[unit]);
+}
+
+std::string format_flops(double count) {
+  const std::string number = format_count(count);
+  return number + (std::isalpha(static_cast<unsigned char>(number.back())) ? "FLOP" : " FLOP");
 }
 
 std::string format_seconds(double seconds) {

@@ -19,6 +19,7 @@ std::string_view trim(std::string_view text);
 std::string format_bytes(double bytes);                // "1.50 GiB"
 std::string counted(int64_t count, const char* what);  // "1 layer", "2 layers"
 std::string format_count(double count);                // "124 M"
+std::string format_flops(double count);                // "26 GFLOP", "256 FLOP"
 std::string format_seconds(double seconds);            // "2 min 05 s"
 
 uint64_t hash64(std::string_view text);  // FNV-1a, mixed: stable for ever (it feeds random keys)

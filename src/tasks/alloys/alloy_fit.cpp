@@ -234,10 +234,10 @@ nlohmann::json AlloyFitConfig::preview(const run::RunConfig&, int ranks) const {
           : "energies: as the files state them",
       fmt::format(
           "parameters: at most {} ({} species, {} shells of pairs, clusters within shell {}); "
-          "{}FLOP a fit",
+          "{} a fit",
           space.columns(), data.species.size(), most_shells(),
           std::max(fit.triplets, fit.quadruplets),
-          format_count(out["flops_per_step"].get<double>())),
+          format_flops(out["flops_per_step"].get<double>())),
       fmt::format("memory per rank, at most: {} (structures)", format_bytes(bytes))};
   if (const std::string missing = atoms::program_missing(lammps);
       data.energies == "lammps" && !missing.empty())

@@ -139,11 +139,11 @@ nlohmann::json LanguageConfig::preview(const run::RunConfig& run, int ranks) con
                   format_count(static_cast<double>(spec.parameters())),
                   counted(model.layers, "layer"), model.width, counted(model.heads, "head"),
                   vocabulary(), model.context),
-      fmt::format("step: {} = {} tokens, {} x {} x {}, {}FLOP", counted(batch.global, "sample"),
+      fmt::format("step: {} = {} tokens, {} x {} x {}, {}", counted(batch.global, "sample"),
                   format_count(tokens), counted(split.data, "data rank"),
                   counted(split.micro, "sample"),
                   split.accumulation == 1 ? "1 pass" : fmt::format("{} passes", split.accumulation),
-                  format_count(flops))};
+                  format_flops(flops))};
   if (const int64_t rows = plan::padded(vocabulary(), layout.tensor); rows != vocabulary()) {
     out["lines"].push_back(
         fmt::format("vocabulary: {} padded to {}, so that {} tensor ranks have {} each",
