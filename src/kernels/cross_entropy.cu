@@ -172,7 +172,7 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_in_shared(CrossE
   };
 #pragma unroll
   for (int u = 0; u < kAhead; ++u) send(static_cast<int>(threadIdx.x) + u * kRowThreads);
-  Online<W> own{W(-3e38), 0};  // finite: -infinity less it is -infinity
+  Online<W> own{W(-2e38), 0};  // finite, as its shift is: -infinity less that is -infinity
   for (int p = static_cast<int>(threadIdx.x); p < packs; p += kRowThreads) {
     send(p + kAhead * kRowThreads);
     __pipeline_wait_prior(kAhead);

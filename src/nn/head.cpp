@@ -69,8 +69,8 @@ class Head final : public ExchangingLayer {
       at::Tensor gradient;
       Exchange again, sum;
     };
-    const auto now = std::make_shared<Between>();
     if (chunks() > 1) return backward_in_chunks(grad_out, grad_in, saved, later, context, pieces);
+    const auto now = std::make_shared<Between>();
     pieces.add([&saved, &context, now] {
       now->gradient = saved.tensors[1];
       now->again = gather_input(saved.tensors[0], context);

@@ -25,9 +25,7 @@ std::atomic<int64_t> now{0}, peak{0};
 
 constexpr const char* kLessMemory =
     "\n    fix: lower batch.micro or the model, set layout.recompute or layout.loss_chunks, or "
-    "split over "
-    "more ranks; "
-    "`ocoee plan RECIPE` says what each takes";
+    "split over more ranks; `ocoee plan RECIPE` says what each takes";
 
 // The size of a block stands in a line of its own before it.
 constexpr size_t kLine = 64;

@@ -129,23 +129,12 @@ void LayerCost::embedding(const LayerSpec& layer) {
 void LayerCost::head(const LayerSpec& layer) {
   const double w = layer.option("width");
   const double vocabulary = std::ceil(layer.option("vocabulary") / t_);  // padded
+  const auto chunks = layer.options.find("loss_chunks");
+  if (system_.by_tensor && chunks != layer.options.end() && chunks->second > 1)
+    return head_in_chunks(vocabulary, w, chunks->second);
   linear(vocabulary, w, false, true, /*in_float8=*/false);
   tensor_traffic(w, true, false, /*products=*/false);
   const double logits = vocabulary * T_;
-  const auto option = layer.options.find("loss_chunks");
-  const double chunks = option == layer.options.end() ? 1 : option->second;
-  if (system_.by_tensor && chunks > 1) {
-    // Made twice: for the losses, and to become their gradient in place.
-    b_.input.of(Work::product) += timer_.product(T_, vocabulary, w);
-    const double arithmetic = timer_.device().loss * logits;
-    stream((t_ > 1 ? 2 : 1) * e_ * logits, 2 * e_ * logits, arithmetic, arithmetic);
-    keep(e_ * w * Ts_, e_ * w * Ts_);
-    const double sums = master_ * vocabulary * w, scaled = multiplies(vocabulary, w) ? 0 : T_;
-    return hold(e_ * logits / chunks + e_ * w * (T_ + scaled / chunks + (t_ > 1 ? T_ + Ts_ : 0)) +
-                    (t_ > 1 || !has_epilogues() ? 24 * T_ / chunks : 0) +
-                    weight_product(vocabulary, w, master_) + (gradient_ < master_ ? sums : 0),
-                0, sums);
-  }
   if (system_.by_tensor)  // logits become their gradient in place, in the forward pass
     stream(2 * e_ * logits, 0, timer_.device().loss * logits);
   else
@@ -161,6 +150,30 @@ void LayerCost::head(const LayerSpec& layer) {
   hold(e_ * w * (T_ + scaled + (t_ > 1 ? T_ + Ts_ : 0)) +
            (t_ > 1 || !has_epilogues() ? 24 * T_ : 0) + weight_product(vocabulary, w),
        beside_selective(w), e_ * (logits + w * T_));
+}
+
+// Logits are made twice: for the losses, and to become their gradient in place. Its products come
+// in the same pass, each chunk's added to the weight gradient, or to sums beside it: where that is
+// kept in fewer bytes, or where it is put off.
+void LayerCost::head_in_chunks(double vocabulary, double w, double chunks) {
+  multiplied(vocabulary, w, false);
+  const double logits = vocabulary * T_, sums = master_ * vocabulary * w;
+  const bool beside = gradient_ < master_;
+  b_.forward.of(Work::product) += timer_.product(T_, vocabulary, w);
+  b_.input.of(Work::product) +=
+      timer_.product(T_, vocabulary, w) + timer_.product(T_, w, vocabulary);
+  b_.input.of(Work::product) +=
+      timer_.product(vocabulary, w, T_ / chunks, chunks, chunks * 2 * sums);
+  if (beside) b_.weight.of(Work::stream) += timer_.stream(sums + gradient_ * vocabulary * w);
+  tensor_traffic(w, true, false, /*products=*/false);
+  const double arithmetic = timer_.device().loss * logits;
+  stream((t_ > 1 ? 2 : 1) * e_ * logits, 2 * e_ * logits, arithmetic, arithmetic);
+  keep(e_ * w * Ts_, e_ * w * Ts_);
+  const double scaled = multiplies(vocabulary, w) ? 0 : T_;
+  hold(e_ * logits / chunks + e_ * w * (T_ + scaled / chunks + (t_ > 1 ? T_ + Ts_ : 0)) +
+           (t_ > 1 || !has_epilogues() ? 24 * T_ / chunks : 0) +
+           weight_product(vocabulary, w, master_) + (beside ? sums : 0),
+       0, sums, beside ? 0 : sums);
 }
 
 void LayerCost::other(const LayerSpec& layer) {
@@ -213,13 +226,14 @@ void LayerCost::keep(double none, double selective) {
 }
 
 // What a layer's backward pass holds beside what was kept up to it: `own`, with selective
-// recompute also `made_again`; its weight work, where it is put off, waits with `waits`.
-void LayerCost::hold(double own, double made_again, double waits) {
+// recompute also `made_again`; its weight work, where it is put off, waits with `waits`, beside
+// which the pass then holds `if_put_off`.
+void LayerCost::hold(double own, double made_again, double waits, double if_put_off) {
   const double held[] = {b_.saved[0] + own, b_.saved[1] + own + made_again};
   b_.waiting += waits;
   for (size_t mode = 0; mode < 2; ++mode) {
     b_.alive[mode] = std::max(b_.alive[mode], held[mode]);
-    before_later_[mode] = std::max(before_later_[mode], held[mode] - b_.waiting);
+    before_later_[mode] = std::max(before_later_[mode], held[mode] + if_put_off - b_.waiting);
     b_.putting_off[mode] = before_later_[mode] + b_.waiting;  // of the layers after this one
   }
 }

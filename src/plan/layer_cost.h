@@ -39,6 +39,7 @@ class LayerCost {
   void mlp(const LayerSpec& layer);
   void embedding(const LayerSpec& layer);
   void head(const LayerSpec& layer);
+  void head_in_chunks(double vocabulary, double w, double chunks);
   void other(const LayerSpec& layer);
   void stream(double forward, double backward, double arithmetic = 0, double gradient = 0);
   void residual(double w, bool dropout);
@@ -46,7 +47,7 @@ class LayerCost {
 
   // Bytes that are kept for the backward pass, and that it holds.
   void keep(double none, double selective);
-  void hold(double own, double made_again, double waits);
+  void hold(double own, double made_again, double waits, double if_put_off = 0);
   double stream_gradients(double w, bool dropout) const;
   double selective_input(double w);
   double beside_selective(double w) const;

@@ -143,6 +143,12 @@ TEST(CrossEntropy, MaskedColumnsHaveNoShare) {
   EXPECT_NEAR(got.losses[0], want.losses[0], 1e-6);
   EXPECT_NEAR(got.gradient[0], 0, 1e-30);
   EXPECT_NEAR(got.gradient[7], 0, 1e-30);
+  // A whole pack of them, and more, in a row that waits in a GPU's shared memory.
+  const Case wide{DType::bf16, 1, 8192, 8192, false, 1};
+  Values masked(wide);
+  masked.targets = {40};
+  std::fill_n(masked.logits.begin(), 16, -INFINITY);
+  EXPECT_NEAR(run(wide, masked).losses[0], reference(wide, masked).losses[0], 1e-4);
 }
 
 // The vocabulary cut into three parts, reduced by hand, gives what the whole gives.

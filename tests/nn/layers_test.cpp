@@ -327,6 +327,37 @@ TEST(Layers, HeadInChunksHasTheSameAnswer) {
   }
 }
 
+// Chunks are summed in float32 before they meet a gradient in fewer digits, written or added to.
+TEST(Layers, HeadInChunksRoundsABfloat16GradientOnce) {
+  at::manual_seed(2);
+  Bundle in, batch;
+  in["h"] = at::randn({3, 8, 24}, at::kFloat);
+  batch["targets"] = at::randint(0, 11, {3, 8}, at::kLong);
+  std::vector<at::Tensor> gradients;
+  for (const int chunks : {1, 3}) {
+    at::manual_seed(3);
+    Bench bench(layer_named(models::build_gpt(small("llama"), 11, chunks), "head"), at::kFloat);
+    if (chunks > 1) {  // what nobody cleared
+      bench.weights.gradient = at::full_like(bench.weights.gradient, NAN).to(at::kBFloat16);
+      bench.layer->bind(bench.weights);
+      bench.layer->expect_first_gradients();
+    }
+    bench.context.batch = &batch;
+    for (int pass = 0; pass < 2; ++pass) {
+      Bundle out, grad_out, grad_in;
+      Saved saved;
+      WeightWork work;
+      bench.layer->forward(in, out, saved, bench.context);
+      grad_out["loss_sum"] = at::ones({}, at::kFloat);
+      bench.layer->backward(grad_out, grad_in, saved, work, bench.context);
+      work.drain();
+      gradients.push_back(bench.weights.gradient_view(0).clone());
+    }
+  }
+  EXPECT_TRUE(at::equal(gradients[2], gradients[0].to(at::kBFloat16)));
+  expect_close(gradients[3].to(at::kFloat), gradients[1], "two passes", 4e-3);
+}
+
 // A new kind of layer must come with its own comparison above.
 TEST(Layers, EveryRegisteredKindIsCompared) {
   const std::set<std::string> compared{"embedding", "norm", "attention", "mlp", "head", "linear"};

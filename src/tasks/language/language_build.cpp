@@ -78,9 +78,7 @@ class BitsPerLetter final : public train::Evaluation {
 };
 
 double recompute_flops_per_token(const LanguageConfig& config, const plan::ModelSpec& spec) {
-  double sum = 0;
-  // Logits in chunks are made twice.
-  if (config.layout.loss_chunks > 1) sum += spec.blocks.back().layers.back().cost.matmul_flops;
+  double sum = plan::loss_flops_made_again(spec);
   if (config.layout.recompute == "full") {
     for (const plan::BlockSpec& block : spec.blocks) sum += plan::flops_made_again(block);
   }
