@@ -74,9 +74,7 @@ template <int kPlanes, int kBasis, int kThreads>
 void launch_swaps(const AlloySwap& a, const device::Stream& stream) {
   const size_t shared =
       static_cast<size_t>(kThreads) * static_cast<size_t>(kPlanes * a.geometry.tile_words) * 4;
-  if (shared > 48 * 1024)
-    cudaFuncSetAttribute(swap_kernel<kPlanes, kBasis, kThreads>,
-                         cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+  allow_shared_memory(swap_kernel<kPlanes, kBasis, kThreads>, shared);
   const int64_t links =
       a.lattice.replicas * a.geometry.links[0] * a.geometry.links[1] * a.link_layers;
   swap_kernel<kPlanes, kBasis, kThreads>

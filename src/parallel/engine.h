@@ -164,7 +164,6 @@ class Engine {
   nn::Bundle run_backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch,
                           size_t next);
   bool turns_round(size_t block) const;
-  bool keeps_input(size_t block, size_t layer) const;
   bool is_last_chunk(size_t chunk) const { return chunk + 1 == chunks(); }
   // The saved tensors of a block of a pass, in a fixed order.
   std::vector<at::Tensor*> saved_tensors(Pass& pass, size_t block) const;

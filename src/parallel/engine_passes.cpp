@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's passes through the blocks of a stage: forward, with what is kept, and backward.
-#include <algorithm>
 #include <map>
 
 #include "core/error.h"
@@ -230,13 +229,6 @@ bool Engine::turns_round(size_t block) const {
   return last_stage && at_once && block + 1 == layers_.size();
 }
 
-// Selective recompute too leaves this layer what it needs first in its backward pass.
-bool Engine::keeps_input(size_t block, size_t layer) const {
-  const std::vector<plan::SavedArray>& saved = stage_.model.blocks[block].layers[layer].saved;
-  return std::any_of(saved.begin(), saved.end(),
-                     [](const plan::SavedArray& a) { return a.comes_in && !a.cheap; });
-}
-
 std::vector<at::Tensor*> Engine::saved_tensors(Pass& pass, size_t block) const {
   const size_t at = block - stage_.chunks[pass.chunk].first;
   std::vector<at::Tensor*> out;
@@ -313,8 +305,8 @@ void Engine::add_backward(Walk& walk, bool last_micro_batch, size_t next_block,
       pieces.add([&walk] { walk.here = std::move(walk.gradient); });
     }
     for (size_t l = layers_[b].size(); l-- > 0;) {
-      const bool again =
-          context_.selective && l > 0 && layers_[b][l - 1]->repeats() && !keeps_input(b, l);
+      const bool again = context_.selective && l > 0 && layers_[b][l - 1]->repeats() &&
+                         !plan::kept_input(stage_.model.blocks[b].layers[l], /*selective=*/true);
       // Only weight gradients need what is made again: the backward pass of the layer that makes it
       // does so on its way, and they come after it. Over tensor ranks it has to travel first.
       const bool owed = again && mesh_.size(Axis::tensor) == 1;

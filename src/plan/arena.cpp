@@ -14,14 +14,14 @@ int64_t bytes_of(const SavedArray& array, const ArenaShape& shape) {
          (array.wide ? std::max<int64_t>(4, shape.compute_bytes) : shape.compute_bytes);
 }
 
-const SavedArray* kept_input(const LayerSpec& layer, const ArenaShape& shape) {
+}  // namespace
+
+const SavedArray* kept_input(const LayerSpec& layer, bool selective) {
   for (const SavedArray& array : layer.saved) {
-    if (array.comes_in && !(array.cheap && shape.selective)) return &array;
+    if (array.comes_in && !(array.cheap && selective)) return &array;
   }
   return nullptr;
 }
-
-}  // namespace
 
 const ArenaPlan::Place* ArenaPlan::find(const std::string& name) const {
   const auto found = std::find_if(places.begin(), places.end(),
@@ -40,13 +40,14 @@ ArenaPlan plan_arena(const LayerSpec& layer, const LayerSpec* next, const ArenaS
   for (const SavedArray& array : layer.saved) {
     if (!array.comes_in && !(array.cheap && shape.selective)) add(array.name, array);
   }
-  const SavedArray* output = next ? kept_input(*next, shape) : nullptr;
+  const SavedArray* output = next ? kept_input(*next, shape.selective) : nullptr;
   if (output) add(ArenaPlan::kOutput, *output);
   return plan;
 }
 
 int64_t block_input_bytes(const BlockSpec& block, const ArenaShape& shape) {
-  const SavedArray* input = block.layers.empty() ? nullptr : kept_input(block.layers[0], shape);
+  const SavedArray* input =
+      block.layers.empty() ? nullptr : kept_input(block.layers[0], shape.selective);
   return input ? bytes_of(*input, shape) : 0;
 }
 

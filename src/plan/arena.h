@@ -40,6 +40,10 @@ struct ArenaPlan {
   int64_t total() const { return bytes[0] + bytes[1]; }
 };
 
+// The input that a layer keeps, with `selective` recompute or without; null: it keeps none, or has
+// it made again.
+const SavedArray* kept_input(const LayerSpec& layer, bool selective);
+
 // `next`: the layer after it in its block; null: there is none.
 ArenaPlan plan_arena(const LayerSpec& layer, const LayerSpec* next, const ArenaShape& shape);
 

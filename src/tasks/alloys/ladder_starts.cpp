@@ -6,6 +6,7 @@
 #include "core/text.h"
 #include "science/alloy/features.h"
 #include "science/atoms/formats.h"
+
 namespace ocoee::tasks {
 
 std::vector<uint8_t> ordered_start(const SystemConfig& system, const std::string& name,
