@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What recompute costs a training step on one GPU, and what it saves: interleaved runs of one model, medians, ratios.
+"""What recompute and logits in chunks cost a training step on one GPU, and what they save: interleaved runs of one model,
+medians, ratios.
 
-    python3 bench/recompute.py build-cuda/ocoee [--models 124m,350m,1300m,22b] [--modes selective,full] [--runs 3]
+    python3 bench/recompute.py build-cuda/ocoee [--models 124m,350m,1300m,22b] [--modes selective,full,loss_chunks=8,selective+loss_chunks=8]
+                               [--runs 3]
 
 A process for each mode, in the shapes and with the runs of bench/transformer_step.py, of which one runs at a time. On less
 than 140 GB of memory --modes selective takes 1300m.
@@ -11,6 +13,11 @@ import argparse
 import statistics
 
 from transformer_step import MODELS, Ours
+
+
+def keys_of(mode):
+    """selective+loss_chunks=8 -> layout.recompute=selective, layout.loss_chunks=8"""
+    return ["layout." + (part if "=" in part else f"recompute={part}") for part in mode.split("+")]
 
 
 def main():
@@ -26,7 +33,7 @@ def main():
     for name in a.models.split(","):
         processes, results = {}, {mode: [] for mode in modes}
         for mode in modes:  # the first step of one is over before the next process takes memory
-            processes[mode] = Ours(a.program, MODELS[name], a.steps, a.runs, [f"layout.recompute={mode}", *a.set])
+            processes[mode] = Ours(a.program, MODELS[name], a.steps, a.runs, [*keys_of(mode), *a.set])
             results[mode].append(processes[mode].run())
         for _ in range(a.runs - 1):
             for mode in modes:
@@ -36,7 +43,7 @@ def main():
         for mode in modes:
             rates = [r["tokens_per_second"] for r in results[mode]]
             costs = [100 * (n["tokens_per_second"] / rate - 1) for n, rate in zip(results["none"], rates)]
-            print(f"{name:6} {mode:9} {statistics.median(rates):10,.0f} tokens/s  peak {results[mode][-1]['peak_bytes'] / 1e9:6.1f} GB"
+            print(f"{name:6} {mode:24} {statistics.median(rates):10,.0f} tokens/s  peak {results[mode][-1]['peak_bytes'] / 1e9:6.1f} GB"
                   f"  cost {statistics.median(costs):5.1f} % ({min(costs):.1f} to {max(costs):.1f})"
                   f"  loss {results[mode][-1]['loss']:.4f}", flush=True)
 

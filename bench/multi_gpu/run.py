@@ -55,6 +55,25 @@ def cases(name, model, n, accumulated):
     return out
 
 
+def median_of(rows):
+    """The figures of a case over its rounds; what is no number, and the clocks, are the last round's."""
+    numbers = {key for key, value in rows[-1].items() if isinstance(value, (int, float)) and key != "ranks"}
+    return rows[-1] | {key: statistics.median(row[key] for row in rows if key in row) for key in numbers}
+
+
+def show(row, more=""):
+    nan = float("nan")
+    number = {key: row.get(key) if row.get(key) is not None else nan
+              for key in ("of_slowest", "of_mean", "of_bubble", "bubble", "ideal_bubble", "step_seconds", "planned_seconds",
+                          "peak_bytes", "planned_bytes", "loss")}
+    print(f"{row['layout']:36} {row['tokens_per_second']:>10,.0f} {row['tokens_per_second'] / row['ranks']:>9,.0f} "
+          f"{number['of_slowest']:>10.3f} {number['of_mean']:>8.3f} "
+          f"{number['of_bubble']:>9.3f} {number['bubble']:>7.4f} {number['ideal_bubble']:>7.4f} "
+          f"{number['step_seconds'] * 1e3:>8.1f} {number['planned_seconds'] * 1e3:>8.1f} "
+          f"{number['peak_bytes'] / 1e9:>8.1f} {number['planned_bytes'] / 1e9:>8.1f} {number['loss']:>8.4f}"
+          f"{more}  {', '.join('/'.join(f'{x:.0f}' for x in card) for card in row.get('clocks', []))}", flush=True)
+
+
 class Bench:
     def __init__(self, options):
         self.o, self.begin, self.not_run = options, time.monotonic(), []
@@ -112,52 +131,62 @@ class Bench:
     def training(self):
         self.results["training"] = []
         for name in self.o.models.split(","):
-            model, bases = MODELS[name], {}
+            taken = {}  # layout -> its rows, one a round
             print(f"\n{name:36} {'tokens/s':>10} {'a GPU':>9} {'of slowest':>10} {'of mean':>8} {'of bubble':>9} "
                   f"{'bubble':>7} {'formula':>7} {'step ms':>8} "
                   f"{'planned':>8} {'peak GB':>8} {'planned':>8} {'loss':>8}  MHz, W of each card", flush=True)
-            for index, (what, ranks, keys, base, share) in enumerate(cases(name, model, self.o.gpus, self.o.accumulated)):
-                wanted = not self.o.cases or index in self.o.cases
-                if not wanted:
-                    continue
-                if not self.limit():
-                    self.lacks(f"{name}, {what}")
-                    continue
-                others = [keys for case, _, keys in (v.partition(":") for v in self.o.variants) if int(case) == index]
-                for more in ["", *others]:
-                    rows = self.run(model, ranks, [*keys, *more.split()]) or []
-                    if ranks == 1 and rows:
-                        bases[base] = [row["tokens_per_second"] for row in rows]
-                    for card, row in enumerate(rows):
-                        self.row(name, f"{what} {more}".strip() + f", card {card}" * (ranks == 1), ranks, row, bases.get(base), share)
-                    if not rows:
-                        self.lacks(f"{name}, {what} {more}".strip())
-            shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")] + [f"--accumulated={self.o.accumulated}"]
-            for how in self.o.peers:
-                library, _, compiled = how.partition("-")
-                text = jobs.output(jobs.torchrun(self.o.gpus, "bench/multi_gpu/training_peer.py", "--how", library, *shape,
-                                                 *(["--compile"] if compiled else [])), self.limit(), self.o.gpus) if self.limit() else ""
-                for row in jobs.json_lines(text)[-1:]:
-                    self.row(name, f"PyTorch {how}", self.o.gpus, row, bases.get("one GPU"), 1)
-                if not jobs.json_lines(text):
-                    self.lacks(f"{name}, PyTorch {how}")
+            for _ in range(self.o.rounds):
+                bases = self.layouts(name, taken)
+            self.peers(name, taken, bases)
+            if self.o.rounds > 1:
+                print(f"medians of {self.o.rounds} rounds, of the slowest in brackets")
+                for rows in taken.values():
+                    shares = [row["of_slowest"] for row in rows if "of_slowest" in row]
+                    show(median_of(rows), f"  ({min(shares):.3f} to {max(shares):.3f})" if len(shares) > 1 else "")
 
-    def row(self, name, what, ranks, row, base, share):
-        each, nan = row["tokens_per_second"] / ranks, float("nan")
+    def layouts(self, name, taken):
+        """Each case once. Returns tokens a second of the cards alone, in this round."""
+        model, bases = MODELS[name], {}
+        for index, (what, ranks, keys, base, share) in enumerate(cases(name, model, self.o.gpus, self.o.accumulated)):
+            if self.o.cases and index not in self.o.cases:
+                continue
+            if not self.limit():
+                self.lacks(f"{name}, {what}")
+                continue
+            others = [keys for case, _, keys in (v.partition(":") for v in self.o.variants) if int(case) == index]
+            for more in ["", *others]:
+                rows = self.run(model, ranks, [*keys, *more.split()]) or []
+                if ranks == 1 and rows:
+                    bases[base] = [row["tokens_per_second"] for row in rows]
+                for card, row in enumerate(rows):
+                    self.row(taken, name, f"{what} {more}".strip() + f", card {card}" * (ranks == 1), ranks, row, bases.get(base), share)
+                if not rows:
+                    self.lacks(f"{name}, {what} {more}".strip())
+        return bases
+
+    def peers(self, name, taken, bases):
+        model = MODELS[name]
+        shape = [f"--{k}={model[k]}" for k in ("layers", "width", "heads", "batch")] + [f"--accumulated={self.o.accumulated}"]
+        for how in self.o.peers:
+            library, _, compiled = how.partition("-")
+            text = jobs.output(jobs.torchrun(self.o.gpus, "bench/multi_gpu/training_peer.py", "--how", library, *shape,
+                                             *(["--compile"] if compiled else [])), self.limit(), self.o.gpus) if self.limit() else ""
+            for row in jobs.json_lines(text)[-1:]:
+                self.row(taken, name, f"PyTorch {how}", self.o.gpus, row, bases.get("one GPU"), 1)
+            if not jobs.json_lines(text):
+                self.lacks(f"{name}, PyTorch {how}")
+
+    def row(self, taken, name, what, ranks, row, base, share):
+        each = row["tokens_per_second"] / ranks
         row = {"model": name, "layout": what, "ranks": ranks, **row}
         if base and ranks > 1:
             row |= {"of_slowest": each / min(base), "of_mean": each / statistics.mean(base)}
             row["of_bubble"] = row["of_slowest"] / share
-        self.results["training"].append(row)
+        taken.setdefault(what, []).append(row)
+        self.results["training"] = [kept for kept in self.results["training"] if kept["model"] != name] + [
+            median_of(rows) | ({"rounds": rows} if len(rows) > 1 else {}) for rows in taken.values()]
         self.write()
-        number = {key: row.get(key) if row.get(key) is not None else nan
-                  for key in ("of_slowest", "of_mean", "of_bubble", "bubble", "ideal_bubble", "step_seconds", "planned_seconds",
-                              "peak_bytes", "planned_bytes", "loss")}
-        print(f"{what:36} {row['tokens_per_second']:>10,.0f} {each:>9,.0f} {number['of_slowest']:>10.3f} {number['of_mean']:>8.3f} "
-              f"{number['of_bubble']:>9.3f} {number['bubble']:>7.4f} {number['ideal_bubble']:>7.4f} "
-              f"{number['step_seconds'] * 1e3:>8.1f} {number['planned_seconds'] * 1e3:>8.1f} "
-              f"{number['peak_bytes'] / 1e9:>8.1f} {number['planned_bytes'] / 1e9:>8.1f} {number['loss']:>8.4f}  "
-              f"{', '.join('/'.join(f'{x:.0f}' for x in card) for card in row.get('clocks', []))}", flush=True)
+        show(row)
 
     def losses(self):
         """50 steps of 124M on one GPU and on all; and on all, one, all by turns, from checkpoints."""
@@ -217,6 +246,8 @@ def main():
                         help="micro-batches of a GPU in a step, in the data parallel cases and in those of one GPU beside them")
     parser.add_argument("--peers", nargs="*", default=["ddp", "fsdp", "ddp-compiled", "fsdp-compiled"],
                         choices=["ddp", "fsdp", "ddp-compiled", "fsdp-compiled"])
+    parser.add_argument("--rounds", type=int, default=1,
+                        help="all cases so often, in turns: warm cards are slower, and the first case finds them cold; figures are medians")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--every", type=int, default=5, help="steps of a logged stretch; medians are over stretches")
     parser.add_argument("--machine", default="h200", help="the profile that plans are made by")
