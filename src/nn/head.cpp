@@ -4,12 +4,13 @@
 // logits are replaced by their gradient while the loss is computed, so no float32 copy of them
 // exists; without targets in the micro-batch the logits go out.
 //
-// In chunks (option loss_chunks) only the logits of a part of the rows exist at a time: the forward
-// pass makes them for the losses, the backward pass once more for the gradients.
+// In chunks (option loss_chunks) only the logits of a part of the rows exist at a time. They are
+// made once: where a backward pass follows, it makes them, and fills in loss_sum.
 //
 // Over the tensor axis the vocabulary is split: a rank has the logits of its own columns only, and
 // the ranks agree on each row's maximum, sum and target (Shoeybi et al. 2019).
 #include <algorithm>
+#include <limits>
 
 #include "core/error.h"
 #include "core/trace.h"
@@ -32,18 +33,13 @@ class Head final : public ExchangingLayer {
   void forward_pieces(const Bundle& in, Bundle& out, Saved& saved, Context& context,
                       Pieces& pieces) override {
     const auto gathering = std::make_shared<Exchange>();
-    // Again for the backward pass alone, chunks need their input and nothing else.
-    const auto only_input = [this, &context] {
-      return in_chunks(context) && !context.wants_output;
-    };
-    pieces.add([&in, &context, gathering, only_input] {
-      if (!only_input()) *gathering = gather_rows(in.at("h"), context);
+    pieces.add([this, &in, &context, gathering] {
+      if (!waits_for_backward(context)) *gathering = gather_rows(in.at("h"), context);
     });
     pieces.end_turn();
-    pieces.add([this, &in, &out, &saved, &context, gathering, only_input] {
+    pieces.add([this, &in, &out, &saved, &context, gathering] {
       const NoTape no_grad;
-      if (in_chunks(context) && context.save) saved.tensors = {in.at("h")};
-      if (only_input()) return;
+      if (waits_for_backward(context)) return promise_sums(in.at("h"), out, saved, context);
       const at::Tensor h = gathering->wait();
       *gathering = {};
       if (in_chunks(context)) return sum_losses_in_chunks(h, out, context);
@@ -119,6 +115,9 @@ class Head final : public ExchangingLayer {
     return found == spec().options.end() ? 1 : static_cast<int64_t>(found->second);
   }
   bool in_chunks(const Context& context) const { return chunks() > 1 && scores(context); }
+  bool waits_for_backward(const Context& context) const {
+    return in_chunks(context) && context.save;
+  }
 
   static Scored to_score(const Context& context, const at::TensorOptions& options) {
     const at::Tensor targets = context.batch->at("targets").contiguous().view({-1});
@@ -132,10 +131,22 @@ class Head final : public ExchangingLayer {
 
   static void write_sums(const Scored& scored, Bundle& out) {
     out["loss_sum"] = scored.losses.sum();
-    out["weight_sum"] =
-        scored.weight.defined()
-            ? scored.weight.sum().to(scored.losses.scalar_type())
-            : at::full({}, static_cast<double>(scored.targets.numel()), scored.losses.options());
+    out["weight_sum"] = weight_sum(scored);
+  }
+  static at::Tensor weight_sum(const Scored& scored) {
+    return scored.weight.defined()
+               ? scored.weight.sum().to(scored.losses.scalar_type())
+               : at::full({}, static_cast<double>(scored.targets.numel()), scored.losses.options());
+  }
+
+  static void promise_sums(const at::Tensor& h, Bundle& out, Saved& saved, const Context& context) {
+    const Scored scored = to_score(context, h.options());
+    saved.tensors = {h};
+    const auto loss_sum = std::make_shared<at::Tensor>(
+        at::full({}, std::numeric_limits<double>::quiet_NaN(), scored.losses.options()));
+    out["loss_sum"] = *loss_sum;
+    out["weight_sum"] = weight_sum(scored);
+    saved.tape = loss_sum;
   }
 
   // What the step makes of the sum: a scalar that stays on the device. The gradient of the logits
@@ -176,12 +187,14 @@ class Head final : public ExchangingLayer {
   void backward_in_chunks(const Bundle& grad_out, Bundle& grad_in, Saved& saved, WeightWork& later,
                           Context& context, Pieces& pieces) {
     const auto moving = std::make_shared<Exchange>();
-    pieces.add([&saved, &context, moving] {
+    const auto loss_sum = std::make_shared<at::Tensor>();
+    pieces.add([&saved, &context, moving, loss_sum] {
+      *loss_sum = *std::static_pointer_cast<at::Tensor>(saved.tape);
       *moving = gather_rows(saved.tensors[0], context);
       saved.clear();
     });
     pieces.end_turn();
-    pieces.add([this, &grad_out, &later, &context, moving] {
+    pieces.add([this, &grad_out, &later, &context, moving, loss_sum] {
       const NoTape no_grad;
       const at::Tensor h = moving->wait(), part = at::empty_like(h),
                        part_rows = part.view({-1, h.size(-1)});
@@ -192,13 +205,15 @@ class Head final : public ExchangingLayer {
           beside ? at::empty(weights().view(0).sizes(), h.options().dtype(wide(h.scalar_type())))
                  : kept;
       bool adds = !beside && adds_gradient(0);
-      for_chunks(h, to_score(context, h.options()), /*gradient=*/true, context,
+      const Scored scored = to_score(context, h.options());
+      for_chunks(h, scored, /*gradient=*/true, context,
                  [&](const at::Tensor& gradient, const at::Tensor& rows, int64_t first) {
                    product_input_gradient(gradient, weights().view(0), scale, {},
                                           part_rows.narrow(0, first, rows.size(0)));
                    product_weight_gradient(gradient, rows, sums, {}, adds, scale);
                    adds = true;
                  });
+      loss_sum->copy_(scored.losses.sum());
       if (beside) {
         later.add([this, sums, lent = weights()] {
           const NoTape inside;

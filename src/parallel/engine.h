@@ -71,9 +71,12 @@ class Engine {
   // What one forward pass keeps for its backward; of one chunk. Where halves take turns, of the
   // first half; `output` is that of both.
   struct Pass {
-    nn::Bundle output;
+    nn::Bundle output;  // losses among it may be filled in by the backward pass only (nn/head.cpp)
     const nn::Bundle* batch = nullptr;
     std::unique_ptr<Pass> second_half;
+    struct {
+      nn::Bundle first, second, whole;
+    } sums;                                     // of two halves: the scalars that they put out
     std::unique_ptr<nn::Bundle> own_batch;      // of a half
     std::vector<nn::Bundle> block_inputs;       // recompute only
     std::vector<std::vector<nn::Saved>> saved;  // per block of the chunk, per layer

@@ -38,6 +38,14 @@ nn::Bundle half_of(const nn::Bundle& whole, int64_t which) {
   return half;
 }
 
+nn::Bundle scalars_of(const nn::Bundle& all) {
+  nn::Bundle out;
+  for (const auto& [name, tensor] : all.items()) {
+    if (tensor.defined() && tensor.dim() == 0) out[name] = tensor;
+  }
+  return out;
+}
+
 // Sums of losses are added.
 nn::Bundle whole_of(const nn::Bundle& first, const nn::Bundle& second) {
   const at::NoGradGuard no_grad;
@@ -214,7 +222,9 @@ Engine::Pass Engine::forward_chunk(size_t chunk, nn::Bundle in, const MicroStep&
   beside_messages(true);
   nn::take_turns(pieces, others, /*ahead=*/1);
   beside_messages(false);
+  pass.sums = {scalars_of(pass.output), scalars_of(second.output)};
   pass.output = whole_of(pass.output, second.output);
+  pass.sums.whole = scalars_of(pass.output);
   second.output.clear();
   pass.kept.planned += second.kept.planned, pass.kept.taken += second.kept.taken;
   if (pass.kept.taken >= kept_.taken) kept_ = pass.kept;
@@ -370,6 +380,11 @@ nn::Bundle Engine::run_backward(Pass& pass, const nn::Bundle& grad_output, bool 
   beside_messages(true);
   nn::take_turns(pieces, others, /*ahead=*/0);
   beside_messages(false);
+  // Those that the layers have filled in now.
+  for (const auto& [name, sum] : pass.sums.whole.items()) {
+    const at::NoGradGuard no_grad;
+    sum.copy_(pass.sums.first.at(name)).add_(pass.sums.second.at(name));
+  }
   return whole_of(ahead.here, behind.here);
 }
 

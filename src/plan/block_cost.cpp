@@ -48,17 +48,6 @@ double flops_made_again(const BlockSpec& block) {
   return sum;
 }
 
-double loss_flops_made_again(const ModelSpec& model) {
-  double sum = 0;
-  for (const BlockSpec& block : model.blocks) {
-    for (const LayerSpec& layer : block.layers) {
-      const auto chunks = layer.options.find("loss_chunks");
-      if (chunks != layer.options.end() && chunks->second > 1) sum += layer.cost.matmul_flops;
-    }
-  }
-  return sum;
-}
-
 const char* name_of(Work work) {
   static const char* const names[] = {"products", "attention", "elementwise", "tensor", "context"};
   return names[static_cast<size_t>(work)];

@@ -56,8 +56,6 @@ Shape shape_of(const Configuration& c);
 
 bool is_recomputed(const BlockSpec& block);       // with full recompute; embedding and head are not
 double flops_made_again(const BlockSpec& block);  // a token, by this engine's full recompute
-// A token's, where logits come in chunks (layout.loss_chunks): they are made twice.
-double loss_flops_made_again(const ModelSpec& model);
 
 // Blocks that cost the same are of one class; classes are numbered in order of appearance.
 class BlockCosts {

@@ -35,6 +35,16 @@ void LayerCost::tensor_traffic(double width, bool input, bool output, bool produ
   }
 }
 
+// The backward pass gathers the input of a split layer and sums its gradient.
+void LayerCost::gather_and_sum(double width) {
+  if (group_.ranks == 1) return;
+  const Bytes bytes(e_ * width * T_);
+  b_.input.of(Work::tensor) += system_.norms_sharded
+                                   ? network_.all_gather(group_, bytes, by_).value +
+                                         network_.reduce_scatter(group_, bytes, by_).value
+                                   : network_.all_reduce(group_, bytes).value;
+}
+
 // Keys and values of the other context ranks arrive while scores are computed.
 void LayerCost::context_traffic(double bytes, double hidden_by) {
   if (context_.ranks == 1) return;

@@ -152,22 +152,20 @@ void LayerCost::head(const LayerSpec& layer) {
        beside_selective(w), e_ * (logits + w * T_));
 }
 
-// Logits are made twice: for the losses, and to become their gradient in place. Its products come
-// in the same pass, each chunk's added to the weight gradient, or to sums beside it: where that is
+// The backward pass makes the logits, which become their gradient in place. Its products come in
+// the same pass, each chunk's added to the weight gradient, or to sums beside it: where that is
 // kept in fewer bytes, or where it is put off.
 void LayerCost::head_in_chunks(double vocabulary, double w, double chunks) {
   multiplied(vocabulary, w, false);
   const double logits = vocabulary * T_, sums = master_ * vocabulary * w;
   const bool beside = gradient_ < master_;
-  b_.forward.of(Work::product) += timer_.product(T_, vocabulary, w);
   b_.input.of(Work::product) +=
       timer_.product(T_, vocabulary, w) + timer_.product(T_, w, vocabulary);
   b_.input.of(Work::product) +=
       timer_.product(vocabulary, w, T_ / chunks, chunks, chunks * 2 * sums);
   if (beside) b_.weight.of(Work::stream) += timer_.stream(sums + gradient_ * vocabulary * w);
-  tensor_traffic(w, true, false, /*products=*/false);
-  const double arithmetic = timer_.device().loss * logits;
-  stream((t_ > 1 ? 2 : 1) * e_ * logits, 2 * e_ * logits, arithmetic, arithmetic);
+  gather_and_sum(w);
+  stream(0, 2 * e_ * logits, 0, timer_.device().loss * logits);
   keep(e_ * w * Ts_, e_ * w * Ts_);
   const double scaled = multiplies(vocabulary, w) ? 0 : T_;
   hold(e_ * logits / chunks + e_ * w * (T_ + scaled / chunks + (t_ > 1 ? T_ + Ts_ : 0)) +

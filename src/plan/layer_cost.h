@@ -77,6 +77,7 @@ class LayerCost {
 
   // block_traffic.cpp
   void tensor_traffic(double width, bool input, bool output, bool products);
+  void gather_and_sum(double width);
   void context_traffic(double bytes, double hidden_by);
 
   const System& system_;

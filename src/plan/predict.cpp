@@ -44,7 +44,6 @@ Predictor::Predictor(const Workload& workload, const System& system, const Machi
   const auto tokens = static_cast<double>(workload.global_batch * workload.sequence);
   splits_backward_ = zero_bubble_problem(workload.model).empty();
   model_flops_ = workload.model.training_flops_per_token() * tokens;
-  if (system.by_tensor) loss_flops_ = loss_flops_made_again(workload.model) * tokens;
   for (const BlockSpec& block : workload.model.blocks) {
     if (!is_recomputed(block)) continue;
     if (system.by_tensor) full_flops_ += flops_made_again(block) * tokens;
@@ -66,7 +65,7 @@ double Predictor::usable_bytes() const {
 
 double Predictor::executed_flops(const Configuration& c) const {
   const double again[] = {0, selective_flops_, full_flops_};
-  return model_flops_ + loss_flops_ + again[static_cast<size_t>(c.recompute)];
+  return model_flops_ + again[static_cast<size_t>(c.recompute)];
 }
 
 bool Predictor::changes_anything(const Configuration& c) {

@@ -144,7 +144,7 @@ class Predictor {
   Network network_;
   BlockCosts costs_;
   StageCuts cuts_;
-  double peak_ = 0, model_flops_ = 0, selective_flops_ = 0, loss_flops_ = 0, full_flops_ = 0;
+  double peak_ = 0, model_flops_ = 0, selective_flops_ = 0, full_flops_ = 0;
   bool splits_backward_ = false;
 
   // Of the configuration at hand; kept to allocate nothing.

@@ -74,7 +74,7 @@ TEST(Predict, BytesOfOneRankEqualTheModelsSpec) {
 }
 
 // One product more with the vocabulary, and an eighth of the logits.
-TEST(Predict, LogitsInChunksTakeLessMemoryAndMoreTime) {
+TEST(Predict, LogitsInChunksTakeLessMemoryAndHardlyMoreTime) {
   Configuration c;
   c.micro = 8;
   const auto predicted = [&](int64_t chunks) {
@@ -85,9 +85,10 @@ TEST(Predict, LogitsInChunksTakeLessMemoryAndMoreTime) {
   const Prediction whole = predicted(1), parts = predicted(8);
   const double tokens = 8 * 2048, logits = 2 * tokens * 51200;
   EXPECT_NEAR(whole.total_bytes - parts.total_bytes, logits * 7 / 8, 0.1 * logits);
-  const double product = 2 * tokens * 768 * 51200 / 989.5e12;  // at the peak
-  EXPECT_GT(parts.seconds, whole.seconds + product);
-  EXPECT_LT(parts.seconds, whole.seconds + 3 * product);  // which a product reaches in part
+  // They are made once: eight additions to the weight gradient are less than a product more.
+  const double product = 2 * tokens * 768 * 51200 / 989.5e12;
+  EXPECT_GT(parts.seconds, whole.seconds - 0.1 * product);
+  EXPECT_LT(parts.seconds, whole.seconds + 0.5 * product);
 }
 
 TEST(Predict, LayersCostWhatIsKnownOfTheirKindBesideTheirWork) {

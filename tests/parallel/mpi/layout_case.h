@@ -262,9 +262,9 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
           case_batch(s, m * c.micro * c.data + rank * c.micro, c.micro, mesh.device(), pieces));
     for (int64_t m = 0; m < micros; ++m)
       micro.push_back({&batches[static_cast<size_t>(m)], m * c.micro * c.data + rank * c.micro});
-    double loss = 0;
+    std::vector<at::Tensor> losses;  // whole only after the backward passes
     const auto score = [&](size_t, const nn::Bundle& output) {
-      loss += output.at("loss_sum").item<double>();
+      losses.push_back(output.at("loss_sum"));
       nn::Bundle seed;
       seed["loss_sum"] = at::full({}, 1.0 / static_cast<double>(c.samples * kTokens),
                                   output.at("loss_sum").options());
@@ -272,6 +272,8 @@ inline Outcome train_case(const LayoutCase& c, comm::Mesh& mesh, comm::Communica
     };
     run_micro_batches(engine, micro, score);
     update.finish_gradients();
+    double loss = 0;
+    for (const at::Tensor& sum : losses) loss += sum.item<double>();
     if (world) loss = world->all_reduce_value(loss, comm::Reduce::sum) / c.tensor;
     outcome.losses.push_back(loss / static_cast<double>(c.samples * kTokens));
     if (s == first && !c.losses_only)
