@@ -28,7 +28,10 @@ def environment(processes, card=None):
     """Threads are shared out; one card is all that a process sees where it is named. Nobody takes NVLink multicast."""
     out = os.environ | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes)), "NCCL_NVLS_ENABLE": "0",
                         "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1"}
-    return out if card is None else out | {"CUDA_VISIBLE_DEVICES": str(card)}
+    if card is None:
+        return out
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # a card is counted among those that this program sees
+    return out | {"CUDA_VISIBLE_DEVICES": visible.split(",")[card] if visible else str(card)}
 
 
 def json_lines(text):

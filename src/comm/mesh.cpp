@@ -138,9 +138,10 @@ Mesh::Mesh(World& world, const Shape& shape, device::Device device, Backend back
   };
   for (size_t a = 0; a < kAxes; ++a) {
     const auto axis = static_cast<Axis>(a);
+    const bool copies = (axis == Axis::tensor && shape.copy_engines != CopyEngines::off) ||
+                        (axis == Axis::data && shape.copy_engines == CopyEngines::tensor_and_data);
     // What goes round the context axis does not queue behind gradients of the same ranks.
-    axes_[a] = make(name_of(axis), {axis}, /*shares=*/axis != Axis::context,
-                    axis == Axis::tensor && shape.copy_engines != CopyEngines::off);
+    axes_[a] = make(name_of(axis), {axis}, /*shares=*/axis != Axis::context, copies);
   }
   model_ = make("model", {Axis::tensor, Axis::context, Axis::spatial, Axis::pipeline});
   loss_ = make("loss", {Axis::data, Axis::context, Axis::spatial});

@@ -21,7 +21,7 @@ const char* name_of(Axis axis);
 
 // Of GPUs of one host: whose large sums and gathers go by copy engines (peer_copies.h), not by
 // NCCL.
-enum class CopyEngines : uint8_t { off, tensor, all };
+enum class CopyEngines : uint8_t { off, tensor, tensor_and_data, all };
 
 struct Shape {  // ranks along each axis
   std::array<int, kAxes> size{1, 1, 1, 1, 1, 1};

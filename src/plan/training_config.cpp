@@ -75,8 +75,7 @@ void LayoutConfig::describe(config::Description& d) {
       .may_change_on_resume();
   d.field("loss_chunks", loss_chunks,
           "parts of a micro-batch's tokens that the head takes one after the other, so that the "
-          "logits of one part exist at a time; they are made twice, in the forward and in the "
-          "backward pass; 1 = all at once, made once")
+          "logits of one part exist at a time, in the backward pass; 1 = all at once")
       .at_least(1)
       .at_most(4096)
       .may_change_on_resume();
@@ -102,7 +101,7 @@ void LayoutConfig::describe(config::Description& d) {
       .may_change_on_resume();
   d.field("copy_engines", copy_engines,
           "GPUs of one host: whose large sums and gathers their copy engines do, not kernels of "
-          "NCCL; auto = the tensor axis")
+          "NCCL; auto = the tensor axis, and gradients in bfloat16 that are not sharded")
       .choices({"auto", "all", "off"})
       .may_change_on_resume();
   d.field("placement", placement,

@@ -7,6 +7,7 @@
 
 namespace ocoee::tasks {
 
-comm::Shape mesh_shape(const plan::LayoutConfig& layout, int ranks);
+comm::Shape mesh_shape(const plan::LayoutConfig& layout, const plan::PrecisionConfig& precision,
+                       int ranks);
 
 }  // namespace ocoee::tasks

@@ -161,7 +161,7 @@ TEST_F(Canonical, WhatComesToTheSameHasOneForm) {
        {"layout.tensor=2", "batch.micro=3", "layout.halves=on"}},
       {2, {"layout.tensor=2"}, {"layout.tensor=2", "layout.bucket_bytes=1000"}},
       {2, {"layout.shard=states"}, {"layout.shard=states", "layout.bucket_bytes=1000"}},
-      {2, {}, {"layout.copy_engines=off"}},
+      {2, {"layout.shard=states"}, {"layout.shard=states", "layout.copy_engines=off"}},
       {1, {}, {"layout.copy_engines=all", "layout.message_multiprocessors=4"}},
       {4, {}, {"layout.schedule=zero_bubble"}},
       {4, {}, {"layout.placement=pipeline_inside"}},
@@ -194,6 +194,7 @@ TEST_F(Canonical, WhatActsIsToldApart) {
           "layout.schedule=gpipe");
   differs(2, {"layout.tensor=2", "batch.micro=2"}, "layout.halves=on");
   differs(2, {"layout.tensor=2"}, "layout.copy_engines=off");
+  differs(2, {}, "layout.copy_engines=off");  // of gradients in bfloat16
   differs(8, {"layout.shard=states"}, "layout.shard_group=4");
   differs(2, {"layout.context=2"}, "layout.shard=states");
 }

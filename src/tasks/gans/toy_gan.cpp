@@ -60,7 +60,7 @@ void ToyGanConfig::check(config::Problems& problems, const run::RunConfig&, int 
 }
 
 comm::Shape ToyGanConfig::mesh(int ranks) const {
-  return mesh_shape(layout, ranks);
+  return mesh_shape(layout, precision, ranks);
 }
 
 void ToyGanConfig::keep_what_acts(int ranks) {

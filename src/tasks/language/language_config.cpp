@@ -60,7 +60,7 @@ void LanguageConfig::check(config::Problems& problems, const run::RunConfig& run
 }
 
 comm::Shape LanguageConfig::mesh(int ranks) const {
-  return mesh_shape(layout, ranks);
+  return mesh_shape(layout, precision, ranks);
 }
 
 void LanguageConfig::keep_what_acts(int ranks) {

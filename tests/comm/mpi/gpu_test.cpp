@@ -218,6 +218,24 @@ TEST_P(OnGpu, ASumWhoseOwnBlockComesLater) {
   }
 }
 
+TEST_P(OnGpu, CopyEnginesOfTheDataAxis) {
+  World& world = testing_support::world();
+  if (world.size() == 1) GTEST_SKIP() << "nobody to sum with";
+  const bool nccl = GetParam() == Backend::nccl;
+  for (const CopyEngines copies : {CopyEngines::tensor, CopyEngines::tensor_and_data}) {
+    Shape shape;
+    shape[Axis::data] = world.size(), shape.copy_engines = copies;
+    Mesh mesh(world, shape, gpu_, GetParam());
+    Communicator& g = mesh.axis(Axis::data);
+    EXPECT_EQ(g.has_copy_engines(), nccl && copies == CopyEngines::tensor_and_data);
+    const int64_t count = 1 << 20;
+    const Array values = own(count);
+    g.all_reduce(values.buffer(), Reduce::sum, stream());
+    const auto sums = values.read();
+    for (int64_t i = 0; i < count; ++i) ASSERT_EQ(sums[static_cast<size_t>(i)], sum(i)) << i;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, OnGpu, testing::Values(Backend::host_staged, Backend::nccl),
                          [](const auto& chosen) {
                            return chosen.param == Backend::nccl ? "Nccl" : "Staged";
