@@ -3,8 +3,9 @@
 """What recompute and logits in chunks cost a training step on one GPU, and what they save: interleaved runs of one model,
 medians, ratios.
 
-    python3 bench/recompute.py build-cuda/ocoee [--models 124m,350m,1300m,22b] [--modes selective,full,loss_chunks=8,selective+loss_chunks=8]
-                               [--runs 3]
+    python3 bench/recompute.py build-cuda/ocoee [--models 124m,350m,1300m,22b] [--modes selective,full] [--runs 3]
+
+A mode is of layout.recompute, or loss_chunks=8, or both: selective+loss_chunks=8.
 
 A process for each mode, in the shapes and with the runs of bench/transformer_step.py, of which one runs at a time. On less
 than 140 GB of memory --modes selective takes 1300m.

@@ -70,7 +70,8 @@ def output(command, timeout, processes=1):
 
 def clocks():
     """MHz and W of each card right now, to tell which one its power limit slows."""
-    query = ["nvidia-smi", "--query-gpu=clocks.sm,power.draw", "--format=csv,noheader,nounits"]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    query = ["nvidia-smi", "--query-gpu=clocks.sm,power.draw", "--format=csv,noheader,nounits", *(["-i", visible] if visible else [])]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         lines = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout.splitlines()
         return [[float(x) for x in re.findall(r"[\d.]+", line)] for line in lines]

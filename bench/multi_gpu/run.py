@@ -57,8 +57,8 @@ def cases(name, model, n, accumulated):
 
 def median_of(rows):
     """The figures of a case over its rounds; what is no number, and the clocks, are the last round's."""
-    numbers = {key for key, value in rows[-1].items() if isinstance(value, (int, float)) and key != "ranks"}
-    return rows[-1] | {key: statistics.median(row[key] for row in rows if key in row) for key in numbers}
+    numbers = {key for row in rows for key, value in row.items() if isinstance(value, (int, float)) and key != "ranks"}
+    return rows[-1] | {key: statistics.median(row[key] for row in rows if row.get(key) is not None) for key in numbers}
 
 
 def show(row, more=""):
@@ -84,7 +84,8 @@ class Bench:
         pathlib.Path(self.o.out).write_text(json.dumps(self.results, indent=1))
 
     def lacks(self, what):
-        self.not_run.append(what)
+        if what not in self.not_run:
+            self.not_run.append(what)
         print(f"{what:36} did not run", flush=True)
 
     def limit(self):
@@ -247,7 +248,8 @@ def main():
     parser.add_argument("--peers", nargs="*", default=["ddp", "fsdp", "ddp-compiled", "fsdp-compiled"],
                         choices=["ddp", "fsdp", "ddp-compiled", "fsdp-compiled"])
     parser.add_argument("--rounds", type=int, default=1,
-                        help="all cases so often, in turns: warm cards are slower, and the first case finds them cold; figures are medians")
+                        help="how often all cases run, in turns: the first case finds cold cards, which are quicker; figures are medians. "
+                             "Peers run once, after them")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--every", type=int, default=5, help="steps of a logged stretch; medians are over stretches")
     parser.add_argument("--machine", default="h200", help="the profile that plans are made by")
@@ -256,6 +258,11 @@ def main():
     parser.add_argument("--budget", type=float, default=0, help="seconds for everything; 0 = no limit")
     parser.add_argument("--out", default="multi_gpu.json")
     o = parser.parse_args()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if o.rounds < 1:
+        parser.error("--rounds: at least 1")
+    if visible and len(visible.split(",")) < o.gpus:
+        parser.error(f"--gpus {o.gpus}, but CUDA_VISIBLE_DEVICES={visible}")
     o.build = os.path.abspath(o.build)
     bench = Bench(o)
     if o.calibrate:

@@ -19,8 +19,8 @@ enum class Axis : uint8_t { tensor, context, spatial, data, pipeline, instance }
 constexpr int kAxes = 6;
 const char* name_of(Axis axis);
 
-// Of GPUs of one host: whose large sums and gathers go by copy engines (peer_copies.h), not by
-// NCCL.
+// Of GPUs of one host: the axes whose large sums and gathers go by copy engines (peer_copies.h),
+// not by NCCL. all: also what goes over several axes at once.
 enum class CopyEngines : uint8_t { off, tensor, tensor_and_data, all };
 
 struct Shape {  // ranks along each axis

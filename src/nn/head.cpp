@@ -4,8 +4,8 @@
 // logits are replaced by their gradient while the loss is computed, so no float32 copy of them
 // exists; without targets in the micro-batch the logits go out.
 //
-// In chunks (option loss_chunks) only the logits of a part of the rows exist at a time. They are
-// made once: where a backward pass follows, it makes them, and fills in loss_sum.
+// In chunks (option loss_chunks) only the logits of a part of the rows exist at a time. Where the
+// forward pass keeps something for a backward pass, that makes them, and fills in loss_sum.
 //
 // Over the tensor axis the vocabulary is split: a rank has the logits of its own columns only, and
 // the ranks agree on each row's maximum, sum and target (Shoeybi et al. 2019).
@@ -140,8 +140,9 @@ class Head final : public ExchangingLayer {
   }
 
   static void promise_sums(const at::Tensor& h, Bundle& out, Saved& saved, const Context& context) {
-    const Scored scored = to_score(context, h.options());
     saved.tensors = {h};
+    if (!context.wants_output) return;
+    const Scored scored = to_score(context, h.options());
     const auto loss_sum = std::make_shared<at::Tensor>(
         at::full({}, std::numeric_limits<double>::quiet_NaN(), scored.losses.options()));
     out["loss_sum"] = *loss_sum;
@@ -189,7 +190,7 @@ class Head final : public ExchangingLayer {
     const auto moving = std::make_shared<Exchange>();
     const auto loss_sum = std::make_shared<at::Tensor>();
     pieces.add([&saved, &context, moving, loss_sum] {
-      *loss_sum = *std::static_pointer_cast<at::Tensor>(saved.tape);
+      if (saved.tape) *loss_sum = *std::static_pointer_cast<at::Tensor>(saved.tape);
       *moving = gather_rows(saved.tensors[0], context);
       saved.clear();
     });
@@ -213,7 +214,7 @@ class Head final : public ExchangingLayer {
                    product_weight_gradient(gradient, rows, sums, {}, adds, scale);
                    adds = true;
                  });
-      loss_sum->copy_(scored.losses.sum());
+      if (loss_sum->defined()) loss_sum->copy_(scored.losses.sum());
       if (beside) {
         later.add([this, sums, lent = weights()] {
           const NoTape inside;

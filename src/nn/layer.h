@@ -146,6 +146,8 @@ class Layer {
   const plan::LayerSpec& spec() const { return spec_; }
 
   virtual void bind(const Weights& weights) { weights_ = weights, weights_.spec = &spec_; }
+  // Of the outputs, a sum of losses may be filled in by the backward pass only; it is NaN until
+  // then.
   virtual void forward(const Bundle& in, Bundle& out, Saved& saved, Context& context) = 0;
   // Adds to the gradients of the bound weights (now, or through `later`) and writes the input
   // gradients. Where the spec says that it splits its backward, and `later` puts off, no gradient

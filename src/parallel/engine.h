@@ -71,12 +71,12 @@ class Engine {
   // What one forward pass keeps for its backward; of one chunk. Where halves take turns, of the
   // first half; `output` is that of both.
   struct Pass {
-    nn::Bundle output;  // losses among it may be filled in by the backward pass only (nn/head.cpp)
+    nn::Bundle output;  // sums of losses among it may be known after the backward pass only
     const nn::Bundle* batch = nullptr;
     std::unique_ptr<Pass> second_half;
     struct {
       nn::Bundle first, second, whole;
-    } sums;                                     // of two halves: the scalars that they put out
+    } sums;  // of two halves: their scalars, and what these add up to, after backward once more
     std::unique_ptr<nn::Bundle> own_batch;      // of a half
     std::vector<nn::Bundle> block_inputs;       // recompute only
     std::vector<std::vector<nn::Saved>> saved;  // per block of the chunk, per layer
@@ -113,7 +113,8 @@ class Engine {
   // pipelined.
   nn::Bundle backward(Pass& pass, const nn::Bundle& grad_output, bool last_micro_batch);
   // All micro-batches of a step through the pipeline, by its schedule. `score` turns the output of
-  // a micro-batch into its gradient; only the last stage calls it.
+  // a micro-batch into its gradient; only the last stage calls it. A sum of losses in the output
+  // may be NaN until the step is over.
   void run_pipeline(const std::vector<MicroStep>& micro,
                     const std::function<nn::Bundle(size_t, const nn::Bundle&)>& score);
   const Offload& offload() const { return offload_; }

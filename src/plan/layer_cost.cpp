@@ -159,13 +159,14 @@ void LayerCost::head_in_chunks(double vocabulary, double w, double chunks) {
   multiplied(vocabulary, w, false);
   const double logits = vocabulary * T_, sums = master_ * vocabulary * w;
   const bool beside = gradient_ < master_;
-  b_.input.of(Work::product) +=
-      timer_.product(T_, vocabulary, w) + timer_.product(T_, w, vocabulary);
+  b_.input.of(Work::product) += timer_.product(T_ / chunks, vocabulary, w, chunks) +
+                                timer_.product(T_ / chunks, w, vocabulary, chunks);
   b_.input.of(Work::product) +=
       timer_.product(vocabulary, w, T_ / chunks, chunks, chunks * 2 * sums);
   if (beside) b_.weight.of(Work::stream) += timer_.stream(sums + gradient_ * vocabulary * w);
   gather_and_sum(w);
-  stream(0, 2 * e_ * logits, 0, timer_.device().loss * logits);
+  // Over tensor ranks statistics come first, and then the gradient.
+  stream(0, (t_ > 1 ? 3 : 2) * e_ * logits, 0, timer_.device().loss * logits);
   keep(e_ * w * Ts_, e_ * w * Ts_);
   const double scaled = multiplies(vocabulary, w) ? 0 : T_;
   hold(e_ * logits / chunks + e_ * w * (T_ + scaled / chunks + (t_ > 1 ? T_ + Ts_ : 0)) +

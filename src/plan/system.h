@@ -31,7 +31,7 @@ struct Workload {
   int64_t threads = 1;            // of a rank, where a CPU computes: each has scratch of its own
   bool context_by_heads = false;  // context ranks exchange sequence for heads: no ring
   std::string halves = "auto";    // layout.halves: over the tensor axis, of a micro-batch
-  bool copy_engines = true;       // layout.copy_engines: the tensor axis, within a node
+  bool copy_engines = true;       // layout.copy_engines, of the tensor axis within a node
   bool tensor = true, context = true, pipeline = true, shard = true;  // axes that its task allows
 
   int64_t compute_bytes() const;

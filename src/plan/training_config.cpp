@@ -101,7 +101,7 @@ void LayoutConfig::describe(config::Description& d) {
       .may_change_on_resume();
   d.field("copy_engines", copy_engines,
           "GPUs of one host: whose large sums and gathers their copy engines do, not kernels of "
-          "NCCL; auto = the tensor axis, and gradients in bfloat16 that are not sharded")
+          "NCCL; auto = the tensor axis, and under data parallelism alone gradients in bfloat16")
       .choices({"auto", "all", "off"})
       .may_change_on_resume();
   d.field("placement", placement,

@@ -8,7 +8,7 @@ comm::CopyEngines copy_engines(const plan::LayoutConfig& layout,
   if (layout.copy_engines == "all") return comm::CopyEngines::all;
   if (layout.copy_engines == "off") return comm::CopyEngines::off;
   // Whole gradients of two bytes travel quicker so, of four bytes slower (bench/multi_gpu).
-  return layout.shard == "none" && precision.gradients == "bfloat16"
+  return layout.model_ranks() == 1 && layout.shard == "none" && precision.gradients == "bfloat16"
              ? comm::CopyEngines::tensor_and_data
              : comm::CopyEngines::tensor;
 }

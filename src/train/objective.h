@@ -40,7 +40,7 @@ struct MicroBatch {
 };
 
 struct Sums {       // scalars on the compute device, of this micro-batch
-  at::Tensor loss;  // weighted sum
+  at::Tensor loss;  // weighted sum; known once the backward pass is over
   at::Tensor weight;
 };
 

@@ -32,6 +32,8 @@ global = 16
 micro = {micro}
 [precision]
 compute = "{dtype}"{more}
+[layout]
+loss_chunks = {chunks}
 [optimizer]
 clip = 0.5
 [train]
@@ -60,11 +62,13 @@ def main():
         print("skipped: no GPU")
         sys.exit(77)
     for style in ("gpt2", "llama"):
-        for dtype, more in (("float32", ""), ("bfloat16", ""), ("float16", ""), ("bfloat16", '\ngradients = "bfloat16"\nmoments = "bfloat16"\nmasters = "split"')):
+        lean = '\ngradients = "bfloat16"\nmoments = "bfloat16"\nmasters = "split"'
+        for dtype, more, chunks in (("float32", "", 1), ("bfloat16", "", 1), ("bfloat16", "", 8), ("float16", "", 1), ("bfloat16", lean, 1),
+                                    ("bfloat16", lean, 8)):
             with tempfile.TemporaryDirectory() as scratch:
                 folder = pathlib.Path(scratch)
                 (folder / "text.txt").write_text("".join(chr(32 + i * i % 89) for i in range(200000)))
-                recipe = RECIPE.format(style=style, dtype=dtype, more=more, micro=16 if more else 8)
+                recipe = RECIPE.format(style=style, dtype=dtype, more=more, micro=16 if more else 8, chunks=chunks)
                 (folder / "recipe.toml").write_text(recipe)
                 eager, eager_weights, last = run(program, folder, "eager", 0)
                 replayed, replayed_weights, same_last = run(program, folder, "graph", 3)
@@ -72,7 +76,7 @@ def main():
                 assert eager == replayed, f"{style} {dtype}: {[p for p in zip(eager, replayed) if p[0] != p[1]][0]}"
                 assert eager_weights == replayed_weights, f"{style} {dtype}: weights differ"
                 assert len({loss for _, loss, _ in eager}) > 10
-                print(f"{style} {dtype}{more.replace(chr(10), ', ')}: 20 steps bit-equal, no host wait, loss {eager[0][1]:.4f} to {eager[-1][1]:.4f}")
+                print(f"{style} {dtype}{more.replace(chr(10), ', ')}, loss_chunks = {chunks}: 20 steps bit-equal, no host wait, loss {eager[0][1]:.4f} to {eager[-1][1]:.4f}")
 
 
 if __name__ == "__main__":

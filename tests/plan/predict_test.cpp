@@ -73,7 +73,7 @@ TEST(Predict, BytesOfOneRankEqualTheModelsSpec) {
   EXPECT_DOUBLE_EQ(parameters, static_cast<double>(w.model.parameters()));
 }
 
-// One product more with the vocabulary, and an eighth of the logits.
+// An eighth of the logits, in hardly more time.
 TEST(Predict, LogitsInChunksTakeLessMemoryAndHardlyMoreTime) {
   Configuration c;
   c.micro = 8;

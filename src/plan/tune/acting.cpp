@@ -57,10 +57,11 @@ const std::vector<ActingRule>& acting_rules() {
                 (layout.shard != "none" || replicas(layout, ranks) == 1);
        },
        [](Batch&, Layout& layout, int64_t) { layout.bucket_bytes = 0; }},
-      {"copy engines do what the tensor axis sends, and whole gradients, where there are any",
+      {"copy engines do what the tensor axis sends, and under data parallelism alone whole "
+       "gradients",
        [](const Batch&, const Layout& layout, int64_t ranks) {
          return layout.copy_engines == "off" && layout.tensor == 1 &&
-                (layout.shard != "none" || replicas(layout, ranks) == 1);
+                (layout.model_ranks() > 1 || layout.shard != "none" || ranks == 1);
        },
        [](Batch&, Layout& layout, int64_t) { layout.copy_engines = "auto"; }},
       {"one rank sends nothing",

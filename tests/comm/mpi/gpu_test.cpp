@@ -229,10 +229,26 @@ TEST_P(OnGpu, CopyEnginesOfTheDataAxis) {
     Communicator& g = mesh.axis(Axis::data);
     EXPECT_EQ(g.has_copy_engines(), nccl && copies == CopyEngines::tensor_and_data);
     const int64_t count = 1 << 20;
-    const Array values = own(count);
-    g.all_reduce(values.buffer(), Reduce::sum, stream());
-    const auto sums = values.read();
-    for (int64_t i = 0; i < count; ++i) ASSERT_EQ(sums[static_cast<size_t>(i)], sum(i)) << i;
+    const Array from = own(count), to = own(count);
+    const auto work = [&] {
+      device::copy(to.buffer().data, gpu_, from.buffer().data, gpu_, from.buffer().bytes(),
+                   stream());
+      g.all_reduce(to.buffer(), Reduce::sum, stream());
+    };
+    const auto expect_sums = [&] {
+      const auto sums = to.read();
+      for (int64_t i = 0; i < count; ++i) ASSERT_EQ(sums[static_cast<size_t>(i)], sum(i)) << i;
+    };
+    work();
+    expect_sums();
+    if (!nccl) continue;
+    device::Graph graph;
+    graph.capture(stream(), work);
+    for (int i = 0; i < 3; ++i) {
+      device::set_zero(to.buffer(), stream());
+      graph.replay(stream());
+      expect_sums();
+    }
   }
 }
 

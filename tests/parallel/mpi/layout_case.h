@@ -47,6 +47,10 @@ struct LayoutCase {
     out[comm::Axis::tensor] = tensor, out[comm::Axis::pipeline] = pipeline;
     out[comm::Axis::context] = context, out[comm::Axis::data] = data;
     out.shard_group = shard_group, out.pipeline_inside = pipeline_inside;
+    // As layout.copy_engines = auto has it; nothing on CPUs and where ranks share a GPU.
+    out.copy_engines = ranks() == data && shard == Shard::none && bfloat16_gradients
+                           ? comm::CopyEngines::tensor_and_data
+                           : comm::CopyEngines::tensor;
     return out;
   }
   std::string text() const {
