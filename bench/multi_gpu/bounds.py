@@ -6,7 +6,7 @@ DATA = 0.97  # tokens a second and GPU, of the slowest card alone
 STATES = 0.97  # the same with states sharded, of that with data parallelism alone
 PARAMETERS = 0.92  # and with parameters sharded, of the slowest card alone
 TENSOR = 0.85  # over two GPUs, of 1.5B
-PIPELINE = 1.03  # of two stages: a step's time over that by the bubble formula
+PIPELINE = 1.03  # a step's time over that by the bubble formula
 PLANNED_TIME = 0.08  # of a step, either way
 PLANNED_MEMORY = (1.0, 1.10)  # of the measured peak
 STATE_BYTES, STATE_SHARE = 12, 0.05  # of a parameter, where masters and both moments are float32
@@ -49,7 +49,7 @@ def training(rows, models, gpus, plain):
                 if share < bound:
                     yield f"{name}: {share:.3f} of the slowest card"
                 break
-        if "bubble" in row and gpus == 2:
+        if "bubble" in row:
             over = (1 + row["bubble"]) / (1 + row["ideal_bubble"])
             if over > PIPELINE:
                 yield f"{name}: a step takes {over:.3f} of what the formula says"

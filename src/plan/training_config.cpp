@@ -173,6 +173,10 @@ void PrecisionConfig::check(config::Problems& problems, bool has_float8_products
   }
 }
 
+bool copies_gradients(const LayoutConfig& layout, const PrecisionConfig& precision) {
+  return layout.model_ranks() == 1 && layout.shard == "none" && precision.gradients == "bfloat16";
+}
+
 void check_gradients(config::Problems& problems, const PrecisionConfig& precision,
                      const BatchConfig& batch, const LayoutConfig& layout, int64_t ranks) {
   const char* key = "precision.gradients";

@@ -73,6 +73,10 @@ struct BatchPlan {
 BatchPlan plan_batch(const BatchConfig& batch, const LayoutConfig& layout,
                      int64_t ranks);  // after the check below
 
+// layout.copy_engines = "auto": whether gradients go by copy engines (bench/multi_gpu: whole ones
+// of two bytes are quicker so, of four bytes slower).
+bool copies_gradients(const LayoutConfig& layout, const PrecisionConfig& precision);
+
 // Whether gradients in bfloat16, where asked for, can be: from products in bfloat16, of one
 // micro-batch, so that none is added to another in so few digits.
 void check_gradients(config::Problems& problems, const PrecisionConfig& precision,

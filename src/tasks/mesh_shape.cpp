@@ -2,16 +2,17 @@
 #include "tasks/mesh_shape.h"
 
 namespace ocoee::tasks {
+namespace {
 
 comm::CopyEngines copy_engines(const plan::LayoutConfig& layout,
                                const plan::PrecisionConfig& precision) {
   if (layout.copy_engines == "all") return comm::CopyEngines::all;
   if (layout.copy_engines == "off") return comm::CopyEngines::off;
-  // Whole gradients of two bytes travel quicker so, of four bytes slower (bench/multi_gpu).
-  return layout.model_ranks() == 1 && layout.shard == "none" && precision.gradients == "bfloat16"
-             ? comm::CopyEngines::tensor_and_data
-             : comm::CopyEngines::tensor;
+  return plan::copies_gradients(layout, precision) ? comm::CopyEngines::tensor_and_data
+                                                   : comm::CopyEngines::tensor;
 }
+
+}  // namespace
 
 comm::Shape mesh_shape(const plan::LayoutConfig& layout, const plan::PrecisionConfig& precision,
                        int ranks) {

@@ -115,10 +115,10 @@ TEST_F(Canonical, EveryRuleAndAllOfThemLeaveThePlanAsItWas) {
     };
     for (size_t r = 0; r < held.size(); ++r) {
       const plan::ActingRule& rule = plan::acting_rules()[r];
-      if (!rule.holds(config.batch, config.layout, ranks)) continue;
+      if (!rule.holds(config.batch, config.layout, config.precision, ranks)) continue;
       if (before.empty()) before = plan_of(*one, ranks);
       rule.settle(config.batch, config.layout, ranks);
-      EXPECT_FALSE(rule.holds(config.batch, config.layout, ranks)) << rule.says;
+      EXPECT_FALSE(rule.holds(config.batch, config.layout, config.precision, ranks)) << rule.says;
       is_as_before(rule.says);
       ++held[r];
     }
@@ -161,6 +161,7 @@ TEST_F(Canonical, WhatComesToTheSameHasOneForm) {
        {"layout.tensor=2", "batch.micro=3", "layout.halves=on"}},
       {2, {"layout.tensor=2"}, {"layout.tensor=2", "layout.bucket_bytes=1000"}},
       {2, {"layout.shard=states"}, {"layout.shard=states", "layout.bucket_bytes=1000"}},
+      {2, {}, {"layout.copy_engines=off"}},
       {2, {"layout.shard=states"}, {"layout.shard=states", "layout.copy_engines=off"}},
       {1, {}, {"layout.copy_engines=all", "layout.message_multiprocessors=4"}},
       {4, {}, {"layout.schedule=zero_bubble"}},
@@ -194,7 +195,7 @@ TEST_F(Canonical, WhatActsIsToldApart) {
           "layout.schedule=gpipe");
   differs(2, {"layout.tensor=2", "batch.micro=2"}, "layout.halves=on");
   differs(2, {"layout.tensor=2"}, "layout.copy_engines=off");
-  differs(2, {}, "layout.copy_engines=off");  // of gradients in bfloat16
+  differs(2, {"batch.micro=24", "precision.gradients=bfloat16"}, "layout.copy_engines=off");
   differs(8, {"layout.shard=states"}, "layout.shard_group=4");
   differs(2, {"layout.context=2"}, "layout.shard=states");
 }

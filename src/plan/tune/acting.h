@@ -13,12 +13,14 @@ namespace ocoee::plan {
 
 struct ActingRule {
   const char* says;
-  bool (*holds)(const BatchConfig& batch, const LayoutConfig& layout, int64_t ranks);
+  bool (*holds)(const BatchConfig& batch, const LayoutConfig& layout,
+                const PrecisionConfig& precision, int64_t ranks);
   void (*settle)(BatchConfig& batch, LayoutConfig& layout, int64_t ranks);
 };
 const std::vector<ActingRule>& acting_rules();  // each may build on those before it
 
 // After check_training().
-void keep_what_acts(BatchConfig& batch, LayoutConfig& layout, int64_t ranks);
+void keep_what_acts(BatchConfig& batch, LayoutConfig& layout, const PrecisionConfig& precision,
+                    int64_t ranks);
 
 }  // namespace ocoee::plan

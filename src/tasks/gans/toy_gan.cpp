@@ -64,7 +64,7 @@ comm::Shape ToyGanConfig::mesh(int ranks) const {
 }
 
 void ToyGanConfig::keep_what_acts(int ranks) {
-  plan::keep_what_acts(batch, layout, ranks);
+  plan::keep_what_acts(batch, layout, precision, ranks);
 }
 
 plan::ModelSpec ToyGanConfig::generator_spec() const {

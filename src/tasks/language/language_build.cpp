@@ -78,17 +78,18 @@ class BitsPerLetter final : public train::Evaluation {
 };
 
 double recompute_flops_per_token(const LanguageConfig& config, const plan::ModelSpec& spec) {
-  double sum = 0;
   if (config.layout.recompute == "full") {
+    double sum = 0;
     for (const plan::BlockSpec& block : spec.blocks) sum += plan::flops_made_again(block);
+    return sum;
   }
   // Selective recompute multiplies only for attention probabilities, which exist for dropout.
-  if (config.layout.recompute == "selective" && config.model.attention_dropout > 0) {
-    for (const plan::BlockSpec& block : spec.blocks) {
-      for (const plan::LayerSpec& layer : block.layers) sum += layer.cost.attention_flops / 2;
-    }
+  if (config.layout.recompute != "selective" || config.model.attention_dropout == 0) return 0;
+  double scores = 0;
+  for (const plan::BlockSpec& block : spec.blocks) {
+    for (const plan::LayerSpec& layer : block.layers) scores += layer.cost.attention_flops / 2;
   }
-  return sum;
+  return scores;
 }
 
 // Those of the plan, by rank 0's profile of the machine: another rank may have none.

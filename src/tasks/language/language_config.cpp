@@ -64,7 +64,7 @@ comm::Shape LanguageConfig::mesh(int ranks) const {
 }
 
 void LanguageConfig::keep_what_acts(int ranks) {
-  plan::keep_what_acts(batch, layout, ranks);
+  plan::keep_what_acts(batch, layout, precision, ranks);
 }
 
 std::shared_ptr<const plan::Planned> LanguageConfig::planned(int64_t ranks) const {

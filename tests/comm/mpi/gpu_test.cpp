@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "comm/backend.h"
 #include "comm/mesh.h"
@@ -71,6 +72,20 @@ class OnGpu : public testing::TestWithParam<Backend> {
     Shape shape;
     shape[Axis::data] = world.size();
     mesh_ = std::make_unique<Mesh>(world, shape, gpu_, GetParam());
+  }
+  // And, by NCCL, as part of a graph.
+  void eager_and_replayed(const std::function<void()>& work, const Buffer& result,
+                          const std::function<void()>& expect) {
+    work();
+    expect();
+    if (GetParam() != Backend::nccl) return;
+    device::Graph graph;
+    graph.capture(stream(), work);
+    for (int i = 0; i < 3; ++i) {
+      device::set_zero(result, stream());
+      graph.replay(stream());
+      expect();
+    }
   }
   Communicator& group() { return alone_ ? *alone_ : mesh_->axis(Axis::data); }
   Array own(int64_t count) { return Array(gpu_, numbers(group().rank(), count), stream()); }
@@ -205,16 +220,7 @@ TEST_P(OnGpu, ASumWhoseOwnBlockComesLater) {
       for (int64_t i = 0; i < block; ++i)
         ASSERT_EQ(values[static_cast<size_t>(i)], sum(g.rank() * block + i)) << i;
     };
-    sum_late();
-    expect_sums();
-    if (!nccl) continue;
-    device::Graph graph;
-    graph.capture(stream(), sum_late);
-    for (int i = 0; i < 3; ++i) {
-      device::set_zero(out.buffer(), stream());
-      graph.replay(stream());
-      expect_sums();
-    }
+    eager_and_replayed(sum_late, out.buffer(), expect_sums);
   }
 }
 
@@ -239,16 +245,7 @@ TEST_P(OnGpu, CopyEnginesOfTheDataAxis) {
       const auto sums = to.read();
       for (int64_t i = 0; i < count; ++i) ASSERT_EQ(sums[static_cast<size_t>(i)], sum(i)) << i;
     };
-    work();
-    expect_sums();
-    if (!nccl) continue;
-    device::Graph graph;
-    graph.capture(stream(), work);
-    for (int i = 0; i < 3; ++i) {
-      device::set_zero(to.buffer(), stream());
-      graph.replay(stream());
-      expect_sums();
-    }
+    eager_and_replayed(work, to.buffer(), expect_sums);
   }
 }
 
